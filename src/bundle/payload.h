@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The payload: what travels to the guest helper. Derived from a bundle by the host, read by the
+ * helper in one forward pass, so that it can come from a disk or from a pipe. All numbers are
+ * little-endian; doc/bundle-format.md holds the same grammar for people.
+ *
+ *   payload  = header index padding content*
+ *   header   = "OUAPAYL\1" u32 version(1) u32 flags(0) u64 index_size u64 content_size
+ *              u32 n_entries u32 n_actions u8[32] sha256(index)          (80 bytes)
+ *   index    = entry{n_entries} action{n_actions}                        (index_size bytes)
+ *   padding  = zero bytes up to a multiple of 4096
+ *   content  = bytes of one file, in the order of their entries, each padded to 4096
+ *
+ *   entry    = u8 kind u8 flags u16 0 string path string target attributes u64 size u64 rdev
+ *              u8[32] sha256 u64 content_offset preimage
+ *   string   = u32 length bytes                  (no NUL inside; at most PAYLOAD_STRING_MAX)
+ *   attributes = u32 mode u32 uid u32 gid i64 mtime_s u32 mtime_ns u32 n_xattrs
+ *              (string name u32 size bytes){n_xattrs}
+ *   preimage = u8 exists [attributes u64 inode u64 size u32 nlink i64 ctime_s u32 ctime_ns
+ *              u64 rdev u8[32] sha256 string target]
+ *   action   = u8 kind u8 0 u16 argc string{argc}     (kind 1: verb [unit]; 2: argv)
+ *
+ * A WRITE whose content is what the pre-image already has travels as ATTRIBUTES with the flag
+ * PAYLOAD_ENTRY_REWRITTEN: the package manager wrote the same bytes again.
+ * content_offset counts from the first content byte; holes are not kept in the payload, the
+ * helper makes runs of 4096 zero bytes holes again where PAYLOAD_ENTRY_SPARSE is set.
+ */
+#ifndef BUNDLE_PAYLOAD_H
+#define BUNDLE_PAYLOAD_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "changes/changes.h"
+
+#define PAYLOAD_MAGIC "OUAPAYL\1"
+#define PAYLOAD_VERSION 1
+#define PAYLOAD_HEADER_SIZE 80
+#define PAYLOAD_ALIGNMENT 4096
+#define PAYLOAD_STRING_MAX 4096            /* PATH_MAX of Linux */
+#define PAYLOAD_XATTR_MAX 65536            /* XATTR_SIZE_MAX of Linux */
+#define PAYLOAD_INDEX_MAX (256u << 20)     /* about 100 times a full upgrade's */
+#define PAYLOAD_ENTRIES_MAX 2000000u
+
+enum payload_entry_flags {
+	PAYLOAD_ENTRY_REWRITTEN = 1 << 0,
+	PAYLOAD_ENTRY_SPARSE = 1 << 1,
+};
+
+struct payload_header {
+	uint64_t index_size, content_size; /* bytes */
+	uint32_t n_entries, n_actions;
+	uint8_t index_sha256[SHA256_SIZE];
+};
+
+struct payload_entry {
+	struct change change;              /* layer is unused */
+	uint8_t flags;
+	uint64_t content_offset;
+};
+
+struct payload {
+	struct payload_header header;
+	struct payload_entry *entries;
+	struct action_list actions;
+};
+
+/* Offset of the first content byte from the payload's start. */
+uint64_t payload_content_start(const struct payload_header *header);
+
+struct error *payload_parse_header(const uint8_t bytes[PAYLOAD_HEADER_SIZE], struct payload_header *ret) _must_check_;
+
+/*
+ * Parses the index (header->index_size bytes) after its hash was compared with the header.
+ * Refuses bad paths (absolute, empty components, "." and ".."), unknown kinds, numbers out of range.
+ */
+struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, struct payload *ret) _must_check_;
+void payload_deinit(struct payload *payload);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's virtual disk as a read-only tree on the host.
+ *
+ * The image files are opened read-only by qemu-storage-daemon, below a throw-away qcow2 overlay
+ * that takes every write (journal replay); the guest's files are never changed. Everything lives
+ * in the calling process's private mount namespace and its children, so that nothing stays
+ * mounted or running when the process ends, however it ends.
+ */
+#ifndef DISK_DISK_H
+#define DISK_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct disk;
+
+struct disk_options {
+	const char *path;     /* the image */
+	const char *format;   /* "qcow2" or "raw": stated, never probed */
+	const char *work_dir; /* existing directory, 0700, for the throw-away overlay and mount points; big enough for a journal */
+};
+
+/* A file of the image: itself first, then its backing files down to the last. */
+struct disk_file {
+	char *path;           /* absolute */
+	char *format;         /* a missing backing format means raw */
+	uint64_t device, inode, size;
+	int64_t mtime_ns, ctime_ns;
+};
+
+/* A file system of the guest and where /etc/fstab of the guest mounts it. */
+struct disk_mount {
+	char *target;         /* in the guest: "/", "/boot"; mounts come parents first, [0] is "/" */
+	char *path;           /* on the host: directory where it is mounted read-only, without the mounts below it */
+	char *type;           /* "ext4", "xfs", "btrfs" */
+	char *uuid;           /* as blkid writes it */
+	char *options;        /* fstab's mount options ("defaults" if none) */
+	uint32_t ext4_mount_count;  /* s_mnt_count and s_mtime before the journal replay; 0 unless ext4 */
+	uint64_t ext4_mount_time_s;
+};
+
+/* The files of the image, without opening the disk. The caller frees with disk_files_free(). */
+struct error *disk_files(const char *path, const char *format, struct disk_file **ret, size_t *ret_n) _must_check_;
+void disk_files_free(struct disk_file *files, size_t n);
+
+/*
+ * Opens, replays, finds the file systems, mounts. The caller must already be in a mount
+ * namespace of its own (disk_private_namespace()). ERROR_BUSY: another QEMU has the image open
+ * for writing. ERROR_UNSUPPORTED: LVM, LUKS, md, encrypted image, no file system with /etc/fstab …,
+ * each named.
+ */
+struct error *disk_open(const struct disk_options *options, struct disk **ret) _must_check_;
+
+/* Moves the process into a mount namespace of its own that receives, but never sends, mounts. */
+struct error *disk_private_namespace(void) _must_check_;
+
+/* The guest's root with everything mounted in its place, as an O_PATH descriptor for io_open_in_root(); borrowed. */
+int disk_root(const struct disk *disk);
+
+/* Borrowed. */
+const struct disk_mount *disk_mounts(const struct disk *disk, size_t *ret_n);
+
+/* What stands in the way of nothing but is worth a line: "EFI system partition vda1 left alone". Borrowed, n lines. */
+const char *const *disk_notes(const struct disk *disk, size_t *ret_n);
+
+/* Unmounts, detaches, ends the storage daemon, removes the overlay. */
+void disk_close(struct disk *disk);
+DEFINE_CLEANUP(struct disk *, disk_close)
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel of a sleeping guest, read from nothing but its RAM: VMCOREINFO or a kallsyms scan
+ * finds it, kallsyms names its variables, BTF tells its types. Nothing in it is believed: reads
+ * are bounded, walks are capped, a bad pointer is an error. What moves between kernels is
+ * decided by the member that BTF shows, never by a version number.
+ */
+#ifndef GUEST_GUEST_H
+#define GUEST_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "image/image.h"
+
+/* A guest-virtual address, in bytes. */
+struct gva {
+	uint64_t v;
+};
+
+struct guest;
+
+/*
+ * Finds the kernel. `image` is borrowed and must outlive the guest. No kernel found, or one
+ * without BTF, is ERROR_UNSUPPORTED with what was looked for.
+ */
+struct error *guest_open(struct image *image, struct guest **ret) _must_check_;
+void guest_close(struct guest *guest);
+DEFINE_CLEANUP(struct guest *, guest_close)
+
+/* What uname(2) answers in the guest, from init_uts_ns. Strings are as the guest has them, NUL-terminated. */
+struct guest_uts {
+	char sysname[65], nodename[65], release[65], version[65], machine[65], domainname[65];
+};
+struct error *guest_uts(struct guest *guest, struct guest_uts *ret) _must_check_;
+
+/* The guest's clocks at the last timekeeping update before the suspend (tk_core). */
+struct guest_clock {
+	int64_t realtime_ns;   /* CLOCK_REALTIME, since the epoch */
+	uint64_t monotonic_ns; /* CLOCK_MONOTONIC */
+	uint64_t boottime_ns;  /* CLOCK_BOOTTIME: the uptime */
+};
+struct error *guest_clock(struct guest *guest, struct guest_clock *ret) _must_check_;
+
+/* The random boot id (/proc/sys/kernel/random/boot_id). All zero: not asked for yet in this boot. */
+struct error *guest_boot_id(struct guest *guest, uint8_t ret[16]) _must_check_;
+
+/* A mounted file system of the guest, from super_blocks. */
+struct guest_file_system {
+	char type[32];         /* file_system_type.name */
+	char id[32];           /* super_block.s_id: "vda2" for a disk */
+	uint8_t uuid[16];      /* super_block.s_uuid; all zero: none */
+	bool has_ext4;         /* the ext4 fields are valid; from its superblock as it is in memory */
+	uint32_t ext4_mount_count; /* s_mnt_count */
+	uint64_t ext4_mount_time_s; /* s_mtime, seconds since the epoch */
+};
+/* The caller frees *ret. Pseudo file systems are included. */
+struct error *guest_file_systems(struct guest *guest, struct guest_file_system **ret, size_t *ret_n) _must_check_;
+
+/* A process (a thread group's leader). */
+struct guest_process {
+	uint32_t pid, ppid;
+	uint32_t uid;
+	uint64_t start_ns;     /* task.start_boottime: since the guest's boot */
+	bool kernel_thread;
+	char comm[16];         /* NUL-terminated */
+	char *cgroup;          /* path in the default (v2 or systemd) hierarchy: "/system.slice/nginx.service"; owned */
+};
+struct guest_process_list {
+	struct guest_process *items;
+	size_t n;
+	bool incomplete;       /* the walk met a bad pointer and stopped */
+};
+struct error *guest_processes(struct guest *guest, struct guest_process_list *ret) _must_check_;
+void guest_process_list_deinit(struct guest_process_list *list);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Driving a virtual machine: its state, suspend, resume with the gate closed, a channel into the
+ * guest, and the gate itself. One driver per hypervisor behind struct hypervisor_ops
+ * (hypervisor/ops.h); "no channel" and "no gate" are backends too.
+ */
+#ifndef HYPERVISOR_HYPERVISOR_H
+#define HYPERVISOR_HYPERVISOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum channel_type {
+	CHANNEL_NONE,
+	CHANNEL_AGENT, /* the QEMU guest agent on a virtio-serial port */
+	CHANNEL_SSH,
+};
+
+enum gate_type {
+	GATE_AUTO,     /* a filter on the host's tap where there is one, else the link */
+	GATE_NONE,     /* the user says the network needs no gate, or tests say so */
+};
+
+/* What a driver needs to know of a VM; all borrowed, all paths absolute. */
+struct vm_settings {
+	const char *name;            /* for messages, log files and filter tables: [A-Za-z0-9._-] */
+	const char *directory;       /* working directory for the command */
+	const char *memory;          /* saved memory image */
+	const char *disk;
+	const char *disk_format;
+	const char *const *command;  /* argv that starts it, without -incoming */
+	const char *qmp;             /* QMP socket that command creates */
+	enum channel_type channel;
+	const char *agent;           /* agent socket that command creates */
+	const char *ssh_target, *ssh_port, *ssh_key; /* user@host; port and key may be NULL */
+	enum gate_type gate;
+	const char *log_path;        /* the hypervisor's own output is appended here */
+};
+
+enum vm_state {
+	VM_OFF,       /* no process */
+	VM_PAUSED,    /* a process, the guest does not run (also: loading, migrated out) */
+	VM_RUNNING,
+};
+
+struct vm;
+
+/* Makes a handle; starts nothing. */
+struct error *vm_create(const char *driver, const struct vm_settings *settings, struct vm **ret) _must_check_;
+void vm_destroy(struct vm *vm);
+DEFINE_CLEANUP(struct vm *, vm_destroy)
+
+struct error *vm_state(struct vm *vm, enum vm_state *ret) _must_check_;
+
+/* Asks the channel to flush the guest's file systems; without a channel, or a silent one, does nothing but say so. */
+struct error *vm_sync(struct vm *vm, bool *ret_synced) _must_check_;
+
+/* Stops the guest and saves its memory to settings.memory, durably, then ends the process. A failure lets it run on. */
+struct error *vm_suspend(struct vm *vm) _must_check_;
+
+/* Starts the process with the memory image loaded and the guest not running. The process outlives us. */
+struct error *vm_load(struct vm *vm) _must_check_;
+/* Starts it cold, the guest not running yet. */
+struct error *vm_boot_paused(struct vm *vm) _must_check_;
+/* The first instruction. *ret_ns: CLOCK_MONOTONIC of the host at that moment. */
+struct error *vm_continue(struct vm *vm, uint64_t *ret_ns) _must_check_;
+/* Ends the process without asking the guest; only for one that never ran. */
+struct error *vm_quit(struct vm *vm) _must_check_;
+
+/* --- the gate: the external network. Needs a process; idempotent. --- */
+struct gate_status {
+	bool closed;
+	char *how;    /* "nftables on tap0", "link of net0 down", "none"; owned */
+};
+struct error *vm_gate_close(struct vm *vm) _must_check_;
+struct error *vm_gate_open(struct vm *vm) _must_check_;
+struct error *vm_gate_show(struct vm *vm, struct gate_status *ret) _must_check_;
+
+/* --- the channel into the guest --- */
+
+/* Waits until the channel answers (guest-sync-delimited, or ssh true); ERROR_TIMEOUT names the channel. */
+struct error *vm_channel_wait(struct vm *vm, uint64_t timeout_ms) _must_check_;
+
+/* Puts a file into the guest, 0700, replacing one that is there. At most 4 MiB. */
+struct error *vm_channel_put(struct vm *vm, const void *data, size_t size, const char *guest_path) _must_check_;
+
+struct channel_result {
+	int status;   /* exit status, 128 + signal */
+	char *output; /* standard output, at most 16 MiB, NUL-terminated; owned */
+	char *errors; /* standard error, likewise */
+};
+/* Runs a program in the guest to its end. `stdin_fd` >= 0 is streamed to it (ssh only; with the agent: at most 16 MiB). */
+struct error *vm_channel_run(struct vm *vm, const char *const *argv, int stdin_fd, uint64_t timeout_ms,
+			     struct channel_result *ret) _must_check_;
+void channel_result_deinit(struct channel_result *result);
+
+enum payload_way {
+	PAYLOAD_DISK,  /* a hot-plugged read-only disk: give the helper its device path */
+	PAYLOAD_STDIN, /* vm_channel_run() with stdin_fd */
+	PAYLOAD_FILE,  /* written into the guest through the agent */
+};
+struct payload_place {
+	enum payload_way way;
+	char *guest_path; /* DISK: device node; FILE: the file; STDIN: NULL; owned */
+};
+/* Makes the payload reachable by the guest, the best way this VM has. */
+struct error *vm_payload_attach(struct vm *vm, const char *payload_path, struct payload_place *ret) _must_check_;
+/* Takes it away again (waits for DEVICE_DELETED); harmless if nothing is attached. */
+struct error *vm_payload_detach(struct vm *vm) _must_check_;
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A saved memory image: reads of guest-physical memory out of a file that a hypervisor wrote.
+ *
+ * The format is detected by content, never by name. The file is opened read-only and is hostile:
+ * every read is bounded. This room knows nothing of what the memory means; that is guest/.
+ *
+ * To add a format: one .c file with a struct image_ops (image/ops.h), one line in the table of
+ * image.c, one fuzz target, one seed made from a real file.
+ */
+#ifndef IMAGE_IMAGE_H
+#define IMAGE_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* A guest-physical address, in bytes. */
+struct gpa {
+	uint64_t v;
+};
+
+struct image;
+
+/* Opens and indexes the file. A format that is not known is ERROR_FORMAT and says what was found. */
+struct error *image_open(const char *path, struct image **ret) _must_check_;
+
+/* A stable word for the format: "qemu-stream", … */
+const char *image_format(const struct image *image);
+
+/* Bytes of RAM the image describes. */
+uint64_t image_ram_size(const struct image *image);
+
+/*
+ * Reads `size` bytes at `address`, which may cross pages and blocks. A byte the image does not
+ * hold is ERROR_NOT_FOUND with its address.
+ */
+struct error *image_read(struct image *image, struct gpa address, void *buffer, size_t size) _must_check_;
+
+/* A run of guest-physical memory. */
+struct image_range {
+	struct gpa start;
+	uint64_t size; /* bytes; 0: there is no further range */
+};
+
+/* The first run of RAM that ends above `address`; runs are the RAM blocks' parts, in address order. */
+struct image_range image_next_range(const struct image *image, struct gpa address);
+
+void image_close(struct image *image);
+DEFINE_CLEANUP(struct image *, image_close)
+
+#endif
