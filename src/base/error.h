@@ -15,34 +15,34 @@
 
 /* What kind of failure it is. Tests look at this, never at the text. */
 enum error_code {
-	ERROR_FAILED = 1,   /* nothing more specific */
-	ERROR_USAGE,        /* the caller's own words: options, VM file */
-	ERROR_SYSTEM,       /* a system call failed; struct error.errnum says how */
+	ERROR_FAILED = 1, /* nothing more specific */
+	ERROR_USAGE,      /* the caller's own words: options, VM file */
+	ERROR_SYSTEM,     /* a system call failed; struct error.errnum says how */
 	ERROR_NO_MEMORY,
-	ERROR_FORMAT,       /* bytes that are not what they should be */
-	ERROR_NOT_FOUND,    /* the thing named does not exist */
-	ERROR_UNSUPPORTED,  /* a guest, disk or format we know we cannot handle */
-	ERROR_CONFLICT,     /* the guest is not as the bundle expects, or did not verify */
-	ERROR_BUSY,         /* somebody else uses the VM */
-	ERROR_NOTHING,      /* nothing to do */
+	ERROR_FORMAT,      /* bytes that are not what they should be */
+	ERROR_NOT_FOUND,   /* the thing named does not exist */
+	ERROR_UNSUPPORTED, /* a guest, disk or format we know we cannot handle */
+	ERROR_CONFLICT,    /* the guest is not as the bundle expects, or did not verify */
+	ERROR_BUSY,        /* somebody else uses the VM */
+	ERROR_NOTHING,     /* nothing to do */
 	ERROR_TIMEOUT,
-	ERROR_CANCELLED,    /* a signal asked us to stop */
+	ERROR_CANCELLED, /* a signal asked us to stop */
 	ERROR_CODE_MAX,
 };
 
 struct error {
 	enum error_code code;
-	int errnum;         /* errno of the failed call, or 0 */
-	uint64_t address;   /* guest address or file offset it happened at, ERROR_NO_ADDRESS if none */
-	char *path;         /* file it happened on, or NULL */
-	char *message;      /* what failed, outermost context first; never NULL */
-	char *remedy;       /* what the user can do, or NULL */
+	int errnum;       /* errno of the failed call, or 0 */
+	uint64_t address; /* guest address or file offset it happened at, ERROR_NO_ADDRESS if none */
+	char *path;       /* file it happened on, or NULL */
+	char *message;    /* what failed, outermost context first; never NULL */
+	char *remedy;     /* what the user can do, or NULL */
 };
 
 #define ERROR_NO_ADDRESS UINT64_MAX
 
-#define _must_check_ __attribute__((warn_unused_result))
-#define _printf_(f, a) __attribute__((format(printf, f, a)))
+#define _must_check_     __attribute__((warn_unused_result))
+#define _printf_(f, a)   __attribute__((format(printf, f, a)))
 
 /* A new error with the formatted text. Never NULL: without memory it is a static object. */
 struct error *error_create(enum error_code code, const char *format, ...) _printf_(2, 3) _must_check_;

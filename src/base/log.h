@@ -21,7 +21,7 @@ void log_set(log_function function, void *data);
 void log_print(enum log_level level, const char *format, ...) _printf_(2, 3);
 
 #define log_warning(...) log_print(LOG_WARNING, __VA_ARGS__)
-#define log_info(...) log_print(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_print(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)    log_print(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)   log_print(LOG_DEBUG, __VA_ARGS__)
 
 #endif

@@ -13,23 +13,23 @@
 #include "base/error.h"
 
 struct process_options {
-	const char *const *argv;  /* NULL-terminated; argv[0] is looked up in PATH */
-	int stdin_fd;             /* 0: /dev/null; otherwise duplicated onto 0 (borrowed) */
-	int stdout_fd;            /* 0: /dev/null; likewise */
-	int stderr_fd;            /* 0: captured into the error or the result */
-	const int *keep_fds;      /* descriptors that stay open in the child under their own numbers */
+	const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
+	int stdin_fd;            /* 0: /dev/null; otherwise duplicated onto 0 (borrowed) */
+	int stdout_fd;           /* 0: /dev/null; likewise */
+	int stderr_fd;           /* 0: captured into the error or the result */
+	const int *keep_fds;     /* descriptors that stay open in the child under their own numbers */
 	unsigned n_keep_fds;
-	bool new_session;         /* setsid(): the child outlives us and takes no terminal signals */
-	bool die_with_parent;     /* PR_SET_PDEATHSIG SIGKILL */
+	bool new_session;     /* setsid(): the child outlives us and takes no terminal signals */
+	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
 };
 
 /* Starts it; the caller owns the pid and must wait for it. Failure to exec is reported here. */
 struct error *process_start(const struct process_options *options, pid_t *ret) _must_check_;
 
 struct process_result {
-	int status;        /* exit status, 128 + signal if killed */
-	char *output;      /* standard output, NUL-terminated, at most PROCESS_OUTPUT_MAX bytes */
-	char *errors;      /* standard error, likewise */
+	int status;   /* exit status, 128 + signal if killed */
+	char *output; /* standard output, NUL-terminated, at most PROCESS_OUTPUT_MAX bytes */
+	char *errors; /* standard error, likewise */
 };
 
 #define PROCESS_OUTPUT_MAX (1024 * 1024)
@@ -39,7 +39,8 @@ struct process_result {
  * ignored). After timeout_ms (0: no limit) it is killed: ERROR_TIMEOUT. A nonzero status is not
  * an error.
  */
-struct error *process_run(const struct process_options *options, uint64_t timeout_ms, struct process_result *ret) _must_check_;
+struct error *process_run(const struct process_options *options, uint64_t timeout_ms, struct process_result *ret)
+	_must_check_;
 
 /* The same for a program that must exit 0: otherwise ERROR_FAILED with its last line of standard error. */
 struct error *process_check(const char *const *argv) _must_check_;

@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-#define SHA256_SIZE 32
+#define SHA256_SIZE     32
 #define SHA256_HEX_SIZE 65 /* with its NUL */
 
 struct sha256;
