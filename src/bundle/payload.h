@@ -9,7 +9,7 @@
  *              u32 n_entries u32 n_actions u8[32] sha256(index)          (80 bytes)
  *   index    = entry{n_entries} action{n_actions}                        (index_size bytes)
  *   padding  = zero bytes up to a multiple of 4096
- *   content  = bytes of one file, in the order of their entries, each padded to 4096
+ *   content  = bytes of one WRITE, in the order of their entries, each padded with zeros to 4096
  *
  *   entry    = u8 kind u8 flags u16 0 string path string target attributes u64 size u64 rdev
  *              u8[32] sha256 u64 content_offset preimage
@@ -22,12 +22,14 @@
  *
  * A WRITE whose content is what the pre-image already has travels as ATTRIBUTES with the flag
  * PAYLOAD_ENTRY_REWRITTEN: the package manager wrote the same bytes again.
+ * Other entries have content_offset 0. Of a pre-image that does not exist only the zero byte travels.
  * content_offset counts from the first content byte; holes are not kept in the payload, the
  * helper makes runs of 4096 zero bytes holes again where PAYLOAD_ENTRY_SPARSE is set.
  */
 #ifndef BUNDLE_PAYLOAD_H
 #define BUNDLE_PAYLOAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -56,7 +58,7 @@ struct payload_header {
 struct payload_entry {
 	struct change change;              /* layer is unused */
 	uint8_t flags;
-	uint64_t content_offset;
+	uint64_t content_offset;           /* WRITE: of its bytes, from the first content byte; otherwise 0 */
 };
 
 struct payload {
@@ -72,9 +74,13 @@ struct error *payload_parse_header(const uint8_t bytes[PAYLOAD_HEADER_SIZE], str
 
 /*
  * Parses the index (header->index_size bytes) after its hash was compared with the header.
- * Refuses bad paths (absolute, empty components, "." and ".."), unknown kinds, numbers out of range.
+ * Refuses bad paths (absolute, empty components, "." and ".."), unknown kinds, numbers out of range,
+ * contents that do not follow one another. Strings of the result are never NULL, except an action's unit.
  */
 struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, struct payload *ret) _must_check_;
 void payload_deinit(struct payload *payload);
+
+/* Whether it is a path as in struct change: relative, no empty, "." or ".." component; "" is the root. */
+bool payload_path_valid(const char *path);
 
 #endif

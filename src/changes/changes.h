@@ -9,6 +9,8 @@
  *     first, then itself;
  *   - a directory comes before what it holds;
  *   - hard links (CHANGE_LINK) come after the name they refer to;
+ *   - deletions that make room for something else come just before it, all others after every
+ *     write and link, so that at no moment both the old and the new name of a file are missing;
  *   - CHANGE_ATTRIBUTES of directories that already existed come last, deepest first, because
  *     changing what is below a directory changes its times. A new directory's times are set at
  *     that point as well.
@@ -50,7 +52,11 @@ struct change_attributes {
 	size_t n_xattrs;
 };
 
-/* What is at the path before the change. */
+/*
+ * What is at the path before the first change of the list. Only the first change of a path has
+ * one: if a directory is deleted to make room for a file, the DELETE has it and the WRITE says
+ * that nothing exists; so does the late ATTRIBUTES of a new directory.
+ */
 struct change_preimage {
 	bool exists;       /* the rest is valid only if so */
 	struct change_attributes attributes;
@@ -81,6 +87,10 @@ struct change_list {
 	size_t n;
 };
 
+/* Appends; takes ownership of what `change` points to, also on failure. Lists grow in no other way. */
+struct error *change_list_append(struct change_list *list, struct change change) _must_check_;
+void change_attributes_deinit(struct change_attributes *attributes);
+void change_deinit(struct change *change);
 void change_list_deinit(struct change_list *list);
 
 /* One overlay: a file system of the guest and what was written over it. Descriptors are borrowed. */
