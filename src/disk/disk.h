@@ -21,25 +21,29 @@ struct disk;
 struct disk_options {
 	const char *path;     /* the image */
 	const char *format;   /* "qcow2" or "raw": stated, never probed */
-	const char *work_dir; /* existing directory, 0700, for the throw-away overlay and mount points; big enough for a journal */
+	const char *work_dir; /* existing directory, 0700, for the throw-away overlay and mount points; big enough for a
+				 journal */
 };
 
 /* A file of the image: itself first, then its backing files down to the last. */
 struct disk_file {
-	char *path;           /* absolute */
-	char *format;         /* a missing backing format means raw */
-	uint64_t device, inode, size;
+	char *path;   /* absolute */
+	char *format; /* a missing backing format means raw */
+	uint64_t device, inode;
+	uint64_t size;         /* bytes of the file or block device */
+	uint64_t virtual_size; /* bytes the guest sees of it */
+	bool block_device;     /* raw only */
 	int64_t mtime_ns, ctime_ns;
 };
 
 /* A file system of the guest and where /etc/fstab of the guest mounts it. */
 struct disk_mount {
-	char *target;         /* in the guest: "/", "/boot"; mounts come parents first, [0] is "/" */
-	char *path;           /* on the host: directory where it is mounted read-only, without the mounts below it */
-	char *type;           /* "ext4", "xfs", "btrfs" */
-	char *uuid;           /* as blkid writes it */
-	char *options;        /* fstab's mount options ("defaults" if none) */
-	uint32_t ext4_mount_count;  /* s_mnt_count and s_mtime before the journal replay; 0 unless ext4 */
+	char *target;  /* in the guest: "/", "/boot", no "..", no trailing slash; parents first, [0] is "/" */
+	char *path;    /* on the host: directory where it is mounted read-only, without the mounts below it */
+	char *type;    /* as blkid names it: "ext4" (also "ext2", "ext3"), "xfs", "btrfs" */
+	char *uuid;    /* as blkid writes it */
+	char *options; /* fstab's mount options ("defaults" if none) */
+	uint32_t ext4_mount_count; /* s_mnt_count and s_mtime before the journal replay; 0 unless ext4 */
 	uint64_t ext4_mount_time_s;
 };
 
@@ -64,7 +68,7 @@ int disk_root(const struct disk *disk);
 /* Borrowed. */
 const struct disk_mount *disk_mounts(const struct disk *disk, size_t *ret_n);
 
-/* What stands in the way of nothing but is worth a line: "EFI system partition vda1 left alone". Borrowed, n lines. */
+/* What stands in the way of nothing but is worth a line: "EFI system partition 1 is left alone". Borrowed, n lines. */
 const char *const *disk_notes(const struct disk *disk, size_t *ret_n);
 
 /* Unmounts, detaches, ends the storage daemon, removes the overlay. */

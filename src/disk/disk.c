@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "disk/disk.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "disk/private.h"
+
+struct error *disk_private_namespace(void)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return error_remedy(error_system(errno, NULL, "make a private mount namespace"), "run as root");
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return error_system(errno, "/", "keep mounts from spreading");
+	return NULL;
+}
+
+struct error *disk_note(struct disk *disk, const char *format, ...)
+{
+	va_list arguments;
+	char *text;
+	int n;
+
+	if (disk->n_notes == DISK_NOTES_MAX)
+		return NULL;
+	va_start(arguments, format);
+	n = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	if (n < 0)
+		return error_no_memory();
+	disk->notes[disk->n_notes++] = text;
+	return NULL;
+}
+
+struct volume *disk_volume(struct disk *disk, const struct partition *partition)
+{
+	for (size_t i = 0; i < disk->n_volumes; i++)
+		if (disk->volumes[i].fs.partition == partition)
+			return &disk->volumes[i];
+	return NULL;
+}
+
+static struct error *make_one(const char *path)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_system(errno, path, "create directory");
+	return NULL;
+}
+
+struct error *disk_make_directory(struct disk *disk, const char *name, size_t number, char **ret)
+{
+	_cleanup_(free_ptr)
+	char *parent = string_format("%s/%s", disk->run_dir, name);
+	_cleanup_(free_ptr)
+	char *path = string_format("%s/%s/%zu", disk->run_dir, name, number);
+	struct error *error;
+
+	if (!parent || !path)
+		return error_no_memory();
+	error = make_one(parent);
+	if (!error)
+		error = make_one(path);
+	if (!error)
+		*ret = take_ptr(path);
+	return error;
+}
+
+struct error *disk_mount_entry(const struct volume *volume, const struct fstab_entry *entry, const char *path)
+{
+	_cleanup_(free_ptr)
+	char *subvolume = NULL;
+	_cleanup_(free_ptr)
+	char *subvolume_id = NULL;
+	struct error *error;
+
+	error = fstab_option_value(entry, "subvol", &subvolume);
+	if (!error)
+		error = fstab_option_value(entry, "subvolid", &subvolume_id);
+	if (!error)
+		error = file_system_mount(&volume->fs, subvolume, subvolume_id, path);
+	return error;
+}
+
+/* A tmpfs, so that not even directories stay behind when the process is killed. */
+static struct error *make_run_dir(struct disk *disk, const char *work_dir)
+{
+	disk->run_dir = string_format("%s/disk.XXXXXX", work_dir);
+	if (!disk->run_dir)
+		return error_no_memory();
+	if (!mkdtemp(disk->run_dir)) {
+		struct error *error = error_system(errno, disk->run_dir, "create directory");
+
+		free(take_ptr(disk->run_dir));
+		return error;
+	}
+	if (mount("tmpfs", disk->run_dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=1m") < 0)
+		return error_system(errno, disk->run_dir, "mount a tmpfs");
+	disk->run_dir_mounted = true;
+	return NULL;
+}
+
+static struct error *open_storage(struct disk *disk, const struct disk_options *options)
+{
+	struct disk_file *files;
+	struct error *error;
+	struct stat st;
+	size_t n;
+
+	error = disk_files(options->path, options->format, &files, &n);
+	if (error)
+		return error;
+	error = make_run_dir(disk, options->work_dir);
+	if (!error)
+		error = storage_open(files, n, options->work_dir, disk->run_dir, &disk->storage);
+	disk_files_free(files, n);
+	if (error)
+		return error;
+	if (fstat(storage_fd(disk->storage), &st) < 0)
+		return error_system(errno, options->path, "read the size of");
+	return partition_list_read(storage_fd(disk->storage), (uint64_t)st.st_size, options->path, &disk->partitions);
+}
+
+/* A volume that fails is only a problem if it is needed. */
+static struct error *open_volume(struct disk *disk, const struct partition *partition)
+{
+	struct volume *volume = &disk->volumes[disk->n_volumes];
+	struct error *error;
+	char *path;
+
+	volume->fs.loop_fd = -1;
+	disk->n_volumes++;
+	error = disk_make_directory(disk, "volumes", disk->n_volumes, &path);
+	if (error)
+		return error;
+	volume->problem = file_system_open(storage_fd(disk->storage), partition, &volume->fs);
+	if (!volume->problem)
+		volume->problem = file_system_mount(&volume->fs, NULL, NULL, path);
+	if (volume->problem)
+		free(path);
+	else
+		volume->path = path;
+	return NULL;
+}
+
+static struct error *open_volumes(struct disk *disk)
+{
+	struct error *error = NULL;
+
+	disk->volumes = calloc(disk->partitions.n, sizeof(*disk->volumes));
+	if (!disk->volumes)
+		return error_no_memory();
+	for (size_t i = 0; !error && i < disk->partitions.n; i++) {
+		const struct partition *partition = &disk->partitions.items[i];
+		char name[PARTITION_NAME_SIZE];
+
+		partition_name(partition, name);
+		if (partition->kind == PARTITION_FILE_SYSTEM)
+			error = open_volume(disk, partition);
+		else if (partition->kind == PARTITION_ESP)
+			error = disk_note(disk, "the EFI system partition, %s, is left alone", name);
+		else if (partition->kind == PARTITION_CONTAINER)
+			error = disk_note(disk, "%s (%s) is not looked into", name, partition->type);
+	}
+	return error;
+}
+
+static struct error *open_steps(struct disk *disk, const struct disk_options *options)
+{
+	struct disk_root_choice root = {0};
+	struct error *error;
+
+	error = open_storage(disk, options);
+	if (!error)
+		error = open_volumes(disk);
+	if (!error)
+		error = disk_find_root(disk, &root);
+	if (!error)
+		error = disk_mount_all(disk, &root);
+	fstab_deinit(&root.fstab);
+	return error_wrap(error, "disk %s", options->path);
+}
+
+struct error *disk_open(const struct disk_options *options, struct disk **ret)
+{
+	_cleanup_(disk_close_ptr)
+	struct disk *disk = calloc(1, sizeof(*disk));
+	struct error *error;
+
+	if (!disk)
+		return error_no_memory();
+	disk->root_fd = -1;
+	disk->notes = calloc(DISK_NOTES_MAX, sizeof(*disk->notes));
+	if (!disk->notes)
+		return error_no_memory();
+	error = open_steps(disk, options);
+	if (error)
+		return error;
+	*ret = take_ptr(disk);
+	return NULL;
+}
+
+int disk_root(const struct disk *disk)
+{
+	return disk->root_fd;
+}
+
+const struct disk_mount *disk_mounts(const struct disk *disk, size_t *ret_n)
+{
+	*ret_n = disk->n_mounts;
+	return disk->mounts;
+}
+
+const char *const *disk_notes(const struct disk *disk, size_t *ret_n)
+{
+	*ret_n = disk->n_notes;
+	return (const char *const *)disk->notes;
+}
+
+static void free_mounts(struct disk *disk)
+{
+	for (size_t i = 0; i < disk->n_mounts; i++) {
+		free(disk->mounts[i].target);
+		free(disk->mounts[i].path);
+		free(disk->mounts[i].type);
+		free(disk->mounts[i].uuid);
+		free(disk->mounts[i].options);
+	}
+	free(disk->mounts);
+}
+
+static void free_volumes(struct disk *disk)
+{
+	for (size_t i = 0; i < disk->n_volumes; i++) {
+		file_system_deinit(&disk->volumes[i].fs);
+		error_destroy(disk->volumes[i].problem);
+		free(disk->volumes[i].path);
+	}
+	free(disk->volumes);
+}
+
+/*
+ * Detaching the tmpfs takes everything mounted below it along, at once where nobody uses it. The
+ * loop devices then let go of the exported file, and only then the daemon is ended: a file system
+ * should not lose its disk while it is mounted.
+ */
+void disk_close(struct disk *disk)
+{
+	if (!disk)
+		return;
+	close_fd(&disk->root_fd);
+	free_volumes(disk);
+	if (disk->run_dir_mounted)
+		umount2(disk->run_dir, MNT_DETACH);
+	storage_close(disk->storage);
+	if (disk->run_dir)
+		rmdir(disk->run_dir);
+	free(disk->run_dir);
+	partition_list_deinit(&disk->partitions);
+	free_mounts(disk);
+	for (size_t i = 0; i < disk->n_notes; i++)
+		free(disk->notes[i]);
+	free(disk->notes);
+	free(disk);
+}

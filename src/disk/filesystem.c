@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "disk/filesystem.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+
+#include "base/cursor.h"
+#include "base/io.h"
+#include "base/process.h"
+
+/* Others take free loop devices as well; every lost race costs one turn. */
+#define LOOP_ATTEMPTS       64
+
+/* The ext2 superblock and the fields we read (fs/ext4/ext4.h). */
+#define EXT_SUPERBLOCK      1024
+#define EXT_SUPERBLOCK_SIZE 1024
+#define EXT_MTIME           0x2c  /* le32 */
+#define EXT_MOUNT_COUNT     0x34  /* le16 */
+#define EXT_MTIME_HIGH      0x274 /* u8, bits 32 to 39 */
+
+/* The btrfs superblock (fs/btrfs/ctree.h). */
+#define BTRFS_SUPERBLOCK    65536
+#define BTRFS_NUM_DEVICES   0x88 /* le64 */
+
+static bool is_ext(const struct partition *partition)
+{
+	return strncmp(partition->type, "ext", 3) == 0;
+}
+
+static int try_attach(const struct loop_config *config, char *device, size_t size)
+{
+	_cleanup_(close_fd)
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	_cleanup_(close_fd)
+	int fd = -1;
+	int number;
+
+	if (control < 0)
+		return -1;
+	number = ioctl(control, LOOP_CTL_GET_FREE);
+	if (number < 0)
+		return -1;
+	snprintf(device, size, "/dev/loop%d", number);
+	fd = open(device, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, LOOP_CONFIGURE, config) < 0)
+		return -1;
+	return take_fd(fd);
+}
+
+/* The device lets go of the disk when its last opener or mount does, however our process ends. */
+static struct error *attach(int disk_fd, const struct partition *partition, struct file_system *fs)
+{
+	struct loop_config config = {
+		.fd = (uint32_t)disk_fd,
+		.info =
+			{
+				.lo_offset = partition->start,
+				.lo_sizelimit = partition->size,
+				.lo_flags = LO_FLAGS_AUTOCLEAR,
+			},
+	};
+
+	for (int i = 0; i < LOOP_ATTEMPTS; i++) {
+		fs->loop_fd = try_attach(&config, fs->device, sizeof(fs->device));
+		if (fs->loop_fd >= 0)
+			return NULL;
+		if (errno != EBUSY)
+			break;
+	}
+	return error_system(errno, NULL, "attach a loop device");
+}
+
+static struct error *read_ext(struct file_system *fs)
+{
+	uint8_t buffer[EXT_SUPERBLOCK_SIZE], high;
+	struct cursor c = cursor_init(buffer, sizeof(buffer), fs->device);
+	struct error *error;
+	uint16_t count;
+	uint32_t low;
+
+	error = io_pread(fs->loop_fd, buffer, sizeof(buffer), EXT_SUPERBLOCK, fs->device);
+	if (!error)
+		error = cursor_seek(&c, EXT_MTIME);
+	if (!error)
+		error = cursor_le32(&c, &low);
+	if (!error)
+		error = cursor_seek(&c, EXT_MOUNT_COUNT);
+	if (!error)
+		error = cursor_le16(&c, &count);
+	if (!error)
+		error = cursor_seek(&c, EXT_MTIME_HIGH);
+	if (!error)
+		error = cursor_u8(&c, &high);
+	if (error)
+		return error;
+	fs->ext4_mount_count = count;
+	fs->ext4_mount_time_s = (uint64_t)high << 32 | low;
+	return NULL;
+}
+
+/*
+ * The kernel would replay as well, but e2fsck also clears the orphans (files unlinked while open)
+ * and knows damage that the kernel believes. debugfs's replay fails on journals that are fine.
+ */
+static struct error *replay_ext(const struct file_system *fs)
+{
+	const char *argv[] = {"e2fsck", "-p", "-E", "journal_only", fs->device, NULL};
+	const struct process_options options = {.argv = argv, .die_with_parent = true};
+	struct process_result result = {0};
+	struct error *error;
+
+	error = process_run(&options, 0, &result);
+	if (error)
+		return error;
+	/* 1: something was replayed; 2 would be: reboot the host, as after work on a mounted root. */
+	if (result.status > 1) {
+		const char *text = result.errors[0] ? result.errors : result.output;
+
+		error = error_create(ERROR_FORMAT, "the journal cannot be replayed (e2fsck status %d): %.*s",
+				     result.status, (int)strcspn(text, "\n"), text);
+		error = error_remedy(error, "let the guest check its file system");
+	}
+	process_result_deinit(&result);
+	return error;
+}
+
+/* A btrfs over several devices would be mounted from whatever the host's kernel thinks are the others. */
+static struct error *check_btrfs(const struct file_system *fs)
+{
+	uint8_t buffer[8];
+	struct cursor c = cursor_init(buffer, sizeof(buffer), fs->device);
+	uint64_t n;
+	struct error *error;
+
+	error = io_pread(fs->loop_fd, buffer, sizeof(buffer), BTRFS_SUPERBLOCK + BTRFS_NUM_DEVICES, fs->device);
+	if (!error)
+		error = cursor_le64(&c, &n);
+	if (error)
+		return error;
+	if (n != 1)
+		return error_create(ERROR_UNSUPPORTED, "btrfs over %" PRIu64 " devices is not supported", n);
+	return NULL;
+}
+
+struct error *file_system_open(int disk_fd, const struct partition *partition, struct file_system *ret)
+{
+	char name[PARTITION_NAME_SIZE];
+	struct error *error;
+
+	ret->partition = partition;
+	error = attach(disk_fd, partition, ret);
+	if (!error && is_ext(partition)) {
+		error = read_ext(ret);
+		if (!error)
+			error = replay_ext(ret);
+	}
+	if (!error && strcmp(partition->type, "btrfs") == 0)
+		error = check_btrfs(ret);
+	return error_wrap(error, "%s (%s)", partition_name(partition, name), partition->type);
+}
+
+/* The kernel's own words about a mount that failed, from the context's log; "" if it has none. */
+static void mount_message(int context, char *buffer, size_t size)
+{
+	ssize_t n = read(context, buffer, size - 1);
+
+	if (n < 0)
+		n = 0;
+	buffer[n] = 0;
+	buffer[strcspn(buffer, "\n")] = 0;
+	/* "e text": a level and a blank come first. */
+	if (n > 2 && buffer[1] == ' ')
+		memmove(buffer, buffer + 2, strlen(buffer + 2) + 1);
+}
+
+static int set_options(int context, const struct file_system *fs, const char *subvolume, const char *subvolume_id)
+{
+	const char *type = fs->partition->type;
+
+	if (fsconfig(context, FSCONFIG_SET_STRING, "source", fs->device, 0) < 0 ||
+	    fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
+		return -1;
+	/* The superblock can ask for errors=panic, and it is the host that would. */
+	if (is_ext(fs->partition))
+		return fsconfig(context, FSCONFIG_SET_STRING, "errors", "continue", 0);
+	/* A clone of the same file system may be mounted already: another VM on the same template. */
+	if (strcmp(type, "xfs") == 0)
+		return fsconfig(context, FSCONFIG_SET_FLAG, "nouuid", NULL, 0);
+	if (subvolume && fsconfig(context, FSCONFIG_SET_STRING, "subvol", subvolume, 0) < 0)
+		return -1;
+	if (subvolume_id && fsconfig(context, FSCONFIG_SET_STRING, "subvolid", subvolume_id, 0) < 0)
+		return -1;
+	return 0;
+}
+
+struct error *file_system_mount(const struct file_system *fs, const char *subvolume, const char *subvolume_id,
+				const char *path)
+{
+	const char *driver = is_ext(fs->partition) ? "ext4" : fs->partition->type;
+	_cleanup_(close_fd)
+	int context = fsopen(driver, FSOPEN_CLOEXEC);
+	_cleanup_(close_fd)
+	int mount_fd = -1;
+	char name[PARTITION_NAME_SIZE], message[256] = "";
+
+	partition_name(fs->partition, name);
+	if (context < 0 && errno == ENODEV)
+		return error_create(ERROR_UNSUPPORTED, "%s: the host's kernel does not know %s", name, driver);
+	if (context < 0)
+		return error_system(errno, NULL, "%s: open %s", name, driver);
+	if (set_options(context, fs, subvolume, subvolume_id) == 0 &&
+	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		mount_fd = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	if (mount_fd < 0) {
+		int saved = errno;
+
+		mount_message(context, message, sizeof(message));
+		return error_system(saved, NULL, "%s: mount %s%s%s", name, fs->partition->type, message[0] ? ": " : "",
+				    message);
+	}
+	if (move_mount(mount_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_system(errno, path, "%s: put the mount in its place", name);
+	return NULL;
+}
+
+void file_system_deinit(struct file_system *fs)
+{
+	close_fd(&fs->loop_fd);
+}
