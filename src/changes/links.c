@@ -395,7 +395,7 @@ struct error *scan_links(struct scan *scan)
 	bool *used = NULL;
 	struct claims claims = {};
 	struct error *error;
-	size_t n;
+	size_t n = 0;
 
 	error = collect_keys(scan, &keys, &n);
 	if (error)
