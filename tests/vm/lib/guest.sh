@@ -32,7 +32,6 @@ guest_sources() {
 		grep '^deb ' "$OUASSISTER_TEST_SOURCES"
 		return
 	fi
-	# shellcheck disable=SC2016 # the names are apt's
 	apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 'Component: main' |
 		sort -u | awk -F'|' -v suite="$suite" '
 		$1 == "Debian" && $2 == "Debian" && !release { release = $3 }
@@ -177,10 +176,9 @@ guest_make_disk() {
 	ssh-keygen -q -t ed25519 -N '' -C tests -f "$out/ssh_key"
 
 	mkdir "$out/tree"
-	# shellcheck disable=SC2016 # the hook's argument, not ours
 	mmdebstrap --quiet --mode=root --variant=minbase --components=main \
 		--include="$(IFS=,; echo "${packages[*]}")" \
-		--aptopt='APT::Install-Recommends "false"' \
+		--aptopt='APT::Install-Recommends "false"' --customize-hook='rm "$1/etc/apt/apt.conf.d/99mmdebstrap"' \
 		--essential-hook='echo grub-pc grub-pc/install_devices_empty boolean true | chroot "$1" debconf-set-selections' \
 		"$suite" "$out/tree" - <"$out/release.list" >"$out/build.log" 2>&1 ||
 		{ tail -n 20 "$out/build.log" >&2; guest_die "mmdebstrap failed"; }
@@ -215,13 +213,11 @@ guest_fill() {
 }
 
 # guest_run FUNCTION ARGUMENT...
-# shellcheck disable=SC2016
 guest_run() {
 	bash -euo pipefail -c '. "$0"; "$@"' "$guest_lib/guest.sh" "$@"
 }
 
 # The same without any network: nothing of a first boot may depend on what the network says that day.
-# shellcheck disable=SC2016
 guest_run_cut_off() {
 	unshare --net bash -euo pipefail -c '. "$0"; "$@"' "$guest_lib/guest.sh" "$@"
 }
@@ -244,6 +240,21 @@ guest_disk() {
 
 # --- the suspended guest --- #
 
+# What a first boot does in the guest. Besides grub: a process of nobody's service, so that no restart of a service ends
+# it, and one that tries to reach the neighbour of the tap's bridge (gate.test) for ever.
+guest_first_boot='
+	export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+	systemctl is-system-running --wait || systemctl --failed >&2
+	grub-install /dev/vda
+	update-grub
+	systemd-run --quiet --scope setsid sleep 1000000 >/dev/null 2>&1 </dev/null &
+	if [ -e /sys/class/net/ens4 ]; then
+		systemd-run --quiet --scope setsid ping -q -i 0.2 192.168.77.3 >/dev/null 2>&1 </dev/null &
+	fi
+	sync
+	sleep 5
+	sync'
+
 # guest_make_suspended NAME BASE DIRECTORY: boots a fresh copy once, lets it settle and suspends it as a user would by hand.
 guest_make_suspended() {
 	local base=$2 out=$3 disk network memory_mib began
@@ -263,10 +274,11 @@ guest_make_suspended() {
 	vm_wait "$out" guest 900
 	echo "guest: the agent answered after $((SECONDS - began)) s" >&2
 	# The guest's own grub replaces the hand-made one, as an installer would have done it.
-	vm_exec "$out" guest -t 600 /bin/sh -ec 'systemctl is-system-running --wait || systemctl --failed >&2
-		export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-		grub-install /dev/vda; update-grub; sync; sleep 5; sync' >"$out/first-boot.log" 2>&1 ||
+	vm_exec "$out" guest -t 600 /bin/sh -ec "$guest_first_boot" >"$out/first-boot.log" 2>&1 ||
 		{ cat "$out/first-boot.log" >&2; guest_die "the first boot failed"; }
+	# "pid (name) start-time" of what runs there, for tests that ask whether it lived on.
+	vm_exec "$out" guest /bin/sh -c 'cat /proc/[0-9]*/stat' | sed -nE 's/^([0-9]+ \(.*\)) (\S+ ){19}([0-9]+) .*/\1 \3/p' \
+		>"$out/processes"
 	vm_save_by_hand "$out" guest
 	echo "guest: booted and suspended in $((SECONDS - began)) s" >&2
 	mv "$out/guest.mig" "$out/memory.mig"
@@ -278,7 +290,8 @@ guest_suspended() {
 	local disk base key directory
 	disk=$(sed -n 's/^disk=//p' "$guest_recipes/$1")
 	base=$(guest_disk "$disk") || return 1
-	key=$(guest_hash "$(basename "$base")" "$(cat "$guest_recipes/$1")" "$(declare -f guest_make_suspended vm_command)" \
+	key=$(guest_hash "$(basename "$base")" "$(cat "$guest_recipes/$1")" "$guest_first_boot" \
+		"$(declare -f guest_make_suspended vm_command)" \
 		"$(qemu-system-x86_64 --version | head -n 1)")
 	directory=$guest_cache/guest-$1-$key
 	guest_fill "$directory" guest_run_cut_off guest_make_suspended "$1" "$base" || return 1

@@ -157,12 +157,50 @@ guest() {
 		"export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; $2"
 }
 
-# free_port: a TCP port nobody listens on.
-free_port() {
-	local port
-	while :; do
-		port=$((20000 + RANDOM % 20000))
-		ss -Htln "sport = :$port" | grep -q . || break
-	done
-	echo "$port"
+# survivors NAME: those processes of the cached guest's list which no restart of a service may touch, as they are now.
+survivors() {
+	guest "$1" 'cut -d" " -f1,2,22 /proc/1/stat /proc/2/stat $(pgrep -x sleep | sed "s,.*,/proc/&/stat,")' | sort
+}
+
+# survivors_before: the same, as they were when the cached guest was suspended.
+survivors_before() {
+	grep -E '^(1|2) |\(sleep\)' "$vm_guest/processes" | sort
+}
+
+# check_versions NAME UPDATE-JSON: the guest has the versions that the emulation promised.
+check_versions() {
+	jq -r '.packages[] | select(.new) | "\(.name) \(.new)"' "$2" | sort >"$work/promised"
+	guest "$1" "dpkg-query -W -f '\${db:Status-Status} \${Package} \${Version}\n'" | sed -n 's/^installed //p' | sort >"$work/has"
+	check "$1: has the promised versions" test -s "$work/promised" -a -z "$(comm -23 "$work/promised" "$work/has")"
+}
+
+# check_files NAME BUNDLE: what the bundle's layer holds is in the guest, what it deletes is not.
+# Read with tar and sha256sum, so that no code of ours judges itself.
+check_files() {
+	local n
+	zstd -qdc "$2" | tar -x --exclude='.wh.*' --to-command='printf "%s  /%s\n" "$(sha256sum | cut -d" " -f1)" "$TAR_FILENAME"' \
+		>"$work/sums"
+	n=$(wc -l <"$work/sums")
+	must vm_put "$work" "$1" "$work/sums" /run/sums
+	if guest "$1" 'sha256sum --quiet -c /run/sums' >&2; then
+		ok "$1: $n files of the bundle have their checksums"
+	else
+		not_ok "$1: $n files of the bundle have their checksums"
+	fi
+	zstd -qdc "$2" | tar -t | sed -nE '/\/?\.wh\.\.wh\.opq$/d; s,(^|/)\.wh\.([^/]+)$,\1\2,p' | sed 's,^,/,' >"$work/deleted"
+	must vm_put "$work" "$1" "$work/deleted" /run/deleted
+	equal "$1: $(wc -l <"$work/deleted") deleted paths are gone" '' "$(guest "$1" \
+		'while IFS= read -r path; do [ ! -e "$path" ] && [ ! -L "$path" ] || echo "$path"; done </run/deleted')"
+}
+
+# check_disk NAME: the disk of the guest, shut down, is clean.
+check_disk() {
+	must qemu-img convert -U -O raw "$work/$1.qcow2" "$work/$1.raw"
+	check "$1: e2fsck -fn finds nothing" e2fsck -fn "$work/$1.raw?offset=2097152"
+	rm "$work/$1.raw"
+}
+
+# bundle_of NAME: the path of the bundle that waits.
+bundle_of() {
+	"$ouassister" show --json "$(vm_file "$1")" 2>/dev/null | jq -r '.bundle // .path // empty'
 }

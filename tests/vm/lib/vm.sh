@@ -66,6 +66,30 @@ vm_pid() {
 	(cd "$1" && [ -S "$2.qmp" ] && "$vm_tool" pid "$2.qmp" 2>/dev/null) || true
 }
 
+# vm_await_load DIRECTORY NAME: until the memory image given by -incoming is loaded.
+vm_await_load() {
+	local deadline=$((SECONDS + 300))
+	while [ "$SECONDS" -lt "$deadline" ]; do
+		case $(vm_qmp "$1" "$2" query-status) in
+		*'"status":"inmigrate"'*) sleep 0.2 ;;
+		*) return 0 ;;
+		esac
+	done
+	return 1
+}
+
+# vm_wake DIRECTORY NAME: loads NAME.mig and lets the guest run, with its network, as nothing but QEMU would.
+vm_wake() {
+	vm_start "$1" "$2" -incoming "exec:cat $2.mig" -S
+	vm_await_load "$1" "$2"
+	vm_qmp "$1" "$2" cont >/dev/null
+}
+
+# vm_set_clock DIRECTORY NAME: the guest's clock stood still while it slept.
+vm_set_clock() {
+	vm_exec "$1" "$2" /bin/date -s "@$(date +%s)" >/dev/null
+}
+
 # vm_kill DIRECTORY NAME: ends its process, as a power cut would; harmless where there is none.
 vm_kill() {
 	local pid
@@ -89,6 +113,11 @@ vm_wait() {
 # vm_exec DIRECTORY NAME [-t SECONDS] ARGV...: runs a program in the guest through its agent.
 vm_exec() {
 	(cd "$1" && "$vm_tool" exec "$2.qga" "${@:3}")
+}
+
+# vm_put DIRECTORY NAME FILE GUEST-PATH
+vm_put() {
+	(cd "$1" && "$vm_tool" put "$2.qga" "$3" "$4")
 }
 
 # vm_save_by_hand DIRECTORY NAME: what a user types into the monitor; NAME.mig is complete when it returns.
@@ -124,6 +153,16 @@ vm_power_off() {
 		[ "$SECONDS" -lt "$deadline" ] || return 1
 		sleep 0.5
 	done
+}
+
+# free_port: a TCP port nobody listens on.
+free_port() {
+	local port
+	while :; do
+		port=$((20000 + RANDOM % 20000))
+		ss -Htln "sport = :$port" | grep -q . || break
+	done
+	echo "$port"
 }
 
 # vm_copy GUEST DIRECTORY NAME NETWORK [PORT]: a suspended VM of its own, from the cached GUEST, without touching that.
