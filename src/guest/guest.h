@@ -49,11 +49,11 @@ struct error *guest_boot_id(struct guest *guest, uint8_t ret[16]) _must_check_;
 
 /* A mounted file system of the guest, from super_blocks. */
 struct guest_file_system {
-	char type[32];         /* file_system_type.name */
-	char id[32];           /* super_block.s_id: "vda2" for a disk */
-	uint8_t uuid[16];      /* super_block.s_uuid; all zero: none */
-	bool has_ext4;         /* the ext4 fields are valid; from its superblock as it is in memory */
-	uint32_t ext4_mount_count; /* s_mnt_count */
+	char type[32];              /* file_system_type.name */
+	char id[32];                /* super_block.s_id: "vda2" for a disk */
+	uint8_t uuid[16];           /* super_block.s_uuid; all zero: none */
+	bool has_ext4;              /* the ext4 fields are valid; from its superblock as it is in memory */
+	uint32_t ext4_mount_count;  /* s_mnt_count */
 	uint64_t ext4_mount_time_s; /* s_mtime, seconds since the epoch */
 };
 /* The caller frees *ret. Pseudo file systems are included. */
@@ -63,15 +63,16 @@ struct error *guest_file_systems(struct guest *guest, struct guest_file_system *
 struct guest_process {
 	uint32_t pid, ppid;
 	uint32_t uid;
-	uint64_t start_ns;     /* task.start_boottime: since the guest's boot */
+	uint64_t start_ns; /* task.start_boottime: since the guest's boot */
 	bool kernel_thread;
-	char comm[16];         /* NUL-terminated */
-	char *cgroup;          /* path in the default (v2 or systemd) hierarchy: "/system.slice/nginx.service"; owned */
+	char comm[16]; /* NUL-terminated */
+	char *exe;     /* path of the executable, " (deleted)" behind it if it is; owned; NULL: none or unknown */
+	char *cgroup;  /* path in the default (v2 or systemd) hierarchy: "/system.slice/nginx.service"; owned */
 };
 struct guest_process_list {
 	struct guest_process *items;
 	size_t n;
-	bool incomplete;       /* the walk met a bad pointer and stopped */
+	bool incomplete; /* the walk met a bad pointer and stopped */
 };
 struct error *guest_processes(struct guest *guest, struct guest_process_list *ret) _must_check_;
 void guest_process_list_deinit(struct guest_process_list *list);

@@ -11,6 +11,7 @@
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,13 @@ struct image_range {
 
 /* The first run of RAM that ends above `address`; runs are the RAM blocks' parts, in address order. */
 struct image_range image_next_range(const struct image *image, struct gpa address);
+
+/*
+ * The first page at or above `from` that begins with these bytes (`size` <= IMAGE_FIND_MAX);
+ * false if there is none. Pages the image does not hold, or cannot read, do not match.
+ */
+#define IMAGE_FIND_MAX 64u
+bool image_find_page(struct image *image, struct gpa from, const void *bytes, size_t size, struct gpa *ret);
 
 void image_close(struct image *image);
 DEFINE_CLEANUP(struct image *, image_close)

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Single facts: names, clocks, boot id. */
+#include <string.h>
+
+#include "guest/guest.h"
+#include "guest/internal.h"
+
+#define NS_PER_S 1000000000u
+
+static struct error *read_name(struct guest *guest, struct gva uts, const char *field, char ret[65])
+{
+	struct member member = types_find(guest->types, "new_utsname", field);
+
+	if (!member.present || member.size > 65)
+		return error_create(ERROR_UNSUPPORTED, "the guest's kernel has no member '%s' in struct new_utsname",
+				    field);
+	return memory_read_string(&guest->memory, (struct gva){uts.v + member.offset}, ret, member.size);
+}
+
+struct error *guest_uts(struct guest *guest, struct guest_uts *ret)
+{
+	struct guest_uts uts = {0};
+	const struct {
+		const char *field;
+		char *ret;
+	} names[] = {
+		{"sysname", uts.sysname}, {"nodename", uts.nodename}, {"release", uts.release},
+		{"version", uts.version}, {"machine", uts.machine},   {"domainname", uts.domainname},
+	};
+	struct member name = types_find(guest->types, "uts_namespace", "name");
+	struct gva address;
+	struct error *error = symbols_get(guest->symbols, "init_uts_ns", &address);
+
+	if (!error && !name.present)
+		error = error_create(ERROR_UNSUPPORTED, "the guest's kernel has no struct uts_namespace");
+	address.v += name.offset;
+	for (size_t i = 0; !error && i < ARRAY_SIZE(names); i++)
+		error = read_name(guest, address, names[i].field, names[i].ret);
+	if (error)
+		return error_wrap(error, "host name and kernel release of the guest");
+	*ret = uts;
+	return NULL;
+}
+
+/* The kernel's timekeeper. 6.13 gave its wrapper a type, 7.2 made it an array with the system's first. */
+static struct error *find_timekeeper(struct guest *guest, struct gva *ret)
+{
+	struct member inner = types_find(guest->types, "tk_data", "timekeeper");
+	struct gva address;
+	struct error *error = NULL;
+
+	if (!symbols_find(guest->symbols, "tk_core", &address))
+		error = symbols_get(guest->symbols, "timekeeper_data", &address);
+	if (error)
+		return error;
+	/* Before, an anonymous structure: a sequence counter of 4 bytes, padded. */
+	ret->v = address.v + (inner.present ? inner.offset : 8);
+	return NULL;
+}
+
+struct error *guest_clock(struct guest *guest, struct guest_clock *ret)
+{
+	struct member shift, nsec, base, sec, boot;
+	const struct member_need needs[] = {
+		{"timekeeper", "tkr_mono.shift", &shift}, {"timekeeper", "tkr_mono.xtime_nsec", &nsec},
+		{"timekeeper", "tkr_mono.base", &base},   {"timekeeper", "xtime_sec", &sec},
+		{"timekeeper", "offs_boot", &boot},
+	};
+	uint64_t shift_value, nsec_value, base_value, sec_value, boot_value, fraction;
+	const struct member_read reads[] = {
+		{&shift, &shift_value}, {&nsec, &nsec_value}, {&base, &base_value},
+		{&sec, &sec_value},     {&boot, &boot_value},
+	};
+	struct gva timekeeper;
+	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+
+	if (!error)
+		error = find_timekeeper(guest, &timekeeper);
+	if (!error)
+		error = guest_read_members(guest, timekeeper, reads, ARRAY_SIZE(reads));
+	if (error)
+		return error_wrap(error, "the guest's clock");
+	if (shift_value > 63 || sec_value > INT64_MAX / NS_PER_S - 60 || base_value > INT64_MAX ||
+	    boot_value > INT64_MAX)
+		return error_format(NULL, timekeeper.v, "the guest's clock holds nonsense");
+	fraction = nsec_value >> shift_value;
+	if (fraction > 60ull * NS_PER_S)
+		return error_format(NULL, timekeeper.v, "the guest's clock holds nonsense");
+	ret->realtime_ns = (int64_t)(sec_value * NS_PER_S + fraction);
+	ret->monotonic_ns = base_value + fraction;
+	ret->boottime_ns = base_value + boot_value + fraction;
+	return NULL;
+}
+
+struct error *guest_boot_id(struct guest *guest, uint8_t ret[16])
+{
+	uint8_t id[16];
+	struct gva address;
+	struct error *error = symbols_get(guest->symbols, "sysctl_bootid", &address);
+
+	if (!error)
+		error = memory_read(&guest->memory, address, id, sizeof(id));
+	if (error)
+		return error_wrap(error, "the guest's boot id");
+	memcpy(ret, id, sizeof(id));
+	return NULL;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mounted file systems, from the kernel's list super_blocks. */
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/guest.h"
+#include "guest/internal.h"
+
+/* ext4's superblock on disk, which memory holds in the same form (fs/ext4/ext4.h). */
+#define EXT4_MTIME      0x2cu  /* le32 */
+#define EXT4_MOUNTS     0x34u  /* le16 */
+#define EXT4_MAGIC      0x38u  /* le16 */
+#define EXT4_MTIME_HIGH 0x274u /* 8 bits */
+#define EXT4_SUPER_SIZE 1024u
+
+struct super_layout {
+	struct member list, type, id, uuid, info, type_name;
+	struct member ext4_super; /* not present until an ext4 file system is met */
+};
+
+static struct error *load_layout(struct guest *guest, struct super_layout *ret)
+{
+	const struct member_need needs[] = {
+		{"super_block", "s_list", &ret->list},    {"super_block", "s_type", &ret->type},
+		{"super_block", "s_id", &ret->id},        {"super_block", "s_uuid", &ret->uuid},
+		{"super_block", "s_fs_info", &ret->info}, {"file_system_type", "name", &ret->type_name},
+	};
+
+	ret->ext4_super = (struct member){0};
+	return types_need(guest->types, needs, ARRAY_SIZE(needs));
+}
+
+/* ext4 is part of the kernel in some distributions and a module in others. */
+static struct error *find_ext4(struct guest *guest, struct super_layout *layout)
+{
+	struct error *error;
+
+	if (layout->ext4_super.present)
+		return NULL;
+	layout->ext4_super = types_find(guest->types, "ext4_sb_info", "s_es");
+	if (layout->ext4_super.present)
+		return NULL;
+	if (!guest->ext4_types) {
+		error = modules_load_types(guest, "ext4", &guest->ext4_types);
+		if (error)
+			return error;
+	}
+	layout->ext4_super = types_find(guest->ext4_types, "ext4_sb_info", "s_es");
+	if (!layout->ext4_super.present)
+		return error_create(ERROR_UNSUPPORTED,
+				    "the guest's kernel has no member 's_es' in struct ext4_sb_info");
+	return NULL;
+}
+
+static uint16_t get_le16(const uint8_t *bytes)
+{
+	uint16_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return le16toh(value);
+}
+
+static uint32_t get_le32(const uint8_t *bytes)
+{
+	uint32_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return le32toh(value);
+}
+
+static struct error *read_ext4(struct guest *guest, struct super_layout *layout, struct gva super,
+			       struct guest_file_system *fs)
+{
+	uint8_t bytes[EXT4_SUPER_SIZE];
+	uint64_t info, address;
+	struct error *error = find_ext4(guest, layout);
+
+	if (!error)
+		error = guest_read_member(guest, super, &layout->info, &info);
+	if (!error)
+		error = guest_read_member(guest, (struct gva){info}, &layout->ext4_super, &address);
+	if (!error)
+		error = memory_read(&guest->memory, (struct gva){address}, bytes, sizeof(bytes));
+	if (error)
+		return error_wrap(error, "ext4 file system on %s", fs->id);
+	if (get_le16(bytes + EXT4_MAGIC) != 0xef53)
+		return error_format(NULL, address, "ext4 file system on %s: no superblock in memory", fs->id);
+	fs->has_ext4 = true;
+	fs->ext4_mount_count = get_le16(bytes + EXT4_MOUNTS);
+	fs->ext4_mount_time_s = get_le32(bytes + EXT4_MTIME) | (uint64_t)bytes[EXT4_MTIME_HIGH] << 32;
+	return NULL;
+}
+
+static struct error *read_super(struct guest *guest, struct super_layout *layout, struct gva super,
+				struct guest_file_system *fs)
+{
+	uint64_t type, name;
+	struct error *error = guest_read_member(guest, super, &layout->type, &type);
+
+	if (!error)
+		error = guest_read_member(guest, (struct gva){type}, &layout->type_name, &name);
+	if (!error)
+		error = memory_read_string(&guest->memory, (struct gva){name}, fs->type, sizeof(fs->type));
+	if (!error)
+		error = memory_read_string(&guest->memory, (struct gva){super.v + layout->id.offset}, fs->id,
+					   sizeof(fs->id));
+	if (!error)
+		error = memory_read(&guest->memory, (struct gva){super.v + layout->uuid.offset}, fs->uuid,
+				    sizeof(fs->uuid));
+	if (error)
+		return error;
+	return strcmp(fs->type, "ext4") == 0 ? read_ext4(guest, layout, super, fs) : NULL;
+}
+
+static struct error *append(struct guest_file_system **items, size_t *n, const struct guest_file_system *fs)
+{
+	struct guest_file_system *more = reallocarray(*items, *n + 1, sizeof(**items));
+
+	if (!more)
+		return error_no_memory();
+	*items = more;
+	more[(*n)++] = *fs;
+	return NULL;
+}
+
+struct error *guest_file_systems(struct guest *guest, struct guest_file_system **ret, size_t *ret_n)
+{
+	_cleanup_(free_ptr)
+	struct guest_file_system *items = NULL;
+	struct super_layout layout;
+	struct loop_guard guard = {0};
+	size_t n = 0;
+	struct gva head;
+	uint64_t next;
+	struct error *error = load_layout(guest, &layout);
+
+	if (!error)
+		error = symbols_get(guest->symbols, "super_blocks", &head);
+	if (!error)
+		error = memory_read_u64(&guest->memory, head, &next);
+	while (!error && next != head.v) {
+		struct guest_file_system fs = {0};
+
+		if (!loop_guard_step(&guard, next)) {
+			error = error_format(NULL, next, "the list goes in circles");
+			break;
+		}
+		error = read_super(guest, &layout, (struct gva){next - layout.list.offset}, &fs);
+		if (!error)
+			error = append(&items, &n, &fs);
+		if (!error)
+			error = memory_read_u64(&guest->memory, (struct gva){next}, &next);
+	}
+	if (error)
+		return error_wrap(error, "the guest's mounted file systems");
+	*ret = take_ptr(items);
+	*ret_n = n;
+	return NULL;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of guest/ share. Private to guest/.
+ *
+ *   kernel (kernel.c)      where the kernel is: the note that it leaves for crash dumps
+ *   memory (memory.c)      guest-virtual reads through the kernel's page tables
+ *   symbols (kallsyms.c)   name → address
+ *   types (types.c)        structure member → offset and size
+ *   facts (the rest)       walks over the kernel's objects
+ */
+#ifndef GUEST_INTERNAL_H
+#define GUEST_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "guest/guest.h"
+
+#define PAGE_SIZE   4096u
+/* __START_KERNEL_map: where the kernel's image is linked. Its physical address is va - this + phys_base. */
+#define KERNEL_BASE UINT64_C(0xffffffff80000000)
+
+/* ---- Reading ---- */
+
+#define TLB_SIZE    1024u /* entries; a power of two */
+
+struct tlb_entry {
+	uint64_t page;     /* virtual page number + 1; 0: empty */
+	uint64_t physical; /* of the page's first byte */
+};
+
+/* An address space of the guest: its top page table and how to walk it. */
+struct memory {
+	struct image *image; /* borrowed */
+	struct gpa top;      /* the page table of the highest level */
+	bool five_levels;
+	uint64_t sme_mask; /* bits of an entry that mean "encrypted", not address */
+	struct tlb_entry tlb[TLB_SIZE];
+};
+
+/* Starts anew with these page tables. */
+void memory_init(struct memory *memory, struct image *image, struct gpa top, bool five_levels, uint64_t sme_mask);
+
+/* An address without a mapping is ERROR_FORMAT with that address. */
+struct error *memory_translate(struct memory *memory, struct gva address, struct gpa *ret) _must_check_;
+struct error *memory_read(struct memory *memory, struct gva address, void *buffer, size_t size) _must_check_;
+struct error *memory_read_u64(struct memory *memory, struct gva address, uint64_t *ret) _must_check_;
+struct error *memory_read_u32(struct memory *memory, struct gva address, uint32_t *ret) _must_check_;
+/* At most size - 1 bytes up to a NUL; always terminated, cut if longer. Stops at an unmapped page only if it must. */
+struct error *memory_read_string(struct memory *memory, struct gva address, char *buffer, size_t size) _must_check_;
+
+/* ---- Finding the kernel (kernel.c) ---- */
+
+#define NOTE_SIZE_MAX 4096u /* VMCOREINFO_BYTES */
+
+/* What VMCOREINFO says. Addresses are guest-virtual; 0: not there. */
+struct kernel_note {
+	char release[65];
+	int64_t phys_base; /* the image's physical address minus its link address */
+	bool has_phys_base;
+	bool five_levels;
+	uint64_t sme_mask;
+	uint64_t init_top_pgt;
+	uint64_t stext; /* start of the kernel's text */
+	uint64_t kallsyms_names, kallsyms_num_syms, kallsyms_token_table, kallsyms_token_index;
+	uint64_t kallsyms_offsets, kallsyms_relative_base;
+};
+
+/* Reads "KEY=VALUE" lines. ERROR_FORMAT where what is needed to go on is missing. */
+struct error *kernel_note_parse(const char *text, size_t size, struct kernel_note *ret) _must_check_;
+
+/* The next page at or above *from that holds a note; moves *from behind it. False: there is none. */
+bool kernel_next_note(struct image *image, struct gpa *from, struct kernel_note *ret);
+
+/* ---- Symbols (kallsyms.c) ---- */
+
+/* Where the tables are. */
+struct kallsyms_tables {
+	struct gva names, num_syms, token_table, token_index, offsets;
+	struct gva relative_base; /* 0: the tables have none (7.0 and later) */
+	uint64_t stext;           /* what the symbol _stext must come out as; 0: not known */
+};
+
+#define SYMBOLS_MAX 2000000u
+
+struct symbols;
+
+/* Decodes the tables, trying each way to encode addresses until _stext and linux_banner come out right. */
+struct error *symbols_load(struct memory *memory, const struct kallsyms_tables *tables, struct symbols **ret)
+	_must_check_;
+/* The first symbol of that name; false: there is none. */
+bool symbols_find(const struct symbols *symbols, const char *name, struct gva *ret);
+/* The same; a missing symbol is ERROR_UNSUPPORTED that names it. */
+struct error *symbols_get(const struct symbols *symbols, const char *name, struct gva *ret) _must_check_;
+size_t symbols_count(const struct symbols *symbols);
+void symbols_destroy(struct symbols *symbols);
+DEFINE_CLEANUP(struct symbols *, symbols_destroy)
+
+/* ---- Types (types.c) ---- */
+
+/* A member of a structure. */
+struct member {
+	bool present;
+	uint32_t offset; /* bytes */
+	uint32_t size;   /* bytes */
+};
+
+struct types;
+
+/* Parses a BTF blob (copied). `base`: the types that a module's refer to, or NULL; it must outlive the result. */
+struct error *types_create(const void *blob, size_t size, const struct types *base, struct types **ret) _must_check_;
+void types_destroy(struct types *types);
+DEFINE_CLEANUP(struct types *, types_destroy)
+
+/*
+ * The member at `path` ("name.len"; members of anonymous structures count as the outer one's) of
+ * structure `type`. Not there: present is false.
+ */
+struct member types_find(const struct types *types, const char *type, const char *path);
+/* Bytes of the structure; 0: no such type. */
+uint32_t types_size(const struct types *types, const char *type);
+
+/* One line of a table that says which members a walk needs. */
+struct member_need {
+	const char *type, *path;
+	struct member *ret;
+	bool optional;
+};
+
+/* Looks all of them up; a missing one that is not optional is ERROR_UNSUPPORTED that names it. */
+struct error *types_need(const struct types *types, const struct member_need *needs, size_t n) _must_check_;
+
+/* ---- The guest ---- */
+
+struct guest {
+	struct memory memory;
+	struct symbols *symbols;
+	struct types *types;      /* of the kernel image */
+	struct types *ext4_types; /* where ext4 is a module; made when first needed */
+};
+
+/* Reads a member of at most 8 bytes as an unsigned number. The member must be present. */
+struct error *guest_read_member(struct guest *guest, struct gva object, const struct member *member, uint64_t *ret)
+	_must_check_;
+
+/* One line of a table of members to read. */
+struct member_read {
+	const struct member *member;
+	uint64_t *ret;
+};
+struct error *guest_read_members(struct guest *guest, struct gva object, const struct member_read *reads, size_t n)
+	_must_check_;
+
+/* Types of the module `name` (its BTF lies in the kernel's list); ERROR_NOT_FOUND: no such module. */
+struct error *modules_load_types(struct guest *guest, const char *name, struct types **ret) _must_check_;
+
+/*
+ * Notices when a walk over a list goes in circles (Brent): one remembered place, replaced at
+ * growing distances. Also caps the walk.
+ */
+struct loop_guard {
+	uint64_t remembered, distance, power, steps;
+};
+#define WALK_MAX (UINT64_C(1) << 22) /* more than PID_MAX_LIMIT, mounts or super blocks of any guest */
+
+/* Notes one more place; false: the walk must stop. */
+bool loop_guard_step(struct loop_guard *guard, uint64_t place);
+
+/* The path of a cgroup's kernfs node; malloc'd. */
+struct cgroup_layout {
+	struct member css_set_dfl, css_set_links, link_next, link_cgroup, cgroup_node, cgroup_root, root_name;
+	struct member node_name, node_parent;
+};
+struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret) _must_check_;
+/* The path in the hierarchy that systemd manages, for the css_set at `css_set`; malloc'd. */
+struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set, char **ret)
+	_must_check_;
+
+/* Paths of open files. */
+struct path_layout {
+	struct member file_mount, file_dentry; /* in struct file */
+	struct member dentry_parent, dentry_name, dentry_length, dentry_hashed;
+	struct member mount_vfs, mount_parent, mount_point; /* in struct mount */
+	struct member vfs_root;
+};
+struct error *path_layout_load(struct guest *guest, struct path_layout *ret) _must_check_;
+/* The path of the open file as its mount namespace names it, with " (deleted)" behind it if it is unlinked; malloc'd.
+ */
+struct error *file_path(struct guest *guest, const struct path_layout *layout, struct gva file, char **ret)
+	_must_check_;
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image/image.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "image/map.h"
+#include "image/ops.h"
+
+static const struct image_ops *const formats[] = {
+	&qemu_stream_ops,
+	&libvirt_save_ops,
+	&elf_core_ops,
+};
+
+struct image {
+	struct image_file file;
+	const struct image_ops *ops;
+	struct image_map map;
+};
+
+/* Files that are often taken for memory images; says what they are. */
+static const struct {
+	const char *magic;
+	size_t size;
+	const char *what;
+} others[] = {
+	{"QFI\xfb", 4, "a qcow2 disk image"},
+	{"LibvirtQemudPart", 16, "a libvirt save file that was not finished"},
+	{"Xen saved domain", 16, "a Xen save file"},
+	{"\x1f\x8b", 2, "gzip data"},
+	{"\x28\xb5\x2f\xfd", 4, "zstd data"},
+	{"\xfd"
+	 "7zXZ",
+	 5, "xz data"},
+};
+
+/* Fails with what was found instead of a memory image. */
+static struct error *unknown_format(const struct image_file *file, const uint8_t *head, size_t size)
+{
+	const char *what = "of no known format";
+	char bytes[3 * 8 + 1] = "";
+	struct error *error;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (size >= others[i].size && memcmp(head, others[i].magic, others[i].size) == 0)
+			what = others[i].what;
+	}
+	if (size == 0)
+		error = error_format(file->path, 0, "the file is empty, not a memory image");
+	else {
+		for (size_t i = 0; i < size && i < 8; i++)
+			snprintf(bytes + 3 * i, 4, " %02x", head[i]);
+		error = error_format(file->path, 0, "not a memory image that can be read, but %s (it begins with%s)",
+				     what, bytes);
+	}
+	return error_remedy(error, "Memory can be read from QEMU migration streams, uncompressed libvirt save files "
+				   "and ELF cores");
+}
+
+static struct error *open_file(const char *path, struct image_file *file)
+{
+	struct stat st;
+
+	file->path = strdup(path);
+	if (!file->path)
+		return error_no_memory();
+	/* O_NONBLOCK: a fifo under this name must not make us wait; regular files ignore it. */
+	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (file->fd < 0 && errno == ENOENT)
+		return error_recode(error_system(errno, path, "cannot open the memory image"), ERROR_NOT_FOUND);
+	if (file->fd < 0)
+		return error_system(errno, path, "cannot open the memory image");
+	if (fstat(file->fd, &st) < 0)
+		return error_system(errno, path, "cannot examine the memory image");
+	if (!S_ISREG(st.st_mode))
+		return error_format(path, ERROR_NO_ADDRESS, "the memory image is not a regular file");
+	file->size = (uint64_t)st.st_size;
+	return NULL;
+}
+
+static struct error *detect(struct image *image)
+{
+	uint8_t head[IMAGE_PROBE_SIZE];
+	size_t size = image->file.size < sizeof(head) ? image->file.size : sizeof(head);
+	struct error *error = io_pread(image->file.fd, head, size, 0, image->file.path);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		if (!formats[i]->probe(head, size))
+			continue;
+		image->ops = formats[i];
+		return NULL;
+	}
+	return unknown_format(&image->file, head, size);
+}
+
+struct error *image_open(const char *path, struct image **ret)
+{
+	_cleanup_(image_close_ptr)
+	struct image *image = calloc(1, sizeof(*image));
+	struct error *error;
+
+	if (!image)
+		return error_no_memory();
+	image->file.fd = -1;
+	error = open_file(path, &image->file);
+	if (!error)
+		error = detect(image);
+	if (!error)
+		error = image->ops->open(&image->file, &image->map);
+	if (!error)
+		error = image_map_finish(&image->map, image->file.path);
+	if (error)
+		return error;
+	*ret = take_ptr(image);
+	return NULL;
+}
+
+const char *image_format(const struct image *image)
+{
+	return image->ops->name;
+}
+
+uint64_t image_ram_size(const struct image *image)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < image->map.n_regions; i++)
+		size += image->map.regions[i].size;
+	return size;
+}
+
+/* The place of the byte at `address`, in the encoding of page_table; the region holds it. */
+static uint64_t find_place(const struct image *image, const struct image_region *region, uint64_t address)
+{
+	uint64_t offset = address - region->start, place;
+
+	if (!region->paged)
+		return region->position + offset;
+	place = page_table_get(&image->map.pages, region->first_page + offset / IMAGE_PAGE_SIZE);
+	if (place == PAGE_PLACE_ABSENT || place & PAGE_PLACE_FILL)
+		return place;
+	return place + offset % IMAGE_PAGE_SIZE;
+}
+
+/* How many bytes from `address` on lie together. */
+static uint64_t run_size(const struct image_region *region, uint64_t address)
+{
+	uint64_t left = region->start + (region->size - 1) - address + 1;
+	uint64_t page_left = IMAGE_PAGE_SIZE - (address - region->start) % IMAGE_PAGE_SIZE;
+
+	return region->paged && page_left < left ? page_left : left;
+}
+
+static struct error *not_held(const struct image *image, uint64_t address)
+{
+	struct error *error = error_create(ERROR_NOT_FOUND, "%s: it does not hold guest-physical address 0x%llx",
+					   image->file.path, (unsigned long long)address);
+
+	error->address = address;
+	return error;
+}
+
+struct error *image_read(struct image *image, struct gpa address, void *buffer, size_t size)
+{
+	uint8_t *out = buffer;
+	uint64_t at = address.v;
+
+	while (size > 0) {
+		const struct image_region *region = image_map_find(&image->map, at);
+		uint64_t place, n;
+		struct error *error = NULL;
+
+		if (!region || at < region->start)
+			return not_held(image, at);
+		place = find_place(image, region, at);
+		if (place == PAGE_PLACE_ABSENT)
+			return not_held(image, at);
+		n = run_size(region, at);
+		if (n > size)
+			n = size;
+		if (place & PAGE_PLACE_FILL)
+			memset(out, (int)(place & 0xff), n);
+		else
+			error = io_pread(image->file.fd, out, n, place, image->file.path);
+		if (error)
+			return error;
+		out += n;
+		size -= n;
+		at += n;
+		if (at == 0 && size > 0)
+			return not_held(image, UINT64_MAX);
+	}
+	return NULL;
+}
+
+struct image_range image_next_range(const struct image *image, struct gpa address)
+{
+	const struct image_region *region = image_map_find(&image->map, address.v);
+
+	if (!region)
+		return (struct image_range){0};
+	return (struct image_range){.start = {region->start}, .size = region->size};
+}
+
+/* Whether the page at `address` in `region` begins with the bytes. */
+static bool page_begins(const struct image *image, const struct image_region *region, uint64_t address,
+			const void *bytes, size_t size)
+{
+	uint64_t place = find_place(image, region, address);
+	uint8_t head[IMAGE_FIND_MAX];
+
+	if (place == PAGE_PLACE_ABSENT)
+		return false;
+	if (place & PAGE_PLACE_FILL)
+		memset(head, (int)(place & 0xff), size);
+	else if (pread(image->file.fd, head, size, (off_t)place) != (ssize_t)size)
+		return false;
+	return memcmp(head, bytes, size) == 0;
+}
+
+/* The next page start to look at from `at` on, inside a region and whole; false: there is none. */
+static bool next_page(const struct image *image, uint64_t *at, const struct image_region **ret)
+{
+	const uint64_t mask = IMAGE_PAGE_SIZE - 1;
+
+	for (;;) {
+		const struct image_region *region = image_map_find(&image->map, *at);
+		uint64_t last;
+
+		if (!region)
+			return false;
+		if (*at < region->start)
+			*at = region->start;
+		*at = (*at + mask) & ~mask;
+		if (*at < region->start)
+			return false; /* wrapped */
+		last = region->start + (region->size - 1);
+		if (*at <= last && last - *at >= mask) {
+			*ret = region;
+			return true;
+		}
+		*at = last + 1;
+		if (*at == 0)
+			return false;
+	}
+}
+
+bool image_find_page(struct image *image, struct gpa from, const void *bytes, size_t size, struct gpa *ret)
+{
+	const struct image_region *region;
+	uint64_t at = from.v;
+
+	if (size > IMAGE_FIND_MAX)
+		return false;
+	while (next_page(image, &at, &region)) {
+		if (page_begins(image, region, at, bytes, size)) {
+			*ret = (struct gpa){at};
+			return true;
+		}
+		if (region->paged)
+			at = region->start + paged_next(&image->map, region, at - region->start);
+		else
+			at += IMAGE_PAGE_SIZE;
+		if (at == 0)
+			return false;
+	}
+	return false;
+}
+
+void image_close(struct image *image)
+{
+	if (!image)
+		return;
+	image_map_deinit(&image->map);
+	close_fd(&image->file.fd);
+	free(image->file.path);
+	free(image);
+}

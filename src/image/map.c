@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image/map.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+
+struct error *page_table_init(struct page_table *table, uint64_t n_pages)
+{
+	uint64_t n_chunks = n_pages / PAGE_TABLE_CHUNK + 1;
+	uint64_t **chunks;
+
+	if (n_pages > IMAGE_RAM_MAX / IMAGE_PAGE_SIZE)
+		return error_create(ERROR_FORMAT, "%llu pages of RAM are more than any guest has",
+				    (unsigned long long)n_pages);
+	chunks = calloc(n_chunks, sizeof(*chunks));
+	if (!chunks)
+		return error_no_memory();
+	*table = (struct page_table){.n_pages = n_pages, .chunks = chunks};
+	return NULL;
+}
+
+struct error *page_table_set(struct page_table *table, uint64_t page, uint64_t place)
+{
+	uint64_t **chunk = &table->chunks[page / PAGE_TABLE_CHUNK];
+
+	if (!*chunk) {
+		*chunk = calloc(PAGE_TABLE_CHUNK, sizeof(**chunk));
+		if (!*chunk)
+			return error_no_memory();
+	}
+	(*chunk)[page % PAGE_TABLE_CHUNK] = place;
+	return NULL;
+}
+
+uint64_t page_table_get(const struct page_table *table, uint64_t page)
+{
+	const uint64_t *chunk = table->chunks[page / PAGE_TABLE_CHUNK];
+
+	return chunk ? chunk[page % PAGE_TABLE_CHUNK] : PAGE_PLACE_ABSENT;
+}
+
+void page_table_deinit(struct page_table *table)
+{
+	if (!table->chunks)
+		return;
+	for (uint64_t i = 0; i <= table->n_pages / PAGE_TABLE_CHUNK; i++)
+		free(table->chunks[i]);
+	free(table->chunks);
+	*table = (struct page_table){0};
+}
+
+struct error *image_map_add(struct image_map *map, const struct image_region *region)
+{
+	struct image_region *regions;
+
+	if (region->size == 0)
+		return NULL;
+	if (region->start + region->size < region->start)
+		return error_create(ERROR_FORMAT, "RAM at 0x%llx of 0x%llx bytes wraps around",
+				    (unsigned long long)region->start, (unsigned long long)region->size);
+	if (map->n_regions >= IMAGE_REGIONS_MAX)
+		return error_create(ERROR_FORMAT, "more than %u pieces of RAM", IMAGE_REGIONS_MAX);
+	regions = reallocarray(map->regions, map->n_regions + 1, sizeof(*regions));
+	if (!regions)
+		return error_no_memory();
+	map->regions = regions;
+	map->regions[map->n_regions++] = *region;
+	return NULL;
+}
+
+static int compare_regions(const void *a, const void *b)
+{
+	const struct image_region *left = a, *right = b;
+
+	return (left->start > right->start) - (left->start < right->start);
+}
+
+struct error *image_map_finish(struct image_map *map, const char *path)
+{
+	if (map->n_regions == 0)
+		return error_format(path, ERROR_NO_ADDRESS, "it describes no RAM");
+	qsort(map->regions, map->n_regions, sizeof(*map->regions), compare_regions);
+	for (size_t i = 1; i < map->n_regions; i++) {
+		const struct image_region *previous = &map->regions[i - 1];
+
+		if (previous->start + previous->size > map->regions[i].start)
+			return error_format(path, ERROR_NO_ADDRESS, "two pieces of RAM overlap at 0x%llx",
+					    (unsigned long long)map->regions[i].start);
+	}
+	return NULL;
+}
+
+const struct image_region *image_map_find(const struct image_map *map, uint64_t address)
+{
+	size_t low = 0, high = map->n_regions;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct image_region *region = &map->regions[middle];
+
+		/* The region's last byte, so that one that ends at 2^64 does not wrap. */
+		if (region->start + (region->size - 1) < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < map->n_regions ? &map->regions[low] : NULL;
+}
+
+uint64_t paged_next(const struct image_map *map, const struct image_region *region, uint64_t offset)
+{
+	uint64_t page = region->first_page + offset / IMAGE_PAGE_SIZE + 1;
+
+	while (page < map->pages.n_pages && page % PAGE_TABLE_CHUNK == 0 && !map->pages.chunks[page / PAGE_TABLE_CHUNK])
+		page += PAGE_TABLE_CHUNK;
+	return (page - region->first_page) * IMAGE_PAGE_SIZE;
+}
+
+void image_map_deinit(struct image_map *map)
+{
+	free(map->regions);
+	page_table_deinit(&map->pages);
+	*map = (struct image_map){0};
+}
