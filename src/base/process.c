@@ -48,6 +48,8 @@ static void child_exec(const struct process_options *options, pid_t parent)
 		return;
 	if (options->die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
 		return;
+	if (options->directory && chdir(options->directory) < 0)
+		return;
 	if (redirect(options->stdin_fd, 0) < 0 || redirect(options->stdout_fd, 1) < 0 ||
 	    redirect(options->stderr_fd, 2) < 0 || keep_descriptors(options) < 0)
 		return;
