@@ -20,29 +20,29 @@ enum channel_type {
 };
 
 enum gate_type {
-	GATE_AUTO,     /* a filter on the host's tap where there is one, else the link */
-	GATE_NONE,     /* the user says the network needs no gate, or tests say so */
+	GATE_AUTO, /* a filter on the host's tap where there is one, else the link */
+	GATE_NONE, /* the user says the network needs no gate, or tests say so */
 };
 
 /* What a driver needs to know of a VM; all borrowed, all paths absolute. */
 struct vm_settings {
-	const char *name;            /* for messages, log files and filter tables: [A-Za-z0-9._-] */
-	const char *directory;       /* working directory for the command */
-	const char *memory;          /* saved memory image */
+	const char *name;      /* for messages, log files and filter tables: [A-Za-z0-9._-] */
+	const char *directory; /* working directory for the command */
+	const char *memory;    /* saved memory image */
 	const char *disk;
 	const char *disk_format;
-	const char *const *command;  /* argv that starts it, without -incoming */
-	const char *qmp;             /* QMP socket that command creates */
+	const char *const *command; /* argv that starts it, without -incoming */
+	const char *qmp;            /* QMP socket that command creates */
 	enum channel_type channel;
-	const char *agent;           /* agent socket that command creates */
+	const char *agent;                           /* agent socket that command creates */
 	const char *ssh_target, *ssh_port, *ssh_key; /* user@host; port and key may be NULL */
 	enum gate_type gate;
-	const char *log_path;        /* the hypervisor's own output is appended here */
+	const char *log_path; /* the hypervisor's own output is appended here */
 };
 
 enum vm_state {
-	VM_OFF,       /* no process */
-	VM_PAUSED,    /* a process, the guest does not run (also: loading, migrated out) */
+	VM_OFF,    /* no process */
+	VM_PAUSED, /* a process, the guest does not run (also: loading, migrated out) */
 	VM_RUNNING,
 };
 
@@ -73,7 +73,7 @@ struct error *vm_quit(struct vm *vm) _must_check_;
 /* --- the gate: the external network. Needs a process; idempotent. --- */
 struct gate_status {
 	bool closed;
-	char *how;    /* "nftables on tap0", "link of net0 down", "none"; owned */
+	char *how; /* "nftables on tap0", "link of net0 down", "none"; owned */
 };
 struct error *vm_gate_close(struct vm *vm) _must_check_;
 struct error *vm_gate_open(struct vm *vm) _must_check_;
@@ -92,7 +92,8 @@ struct channel_result {
 	char *output; /* standard output, at most 16 MiB, NUL-terminated; owned */
 	char *errors; /* standard error, likewise */
 };
-/* Runs a program in the guest to its end. `stdin_fd` >= 0 is streamed to it (ssh only; with the agent: at most 16 MiB). */
+/* Runs a program in the guest to its end. `stdin_fd` >= 0 is streamed to it (ssh only; with the agent: at most 16 MiB).
+ */
 struct error *vm_channel_run(struct vm *vm, const char *const *argv, int stdin_fd, uint64_t timeout_ms,
 			     struct channel_result *ret) _must_check_;
 void channel_result_deinit(struct channel_result *result);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a hypervisor driver, a channel and a gate are made of; private to the room.
+ *
+ * Checklist: adding a driver "foo"
+ *  1. foo.c defines `const struct hypervisor_ops hypervisor_foo`; its name is the VM file's
+ *     `driver =`. Every function below is needed; one that has nothing to do says so by its result.
+ *  2. Name it below and in the table of hypervisor.c; add the file to meson.build.
+ *  3. What it needs to know of a VM goes into struct vm_settings, and into the VM file's parser.
+ *  4. state() must tell VM_OFF from "does not answer" (ERROR_BUSY, ERROR_TIMEOUT), and never hang.
+ *  5. suspend() is all or nothing: a durable complete image and no process, or the guest runs on.
+ *  6. load() ends with the image loaded and not one instruction executed: the gate closes then.
+ *  7. network() names the host's device behind each card where there is one ("tap0", "vif3.0"):
+ *     those are filtered by gate_nft.c, the others have their link taken down by set_link().
+ *     A card it cannot see is an error, not a silence: the gate would not be closed.
+ *  8. tests/unit/hypervisor runs it for real; doc/gate.md says what its gate covers.
+ */
+#ifndef HYPERVISOR_OPS_H
+#define HYPERVISOR_OPS_H
+
+#include <sys/types.h>
+
+#include "hypervisor/hypervisor.h"
+
+/* A virtual network card that is connected to something. */
+struct nic {
+	char *name; /* as set_link() takes it; owned */
+	char *tap;  /* the host's device behind it, in our network namespace; NULL if there is none; owned */
+	bool down;  /* its link has been taken down by set_link() */
+};
+
+struct nic_list {
+	struct nic *nics; /* owned */
+	size_t n;
+	/* Every tap the process holds, each once: may be more than the cards name. Owned. */
+	char **taps;
+	size_t n_taps;
+};
+void nic_list_deinit(struct nic_list *list);
+struct error *nic_list_add(struct nic_list *list, const char *name, size_t name_size) _must_check_;
+/* Adds the tap unless it is there. */
+struct error *nic_list_add_tap(struct nic_list *list, const char *tap) _must_check_;
+
+struct hypervisor_ops {
+	const char *name;
+	struct error *(*state)(struct vm *vm, enum vm_state *ret);
+	struct error *(*suspend)(struct vm *vm);
+	struct error *(*load)(struct vm *vm);
+	struct error *(*boot_paused)(struct vm *vm);
+	struct error *(*resume)(struct vm *vm, uint64_t *ret_ns);
+	struct error *(*quit)(struct vm *vm);
+
+	/* The cards and what is behind them; ERROR_NOT_FOUND without a process. */
+	struct error *(*network)(struct vm *vm, struct nic_list *ret);
+	/* Cuts or joins a card; what it was set to can be read back from network(). */
+	struct error *(*set_link)(struct vm *vm, const char *nic, bool up);
+
+	/*
+	 * Hot-plugs the file as a read-only disk whose serial is PAYLOAD_SERIAL. ERROR_UNSUPPORTED:
+	 * this machine has no place for one. An older one is taken away first.
+	 */
+	struct error *(*disk_attach)(struct vm *vm, const char *path);
+	/* Harmless if there is none. */
+	struct error *(*disk_detach)(struct vm *vm);
+};
+
+#define PAYLOAD_SERIAL "ouassister" /* virtio-blk keeps 20 characters */
+
+struct channel_ops {
+	const char *name;
+	struct error *(*wait)(struct vm *vm, uint64_t timeout_ms);
+	/* The file of `fd` from its position to its end becomes guest_path, 0700. */
+	struct error *(*put)(struct vm *vm, int fd, const char *path, const char *guest_path);
+	struct error *(*run)(struct vm *vm, const char *const *argv, int stdin_fd, uint64_t timeout_ms,
+			     struct channel_result *ret);
+	void (*close)(struct vm *vm);
+	enum payload_way fallback; /* how the payload travels where no disk can be plugged */
+};
+
+struct qga;
+
+struct vm {
+	const struct hypervisor_ops *hypervisor;
+	const struct channel_ops *channel;
+	struct vm_settings settings; /* borrowed strings */
+	pid_t child;                 /* the process we started, which may have made QEMU and ended; 0: none */
+	struct qga *agent;           /* open connection, or NULL */
+	bool payload_file;           /* ... has written a file */
+};
+
+extern const struct hypervisor_ops hypervisor_qemu;
+
+extern const struct channel_ops channel_none;
+extern const struct channel_ops channel_agent;
+extern const struct channel_ops channel_ssh;
+
+/* What an output of a guest's program may hold. */
+#define CHANNEL_OUTPUT_MAX (16u << 20)
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of the QEMU driver. Each opens its own QMP connection, so that none is held in between. */
+#ifndef HYPERVISOR_QEMU_H
+#define HYPERVISOR_QEMU_H
+
+#include "hypervisor/ops.h"
+#include "hypervisor/qmp.h"
+
+/* launch.c */
+struct error *qemu_load(struct vm *vm) _must_check_;
+struct error *qemu_boot_paused(struct vm *vm) _must_check_;
+
+/* save.c */
+struct error *qemu_suspend(struct vm *vm) _must_check_;
+
+/* qemu_network.c */
+struct error *qemu_network(struct vm *vm, struct nic_list *ret) _must_check_;
+struct error *qemu_set_link(struct vm *vm, const char *nic, bool up) _must_check_;
+/*
+ * Takes the text of `info network` of process `pid` apart, adding the cards to a list that holds
+ * the process's taps already. Here for the tests.
+ */
+struct error *qemu_parse_network(const char *text, pid_t pid, struct nic_list *list) _must_check_;
+
+/* qemu_disk.c */
+struct error *qemu_disk_attach(struct vm *vm, const char *path) _must_check_;
+struct error *qemu_disk_detach(struct vm *vm) _must_check_;
+
+/* qemu.c */
+
+/* A descriptor that becomes readable when the process behind the connection has ended. */
+struct error *qemu_pidfd(struct qmp *qmp, int *ret) _must_check_;
+/* Sends `quit` and waits for the end of the process. */
+struct error *qemu_quit_and_wait(struct vm *vm, struct qmp *qmp) _must_check_;
+/* Reaps the process we have started, if it has ended. */
+void qemu_reap(struct vm *vm);
+
+#endif
