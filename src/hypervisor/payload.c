@@ -89,12 +89,16 @@ static struct error *attach_file(struct vm *vm, const char *path, struct payload
 
 struct error *vm_payload_attach(struct vm *vm, const char *payload_path, struct payload_place *ret)
 {
-	struct error *error = attach_disk(vm, payload_path, ret);
+	struct error *error;
 
+	/* Only the guest can say that it sees a disk. */
+	if (vm->settings.channel == CHANNEL_NONE)
+		return vm->channel->wait(vm, 0);
+	error = attach_disk(vm, payload_path, ret);
 	if (!error)
 		return NULL;
 	/* A VM that does not answer any more would not take a file either. */
-	if (error->code != ERROR_UNSUPPORTED || vm->settings.channel == CHANNEL_NONE)
+	if (error->code != ERROR_UNSUPPORTED)
 		return error_wrap(error, "cannot hand the payload to %s", vm->settings.name);
 	log_info("%s: %s; the payload goes over channel %s", vm->settings.name, error->message, vm->channel->name);
 	error_destroy(error);
