@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply/fault.h"
+
+#ifdef APPLY_FAULT_POINTS
+#include <stdlib.h>
+#include <unistd.h>
+
+#define FAULT_STATUS 99
+
+void fault_point(void)
+{
+	static unsigned long count;
+	const char *wanted = getenv("OUA_FAULT");
+
+	if (wanted && ++count == strtoul(wanted, NULL, 10))
+		_exit(FAULT_STATUS);
+}
+
+bool fault_no_exchange(void)
+{
+	return getenv("OUA_NO_EXCHANGE");
+}
+
+bool fault_no_openat2(void)
+{
+	return getenv("OUA_NO_OPENAT2");
+}
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Places where a test may cut the power. They exist only in the test's own build of the helper
+ * (-DAPPLY_FAULT_POINTS); in the program that travels to a guest they are nothing.
+ */
+#ifndef APPLY_FAULT_H
+#define APPLY_FAULT_H
+
+#include <stdbool.h>
+
+#ifdef APPLY_FAULT_POINTS
+/* Ends the process at once at the point whose number OUA_FAULT holds, counted from 1. */
+void fault_point(void);
+/* True where OUA_NO_EXCHANGE asks for a file system without RENAME_EXCHANGE. */
+bool fault_no_exchange(void);
+/* True where OUA_NO_OPENAT2 asks for a kernel without openat2. */
+bool fault_no_openat2(void);
+#else
+static inline void fault_point(void)
+{
+}
+
+static inline bool fault_no_exchange(void)
+{
+	return false;
+}
+
+static inline bool fault_no_openat2(void)
+{
+	return false;
+}
+#endif
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest helper's command line; report.h is its manual.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "apply/worker.h"
+#include "base/io.h"
+
+#define EXIT_USAGE 2
+
+static int usage(const char *why)
+{
+	fprintf(stderr,
+		"helper: %s\n"
+		"usage: helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions] [--root DIR]\n"
+		"       helper recover|status|rollback|forget [--no-actions] [--root DIR]\n",
+		why);
+	return EXIT_USAGE;
+}
+
+static bool parse_clock(const char *text, struct apply_options *options)
+{
+	char *rest;
+
+	errno = 0;
+	options->clock_ns = strtoll(text, &rest, 10);
+	options->clock_taken_ns = clock_boottime_ns();
+	return *text && !*rest && !errno && options->clock_ns > 0;
+}
+
+/* NULL, or what is wrong. */
+static const char *parse(int argc, char **argv, struct apply_options *options, bool *has_id)
+{
+	static const struct option longs[] = {
+		{"payload", required_argument, NULL, 'p'}, {"sha256", required_argument, NULL, 's'},
+		{"clock", required_argument, NULL, 'c'},   {"no-actions", no_argument, NULL, 'n'},
+		{"root", required_argument, NULL, 'r'},    {},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0) {
+		switch (c) {
+		case 'p':
+			options->payload = optarg;
+			break;
+		case 's':
+			*has_id = sha256_from_hex(optarg, options->id);
+			if (!*has_id)
+				return "--sha256 wants 64 hexadecimal digits";
+			break;
+		case 'c':
+			if (!parse_clock(optarg, options))
+				return "--clock wants nanoseconds since the epoch";
+			break;
+		case 'n':
+			options->no_actions = true;
+			break;
+		case 'r':
+			options->root = optarg;
+			break;
+		default:
+			return "unknown option";
+		}
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	struct apply_options options = {.root = "/"};
+	bool has_id = false;
+	const char *wrong, *verb;
+
+	wrong = parse(argc, argv, &options, &has_id);
+	if (wrong)
+		return usage(wrong);
+	if (optind + 1 != argc)
+		return usage("one verb is wanted");
+	verb = argv[optind];
+	if (geteuid() != 0)
+		return usage("only root can update a guest");
+	if (!strcmp(verb, "apply")) {
+		if (!options.payload || !has_id)
+			return usage("apply wants --payload and --sha256");
+		return worker_run(WORKER_APPLY, &options);
+	}
+	if (!strcmp(verb, "recover"))
+		return worker_run(WORKER_RECOVER, &options);
+	if (!strcmp(verb, "rollback"))
+		return worker_run(WORKER_ROLLBACK, &options);
+	if (!strcmp(verb, "status"))
+		return worker_status(&options);
+	if (!strcmp(verb, "forget"))
+		return worker_forget(&options);
+	return usage("unknown verb");
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order in which paths are switched; undo goes the same way back. In each pass the
+ * payload's own order holds.
+ */
+#ifndef APPLY_ORDER_H
+#define APPLY_ORDER_H
+
+#include "apply/transaction.h"
+
+enum pass {
+	PASS_MOST,
+	PASS_C_LIBRARY, /* together, so that the loader and its library differ for microseconds only */
+	PASS_PACKAGES,  /* dpkg's database: last, it tells what is there */
+	PASS_END,
+	PASS_NEVER, /* attributes, which follow when everything is in its place */
+};
+
+enum pass order_pass(const struct change *change);
+
+#endif

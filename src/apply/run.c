@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply/run.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/io.h"
+
+#define POLL_MS 20
+#define CHUNK   4096
+
+static void become(char *const *argv, int output_fd)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	setsid();
+	signal(SIGPIPE, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0)
+		_exit(126);
+	execvp(argv[0], argv);
+	_exit(errno == ENOENT ? RUN_NOT_FOUND : 126);
+}
+
+static int status_of(int wait_status)
+{
+	return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+/* Everything that is there now, without waiting for more. False at the end. */
+static bool drain(int fd, char *output, size_t *size)
+{
+	char chunk[CHUNK];
+	ssize_t n;
+
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0) {
+		size_t room = RUN_OUTPUT_MAX - *size;
+		size_t kept = (size_t)n < room ? (size_t)n : room;
+
+		memcpy(output + *size, chunk, kept);
+		*size += kept;
+	}
+	return n < 0;
+}
+
+/*
+ * Waits for the program itself, not for the end of its output: a daemon it starts keeps the pipe
+ * open for as long as it lives.
+ */
+static int collect(pid_t pid, int fd, uint64_t timeout_ms, char *output, size_t *size)
+{
+	uint64_t deadline = clock_monotonic_ns() + timeout_ms * 1000000;
+	bool open = true, late = false;
+	int status;
+
+	for (;;) {
+		struct pollfd p = {.fd = open ? fd : -1, .events = POLLIN};
+		pid_t ended = waitpid(pid, &status, WNOHANG);
+
+		open = open && drain(fd, output, size);
+		if (ended == pid)
+			return late ? RUN_TIMED_OUT : status_of(status);
+		if (!late && clock_monotonic_ns() >= deadline) {
+			kill(-pid, SIGKILL);
+			kill(pid, SIGKILL);
+			late = true;
+		}
+		poll(&p, 1, POLL_MS);
+	}
+}
+
+struct error *run(char *const *argv, uint64_t timeout_ms, struct run_result *ret)
+{
+	_cleanup_(free_ptr)
+	char *output = malloc(RUN_OUTPUT_MAX + 1);
+	size_t size = 0;
+	int pipe_fds[2];
+	pid_t pid;
+
+	if (!output)
+		return error_no_memory();
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return error_system(errno, argv[0], "cannot make a pipe for");
+	pid = fork();
+	if (pid == 0)
+		become(argv, pipe_fds[1]);
+	close(pipe_fds[1]);
+	if (pid < 0) {
+		close(pipe_fds[0]);
+		return error_system(errno, argv[0], "cannot start");
+	}
+	fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK);
+	ret->status = collect(pid, pipe_fds[0], timeout_ms, output, &size);
+	close(pipe_fds[0]);
+	output[size] = '\0';
+	ret->output = take_ptr(output);
+	return NULL;
+}
+
+void run_result_deinit(struct run_result *result)
+{
+	free(result->output);
+	*result = (struct run_result){};
+}

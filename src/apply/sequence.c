@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order of things for each verb. Every step that cannot be repeated is written to the
+ * journal before it is taken.
+ */
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "apply/events.h"
+#include "apply/fault.h"
+#include "apply/report.h"
+#include "apply/transaction.h"
+#include "base/io.h"
+
+static void say(struct transaction *t, const char *name)
+{
+	struct event event;
+
+	event_begin(&event, name);
+	event_write(&event, t->report_fd);
+}
+
+static void say_number(struct transaction *t, const char *name, const char *key, uint64_t value)
+{
+	struct event event;
+
+	event_begin(&event, name);
+	event_number(&event, key, value);
+	event_write(&event, t->report_fd);
+}
+
+static const char *result_of(const struct error *error)
+{
+	if (error->code == ERROR_CONFLICT)
+		return HELPER_RESULT_CONFLICT;
+	if (error->errnum == ENOSPC || error->errnum == EDQUOT)
+		return HELPER_RESULT_NO_SPACE;
+	return HELPER_RESULT_FAILED;
+}
+
+static struct error *begin(const struct apply_options *options, const char *directory, int report_fd,
+			   struct transaction *ret)
+{
+	ret->directory = directory;
+	ret->report_fd = report_fd;
+	ret->whole_system = !strcmp(options->root, "/");
+	ret->no_actions = options->no_actions;
+	return tree_open(options->root, &ret->tree);
+}
+
+static void finish(struct transaction *t)
+{
+	transaction_unlock(t);
+	source_close(&t->source);
+	payload_deinit(&t->payload);
+	free(take_ptr(t->slots));
+	free(take_ptr(t->link_sources));
+	tree_close(&t->tree);
+}
+
+static struct error *enter_phase(struct transaction *t, enum phase phase)
+{
+	struct error *error;
+
+	t->journal.phase = phase;
+	fault_point();
+	error = journal_write(t->directory, &t->journal, &t->tree);
+	fault_point();
+	return error_wrap(error, "cannot write the journal");
+}
+
+/* The index and the slots of the transaction the journal names. */
+static struct error *load_transaction(struct transaction *t)
+{
+	struct error *error;
+
+	error = journal_read_index(t->directory, &t->journal, &t->payload);
+	if (error)
+		return error_wrap(error, "cannot read the index of the unfinished update");
+	return journal_read_slots(t->directory, &t->journal, t->payload.header.n_entries, t->tree.n_file_systems,
+				  &t->slots);
+}
+
+/*
+ * Nothing of the transaction is left, neither new nor kept old files. The journal says first that
+ * no path depends on the stages any more: half a stage must not be taken for one to go back with.
+ */
+static struct error *remove_transaction(struct transaction *t)
+{
+	struct error *error = NULL;
+
+	if (t->journal.phase != PHASE_STAGING && t->journal.phase != PHASE_NONE)
+		error = enter_phase(t, PHASE_STAGING);
+	if (!error)
+		error = tree_remove_stages(&t->tree);
+	fault_point();
+	return error ? error : journal_remove(t->directory);
+}
+
+/*
+ * Goes back and clears away. The journal need not say so before the commit: whoever finds
+ * PHASE_SWITCHING goes back as well.
+ */
+static struct error *go_back(struct transaction *t)
+{
+	struct error *error = NULL;
+
+	if (t->journal.phase != PHASE_SWITCHING && t->journal.phase != PHASE_UNDOING)
+		error = enter_phase(t, PHASE_UNDOING);
+	if (!error)
+		error = transaction_undo(t);
+	/* From here on every path is back and durable: what is left are stages. */
+	return error ? error : remove_transaction(t);
+}
+
+/* Services run the old files again. */
+static void restart_after_undo(struct transaction *t)
+{
+	uint32_t failed = 0;
+
+	if (t->no_actions || !t->whole_system)
+		return;
+	transaction_unlock_inner(t);
+	error_destroy(transaction_act(t, true, &failed));
+	say_number(t, "restarted", "failed", failed);
+}
+
+/* Ends the report; takes `error`. */
+static const char *end(struct transaction *t, const char *result, struct error *error)
+{
+	event_end(t->report_fd, result, error);
+	error_destroy(error);
+	return result;
+}
+
+/*
+ * A failure before the commit. What was switched goes back; a failure of that is the worse
+ * news, and stays in the journal for recover.
+ */
+static const char *fail_early(struct transaction *t, struct error *error)
+{
+	const char *result = result_of(error);
+	struct error *worse = NULL;
+
+	if (t->journal.phase == PHASE_SWITCHING)
+		worse = go_back(t);
+	else if (t->journal.phase == PHASE_STAGING)
+		worse = remove_transaction(t);
+	if (!worse)
+		return end(t, result, error);
+	worse = error_wrap(worse, "%s; and then going back failed, run recover", error->message);
+	error_destroy(error);
+	return end(t, HELPER_RESULT_FAILED, worse);
+}
+
+/* A failure after the commit. */
+static const char *fail_late(struct transaction *t, struct error *error)
+{
+	struct error *worse = go_back(t);
+
+	if (worse) {
+		worse = error_wrap(worse, "%s; and then going back failed, run recover", error->message);
+		error_destroy(error);
+		return end(t, HELPER_RESULT_FAILED, worse);
+	}
+	restart_after_undo(t);
+	say(t, "rolled-back");
+	return end(t, HELPER_RESULT_ROLLED_BACK, error);
+}
+
+/* Sets the clock as the host meant it, plus the time that has passed since. */
+static struct error *set_clock(const struct apply_options *options)
+{
+	struct timespec now;
+	int64_t ns;
+
+	if (!options->clock_ns)
+		return NULL;
+	ns = options->clock_ns + (int64_t)(clock_boottime_ns() - options->clock_taken_ns);
+	now = (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+	if (clock_settime(CLOCK_REALTIME, &now) < 0)
+		return error_system(errno, NULL, "cannot set the clock");
+	return NULL;
+}
+
+/*
+ * The change times of all we did are not after *ret, and whatever anybody does from now on is:
+ * file systems stamp with a clock that stands still for a tick.
+ */
+static int64_t moment_after(void)
+{
+	int64_t moment = clock_realtime_ns();
+	struct timespec coarse;
+
+	for (unsigned i = 0; i < 50; i++) {
+		clock_gettime(CLOCK_REALTIME_COARSE, &coarse);
+		if (coarse.tv_sec * 1000000000ll + coarse.tv_nsec > moment)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return moment;
+}
+
+static struct error *check(struct transaction *t, const struct apply_options *options)
+{
+	struct error *error;
+
+	error = transaction_lock(t);
+	if (!error)
+		error = set_clock(options);
+	if (!error)
+		error = transaction_check(t);
+	if (!error)
+		say(t, "checked");
+	return error;
+}
+
+static struct error *stage(struct transaction *t, const uint8_t *index, size_t index_size)
+{
+	struct error *error;
+	struct event event;
+
+	error = journal_write_index(t->directory, index, index_size);
+	if (!error)
+		error = enter_phase(t, PHASE_STAGING);
+	if (!error)
+		error = transaction_stage(t);
+	if (!error)
+		error = journal_write_slots(t->directory, &t->journal, t->slots, t->payload.header.n_entries);
+	if (error)
+		return error;
+	event_begin(&event, "staged");
+	event_number(&event, "files", t->files);
+	event_number(&event, "bytes", t->bytes);
+	event_write(&event, t->report_fd);
+	return NULL;
+}
+
+static struct error *switch_over(struct transaction *t)
+{
+	struct error *error;
+	uint32_t entries;
+
+	error = enter_phase(t, PHASE_SWITCHING);
+	if (!error)
+		error = transaction_switch(t, &entries);
+	if (error)
+		return error;
+	t->journal.switched_ns = moment_after();
+	error = enter_phase(t, PHASE_COMMITTED);
+	if (error) {
+		/* Whether it reached the disk is not known; going back is right either way. */
+		t->journal.phase = PHASE_SWITCHING;
+		return error;
+	}
+	say_number(t, "switched", "entries", entries);
+	return NULL;
+}
+
+/* From the commit on. */
+static const char *conclude(struct transaction *t, bool with_actions)
+{
+	struct error *error = NULL;
+	uint64_t files = 0;
+	uint32_t failed = 0;
+
+	transaction_unlock_inner(t);
+	if (with_actions && !t->no_actions && t->whole_system)
+		error = transaction_act(t, false, &failed);
+	say_number(t, "restarted", "failed", failed);
+	if (!error)
+		error = transaction_verify(t, &files);
+	if (error)
+		return fail_late(t, error);
+	if (t->n_changed_since)
+		event_note(t->report_fd, NULL, "%u paths were changed by the guest since the switch",
+			   t->n_changed_since);
+	say_number(t, "verified", "files", files);
+	error = enter_phase(t, PHASE_APPLIED);
+	if (error)
+		return fail_late(t, error);
+	return end(t, HELPER_RESULT_APPLIED, NULL);
+}
+
+/* What an earlier transaction left, before a new one begins. */
+static struct error *clear_earlier(struct transaction *t)
+{
+	struct error *error = NULL;
+
+	switch (t->journal.phase) {
+	case PHASE_SWITCHING:
+	case PHASE_UNDOING:
+		error = load_transaction(t);
+		if (!error)
+			error = go_back(t);
+		break;
+	case PHASE_STAGING:
+	case PHASE_COMMITTED:
+	case PHASE_APPLIED:
+		error = remove_transaction(t);
+		break;
+	case PHASE_NONE:
+	case PHASE_MAX:
+		break;
+	}
+	return error_wrap(error, "an earlier update is in the way");
+}
+
+static const char *apply_new(struct transaction *t, const struct apply_options *options)
+{
+	_cleanup_(free_ptr)
+	uint8_t *index = NULL;
+	size_t index_size = 0;
+	struct error *error;
+
+	memcpy(t->journal.id, options->id, sizeof(t->journal.id));
+	error = source_open(options->payload, &t->source);
+	if (!error)
+		error = source_read_index(&t->source, options->id, &t->payload, &index, &index_size);
+	if (!error)
+		error = check(t, options);
+	if (!error)
+		error = stage(t, index, index_size);
+	if (!error)
+		error = switch_over(t);
+	if (error)
+		return fail_early(t, error);
+	return conclude(t, true);
+}
+
+const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd)
+{
+	_cleanup_(finish)
+	struct transaction earlier = TRANSACTION_INIT;
+	_cleanup_(finish)
+	struct transaction t = TRANSACTION_INIT;
+	struct error *error;
+
+	error = begin(options, directory, report_fd, &earlier);
+	if (!error)
+		error = journal_read(directory, &earlier.journal, &earlier.tree);
+	if (error)
+		return end(&earlier, HELPER_RESULT_FAILED, error);
+	if ((earlier.journal.phase == PHASE_COMMITTED || earlier.journal.phase == PHASE_APPLIED) &&
+	    !memcmp(earlier.journal.id, options->id, SHA256_SIZE)) {
+		/* The worker was killed after the commit. */
+		error = load_transaction(&earlier);
+		if (!error)
+			error = transaction_lock(&earlier);
+		return error ? end(&earlier, HELPER_RESULT_FAILED, error) : conclude(&earlier, true);
+	}
+	error = clear_earlier(&earlier);
+	if (!error)
+		error = begin(options, directory, report_fd, &t);
+	if (error)
+		return end(&earlier, HELPER_RESULT_FAILED, error);
+	return apply_new(&t, options);
+}
+
+const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd)
+{
+	_cleanup_(finish)
+	struct transaction t = TRANSACTION_INIT;
+	enum phase found;
+	struct error *error;
+
+	error = begin(options, directory, report_fd, &t);
+	if (!error)
+		error = journal_read(directory, &t.journal, &t.tree);
+	if (error)
+		return end(&t, HELPER_RESULT_FAILED, error);
+	found = t.journal.phase;
+	if (found == PHASE_NONE || found == PHASE_APPLIED)
+		return end(&t, HELPER_RESULT_NOTHING, NULL);
+	error = transaction_lock(&t);
+	if (!error && found != PHASE_STAGING)
+		error = load_transaction(&t);
+	/* A power loss ended all processes that ran old code: there is nothing to restart. */
+	if (!error && found == PHASE_COMMITTED)
+		return conclude(&t, false);
+	if (!error)
+		error = found == PHASE_STAGING ? remove_transaction(&t) : go_back(&t);
+	if (error)
+		return end(&t, HELPER_RESULT_FAILED, error);
+	say(&t, "rolled-back");
+	return end(&t, HELPER_RESULT_ROLLED_BACK, NULL);
+}
+
+const char *sequence_rollback(const struct apply_options *options, const char *directory, int report_fd)
+{
+	_cleanup_(finish)
+	struct transaction t = TRANSACTION_INIT;
+	struct error *error;
+
+	error = begin(options, directory, report_fd, &t);
+	if (!error)
+		error = journal_read(directory, &t.journal, &t.tree);
+	if (error)
+		return end(&t, HELPER_RESULT_FAILED, error);
+	if (t.journal.phase != PHASE_COMMITTED && t.journal.phase != PHASE_APPLIED)
+		return end(&t, HELPER_RESULT_NOTHING, NULL);
+	error = transaction_lock(&t);
+	if (!error)
+		error = load_transaction(&t);
+	if (!error)
+		error = transaction_unchanged(&t);
+	if (error)
+		return end(&t, result_of(error), error);
+	error = go_back(&t);
+	if (error)
+		return end(&t, HELPER_RESULT_FAILED, error);
+	restart_after_undo(&t);
+	say(&t, "rolled-back");
+	return end(&t, HELPER_RESULT_ROLLED_BACK, NULL);
+}
+
+struct error *sequence_forget(const struct apply_options *options, const char *directory)
+{
+	_cleanup_(finish)
+	struct transaction t = TRANSACTION_INIT;
+	struct error *error;
+
+	error = begin(options, directory, -1, &t);
+	if (!error)
+		error = journal_read(directory, &t.journal, &t.tree);
+	if (error)
+		return error;
+	if (t.journal.phase == PHASE_SWITCHING || t.journal.phase == PHASE_UNDOING)
+		return error_create(ERROR_BUSY, "an update is unfinished: run recover first");
+	return remove_transaction(&t);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply/source.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+/* What was read is of no more use to a guest of 256 MiB: the cache is told so in steps of this. */
+#define DROP_STEP (8 * 1024 * 1024)
+
+struct error *source_open(const char *path, struct source *ret)
+{
+	struct source source = {.fd = -1};
+	_cleanup_(close_fd)
+	int fd = -1;
+	_cleanup_(free_ptr)
+	uint8_t *buffer = NULL;
+
+	fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : fcntl(0, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return error_system(errno, path, "cannot open the payload");
+	/* Not for pipes; no matter. */
+	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	buffer = aligned_alloc(PAYLOAD_ALIGNMENT, SOURCE_BUFFER_SIZE);
+	source.path = strdup(path);
+	if (!buffer || !source.path) {
+		free(source.path);
+		return error_no_memory();
+	}
+	source.buffer = take_ptr(buffer);
+	source.fd = take_fd(fd);
+	*ret = source;
+	return NULL;
+}
+
+void source_close(struct source *source)
+{
+	close_fd(&source->fd);
+	free(source->buffer);
+	free(source->path);
+	*source = (struct source){.fd = -1};
+}
+
+static struct error *fill(struct source *source)
+{
+	ssize_t n;
+
+	if (source->read - source->dropped >= DROP_STEP) {
+		posix_fadvise(source->fd, source->dropped, source->read - source->dropped, POSIX_FADV_DONTNEED);
+		source->dropped = source->read;
+	}
+	do
+		n = read(source->fd, source->buffer, SOURCE_BUFFER_SIZE);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return error_system(errno, source->path, "cannot read the payload");
+	if (n == 0)
+		return error_format(source->path, source->position, "the payload ends too early");
+	source->filled = n;
+	source->used = 0;
+	source->read += n;
+	return NULL;
+}
+
+struct error *source_next(struct source *source, uint64_t max, const uint8_t **ret, size_t *ret_size)
+{
+	size_t n;
+
+	if (source->used == source->filled) {
+		struct error *error = fill(source);
+
+		if (error)
+			return error;
+	}
+	n = source->filled - source->used;
+	if (n > max)
+		n = max;
+	*ret = source->buffer + source->used;
+	*ret_size = n;
+	source->used += n;
+	source->position += n;
+	return NULL;
+}
+
+struct error *source_skip_to(struct source *source, uint64_t position)
+{
+	if (position < source->position)
+		return error_format(source->path, position, "the payload's content is out of order");
+	while (source->position < position) {
+		const uint8_t *bytes;
+		size_t n;
+		struct error *error = source_next(source, position - source->position, &bytes, &n);
+
+		if (error)
+			return error;
+	}
+	return NULL;
+}
+
+static struct error *read_exactly(struct source *source, uint8_t *to, size_t size)
+{
+	while (size) {
+		const uint8_t *bytes;
+		size_t n;
+		struct error *error = source_next(source, size, &bytes, &n);
+
+		if (error)
+			return error;
+		memcpy(to, bytes, n);
+		to += n;
+		size -= n;
+	}
+	return NULL;
+}
+
+static struct error *check_hash(const void *bytes, size_t size, const uint8_t sha256[SHA256_SIZE], const char *what)
+{
+	_cleanup_(sha256_destroy_ptr)
+	struct sha256 *hash = sha256_create();
+	uint8_t digest[SHA256_SIZE];
+
+	if (!hash)
+		return error_no_memory();
+	sha256_update(hash, bytes, size);
+	sha256_final(hash, digest);
+	if (memcmp(digest, sha256, SHA256_SIZE))
+		return error_format("payload", ERROR_NO_ADDRESS, "%s is not the one that was announced", what);
+	return NULL;
+}
+
+static struct error *check_header(const uint8_t *bytes, const uint8_t sha256[SHA256_SIZE], struct payload_header *ret)
+{
+	struct error *error = check_hash(bytes, PAYLOAD_HEADER_SIZE, sha256, "the payload's header");
+
+	return error ? error : payload_parse_header(bytes, ret);
+}
+
+struct error *source_parse(const uint8_t *bytes, size_t size, const uint8_t sha256[SHA256_SIZE], struct payload *ret)
+{
+	struct payload_header header;
+	struct error *error;
+
+	if (size < PAYLOAD_HEADER_SIZE)
+		return error_format("payload", size, "no whole header");
+	error = check_header(bytes, sha256, &header);
+	if (error)
+		return error;
+	if (size - PAYLOAD_HEADER_SIZE != header.index_size)
+		return error_format("payload", size, "the index is cut");
+	error = check_hash(bytes + PAYLOAD_HEADER_SIZE, header.index_size, header.index_sha256, "the payload's index");
+	if (error)
+		return error;
+	return payload_parse_index(&header, bytes + PAYLOAD_HEADER_SIZE, ret);
+}
+
+struct error *source_read_index(struct source *source, const uint8_t sha256[SHA256_SIZE], struct payload *ret,
+				uint8_t **ret_bytes, size_t *ret_size)
+{
+	_cleanup_(free_ptr)
+	uint8_t *bytes = NULL;
+	uint8_t first[PAYLOAD_HEADER_SIZE];
+	struct payload_header header;
+	struct error *error;
+	size_t size;
+
+	error = read_exactly(source, first, sizeof(first));
+	if (error)
+		return error;
+	error = check_header(first, sha256, &header);
+	if (error)
+		return error;
+	size = PAYLOAD_HEADER_SIZE + header.index_size;
+	bytes = malloc(size);
+	if (!bytes)
+		return error_no_memory();
+	memcpy(bytes, first, sizeof(first));
+	error = read_exactly(source, bytes + PAYLOAD_HEADER_SIZE, header.index_size);
+	if (error)
+		return error;
+	error = source_parse(bytes, size, sha256, ret);
+	if (error)
+		return error;
+	*ret_bytes = take_ptr(bytes);
+	*ret_size = size;
+	return NULL;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The payload's bytes in one forward pass, from a disk, a file or a pipe, in large reads.
+ */
+#ifndef APPLY_SOURCE_H
+#define APPLY_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "bundle/payload.h"
+
+#define SOURCE_BUFFER_SIZE (1024 * 1024)
+
+struct source {
+	int fd;
+	char *path;
+	uint8_t *buffer;        /* SOURCE_BUFFER_SIZE bytes */
+	size_t filled, used;    /* of the buffer */
+	uint64_t position;      /* of the next byte handed out, from the payload's start */
+	uint64_t read, dropped; /* from fd so far; of these the page cache was told to forget */
+};
+
+/* "-" is standard input. */
+struct error *source_open(const char *path, struct source *ret) _must_check_;
+void source_close(struct source *source);
+
+/* Up to `max` bytes, at least one, borrowed until the next call; the end is ERROR_FORMAT. */
+struct error *source_next(struct source *source, uint64_t max, const uint8_t **ret, size_t *ret_size) _must_check_;
+/* Passes over bytes up to `position`, which is not behind. */
+struct error *source_skip_to(struct source *source, uint64_t position) _must_check_;
+
+/*
+ * Reads header and index, compares them with `sha256` (of the header, which holds the index's
+ * hash) and parses them. *ret_bytes is header and index as they came, for the journal; the
+ * caller frees it.
+ */
+struct error *source_read_index(struct source *source, const uint8_t sha256[SHA256_SIZE], struct payload *ret,
+				uint8_t **ret_bytes, size_t *ret_size) _must_check_;
+
+/* The same of bytes already in memory. */
+struct error *source_parse(const uint8_t *bytes, size_t size, const uint8_t sha256[SHA256_SIZE], struct payload *ret)
+	_must_check_;
+
+#endif

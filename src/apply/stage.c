@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes every new inode, complete with its attributes, as a slot of its file system's stage.
+ * No fsync a file: one syncfs for each file system follows.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "apply/attributes.h"
+#include "apply/fault.h"
+#include "apply/transaction.h"
+#include "base/io.h"
+
+#define HOLE_SIZE 4096
+
+struct stage {
+	struct transaction *t;
+	struct sha256 *hash;
+	uint64_t content_start;
+};
+
+void slot_name(uint32_t entry, char name[SLOT_NAME_SIZE])
+{
+	snprintf(name, SLOT_NAME_SIZE, "%u", entry);
+}
+
+int slot_stage(const struct transaction *t, uint32_t entry)
+{
+	return t->tree.file_systems[t->slots[entry].file_system].stage_fd;
+}
+
+const struct change *entry_change(const struct transaction *t, uint32_t entry)
+{
+	return &t->payload.entries[entry].change;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t n)
+{
+	return !bytes[0] && !memcmp(bytes, bytes + 1, n - 1);
+}
+
+/* Contents begin on a page of the payload and the buffer holds whole pages, so a hole is a page of zeros. */
+static struct error *write_sparse(int fd, const uint8_t *bytes, size_t n, const char *path)
+{
+	while (n) {
+		size_t part = n < HOLE_SIZE ? n : HOLE_SIZE;
+		struct error *error = NULL;
+
+		if (!is_zero(bytes, part))
+			error = io_write(fd, bytes, part, path);
+		else if (lseek(fd, part, SEEK_CUR) < 0)
+			error = error_system(errno, path, "cannot leave a hole in");
+		if (error)
+			return error;
+		bytes += part;
+		n -= part;
+	}
+	return NULL;
+}
+
+static struct error *copy_content(struct stage *stage, const struct payload_entry *entry, int fd)
+{
+	const struct change *change = &entry->change;
+	bool sparse = entry->flags & PAYLOAD_ENTRY_SPARSE;
+	uint8_t digest[SHA256_SIZE];
+	struct error *error;
+
+	error = source_skip_to(&stage->t->source, stage->content_start + entry->content_offset);
+	if (error)
+		return error;
+	sha256_reset(stage->hash);
+	for (uint64_t left = change->size; left;) {
+		const uint8_t *bytes;
+		size_t n;
+
+		error = source_next(&stage->t->source, left, &bytes, &n);
+		if (error)
+			return error;
+		sha256_update(stage->hash, bytes, n);
+		error = sparse ? write_sparse(fd, bytes, n, change->path) : io_write(fd, bytes, n, change->path);
+		if (error)
+			return error;
+		left -= n;
+	}
+	sha256_final(stage->hash, digest);
+	if (memcmp(digest, change->sha256, SHA256_SIZE))
+		return error_format(change->path, ERROR_NO_ADDRESS, "its content in the payload is damaged");
+	if (sparse && ftruncate(fd, change->size) < 0)
+		return error_system(errno, change->path, "cannot set the size of");
+	return NULL;
+}
+
+static struct error *stage_file(struct stage *stage, uint32_t i, int directory, const char *name)
+{
+	const struct payload_entry *entry = &stage->t->payload.entries[i];
+	const struct change *change = &entry->change;
+	_cleanup_(close_fd)
+	int fd = -1;
+	struct error *error;
+	struct stat s;
+
+	fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_system(errno, change->path, "cannot make");
+	error = copy_content(stage, entry, fd);
+	if (!error)
+		error = attributes_set_new(fd, 0600, &change->attributes, change->path);
+	if (error)
+		return error;
+	if (fstat(fd, &s) < 0)
+		return error_system(errno, change->path, "cannot look at");
+	stage->t->slots[i].staged = s.st_ino;
+	stage->t->files++;
+	stage->t->bytes += change->size;
+	return NULL;
+}
+
+static struct error *stage_directory(struct stage *stage, uint32_t i, int directory, const char *name)
+{
+	const struct change *change = entry_change(stage->t, i);
+	_cleanup_(close_fd)
+	int fd = -1;
+	struct error *error;
+	struct stat s;
+
+	if (mkdirat(directory, name, 0700) < 0)
+		return error_system(errno, change->path, "cannot make");
+	fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &s) < 0)
+		return error_system(errno, change->path, "cannot open");
+	error = attributes_set_new(fd, 0700, &change->attributes, change->path);
+	if (error)
+		return error;
+	stage->t->slots[i].staged = s.st_ino;
+	return NULL;
+}
+
+/* Nobody but root can enter the stage, so names in it cannot be swapped under us. */
+static struct error *set_special(int directory, const char *name, const struct change *change)
+{
+	const struct change_attributes *to = &change->attributes;
+
+	if (to->n_xattrs)
+		return attributes_set(directory, name, to, NULL, true, change->path);
+	if ((to->uid || to->gid) && fchownat(directory, name, to->uid, to->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_system(errno, change->path, "cannot set the owner of");
+	if (!S_ISLNK(to->mode) && fchmodat(directory, name, to->mode & 07777, 0) < 0)
+		return error_system(errno, change->path, "cannot set the mode of");
+	return attributes_set_time(directory, name, to->mtime_s, to->mtime_ns, change->path);
+}
+
+static struct error *stage_special(struct stage *stage, uint32_t i, int directory, const char *name)
+{
+	const struct change *change = entry_change(stage->t, i);
+	struct error *error;
+	struct node node;
+	int r;
+
+	if (change->kind == CHANGE_SYMLINK)
+		r = symlinkat(change->target, directory, name);
+	else
+		r = mknodat(directory, name, (change->attributes.mode & S_IFMT) | 0600,
+			    change->kind == CHANGE_DEVICE ? change->rdev : 0);
+	if (r < 0)
+		return error_system(errno, change->path, "cannot make");
+	error = set_special(directory, name, change);
+	if (!error)
+		error = node_read(directory, name, change->path, &node);
+	if (error)
+		return error;
+	stage->t->slots[i].staged = node.inode;
+	return NULL;
+}
+
+static struct error *link_from_tree(struct stage *stage, const struct change *change, int directory, const char *name)
+{
+	struct error *error;
+	const char *target;
+	int from;
+
+	error = tree_parent(&stage->t->tree, change->target, &from, &target);
+	if (error && error->code == ERROR_NOT_FOUND)
+		return error_recode(error, ERROR_CONFLICT);
+	if (error)
+		return error;
+	if (linkat(from, target, directory, name, 0) == 0)
+		return NULL;
+	if (errno == ENOENT || errno == EXDEV || errno == EPERM)
+		return conflict(change->path, "%s, which it should be a link to: %s", change->target, strerror(errno));
+	return error_system(errno, change->path, "cannot make");
+}
+
+static struct error *stage_link(struct stage *stage, uint32_t i, int directory, const char *name)
+{
+	const struct change *change = entry_change(stage->t, i);
+	uint32_t source = stage->t->link_sources[i];
+	char source_name[SLOT_NAME_SIZE];
+	struct error *error = NULL;
+	struct node node;
+
+	if (source == NO_ENTRY) {
+		error = link_from_tree(stage, change, directory, name);
+	} else {
+		slot_name(source, source_name);
+		if (linkat(slot_stage(stage->t, source), source_name, directory, name, 0) < 0)
+			error = error_system(errno, change->path, "cannot make");
+	}
+	if (!error)
+		error = node_read(directory, name, change->path, &node);
+	if (error)
+		return error;
+	if ((node.mode ^ change->attributes.mode) & S_IFMT)
+		return conflict(change->path, "%s, which it should be a link to, is of another type", change->target);
+	stage->t->slots[i].staged = node.inode;
+	return NULL;
+}
+
+static struct error *stage_entry(struct stage *stage, uint32_t i)
+{
+	int directory = slot_stage(stage->t, i);
+	char name[SLOT_NAME_SIZE];
+
+	slot_name(i, name);
+	switch (entry_change(stage->t, i)->kind) {
+	case CHANGE_WRITE:
+		return stage_file(stage, i, directory, name);
+	case CHANGE_DIRECTORY:
+		return stage_directory(stage, i, directory, name);
+	case CHANGE_SYMLINK:
+	case CHANGE_FIFO:
+	case CHANGE_DEVICE:
+		return stage_special(stage, i, directory, name);
+	case CHANGE_LINK:
+		return stage_link(stage, i, directory, name);
+	case CHANGE_ATTRIBUTES:
+	case CHANGE_DELETE:
+		break;
+	}
+	return NULL;
+}
+
+struct error *transaction_stage(struct transaction *t)
+{
+	_cleanup_(sha256_destroy_ptr)
+	struct sha256 *hash = sha256_create();
+	struct stage stage = {.t = t, .hash = hash, .content_start = payload_content_start(&t->payload.header)};
+	struct error *error;
+
+	if (!hash)
+		return error_no_memory();
+	error = tree_make_stages(&t->tree);
+	for (uint32_t i = 0; i < t->payload.header.n_entries && !error; i++) {
+		fault_point();
+		error = stage_entry(&stage, i);
+	}
+	return error ? error : tree_sync(&t->tree);
+}

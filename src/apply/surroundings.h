@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the helper's worker runs: not where the agent that started it runs.
+ */
+#ifndef APPLY_SURROUNDINGS_H
+#define APPLY_SURROUNDINGS_H
+
+#include <stdbool.h>
+
+/*
+ * Known environment, umask 077, "/" as working directory. With `whole_system` also: pid 1's mount
+ * namespace, a cgroup of our own (a restart of the agent's service ends what is in its cgroup)
+ * and no interest for the OOM killer. What cannot be had is noted in the report.
+ */
+void surroundings_enter(bool whole_system, int report_fd);
+/* Removes the cgroups, once nothing is in them. */
+void surroundings_forget(void);
+
+#endif

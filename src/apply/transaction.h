@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One update inside the guest, all or nothing. The phases, in order, each in a file of its own:
+ *
+ *   check    reads only: every pre-image holds, there is room
+ *   stage    makes every new inode in the stage of its file system; no path is touched
+ *   switch   exchanges paths and slots; the old inodes end up in the slots
+ *   act      what only a running guest can do: restart services
+ *   verify   what was written reads back
+ *   undo     exchanges again, in reverse; whatever point was reached
+ *
+ * doc/apply.md says why this survives a power loss at any instruction.
+ */
+#ifndef APPLY_TRANSACTION_H
+#define APPLY_TRANSACTION_H
+
+#include "apply/journal.h"
+#include "apply/source.h"
+#include "apply/tree.h"
+
+#define NO_ENTRY UINT32_MAX
+
+struct transaction {
+	const char *directory; /* HELPER_DIRECTORY below the root; borrowed */
+	int report_fd;         /* borrowed */
+	bool whole_system;     /* the root is the running guest's: clock, actions and its package manager are ours */
+	bool no_actions;
+	struct tree tree;
+	struct journal journal;
+	struct payload payload;
+	struct slot *slots; /* one an entry */
+	uint32_t *
+		link_sources; /* LINK: the earlier entry it is another name of, NO_ENTRY if it is in the tree already */
+	struct source source;
+	int lock_fds[2];          /* dpkg's lock-frontend and lock, -1 if not held */
+	uint64_t files, bytes;    /* staged */
+	uint32_t n_changed_since; /* paths that somebody else changed after the switch: left alone */
+};
+
+#define TRANSACTION_INIT                                                                                               \
+	{                                                                                                              \
+		.tree = {.root_fd = -1, .parent_fd = -1}, .source = {.fd = -1}, .lock_fds = {-1, -1},                  \
+	}
+
+/* Name of an entry's slot in the stage. */
+#define SLOT_NAME_SIZE 16
+void slot_name(uint32_t entry, char name[SLOT_NAME_SIZE]);
+int slot_stage(const struct transaction *t, uint32_t entry);
+const struct change *entry_change(const struct transaction *t, uint32_t entry);
+
+/* check.c: fills slots (old inodes, file systems) and link_sources. */
+struct error *transaction_check(struct transaction *t) _must_check_;
+/* stage.c: fills slots (staged inodes). */
+struct error *transaction_stage(struct transaction *t) _must_check_;
+/* switch.c */
+struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries) _must_check_;
+/* undo.c: idempotent. Paths that are neither the old nor the new inode are left, counted in n_changed_since. */
+struct error *transaction_undo(struct transaction *t) _must_check_;
+/* act.c: runs the recorded actions; only those of the service manager if `only_services`. */
+struct error *transaction_act(struct transaction *t, bool only_services, uint32_t *ret_failed) _must_check_;
+/*
+ * verify.c: whatever was not changed by somebody else since the switch must be as the payload
+ * says, content read from the disk. ERROR_CONFLICT otherwise.
+ */
+struct error *transaction_verify(struct transaction *t, uint64_t *ret_files) _must_check_;
+/* Every path is still as the switch left it: what rollback asks. ERROR_CONFLICT otherwise. */
+struct error *transaction_unchanged(struct transaction *t) _must_check_;
+
+/* locks.c: waits up to LOCK_WAIT_S for a package manager at work; ERROR_BUSY after that. */
+#define LOCK_WAIT_S 60
+struct error *transaction_lock(struct transaction *t) _must_check_;
+/* Lets dpkg itself run below us, while other front ends still wait. */
+void transaction_unlock_inner(struct transaction *t);
+void transaction_unlock(struct transaction *t);
+
+/* sequence.c: the verbs. Each ends the report with its result and returns that word. */
+struct apply_options {
+	const char *root;    /* "/" in a guest */
+	const char *payload; /* path or "-" */
+	uint8_t id[SHA256_SIZE];
+	int64_t clock_ns;        /* CLOCK_REALTIME to be set; 0: leave it */
+	uint64_t clock_taken_ns; /* CLOCK_BOOTTIME when clock_ns was true */
+	bool no_actions;
+};
+const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
+const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);
+const char *sequence_rollback(const struct apply_options *options, const char *directory, int report_fd);
+/* Removes the stages and the journal; ERROR_BUSY while an update is unfinished. Writes no report. */
+struct error *sequence_forget(const struct apply_options *options, const char *directory) _must_check_;
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Back to what was, from whatever point was reached. For each entry the inode numbers say
+ * whether it was switched; an entry that was not, or is back already, is left alone. So this can
+ * be cut at any point and run again.
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "apply/attributes.h"
+#include "apply/events.h"
+#include "apply/fault.h"
+#include "apply/order.h"
+#include "apply/place.h"
+#include "apply/transaction.h"
+
+/* Somebody replaced the path after the switch. What they put there is theirs. */
+static void leave(struct transaction *t, const char *path)
+{
+	t->n_changed_since++;
+	event_note(t->report_fd, path, "changed by somebody else since the update, left as it is");
+}
+
+static struct error *undo_delete(struct transaction *t, const struct place *p, const struct node *path,
+				 const struct node *slot)
+{
+	if (!slot->exists)
+		return NULL;
+	if (path->exists) {
+		leave(t, p->path);
+		return NULL;
+	}
+	return place_put(p);
+}
+
+static struct error *undo_new(struct transaction *t, uint32_t i, const struct place *p, const struct node *path,
+			      const struct node *slot)
+{
+	uint64_t staged = t->slots[i].staged;
+	const struct change *change = entry_change(t, i);
+
+	/* Not switched, or back already. */
+	if (slot->exists && slot->inode == staged)
+		return NULL;
+	if (!slot->exists && (!path->exists || path->inode != staged))
+		return NULL;
+	if (!slot->exists && t->slots[i].old)
+		return error_create(ERROR_FAILED, "%s: what it was is no longer kept", p->path);
+	if (!slot->exists)
+		return place_take(p);
+	if (!path->exists)
+		return place_put(p);
+	if (path->inode == staged)
+		return place_exchange(p, change->before.exists && S_ISDIR(change->before.attributes.mode));
+	leave(t, p->path);
+	return NULL;
+}
+
+static struct error *undo_entry(struct transaction *t, uint32_t i)
+{
+	const struct change *change = entry_change(t, i);
+	struct node path, slot;
+	struct error *error;
+	struct place p;
+
+	fault_point();
+	error = place_find(t, i, &p);
+	/* The directory that would hold it is not there: so far it never came. */
+	if (error && error->code == ERROR_NOT_FOUND) {
+		error_destroy(error);
+		return NULL;
+	}
+	if (!error)
+		error = place_settle(&p, t->slots[i].staged);
+	if (!error)
+		error = node_read(p.directory, p.name, p.path, &path);
+	if (!error)
+		error = node_read(p.stage, p.slot, p.path, &slot);
+	if (error)
+		return error;
+	if (change->kind == CHANGE_DELETE)
+		error = undo_delete(t, &p, &path, &slot);
+	else
+		error = undo_new(t, i, &p, &path, &slot);
+	if (change->kind == CHANGE_DIRECTORY || S_ISDIR(path.mode) || S_ISDIR(slot.mode))
+		tree_forget_parent(&t->tree);
+	return error;
+}
+
+/* Attributes, and the times of directories, which the moves below them have changed. */
+static struct error *undo_attributes(struct transaction *t, uint32_t i)
+{
+	const struct change *change = entry_change(t, i);
+	struct change_attributes to = change->before.attributes;
+	struct error *error;
+	struct node node;
+	const char *name;
+	int directory;
+
+	fault_point();
+	error = tree_node(&t->tree, change->path, &node);
+	if (error || !node.exists || node.inode != t->slots[i].old)
+		return error;
+	error = tree_parent(&t->tree, change->path, &directory, &name);
+	if (error)
+		return error;
+	to.mtime_s = t->slots[i].mtime_s;
+	to.mtime_ns = t->slots[i].mtime_ns;
+	if (change->kind != CHANGE_ATTRIBUTES)
+		return attributes_set_time(directory, name, to.mtime_s, to.mtime_ns, change->path);
+	return attributes_set(directory, name, &to, &change->attributes, true, change->path);
+}
+
+static bool has_attributes_to_undo(const struct transaction *t, uint32_t i)
+{
+	const struct change *change = entry_change(t, i);
+
+	if (!t->slots[i].old || !change->before.exists)
+		return false;
+	return change->kind == CHANGE_ATTRIBUTES || S_ISDIR(change->before.attributes.mode);
+}
+
+struct error *transaction_undo(struct transaction *t)
+{
+	uint32_t n = t->payload.header.n_entries;
+	struct error *error;
+
+	tree_forget_parent(&t->tree);
+	error = tree_open_stages(&t->tree);
+	for (size_t i = 0; i < t->tree.n_file_systems && !error; i++)
+		if (t->tree.file_systems[i].stage_fd < 0)
+			error = error_create(ERROR_FAILED, "/%s: the staging directory is gone, the old files with it",
+					     t->tree.file_systems[i].mount);
+	for (unsigned pass = PASS_END; pass-- > PASS_MOST && !error;)
+		for (uint32_t i = n; i-- > 0 && !error;)
+			if (order_pass(entry_change(t, i)) == pass)
+				error = undo_entry(t, i);
+	for (uint32_t i = n; i-- > 0 && !error;)
+		if (has_attributes_to_undo(t, i))
+			error = undo_attributes(t, i);
+	return error ? error : tree_sync(&t->tree);
+}

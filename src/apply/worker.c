@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply/worker.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "apply/events.h"
+#include "apply/report.h"
+#include "apply/surroundings.h"
+#include "base/io.h"
+
+#define POLL_NS    (10 * 1000 * 1000)
+#define REPORT_MAX (64u << 20) /* more than 90 actions with all their output, escaped */
+
+static int exit_status(const char *result)
+{
+	if (!strcmp(result, HELPER_RESULT_APPLIED))
+		return 0;
+	if (!strcmp(result, HELPER_RESULT_CONFLICT) || !strcmp(result, HELPER_RESULT_ROLLED_BACK))
+		return 4;
+	return strcmp(result, HELPER_RESULT_NOTHING) ? 1 : 6;
+}
+
+static int fail(struct error *error)
+{
+	const char *result = error->code == ERROR_CONFLICT ? HELPER_RESULT_CONFLICT : HELPER_RESULT_FAILED;
+
+	event_end(STDOUT_FILENO, result, error);
+	error_destroy(error);
+	return exit_status(result);
+}
+
+/* HELPER_DIRECTORY below the root: root's own, closed to all others. */
+static struct error *make_directory(const struct apply_options *options, char **ret)
+{
+	_cleanup_(free_ptr)
+	char *path = string_format("%s%s", strcmp(options->root, "/") ? options->root : "", HELPER_DIRECTORY);
+	struct error *error;
+	struct stat s;
+
+	if (!path)
+		return error_no_memory();
+	error = io_mkdirs(path, 0755);
+	if (error)
+		return error;
+	if (lstat(path, &s) < 0)
+		return error_system(errno, path, "cannot look at");
+	if (!S_ISDIR(s.st_mode) || s.st_uid != geteuid())
+		return conflict(path, "it is not a directory of our own");
+	if (chmod(path, 0700) < 0)
+		return error_system(errno, path, "cannot close to others");
+	*ret = take_ptr(path);
+	return NULL;
+}
+
+static struct error *open_in(const char *directory, const char *name, int flags, int *ret)
+{
+	_cleanup_(free_ptr)
+	char *path = string_format("%s/%s", directory, name);
+	int fd;
+
+	if (!path)
+		return error_no_memory();
+	fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_system(errno, path, "cannot open");
+	*ret = fd;
+	return NULL;
+}
+
+/* The value of a string member the report's own writer put into `line`; copied. */
+static bool member(const char *line, const char *key, char *value, size_t size)
+{
+	char pattern[32];
+	const char *start, *stop;
+
+	snprintf(pattern, sizeof(pattern), "\"%s\":\"", key);
+	start = strstr(line, pattern);
+	if (!start)
+		return false;
+	start += strlen(pattern);
+	stop = strchr(start, '"');
+	if (!stop || (size_t)(stop - start) >= size)
+		return false;
+	memcpy(value, start, stop - start);
+	value[stop - start] = '\0';
+	return true;
+}
+
+/* The last line of a report, if it is the end; false while there is none. */
+static bool find_result(const char *report, char *result, size_t size)
+{
+	const char *line = strstr(report, "{\"event\":\"end\"");
+
+	return line && strchr(line, '\n') && member(line, "result", result, size);
+}
+
+static struct error *read_report(int fd, char **ret)
+{
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return error_system(errno, "report", "cannot read");
+	return io_read_all(fd, REPORT_MAX, "report", ret, NULL);
+}
+
+/* True while a worker has the lock. */
+static bool is_locked(int lock_fd)
+{
+	if (flock(lock_fd, LOCK_SH | LOCK_NB) == 0) {
+		flock(lock_fd, LOCK_UN);
+		return false;
+	}
+	return true;
+}
+
+/* What came since, as whole lines are written at once. False when standard output is gone. */
+static bool copy_more(int fd, char *line, size_t *used, size_t size)
+{
+	char chunk[4096];
+	ssize_t n;
+
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0) {
+		struct error *error = io_write(STDOUT_FILENO, chunk, n, NULL);
+
+		if (error) {
+			error_destroy(error);
+			return false;
+		}
+		/* Keeps the beginning of the last line, which is all that is asked of it. */
+		for (ssize_t i = 0; i < n; i++) {
+			if (*used && line[*used - 1] == '\n')
+				*used = 0;
+			if (*used < size - 2 || chunk[i] == '\n')
+				line[(*used)++] = chunk[i];
+		}
+		line[*used] = '\0';
+	}
+	return true;
+}
+
+/* Copies the report from its beginning until its end event. */
+static int relay(int report_fd, int lock_fd)
+{
+	char line[512] = "", result[32];
+	size_t used = 0;
+	bool locked = true;
+
+	for (;;) {
+		bool was_locked = locked;
+
+		locked = is_locked(lock_fd);
+		if (!copy_more(report_fd, line, &used, sizeof(line)))
+			return 1;
+		if (find_result(line, result, sizeof(result)))
+			return exit_status(result);
+		/* Once more after the lock was let go: the end may have come in between. */
+		if (!was_locked && !locked)
+			return fail(error_create(ERROR_FAILED, "the helper was killed; run apply or recover again"));
+		nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+	}
+}
+
+static void started(const struct apply_options *options, int report_fd)
+{
+	char id[SHA256_HEX_SIZE];
+	struct event event;
+
+	sha256_to_hex(options->id, id);
+	event_begin(&event, "started");
+	event_string(&event, "id", id);
+	event_write(&event, report_fd);
+}
+
+/* In the child. Standard input stays: the payload may come from there. */
+_Noreturn static void work(enum worker_verb verb, const struct apply_options *options, const char *directory,
+			   int report_fd)
+{
+	bool whole_system = !strcmp(options->root, "/");
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const char *result;
+
+	setsid();
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	if (!options->payload || strcmp(options->payload, "-"))
+		dup2(null, STDIN_FILENO);
+	surroundings_enter(whole_system, report_fd);
+	switch (verb) {
+	case WORKER_APPLY:
+		result = sequence_apply(options, directory, report_fd);
+		break;
+	case WORKER_RECOVER:
+		result = sequence_recover(options, directory, report_fd);
+		break;
+	case WORKER_ROLLBACK:
+	default:
+		result = sequence_rollback(options, directory, report_fd);
+		break;
+	}
+	fsync(report_fd);
+	exit(exit_status(result));
+}
+
+/* With the lock in our hands: a new report and a worker that inherits the lock. */
+static struct error *start(enum worker_verb verb, const struct apply_options *options, const char *directory,
+			   int *lock_fd)
+{
+	_cleanup_(close_fd)
+	int report_fd = -1;
+	struct error *error;
+	pid_t pid;
+
+	error = open_in(directory, "report", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, &report_fd);
+	if (error)
+		return error;
+	if (verb == WORKER_APPLY)
+		started(options, report_fd);
+	pid = fork();
+	if (pid < 0)
+		return error_system(errno, NULL, "cannot start the worker");
+	if (pid == 0)
+		work(verb, options, directory, report_fd);
+	close_fd(lock_fd);
+	return NULL;
+}
+
+/* What the report on disk is about: the id of its first line and the result of its last. */
+static bool is_report_of(const char *report, const struct apply_options *options)
+{
+	char wanted[SHA256_HEX_SIZE], found[SHA256_HEX_SIZE];
+
+	sha256_to_hex(options->id, wanted);
+	return member(report, "id", found, sizeof(found)) && !strcmp(wanted, found);
+}
+
+/*
+ * What has been applied is not applied again, and what is being applied is waited for. Anything
+ * else changed nothing, so that a new attempt is always right.
+ */
+static struct error *may_attach(enum worker_verb verb, const struct apply_options *options, int report_fd, bool busy,
+				bool *ret)
+{
+	_cleanup_(free_ptr)
+	char *report = NULL;
+	char result[32] = "";
+	struct error *error;
+	bool same;
+
+	error = read_report(report_fd, &report);
+	if (error)
+		return error;
+	same = verb == WORKER_APPLY && is_report_of(report, options);
+	if (busy && !same)
+		return error_create(ERROR_BUSY, "another update is being applied to this guest");
+	*ret = busy || (same && find_result(report, result, sizeof(result)) && !strcmp(result, HELPER_RESULT_APPLIED));
+	return NULL;
+}
+
+int worker_run(enum worker_verb verb, const struct apply_options *options)
+{
+	_cleanup_(free_ptr)
+	char *directory = NULL;
+	_cleanup_(close_fd)
+	int lock_fd = -1, report_fd = -1;
+	struct error *error;
+	bool attach = false;
+
+	error = make_directory(options, &directory);
+	if (!error)
+		error = open_in(directory, "lock", O_RDWR | O_CREAT, &lock_fd);
+	if (!error)
+		error = open_in(directory, "report", O_RDONLY | O_CREAT, &report_fd);
+	if (error)
+		return fail(error);
+	error = may_attach(verb, options, report_fd, flock(lock_fd, LOCK_EX | LOCK_NB) < 0, &attach);
+	if (!error && !attach)
+		error = start(verb, options, directory, &lock_fd);
+	if (!error && lock_fd < 0)
+		error = open_in(directory, "lock", O_RDWR, &lock_fd);
+	if (error)
+		return fail(error);
+	if (lseek(report_fd, 0, SEEK_SET) < 0)
+		return fail(error_system(errno, "report", "cannot read"));
+	return relay(report_fd, lock_fd);
+}
+
+int worker_status(const struct apply_options *options)
+{
+	_cleanup_(free_ptr)
+	char *directory = NULL;
+	_cleanup_(free_ptr)
+	char *report = NULL;
+	_cleanup_(close_fd)
+	int report_fd = -1;
+	char result[32];
+	struct error *error;
+
+	error = make_directory(options, &directory);
+	if (!error)
+		error = open_in(directory, "report", O_RDONLY | O_CREAT, &report_fd);
+	if (!error)
+		error = read_report(report_fd, &report);
+	if (!error)
+		error = io_write(STDOUT_FILENO, report, strlen(report), NULL);
+	if (error)
+		return fail(error);
+	if (!*report)
+		return exit_status(HELPER_RESULT_NOTHING);
+	return find_result(report, result, sizeof(result)) ? exit_status(result) : 1;
+}
+
+int worker_forget(const struct apply_options *options)
+{
+	_cleanup_(free_ptr)
+	char *directory = NULL;
+	_cleanup_(close_fd)
+	int lock_fd = -1;
+	struct error *error;
+
+	error = make_directory(options, &directory);
+	if (!error)
+		error = open_in(directory, "lock", O_RDWR | O_CREAT, &lock_fd);
+	if (!error && flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
+		error = error_create(ERROR_BUSY, "an update is being applied");
+	if (!error)
+		error = sequence_forget(options, directory);
+	if (!error)
+		error = io_remove_tree(directory);
+	if (error)
+		return fail(error);
+	if (!strcmp(options->root, "/"))
+		surroundings_forget();
+	return 0;
+}
