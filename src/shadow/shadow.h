@@ -23,11 +23,11 @@
 struct shadow;
 
 struct shadow_options {
-	const struct disk *disk;          /* borrowed */
-	const char *layers_dir;           /* existing directory, 0700, on a file system overlayfs can use; kept afterwards */
-	const char *run_dir;              /* existing directory, 0700, for mount points and sockets */
-	const struct guest_uts *uts;      /* NULL: no memory image; the host's kernel release shows */
-	const struct guest_clock *clock;  /* NULL: no time namespace */
+	const struct disk *disk;     /* borrowed */
+	const char *layers_dir;      /* existing directory, 0700, on a file system overlayfs can use; kept afterwards */
+	const char *run_dir;         /* existing directory, 0700, for mount points and sockets */
+	const struct guest_uts *uts; /* NULL: no memory image; the host's kernel release shows */
+	const struct guest_clock *clock;            /* NULL: no time namespace */
 	const struct guest_process_list *processes; /* for is-active; NULL: nothing runs */
 };
 
@@ -35,17 +35,19 @@ struct error *shadow_create(const struct shadow_options *options, struct shadow 
 
 /* What the shadow's programs may reach. */
 struct shadow_network {
-	bool enabled;               /* false: a network namespace with nothing in it */
-	const char *const *allow_hosts; /* host names or addresses of sources and proxies that may be in private ranges; NULL-terminated; may be NULL */
+	bool enabled;                   /* false: a network namespace with nothing in it */
+	const char *const *allow_hosts; /* host names or addresses of sources and proxies that may be in private ranges;
+					   NULL-terminated; may be NULL */
 };
 
 struct shadow_run_options {
-	const char *const *argv;    /* NULL-terminated; argv[0] a path in the guest or found in its PATH */
-	const char *const *env;     /* NULL-terminated NAME=VALUE, the whole environment */
+	const char *const *argv;              /* NULL-terminated; argv[0] a path in the guest or found in its PATH */
+	const char *const *env;               /* NULL-terminated NAME=VALUE, the whole environment */
 	const struct shadow_network *network; /* NULL: none */
-	int stdin_fd;               /* 0: /dev/null */
-	int output_fd;              /* standard output and error of the program; 0: dropped. Relayed, never the host's own descriptor. */
-	uint64_t timeout_s;         /* 0: no limit; afterwards everything in it is killed: ERROR_TIMEOUT */
+	int stdin_fd;                         /* 0: /dev/null */
+	int output_fd;      /* standard output and error of the program; 0: dropped. Relayed, never the host's own
+			       descriptor. */
+	uint64_t timeout_s; /* 0: no limit; afterwards everything in it is killed: ERROR_TIMEOUT */
 };
 
 /*

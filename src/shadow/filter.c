@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The system calls a guest's program may make. Two filters, of which the kernel takes the
+ * stricter answer: the first is the list of allowed calls, everything else does not exist
+ * (ENOSYS) or is refused (EPERM) where programs expect to be refused; the second looks at arguments.
+ */
+#include <linux/netlink.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "shadow/internal.h"
+
+DEFINE_CLEANUP(scmp_filter_ctx, seccomp_release)
+
+static const char *const allowed[] = {
+	/* files */
+	"access",
+	"chdir",
+	"chmod",
+	"chown",
+	"close",
+	"close_range",
+	"copy_file_range",
+	"creat",
+	"dup",
+	"dup2",
+	"dup3",
+	"faccessat",
+	"faccessat2",
+	"fadvise64",
+	"fallocate",
+	"fchdir",
+	"fchmod",
+	"fchmodat",
+	"fchmodat2",
+	"fchown",
+	"fchownat",
+	"fcntl",
+	"fdatasync",
+	"fgetxattr",
+	"flistxattr",
+	"flock",
+	"fremovexattr",
+	"fsetxattr",
+	"fstat",
+	"fstatfs",
+	"fsync",
+	"ftruncate",
+	"futimesat",
+	"getcwd",
+	"getdents",
+	"getdents64",
+	"getxattr",
+	"inotify_add_watch",
+	"inotify_init",
+	"inotify_init1",
+	"inotify_rm_watch",
+	"ioctl",
+	"lchown",
+	"lgetxattr",
+	"link",
+	"linkat",
+	"listxattr",
+	"llistxattr",
+	"lremovexattr",
+	"lseek",
+	"lsetxattr",
+	"lstat",
+	"mkdir",
+	"mkdirat",
+	"mknod",
+	"mknodat",
+	"name_to_handle_at",
+	"newfstatat",
+	"open",
+	"openat",
+	"openat2",
+	"pipe",
+	"pipe2",
+	"pread64",
+	"preadv",
+	"preadv2",
+	"pwrite64",
+	"pwritev",
+	"pwritev2",
+	"read",
+	"readahead",
+	"readlink",
+	"readlinkat",
+	"readv",
+	"removexattr",
+	"rename",
+	"renameat",
+	"renameat2",
+	"rmdir",
+	"sendfile",
+	"setxattr",
+	"splice",
+	"stat",
+	"statfs",
+	"statx",
+	"symlink",
+	"symlinkat",
+	"sync",
+	"sync_file_range",
+	"syncfs",
+	"tee",
+	"truncate",
+	"umask",
+	"unlink",
+	"unlinkat",
+	"ustat",
+	"utime",
+	"utimensat",
+	"utimes",
+	"vmsplice",
+	"write",
+	"writev",
+	"chroot",
+	"memfd_create",
+	"cachestat",
+	/* memory */
+	"brk",
+	"madvise",
+	"membarrier",
+	"mincore",
+	"mlock",
+	"mlock2",
+	"mlockall",
+	"mmap",
+	"mprotect",
+	"mremap",
+	"msync",
+	"munlock",
+	"munlockall",
+	"munmap",
+	"pkey_alloc",
+	"pkey_free",
+	"pkey_mprotect",
+	"remap_file_pages",
+	"mbind",
+	"get_mempolicy",
+	"set_mempolicy",
+	"map_shadow_stack",
+	"mseal",
+	/* processes */
+	"arch_prctl",
+	"capget",
+	"capset",
+	"clone",
+	"execve",
+	"execveat",
+	"exit",
+	"exit_group",
+	"fork",
+	"futex",
+	"futex_wait",
+	"futex_waitv",
+	"futex_wake",
+	"futex_requeue",
+	"get_robust_list",
+	"get_thread_area",
+	"getcpu",
+	"getegid",
+	"geteuid",
+	"getgid",
+	"getgroups",
+	"getpgid",
+	"getpgrp",
+	"getpid",
+	"getppid",
+	"getpriority",
+	"getrandom",
+	"getresgid",
+	"getresuid",
+	"getrlimit",
+	"getrusage",
+	"getsid",
+	"gettid",
+	"getuid",
+	"ioprio_get",
+	"ioprio_set",
+	"kill",
+	"landlock_add_rule",
+	"landlock_create_ruleset",
+	"landlock_restrict_self",
+	"modify_ldt",
+	"personality",
+	"pidfd_open",
+	"pidfd_send_signal",
+	"prctl",
+	"prlimit64",
+	"rseq",
+	"sched_get_priority_max",
+	"sched_get_priority_min",
+	"sched_getaffinity",
+	"sched_getattr",
+	"sched_getparam",
+	"sched_getscheduler",
+	"sched_rr_get_interval",
+	"sched_setaffinity",
+	"sched_setattr",
+	"sched_setparam",
+	"sched_setscheduler",
+	"sched_yield",
+	"seccomp",
+	"set_robust_list",
+	"set_thread_area",
+	"set_tid_address",
+	"setfsgid",
+	"setfsuid",
+	"setgid",
+	"setgroups",
+	"setpgid",
+	"setpriority",
+	"setregid",
+	"setresgid",
+	"setresuid",
+	"setreuid",
+	"setrlimit",
+	"setsid",
+	"setuid",
+	"sysinfo",
+	"tgkill",
+	"time",
+	"times",
+	"tkill",
+	"unshare",
+	"vfork",
+	"wait4",
+	"waitid",
+	/* signals and time */
+	"adjtimex",
+	"alarm",
+	"clock_adjtime",
+	"clock_getres",
+	"clock_gettime",
+	"clock_nanosleep",
+	"getitimer",
+	"gettimeofday",
+	"nanosleep",
+	"pause",
+	"restart_syscall",
+	"rt_sigaction",
+	"rt_sigpending",
+	"rt_sigprocmask",
+	"rt_sigqueueinfo",
+	"rt_sigreturn",
+	"rt_sigsuspend",
+	"rt_sigtimedwait",
+	"rt_tgsigqueueinfo",
+	"setitimer",
+	"sigaltstack",
+	"signalfd",
+	"signalfd4",
+	"timer_create",
+	"timer_delete",
+	"timer_getoverrun",
+	"timer_gettime",
+	"timer_settime",
+	"timerfd_create",
+	"timerfd_gettime",
+	"timerfd_settime",
+	/* waiting, sockets, System V and POSIX messages */
+	"accept",
+	"accept4",
+	"bind",
+	"connect",
+	"epoll_create",
+	"epoll_create1",
+	"epoll_ctl",
+	"epoll_pwait",
+	"epoll_pwait2",
+	"epoll_wait",
+	"eventfd",
+	"eventfd2",
+	"getpeername",
+	"getsockname",
+	"getsockopt",
+	"io_cancel",
+	"io_destroy",
+	"io_getevents",
+	"io_pgetevents",
+	"io_setup",
+	"io_submit",
+	"listen",
+	"mq_getsetattr",
+	"mq_notify",
+	"mq_open",
+	"mq_timedreceive",
+	"mq_timedsend",
+	"mq_unlink",
+	"msgctl",
+	"msgget",
+	"msgrcv",
+	"msgsnd",
+	"poll",
+	"ppoll",
+	"pselect6",
+	"recvfrom",
+	"recvmmsg",
+	"recvmsg",
+	"select",
+	"semctl",
+	"semget",
+	"semop",
+	"semtimedop",
+	"sendmmsg",
+	"sendmsg",
+	"sendto",
+	"setsockopt",
+	"shmat",
+	"shmctl",
+	"shmdt",
+	"shmget",
+	"shutdown",
+	"socket",
+	"socketpair",
+};
+
+/* A program must hear "not permitted" here, not "no such call"; most need privileges it does not have either. */
+static const char *const refused[] = {
+	"acct",
+	"bpf",
+	"clock_settime",
+	"delete_module",
+	"fanotify_init",
+	"fanotify_mark",
+	"finit_module",
+	"fsconfig",
+	"fsmount",
+	"fsopen",
+	"fspick",
+	"init_module",
+	"ioperm",
+	"iopl",
+	"kcmp",
+	"kexec_file_load",
+	"kexec_load",
+	"mount",
+	"mount_setattr",
+	"move_mount",
+	"open_by_handle_at",
+	"open_tree",
+	"perf_event_open",
+	"pidfd_getfd",
+	"pivot_root",
+	"process_madvise",
+	"process_vm_readv",
+	"process_vm_writev",
+	"ptrace",
+	"quotactl",
+	"quotactl_fd",
+	"reboot",
+	"setdomainname",
+	"sethostname",
+	"setns",
+	"settimeofday",
+	"swapoff",
+	"swapon",
+	"syslog",
+	"umount2",
+	"vhangup",
+};
+
+static const uint64_t namespace_flags[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+					   CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
+
+/* A call this libseccomp or architecture does not know cannot be listed, and so stays denied. */
+static struct error *add_names(scmp_filter_ctx filter, uint32_t action, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int call = seccomp_syscall_resolve_name(names[i]);
+		int r;
+
+		if (call == __NR_SCMP_ERROR || call < 0)
+			continue;
+		r = seccomp_rule_add(filter, action, call, 0);
+		if (r < 0)
+			return error_system(-r, NULL, "cannot filter the system call %s", names[i]);
+	}
+	return NULL;
+}
+
+static struct error *deny_argument(scmp_filter_ctx filter, int call, unsigned argument, uint64_t mask, uint64_t value,
+				   int errnum)
+{
+	int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)errnum), call, 1,
+				 SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, mask, value));
+
+	return r < 0 ? error_system(-r, NULL, "cannot filter an argument") : NULL;
+}
+
+/* Socket families: local, IP, and netlink for routes alone (of the others, many are new and seldom reviewed). */
+static struct error *deny_sockets(scmp_filter_ctx filter)
+{
+	struct error *error = NULL;
+	int r;
+
+	for (unsigned family = 0; !error && family <= 63; family++)
+		if (family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK)
+			error = deny_argument(filter, SCMP_SYS(socket), 0, UINT32_MAX, family, EAFNOSUPPORT);
+	for (uint64_t bit = 64; !error && bit <= 0x80000000u; bit <<= 1)
+		error = deny_argument(filter, SCMP_SYS(socket), 0, bit, bit, EAFNOSUPPORT);
+	for (unsigned protocol = NETLINK_ROUTE + 1; !error && protocol < 32; protocol++) {
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2,
+				     SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK),
+				     SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, UINT32_MAX, protocol));
+		if (r < 0)
+			error = error_system(-r, NULL, "cannot filter netlink sockets");
+	}
+	return error;
+}
+
+static struct error *new_filter(uint32_t action, scmp_filter_ctx *ret)
+{
+	_cleanup_(seccomp_release_ptr)
+	scmp_filter_ctx filter = seccomp_init(action);
+
+	if (!filter)
+		return error_no_memory();
+	/* Programs for other ABIs (i386, x32) find no system call at all. */
+	if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)) < 0 ||
+	    /* The guest's set-user-id programs work as in the guest; they gain ids of the guest only. */
+	    seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) < 0 ||
+	    seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) < 0)
+		return error_create(ERROR_FAILED, "cannot set up the system call filter");
+	*ret = take_ptr(filter);
+	return NULL;
+}
+
+static struct error *load(scmp_filter_ctx filter)
+{
+	int r = seccomp_load(filter);
+
+	return r < 0 ? error_system(-r, NULL, "cannot load the system call filter") : NULL;
+}
+
+static struct error *load_arguments(void)
+{
+	static const uint64_t denied_ioctls[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS};
+	_cleanup_(seccomp_release_ptr)
+	scmp_filter_ctx filter = NULL;
+	struct error *error;
+
+	error = new_filter(SCMP_ACT_ALLOW, &filter);
+	for (size_t i = 0; !error && i < ARRAY_SIZE(namespace_flags); i++) {
+		uint64_t flag = namespace_flags[i];
+
+		error = deny_argument(filter, SCMP_SYS(clone), 0, flag, flag, EPERM);
+		if (!error)
+			error = deny_argument(filter, SCMP_SYS(unshare), 0, flag, flag, EPERM);
+	}
+	/* 0x80 is CLONE_NEWTIME for unshare; in clone it belongs to the signal. */
+	if (!error)
+		error = deny_argument(filter, SCMP_SYS(unshare), 0, CLONE_NEWTIME, CLONE_NEWTIME, EPERM);
+	for (size_t i = 0; !error && i < ARRAY_SIZE(denied_ioctls); i++)
+		error = deny_argument(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, denied_ioctls[i], EPERM);
+	for (unsigned argument = 0; !error && argument < 2; argument++) {
+		int call = argument ? SCMP_SYS(mknod) : SCMP_SYS(mknodat);
+
+		error = deny_argument(filter, call, 2 - argument, S_IFMT, S_IFCHR, EPERM);
+		if (!error)
+			error = deny_argument(filter, call, 2 - argument, S_IFMT, S_IFBLK, EPERM);
+	}
+	if (!error)
+		error = deny_sockets(filter);
+	return error ? error : load(filter);
+}
+
+struct error *filter_load(int *ret_listener)
+{
+	_cleanup_(seccomp_release_ptr)
+	scmp_filter_ctx filter = NULL;
+	struct error *error;
+	int fd, r;
+
+	error = load_arguments();
+	if (!error)
+		error = new_filter(SCMP_ACT_ERRNO(ENOSYS), &filter);
+	if (!error)
+		error = add_names(filter, SCMP_ACT_ALLOW, allowed, ARRAY_SIZE(allowed));
+	if (!error)
+		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+	if (error)
+		return error;
+	r = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(uname), 0);
+	if (r < 0)
+		return error_system(-r, NULL, "cannot watch uname");
+	error = load(filter);
+	if (error)
+		return error;
+	fd = seccomp_notify_fd(filter);
+	if (fd < 0)
+		return error_system(-fd, NULL, "cannot get the notification descriptor");
+	*ret_listener = fd;
+	return NULL;
+}
+
+struct error *filter_load_helper(void)
+{
+	_cleanup_(seccomp_release_ptr)
+	scmp_filter_ctx filter = NULL;
+	static const char *const none[] = {"execve",  "execveat", "socket", "mknod",
+					   "mknodat", "chroot",   "unlink", "rename"};
+	struct error *error;
+
+	error = new_filter(SCMP_ACT_ALLOW, &filter);
+	if (!error)
+		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+	if (!error)
+		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), none, ARRAY_SIZE(none));
+	if (error)
+		return error;
+	if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 1) < 0)
+		return error_create(ERROR_FAILED, "cannot set up the system call filter");
+	return load(filter);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to the shadow room: what its files share. shadow/theory.h says who does what.
+ */
+#ifndef SHADOW_INTERNAL_H
+#define SHADOW_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "shadow/shadow.h"
+
+/*
+ * The guest's ids 0 .. SHADOW_ID_COUNT - 1 are the host's SHADOW_ID_BASE and up: above every
+ * range that distributions hand out (systemd's containers end at 0x6fffffff), so that no
+ * account of the host owns one. The ids behind the range are those of our own helpers.
+ */
+#define SHADOW_ID_BASE     0x80000000u
+#define SHADOW_ID_COUNT    0x40000000u
+#define SHADOW_ID_WARDEN   (SHADOW_ID_BASE + SHADOW_ID_COUNT)
+#define SHADOW_ID_MANAGER  (SHADOW_ID_WARDEN + 1)
+#define SHADOW_ID_NETWORK  (SHADOW_ID_WARDEN + 2)
+
+/* What a hostile guest may make us keep: actions of one shadow, and bytes of one unit name or verb. */
+#define SHADOW_ACTIONS_MAX 10000
+#define SHADOW_NAME_MAX    256
+
+/* A directory of the host that the guest sees at `target`; parents first, [0] is "/". */
+struct shadow_tree {
+	const char *target;
+	const char *lower;
+};
+
+/* One overlay. */
+struct layer {
+	char *target;
+	char *lower;       /* the tree's path on the host */
+	char *lower_mount; /* where its idmapped view is mounted */
+	int lower_fd;      /* the tree as it is: the guest's ids */
+	int upper_fd;      /* the upper directory through an idmapped mount: the guest's ids */
+	int upper_raw_fd;  /* the upper directory as the overlay sees it: shifted ids */
+	int work_fd;
+};
+
+struct shadow {
+	char *run_dir, *layers_dir;
+	char *root;  /* where the merged tree is mounted: RUN_DIR/root */
+	int user_ns; /* guest id n is SHADOW_ID_BASE + n */
+	int init_fd; /* sealed memory file: the program that is pid 1 */
+	struct layer *layers;
+	size_t n_layers;
+	struct change_layer *views; /* n_layers; what shadow_layers() shows */
+	bool has_uts;
+	struct guest_uts uts;
+	bool has_clock;
+	int64_t monotonic_offset_ns, boottime_offset_ns; /* guest's clock less the host's */
+	const struct guest_process_list *processes;      /* borrowed, may be NULL */
+	struct action_list actions;
+};
+
+/* shadow_create() over plain directories; `options->disk` is ignored. The door for tests and tools. */
+struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, const struct shadow_options *options,
+				 struct shadow **ret) _must_check_;
+
+/* --- userns.c --- */
+
+/*
+ * A user namespace in which ids inside .. inside + count - 1 are outside .. of the host, for users and groups;
+ * nothing runs in it. It is created by the host id `owner`.
+ */
+struct error *userns_create(uint32_t inside, uint32_t outside, uint32_t count, int *ret) _must_check_;
+
+/* A detached copy of the mount at `path`, without the mounts below it, with ids shifted by `user_ns` and `attributes`
+ * (MOUNT_ATTR_*) set. */
+struct error *userns_idmapped_mount(const char *path, int user_ns, uint64_t attributes, int *ret) _must_check_;
+
+/* --- layers.c --- */
+
+struct error *layers_mount(struct shadow *shadow, const struct shadow_tree *trees, size_t n) _must_check_;
+void layers_unmount(struct shadow *shadow);
+
+/* --- filter.c --- */
+
+/* Loads the system call filters into the calling thread; *ret_listener answers the calls we emulate. */
+struct error *filter_load(int *ret_listener) _must_check_;
+
+/* The same list without answers and without starting programs, for our own helper processes. */
+struct error *filter_load_helper(void) _must_check_;
+
+/* --- answer.c --- */
+
+/* Answers one waiting call of `listener`. Failure means that the listener is of no further use. */
+struct error *answer_one(const struct shadow *shadow, int listener) _must_check_;
+
+/* --- setup.c --- */
+
+struct setup {
+	const struct shadow *shadow;
+	bool network;
+	int manager_socket; /* unbound; becomes /run/systemd/private */
+};
+
+/* Builds the tree of one run in the calling process's mount namespace and makes it the root. */
+struct error *setup_root(const struct setup *setup) _must_check_;
+
+/* --- network.c --- */
+
+struct network;
+
+/* A network namespace with a way out, see doc/security.md. */
+struct error *network_start(const struct shadow_network *options, struct network **ret) _must_check_;
+int network_namespace(const struct network *network);
+void network_stop(struct network *network);
+DEFINE_CLEANUP(struct network *, network_stop)
+
+/* --- manager.c --- */
+
+struct manager_options {
+	int listener;                               /* /run/systemd/private */
+	int record_fd;                              /* takes struct manager_record */
+	int runner_fd;                              /* init's door: see init/init.c */
+	const struct guest_process_list *processes; /* may be NULL */
+};
+
+/* A request for the running system, on its way from the manager process to us. */
+struct manager_record {
+	char verb[SHADOW_NAME_MAX]; /* NUL-terminated */
+	char unit[SHADOW_NAME_MAX]; /* NUL-terminated; empty: none */
+};
+
+/* Serves until it is killed. Runs in a process of its own, without privileges, with the guest's root as its root. */
+struct error *manager_serve(const struct manager_options *options) _must_check_;
+
+#endif

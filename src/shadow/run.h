@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private: one run, between run.c (our side, the supervisor) and sandbox.c (what becomes the sandbox). */
+#ifndef SHADOW_RUN_H
+#define SHADOW_RUN_H
+
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "shadow/internal.h"
+
+/* What the sandbox tells us over its control socket; one SOCK_SEQPACKET message each. */
+enum report_kind {
+	REPORT_ERROR = 1, /* the setup failed; `text`, `code` and `errnum` say why */
+	REPORT_LISTENER,  /* the program starts; the notification descriptor comes with it */
+	REPORT_STATUS,    /* the program ended; `status` */
+};
+
+struct report {
+	enum report_kind kind;
+	int status;
+	int code, errnum;
+	char text[1024]; /* NUL-terminated */
+};
+
+/* What the sandbox is given; all descriptors are borrowed. */
+struct sandbox {
+	const struct shadow *shadow;
+	const struct shadow_run_options *options;
+	int control;       /* its end of the control socket */
+	int input, output; /* its ends of the pipes */
+	int record_fd;     /* for the manager process */
+	int network_ns;    /* -1: an empty one */
+};
+
+/* Starts the sandbox's first process; *ret is owned by the caller, and its end is that of everything in it. */
+struct error *sandbox_start(const struct sandbox *sandbox, pid_t *ret) _must_check_;
+
+#endif

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processes of one run. shadow/theory.h tells the stages; nothing here runs in the caller's
+ * process but sandbox_start().
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "shadow/run.h"
+
+/* Descriptor 3 of init; see init/init.c. */
+#define RUNNER_FD 3
+
+/*
+ * What guest root may do to guest processes and files. Everything else is gone from its bounding set,
+ * though it would count in the guest's user namespace only: no mounts, no network administration.
+ */
+static const cap_value_t kept_capabilities[] = {
+	CAP_AUDIT_WRITE, CAP_CHOWN,   CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,           CAP_FSETID,
+	CAP_IPC_OWNER,   CAP_KILL,    CAP_LEASE,        CAP_MKNOD,           CAP_NET_BIND_SERVICE, CAP_SETFCAP,
+	CAP_SETGID,      CAP_SETPCAP, CAP_SETUID,       CAP_SYS_CHROOT,      CAP_SYS_PTRACE,
+};
+
+static void send_report(int control, const struct report *report, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} space = {0};
+	struct iovec iov = {(void *)report, sizeof(*report)};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		message.msg_control = &space;
+		message.msg_controllen = sizeof(space);
+		space.header = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(&space.header), &fd, sizeof(fd));
+	}
+	(void)!sendmsg(control, &message, MSG_NOSIGNAL);
+}
+
+static _Noreturn void fail(int control, struct error *error)
+{
+	struct report report = {.kind = REPORT_ERROR, .code = (int)error->code, .errnum = error->errnum};
+
+	snprintf(report.text, sizeof(report.text), "%s", error->message);
+	send_report(control, &report, -1);
+	_exit(125);
+}
+
+/* The kernel kills us when our parent has died; it forgets that at a change of ids. */
+static struct error *die_with_parent(void)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return error_system(errno, NULL, "cannot tie the sandbox to its parent");
+	return NULL;
+}
+
+/* Whether our parent died before the kernel knew that it should tell us: the other end of `control` is gone. */
+static bool is_orphan(int control)
+{
+	struct pollfd fd = {.fd = control};
+
+	return poll(&fd, 1, 0) > 0 && fd.revents & (POLLHUP | POLLERR);
+}
+
+static struct error *become(uint32_t id)
+{
+	if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
+		return error_system(errno, NULL, "cannot change to id %u", id);
+	return die_with_parent();
+}
+
+static struct error *limit_resources(void)
+{
+	static const struct {
+		int resource;
+		rlim_t soft, hard;
+	} limits[] = {
+		{RLIMIT_CORE, 0, 0},
+		{RLIMIT_NOFILE, 1024, 524288},
+		{RLIMIT_NPROC, 16384, 16384},
+		{RLIMIT_MSGQUEUE, 819200, 819200},
+		{RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
+		{RLIMIT_SIGPENDING, 16384, 16384},
+		{RLIMIT_NICE, 0, 0},
+		{RLIMIT_RTPRIO, 0, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rlimit limit;
+
+		if (getrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0)
+			return error_system(errno, NULL, "cannot read resource limit %d", limits[i].resource);
+		/* Ours may be lower already, and is then not raised. */
+		if (limit.rlim_max > limits[i].hard)
+			limit.rlim_max = limits[i].hard;
+		limit.rlim_cur = limits[i].soft < limit.rlim_max ? limits[i].soft : limit.rlim_max;
+		if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0)
+			return error_system(errno, NULL, "cannot set resource limit %d", limits[i].resource);
+	}
+	return NULL;
+}
+
+static struct error *limit_capabilities(void)
+{
+	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		bool keep = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(kept_capabilities); i++)
+			keep = keep || kept_capabilities[i] == cap;
+		if (!keep && prctl(PR_CAPBSET_DROP, cap) < 0 && errno != EINVAL)
+			return error_system(errno, NULL, "cannot drop capability %d", cap);
+	}
+	return NULL;
+}
+
+/* Puts `fds` at 0, 1, … in this order and marks everything above close-on-exec. */
+static struct error *arrange_descriptors(const int *fds, int n)
+{
+	int copies[8];
+
+	for (int i = 0; i < n; i++) {
+		copies[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
+		if (fds[i] >= 0 && copies[i] < 0)
+			return error_system(errno, NULL, "cannot duplicate a descriptor");
+	}
+	for (int i = 0; i < n; i++) {
+		if (copies[i] >= 0 && dup2(copies[i], i) < 0)
+			return error_system(errno, NULL, "cannot duplicate a descriptor");
+	}
+	if (close_range((unsigned)n, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return error_system(errno, NULL, "cannot close descriptors");
+	return NULL;
+}
+
+static struct error *name_host(const struct shadow *shadow)
+{
+	const struct guest_uts *uts = &shadow->uts;
+	const char *name = shadow->has_uts ? uts->nodename : "localhost";
+	const char *domain = shadow->has_uts ? uts->domainname : "(none)";
+
+	if (unshare(CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWIPC) < 0)
+		return error_system(errno, NULL, "cannot create namespaces");
+	if (sethostname(name, strnlen(name, 64)) < 0 || setdomainname(domain, strnlen(domain, 64)) < 0)
+		return error_system(errno, NULL, "cannot set the host name");
+	return NULL;
+}
+
+/* What the warden's two children share. */
+struct links {
+	int manager_socket; /* init binds it, the manager serves it */
+	int runner[2];      /* the manager's and init's end */
+	int ready[2];       /* a byte comes when the root has changed */
+};
+
+/* Everything init may still be refused; on success only the start of the program is left. */
+static struct error *prepare_init(const struct sandbox *sandbox, const struct links *links, int *ret_listener)
+{
+	const struct shadow *shadow = sandbox->shadow;
+	struct setup setup = {
+		.shadow = shadow, .network = sandbox->network_ns >= 0, .manager_socket = links->manager_socket};
+	int fds[] = {sandbox->input, sandbox->output, sandbox->output, links->runner[1]};
+	struct error *error;
+
+	error = die_with_parent();
+	if (!error)
+		error = name_host(shadow);
+	if (!error)
+		error = setup_root(&setup);
+	if (!error)
+		error = limit_resources();
+	if (error)
+		return error;
+	if (write(links->ready[1], "", 1) != 1)
+		return error_system(errno, NULL, "cannot reach the manager process");
+	if (setsid() < 0)
+		return error_system(errno, NULL, "cannot create a session");
+	if (setns(shadow->user_ns, CLONE_NEWUSER) < 0)
+		return error_system(errno, NULL, "cannot enter the guest's user namespace");
+	error = become(0);
+	/* systemctl checks that root listens; the kernel notes who does at this call. */
+	if (!error && listen(links->manager_socket, 64) < 0)
+		error = error_system(errno, "/run/systemd/private", "cannot listen");
+	if (!error)
+		error = limit_capabilities();
+	if (!error)
+		error = arrange_descriptors(fds, ARRAY_SIZE(fds));
+	if (error)
+		return error;
+	umask(022);
+	return filter_load(ret_listener);
+}
+
+static size_t count_strings(const char *const *strings)
+{
+	size_t n = 0;
+
+	while (strings[n])
+		n++;
+	return n;
+}
+
+static _Noreturn void run_init(const struct sandbox *sandbox, const struct links *links)
+{
+	const char *const *program = sandbox->options->argv;
+	_cleanup_(free_ptr)
+	const char **argv = calloc(count_strings(program) + 2, sizeof(*argv));
+	/* Out of the way of the descriptors that are put in order. */
+	int program_fd = fcntl(sandbox->shadow->init_fd, F_DUPFD_CLOEXEC, 64);
+	int control = fcntl(sandbox->control, F_DUPFD_CLOEXEC, 64);
+	struct report report = {.kind = REPORT_LISTENER};
+	struct error *error;
+	sigset_t none;
+	int listener = -1;
+
+	if (!argv || program_fd < 0 || control < 0)
+		fail(sandbox->control, error_no_memory());
+	argv[0] = "init";
+	memcpy(argv + 1, program, count_strings(program) * sizeof(*argv));
+	error = prepare_init(sandbox, links, &listener);
+	if (error)
+		fail(control, error);
+	send_report(control, &report, listener);
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	fexecve(program_fd, (char *const *)argv, (char *const *)sandbox->options->env);
+	fail(control, error_system(errno, NULL, "cannot start init"));
+}
+
+/* The process that answers as the guest's service manager: no rights, the guest's root, no new files. */
+static _Noreturn void run_manager(const struct sandbox *sandbox, const struct links *links)
+{
+	struct manager_options options = {
+		.processes = sandbox->shadow->processes, .listener = 0, .record_fd = 1, .runner_fd = 2};
+	int fds[] = {links->manager_socket, sandbox->record_fd, links->runner[0]};
+	struct error *error;
+	char byte;
+
+	/* The root changes under our feet before this comes; the end means that there will be nothing to do. */
+	if (read(links->ready[0], &byte, 1) != 1 || chdir("/") < 0)
+		_exit(0);
+	error = arrange_descriptors(fds, ARRAY_SIZE(fds));
+	if (!error && close_range(3, ~0U, 0) < 0)
+		error = error_system(errno, NULL, "cannot close descriptors");
+	if (!error)
+		error = become(SHADOW_ID_MANAGER);
+	if (!error)
+		error = filter_load_helper();
+	if (!error)
+		error = manager_serve(&options);
+	_exit(error ? 1 : 0);
+}
+
+static struct error *set_clock(const struct shadow *shadow)
+{
+	static const int64_t second = 1000000000;
+	int64_t mono = shadow->monotonic_offset_ns, boot = shadow->boottime_offset_ns;
+	_cleanup_(free_ptr)
+	char *text = NULL;
+	_cleanup_(close_fd)
+	int fd = -1;
+
+	if (!shadow->has_clock)
+		return NULL;
+	if (unshare(CLONE_NEWTIME) < 0)
+		return error_system(errno, NULL, "cannot create a time namespace");
+	/* The kernel wants nanoseconds from 0 to 1e9 - 1: round the seconds down. */
+	text = string_format(
+		"monotonic %lld %lld\nboottime %lld %lld\n", (long long)(mono / second - (mono % second < 0)),
+		(long long)((mono % second + second) % second), (long long)(boot / second - (boot % second < 0)),
+		(long long)((boot % second + second) % second));
+	if (!text)
+		return error_no_memory();
+	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_system(errno, "/proc/self/timens_offsets", "cannot set the clock");
+	return io_write(fd, text, strlen(text), "/proc/self/timens_offsets");
+}
+
+static struct error *leave_host(const struct sandbox *sandbox)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return error_system(errno, NULL, "cannot create a mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return error_system(errno, NULL, "cannot make the mounts private");
+	if (sandbox->network_ns >= 0 ? setns(sandbox->network_ns, CLONE_NEWNET) < 0 : unshare(CLONE_NEWNET) < 0)
+		return error_system(errno, NULL, "cannot create a network namespace");
+	return NULL;
+}
+
+static struct error *links_init(struct links *links)
+{
+	links->manager_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (links->manager_socket < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links->runner) < 0 ||
+	    pipe2(links->ready, O_CLOEXEC) < 0)
+		return error_system(errno, NULL, "cannot create sockets");
+	return NULL;
+}
+
+/* Descriptors need no closing on failure: the process ends then. */
+static struct error *start_children(const struct sandbox *sandbox, pid_t *ret_init)
+{
+	struct links links;
+	struct error *error = links_init(&links);
+	pid_t manager, init;
+
+	if (error)
+		return error;
+	/* Before the inner pid namespace exists: the guest does not see it. */
+	manager = fork();
+	if (manager == 0) {
+		close(links.ready[1]);
+		close(links.runner[1]);
+		run_manager(sandbox, &links);
+	}
+	if (manager < 0)
+		return error_system(errno, NULL, "cannot fork");
+	error = set_clock(sandbox->shadow);
+	if (error)
+		return error;
+	if (unshare(CLONE_NEWPID) < 0)
+		return error_system(errno, NULL, "cannot create a pid namespace");
+	init = fork();
+	if (init < 0)
+		return error_system(errno, NULL, "cannot fork");
+	if (init == 0)
+		run_init(sandbox, &links);
+	close(links.manager_socket);
+	close(links.runner[0]);
+	close(links.runner[1]);
+	close(links.ready[0]);
+	close(links.ready[1]);
+	*ret_init = init;
+	return NULL;
+}
+
+/*
+ * Pid 1 of the outer pid namespace, which the guest cannot see or touch: when it dies, by our
+ * death or by SIGKILL, the kernel kills everything within.
+ */
+static _Noreturn void run_warden(const struct sandbox *sandbox)
+{
+	struct report report = {.kind = REPORT_STATUS};
+	struct error *error;
+	int status = 0;
+	pid_t init = -1;
+
+	error = die_with_parent();
+	if (!error && prctl(PR_SET_DUMPABLE, 0) < 0)
+		error = error_system(errno, NULL, "cannot protect the warden");
+	if (!error)
+		error = leave_host(sandbox);
+	if (!error)
+		error = start_children(sandbox, &init);
+	if (!error) {
+		close(sandbox->input);
+		close(sandbox->output);
+		close(sandbox->record_fd);
+		error = become(SHADOW_ID_WARDEN);
+	}
+	if (error)
+		fail(sandbox->control, error);
+	if (is_orphan(sandbox->control))
+		_exit(125);
+	while (waitpid(init, &status, 0) < 0 && errno == EINTR)
+		;
+	report.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	send_report(sandbox->control, &report, -1);
+	_exit(0);
+}
+
+struct error *sandbox_start(const struct sandbox *sandbox, pid_t *ret)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+
+	if (pid < 0)
+		return error_remedy(error_system(errno, NULL, "cannot start the sandbox"), "run as root");
+	if (pid == 0)
+		run_warden(sandbox);
+	*ret = pid;
+	return NULL;
+}

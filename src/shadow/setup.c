@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tree of one run, as a table of operations that one function executes in order.
+ *
+ * Everything here happens on top of the guest's hostile tree: a mount point is found with
+ * openat2 beneath the new root without following any link, and mounts are attached by descriptor.
+ * What the shadow adds lives on tmpfs of its own, so that nothing of it reaches the layers.
+ */
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "shadow/internal.h"
+#include "shadow/setup.h"
+
+enum setup_kind {
+	SETUP_PROC,  /* the process file system of the calling process's pid namespace */
+	SETUP_TMPFS, /* mode; argument: size */
+	SETUP_DEVPTS,
+	SETUP_DIRECTORY, /* on a tmpfs of ours: mode */
+	SETUP_SYMLINK,   /* argument: target */
+	SETUP_DEVICE,    /* character device: mode, major, minor */
+	SETUP_TEXT,      /* the file shows the text that argument names (see setup_text()) */
+	SETUP_MASK,      /* an empty file or directory in place of what is there; absent is well */
+	SETUP_READ_ONLY, /* what is mounted there cannot be written any more */
+	SETUP_SOCKET,    /* the manager's */
+};
+
+#define HARMLESS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+
+struct setup_op {
+	enum setup_kind kind;
+	const char *path;
+	const char *argument;
+	unsigned mode;       /* permissions */
+	uint64_t attributes; /* TMPFS: MOUNT_ATTR_* */
+	unsigned major, minor;
+};
+
+static const struct setup_op table[] = {
+	{SETUP_PROC, "/proc"},
+	{SETUP_TEXT, "/proc/version", "version"},
+	{SETUP_TEXT, "/proc/sys/kernel/osrelease", "osrelease"},
+	{SETUP_TEXT, "/proc/sys/kernel/version", "osversion"},
+	{SETUP_READ_ONLY, "/proc/sys"},
+	{SETUP_MASK, "/proc/acpi"},
+	{SETUP_MASK, "/proc/asound"},
+	{SETUP_MASK, "/proc/bus"},
+	{SETUP_MASK, "/proc/config.gz"},
+	{SETUP_MASK, "/proc/driver"},
+	{SETUP_MASK, "/proc/fs"},
+	{SETUP_MASK, "/proc/irq"},
+	{SETUP_MASK, "/proc/kallsyms"},
+	{SETUP_MASK, "/proc/kcore"},
+	{SETUP_MASK, "/proc/key-users"},
+	{SETUP_MASK, "/proc/keys"},
+	{SETUP_MASK, "/proc/kmsg"},
+	{SETUP_MASK, "/proc/kpagecgroup"},
+	{SETUP_MASK, "/proc/kpagecount"},
+	{SETUP_MASK, "/proc/kpageflags"},
+	{SETUP_MASK, "/proc/latency_stats"},
+	{SETUP_MASK, "/proc/modules"},
+	{SETUP_MASK, "/proc/sched_debug"},
+	{SETUP_MASK, "/proc/scsi"},
+	{SETUP_MASK, "/proc/slabinfo"},
+	{SETUP_MASK, "/proc/swaps"},
+	{SETUP_MASK, "/proc/sysrq-trigger"},
+	{SETUP_MASK, "/proc/timer_list"},
+	{SETUP_MASK, "/proc/vmallocinfo"},
+
+	{SETUP_TMPFS, "/sys", "1m", 0755, HARMLESS | MOUNT_ATTR_NOEXEC},
+	{SETUP_DIRECTORY, "/sys/block", NULL, 0755},
+	{SETUP_DIRECTORY, "/sys/bus", NULL, 0755},
+	{SETUP_DIRECTORY, "/sys/class", NULL, 0755},
+	{SETUP_DIRECTORY, "/sys/devices", NULL, 0755},
+	{SETUP_DIRECTORY, "/sys/firmware", NULL, 0755},
+	{SETUP_DIRECTORY, "/sys/fs", NULL, 0755},
+	{SETUP_DIRECTORY, "/sys/fs/cgroup", NULL, 0755},
+	{SETUP_DIRECTORY, "/sys/kernel", NULL, 0755},
+	{SETUP_DIRECTORY, "/sys/module", NULL, 0755},
+	{SETUP_READ_ONLY, "/sys"},
+
+	{SETUP_TMPFS, "/dev", "1m", 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC},
+	{SETUP_DEVICE, "/dev/null", NULL, 0666, 0, 1, 3},
+	{SETUP_DEVICE, "/dev/zero", NULL, 0666, 0, 1, 5},
+	{SETUP_DEVICE, "/dev/full", NULL, 0666, 0, 1, 7},
+	{SETUP_DEVICE, "/dev/random", NULL, 0666, 0, 1, 8},
+	{SETUP_DEVICE, "/dev/urandom", NULL, 0666, 0, 1, 9},
+	{SETUP_DEVICE, "/dev/tty", NULL, 0666, 0, 5, 0},
+	{SETUP_DIRECTORY, "/dev/pts", NULL, 0755},
+	{SETUP_DEVPTS, "/dev/pts"},
+	{SETUP_SYMLINK, "/dev/ptmx", "pts/ptmx"},
+	{SETUP_SYMLINK, "/dev/fd", "/proc/self/fd"},
+	{SETUP_SYMLINK, "/dev/stdin", "/proc/self/fd/0"},
+	{SETUP_SYMLINK, "/dev/stdout", "/proc/self/fd/1"},
+	{SETUP_SYMLINK, "/dev/stderr", "/proc/self/fd/2"},
+	{SETUP_DIRECTORY, "/dev/mqueue", NULL, 01777},
+	{SETUP_DIRECTORY, "/dev/shm", NULL, 0755},
+	{SETUP_TMPFS, "/dev/shm", "1g", 01777, HARMLESS},
+
+	{SETUP_TMPFS, "/run", "256m", 0755, HARMLESS | MOUNT_ATTR_NOEXEC},
+	{SETUP_DIRECTORY, "/run/lock", NULL, 01777},
+	/* Packages take its existence for "systemd runs here". */
+	{SETUP_DIRECTORY, "/run/systemd", NULL, 0755},
+	{SETUP_DIRECTORY, "/run/systemd/system", NULL, 0755},
+	{SETUP_SOCKET, "/run/systemd/private"},
+	{SETUP_TMPFS, "/tmp", "4g", 01777, HARMLESS},
+};
+
+struct error *setup_open(int root, const char *path, int flags, int *ret)
+{
+	struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+
+	if (fd < 0)
+		return error_recode(error_system(errno, path, "cannot open in the guest's tree"),
+				    errno == ENOENT ? ERROR_NOT_FOUND : ERROR_SYSTEM);
+	*ret = fd;
+	return NULL;
+}
+
+/* The directory that holds `path`; *ret_name is its last component, within `path`. */
+static struct error *open_parent(int root, const char *path, int *ret, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[256];
+
+	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+	*ret_name = slash + 1;
+	return setup_open(root, parent[0] ? parent : "/", O_PATH | O_DIRECTORY, ret);
+}
+
+struct error *setup_attach(int root, int mount, const char *path)
+{
+	_cleanup_(close_fd)
+	int target = -1;
+	struct error *error = setup_open(root, path, O_PATH, &target);
+
+	if (error)
+		return error;
+	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_system(errno, path, "cannot mount");
+	return NULL;
+}
+
+static struct error *set_option(int fs, const char *key, const char *format, unsigned value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), format, value);
+	if (fsconfig(fs, FSCONFIG_SET_STRING, key, text, 0) < 0)
+		return error_system(errno, NULL, "cannot set mount option %s=%s", key, text);
+	return NULL;
+}
+
+static struct error *make_mount(int fs, uint64_t attributes, int *ret)
+{
+	int fd;
+
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return error_system(errno, NULL, "cannot create a file system");
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)attributes);
+	if (fd < 0)
+		return error_system(errno, NULL, "cannot mount a file system");
+	*ret = fd;
+	return NULL;
+}
+
+struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, int *ret)
+{
+	_cleanup_(close_fd)
+	int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	struct error *error;
+
+	if (fs < 0)
+		return error_system(errno, NULL, "cannot use tmpfs");
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0)
+		return error_system(errno, NULL, "cannot set the size of a tmpfs");
+	error = set_option(fs, "mode", "%o", mode);
+	if (!error)
+		error = set_option(fs, "uid", "%u", SHADOW_ID_BASE);
+	if (!error)
+		error = set_option(fs, "gid", "%u", SHADOW_ID_BASE);
+	return error ? error : make_mount(fs, attributes, ret);
+}
+
+static struct error *do_tmpfs(struct setup_state *state, const struct setup_op *op)
+{
+	_cleanup_(close_fd)
+	int mount = -1;
+	struct error *error = setup_tmpfs(op->argument, op->mode, op->attributes, &mount);
+
+	return error ? error : setup_attach(state->root, mount, op->path);
+}
+
+static struct error *do_proc(struct setup_state *state, const struct setup_op *op)
+{
+	_cleanup_(close_fd)
+	int fs = fsopen("proc", FSOPEN_CLOEXEC), mount = -1;
+	struct error *error;
+
+	if (fs < 0)
+		return error_system(errno, NULL, "cannot use procfs");
+	error = make_mount(fs, HARMLESS | MOUNT_ATTR_NOEXEC, &mount);
+	return error ? error : setup_attach(state->root, mount, op->path);
+}
+
+static struct error *do_devpts(struct setup_state *state, const struct setup_op *op)
+{
+	_cleanup_(close_fd)
+	int fs = fsopen("devpts", FSOPEN_CLOEXEC), mount = -1;
+	struct error *error;
+
+	if (fs < 0)
+		return error_system(errno, NULL, "cannot use devpts");
+	/* Group tty is 5 in every distribution. */
+	error = set_option(fs, "gid", "%u", SHADOW_ID_BASE + 5);
+	if (!error)
+		error = set_option(fs, "mode", "%o", 0620);
+	if (!error)
+		error = set_option(fs, "ptmxmode", "%o", 0666);
+	if (!error)
+		error = make_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &mount);
+	return error ? error : setup_attach(state->root, mount, op->path);
+}
+
+/* Gives what was just made to the guest's root. */
+static struct error *own(int parent, const char *name, const struct setup_op *op, bool link)
+{
+	if (fchownat(parent, name, SHADOW_ID_BASE, SHADOW_ID_BASE, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (!link && fchmodat(parent, name, op->mode, 0) < 0))
+		return error_system(errno, op->path, "cannot set owner and mode");
+	return NULL;
+}
+
+static struct error *do_make(struct setup_state *state, const struct setup_op *op)
+{
+	_cleanup_(close_fd)
+	int parent = -1;
+	const char *name;
+	struct error *error = open_parent(state->root, op->path, &parent, &name);
+	int r;
+
+	if (error)
+		return error;
+	if (op->kind == SETUP_DIRECTORY)
+		r = mkdirat(parent, name, op->mode);
+	else if (op->kind == SETUP_SYMLINK)
+		r = symlinkat(op->argument, parent, name);
+	else
+		r = mknodat(parent, name, S_IFCHR | op->mode, makedev(op->major, op->minor));
+	if (r < 0)
+		return error_system(errno, op->path, "cannot create");
+	return own(parent, name, op, op->kind == SETUP_SYMLINK);
+}
+
+static struct error *do_socket(struct setup_state *state, const struct setup_op *op)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	_cleanup_(close_fd)
+	int parent = -1;
+	const char *name;
+	struct error *error;
+
+	if (state->setup->manager_socket < 0)
+		return NULL;
+	error = open_parent(state->root, op->path, &parent, &name);
+	if (error)
+		return error;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", parent, name);
+	if (bind(state->setup->manager_socket, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return error_system(errno, op->path, "cannot bind the socket");
+	return own(parent, name, op, true);
+}
+
+/* The text behind a name of the table; NULL: no such text here, leave the host's. */
+static char *setup_text(const struct shadow *shadow, const char *name)
+{
+	const struct guest_uts *uts = &shadow->uts;
+
+	if (!shadow->has_uts)
+		return NULL;
+	if (strcmp(name, "version") == 0)
+		return string_format("%.64s version %.64s %.64s\n", uts->sysname, uts->release, uts->version);
+	return string_format("%.64s\n", strcmp(name, "osrelease") == 0 ? uts->release : uts->version);
+}
+
+/* Where texts are kept until they are bound: a tmpfs outside the new root, gone after the change of root. */
+static struct error *open_stage(const struct shadow *shadow, int *ret)
+{
+	_cleanup_(free_ptr)
+	char *path = string_format("%s/stage", shadow->run_dir);
+	_cleanup_(close_fd)
+	int mount = -1;
+	struct error *error;
+
+	if (!path)
+		return error_no_memory();
+	error = setup_tmpfs("1m", 0755, HARMLESS, &mount);
+	if (error)
+		return error;
+	if (move_mount(mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_system(errno, path, "cannot mount");
+	*ret = take_fd(mount);
+	return NULL;
+}
+
+struct error *setup_show_text(struct setup_state *state, const char *path, const char *text)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+	_cleanup_(close_fd)
+	int fd = -1, file = -1;
+	struct error *error;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%u", state->n_texts++);
+	fd = openat(state->stage, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return error_system(errno, path, "cannot create the text for");
+	error = io_write(fd, text, strlen(text), path);
+	if (error)
+		return error;
+	file = open_tree(state->stage, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (file < 0 || mount_setattr(file, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return error_system(errno, path, "cannot bind the text for");
+	return setup_attach(state->root, file, path);
+}
+
+static struct error *do_text(struct setup_state *state, const struct setup_op *op)
+{
+	_cleanup_(free_ptr)
+	char *text = setup_text(state->setup->shadow, op->argument);
+
+	return text ? setup_show_text(state, op->path, text) : NULL;
+}
+
+static struct error *do_mask(struct setup_state *state, const struct setup_op *op)
+{
+	_cleanup_(close_fd)
+	int target = -1, mount = -1;
+	struct error *error = setup_open(state->root, op->path, O_PATH, &target);
+	struct stat st;
+
+	if (error && error->code == ERROR_NOT_FOUND) {
+		error_destroy(error);
+		return NULL;
+	}
+	if (error)
+		return error;
+	if (fstat(target, &st) < 0)
+		return error_system(errno, op->path, "cannot stat");
+	if (!S_ISDIR(st.st_mode))
+		return setup_show_text(state, op->path, "");
+	error = setup_tmpfs("4k", 0555, HARMLESS | MOUNT_ATTR_RDONLY, &mount);
+	return error ? error : setup_attach(state->root, mount, op->path);
+}
+
+static struct error *do_read_only(struct setup_state *state, const struct setup_op *op)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+	_cleanup_(close_fd)
+	int target = -1, mount = -1;
+	struct error *error = setup_open(state->root, op->path, O_PATH, &target);
+
+	if (error)
+		return error;
+	/* With the mounts below it (texts already there), bound over itself. */
+	mount = open_tree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	if (mount < 0 || mount_setattr(mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return error_system(errno, op->path, "cannot make it read-only");
+	return setup_attach(state->root, mount, op->path);
+}
+
+static struct error *execute(struct setup_state *state, const struct setup_op *op)
+{
+	switch (op->kind) {
+	case SETUP_PROC:
+		return do_proc(state, op);
+	case SETUP_TMPFS:
+		return do_tmpfs(state, op);
+	case SETUP_DEVPTS:
+		return do_devpts(state, op);
+	case SETUP_DIRECTORY:
+	case SETUP_SYMLINK:
+	case SETUP_DEVICE:
+		return do_make(state, op);
+	case SETUP_TEXT:
+		return do_text(state, op);
+	case SETUP_MASK:
+		return do_mask(state, op);
+	case SETUP_READ_ONLY:
+		return do_read_only(state, op);
+	case SETUP_SOCKET:
+		return do_socket(state, op);
+	}
+	return error_create(ERROR_FAILED, "%s: unknown setup operation", op->path);
+}
+
+/* Makes the tree the root of every process in this mount namespace, and forgets the host's. */
+static struct error *enter_root(int root)
+{
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+		return error_system(errno, NULL, "cannot change the root");
+	/* The old root lies over the new one; "." is still the new one's mount point below it. */
+	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return error_system(errno, NULL, "cannot detach the host's root");
+	return NULL;
+}
+
+struct error *setup_root(const struct setup *setup)
+{
+	_cleanup_(close_fd)
+	int root = open(setup->shadow->root, O_PATH | O_DIRECTORY | O_CLOEXEC), stage = -1;
+	struct setup_state state = {.setup = setup, .root = root};
+	struct error *error;
+
+	if (root < 0)
+		return error_system(errno, setup->shadow->root, "cannot open");
+	error = open_stage(setup->shadow, &stage);
+	if (error)
+		return error;
+	state.stage = stage;
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		error = execute(&state, &table[i]);
+		if (error)
+			return error_wrap(error, "setting up %s", table[i].path);
+	}
+	if (setup->network) {
+		error = resolver_show(&state);
+		if (error)
+			return error;
+	}
+	return enter_root(root);
+}

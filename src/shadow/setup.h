@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private: the pieces of setup.c that resolver.c and devices.c build with. */
+#ifndef SHADOW_SETUP_H
+#define SHADOW_SETUP_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* One setup under way. */
+struct setup_state {
+	const struct setup *setup;
+	int root;  /* the new root */
+	int stage; /* a tmpfs outside the new root, for files that are bound into it */
+	unsigned n_texts;
+};
+
+/* Opens `path` below `root` without following a symlink. Absent is ERROR_NOT_FOUND. */
+struct error *setup_open(int root, const char *path, int flags, int *ret) _must_check_;
+
+/* Attaches the detached `mount` at `path` below `root`. */
+struct error *setup_attach(int root, int mount, const char *path) _must_check_;
+
+/* A detached tmpfs that belongs to the guest's root. */
+struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, int *ret) _must_check_;
+
+/* A read-only file with this text in place of the file at `path`, which must exist. */
+struct error *setup_show_text(struct setup_state *state, const char *path, const char *text) _must_check_;
+
+/* Makes /etc/resolv.conf name the resolver of the run's network, whatever is there now. */
+struct error *resolver_show(struct setup_state *state) _must_check_;
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "shadow/init_image.h"
+#include "shadow/internal.h"
+
+/* A copy of init that nobody can change, not even through /proc/1/exe. */
+static struct error *make_init(int *ret)
+{
+	_cleanup_(close_fd)
+	int fd = memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct error *error;
+
+	if (fd < 0)
+		return error_system(errno, NULL, "cannot create a memory file");
+	error = io_write(fd, shadow_init_image, (size_t)(shadow_init_image_end - shadow_init_image), "init");
+	if (error)
+		return error;
+	if (fchmod(fd, 0555) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return error_system(errno, NULL, "cannot seal init");
+	*ret = take_fd(fd);
+	return NULL;
+}
+
+/* The guest's clocks go on from where they stood when it was suspended. */
+static void set_clock_offsets(struct shadow *shadow, const struct guest_clock *clock)
+{
+	if (!clock)
+		return;
+	shadow->has_clock = true;
+	shadow->monotonic_offset_ns = (int64_t)clock->monotonic_ns - (int64_t)clock_monotonic_ns();
+	shadow->boottime_offset_ns = (int64_t)clock->boottime_ns - (int64_t)clock_boottime_ns();
+}
+
+static struct error *init_directories(struct shadow *shadow, const struct shadow_options *options)
+{
+	_cleanup_(free_ptr)
+	char *stage = string_format("%s/stage", options->run_dir);
+
+	shadow->run_dir = strdup(options->run_dir);
+	shadow->layers_dir = strdup(options->layers_dir);
+	shadow->root = string_format("%s/root", options->run_dir);
+	if (!stage || !shadow->run_dir || !shadow->layers_dir || !shadow->root)
+		return error_no_memory();
+	if (mkdir(stage, 0700) < 0 && errno != EEXIST)
+		return error_system(errno, stage, "cannot create the directory");
+	return NULL;
+}
+
+struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, const struct shadow_options *options,
+				 struct shadow **ret)
+{
+	_cleanup_(shadow_destroy_ptr)
+	struct shadow *shadow = calloc(1, sizeof(*shadow));
+	struct error *error;
+
+	if (!shadow)
+		return error_no_memory();
+	shadow->user_ns = shadow->init_fd = -1;
+	shadow->processes = options->processes;
+	if (options->uts) {
+		shadow->has_uts = true;
+		shadow->uts = *options->uts;
+	}
+	set_clock_offsets(shadow, options->clock);
+	error = init_directories(shadow, options);
+	if (!error)
+		error = make_init(&shadow->init_fd);
+	if (!error)
+		error = userns_create(0, SHADOW_ID_BASE, SHADOW_ID_COUNT, &shadow->user_ns);
+	if (!error)
+		error = layers_mount(shadow, trees, n_trees);
+	if (error)
+		return error_wrap(error, "cannot create the VM Shadow");
+	*ret = take_ptr(shadow);
+	return NULL;
+}
+
+struct error *shadow_create(const struct shadow_options *options, struct shadow **ret)
+{
+	_cleanup_(free_ptr)
+	struct shadow_tree *trees = NULL;
+	const struct disk_mount *mounts;
+	size_t n;
+
+	mounts = disk_mounts(options->disk, &n);
+	trees = calloc(n, sizeof(*trees));
+	if (!trees)
+		return error_no_memory();
+	for (size_t i = 0; i < n; i++)
+		trees[i] = (struct shadow_tree){.target = mounts[i].target, .lower = mounts[i].path};
+	return shadow_create_from(trees, n, options, ret);
+}
+
+const struct change_layer *shadow_layers(const struct shadow *shadow, size_t *ret_n)
+{
+	*ret_n = shadow->n_layers;
+	return shadow->views;
+}
+
+const struct action_list *shadow_actions(const struct shadow *shadow)
+{
+	return &shadow->actions;
+}
+
+void shadow_destroy(struct shadow *shadow)
+{
+	_cleanup_(free_ptr)
+	char *stage = NULL;
+
+	if (!shadow)
+		return;
+	if (shadow->root)
+		layers_unmount(shadow);
+	if (shadow->run_dir)
+		stage = string_format("%s/stage", shadow->run_dir);
+	if (stage)
+		rmdir(stage);
+	close_fd(&shadow->user_ns);
+	close_fd(&shadow->init_fd);
+	action_list_deinit(&shadow->actions);
+	free(shadow->run_dir);
+	free(shadow->layers_dir);
+	free(shadow->root);
+	free(shadow);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For trying: shadow-run ROOT LAYERS [--net] [--allow HOST] [--hostname NAME] [--release RELEASE] [--timeout S]
+ * [--also TARGET=DIRECTORY] -- COMMAND...  runs the command in a shadow over the directory ROOT, with what it
+ * writes in LAYERS, and prints on standard error what it asked of the running system.
+ */
+#include <getopt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "shadow/internal.h"
+
+static void print_log(void *data, enum log_level level, const char *text)
+{
+	(void)data;
+	(void)level;
+	fprintf(stderr, "%s\n", text);
+}
+
+static int report(struct error *error)
+{
+	fprintf(stderr, "shadow-run: %s%s%s\n", error->message, error->remedy ? "; " : "",
+		error->remedy ? error->remedy : "");
+	error_destroy(error);
+	return 125;
+}
+
+struct arguments {
+	struct shadow_tree trees[8];
+	size_t n_trees;
+	const char *layers;
+	struct guest_uts uts;
+	const char *allow[9];
+	struct shadow_network network;
+	uint64_t timeout_s;
+	const char *const *command;
+};
+
+static bool parse(int argc, char *argv[], struct arguments *ret)
+{
+	static const struct option options[] = {{"net", no_argument, NULL, 'n'},
+						{"allow", required_argument, NULL, 'a'},
+						{"hostname", required_argument, NULL, 'h'},
+						{"release", required_argument, NULL, 'r'},
+						{"timeout", required_argument, NULL, 't'},
+						{"also", required_argument, NULL, 'm'},
+						{0}};
+	size_t n_allow = 0;
+	char *equals;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			ret->network.enabled = true;
+			break;
+		case 'a':
+			if (n_allow < 8)
+				ret->allow[n_allow++] = optarg;
+			break;
+		case 'h':
+			snprintf(ret->uts.nodename, sizeof(ret->uts.nodename), "%s", optarg);
+			break;
+		case 'r':
+			snprintf(ret->uts.release, sizeof(ret->uts.release), "%s", optarg);
+			break;
+		case 't':
+			ret->timeout_s = strtoull(optarg, NULL, 10);
+			break;
+		case 'm':
+			equals = strchr(optarg, '=');
+			if (!equals || ret->n_trees == ARRAY_SIZE(ret->trees))
+				return false;
+			*equals = '\0';
+			ret->trees[ret->n_trees++] = (struct shadow_tree){optarg, equals + 1};
+			break;
+		default:
+			return false;
+		}
+	}
+	ret->command = (const char *const *)argv + optind;
+	return optind < argc;
+}
+
+static int run(const struct arguments *arguments)
+{
+	static const char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+					  "HOME=/root",
+					  "LC_ALL=C.UTF-8",
+					  "DEBIAN_FRONTEND=noninteractive",
+					  "TERM=dumb",
+					  NULL};
+	char run_dir[] = "/tmp/shadow-run.XXXXXX";
+	struct guest_clock clock = {.monotonic_ns = 1234567890123, .boottime_ns = 1234567890123};
+	struct shadow_options options = {
+		.layers_dir = arguments->layers, .run_dir = run_dir, .uts = &arguments->uts, .clock = &clock};
+	struct shadow_run_options run_options = {.argv = arguments->command,
+						 .env = env,
+						 .network = &arguments->network,
+						 .output_fd = 1,
+						 .timeout_s = arguments->timeout_s};
+	struct shadow *shadow = NULL;
+	struct error *error;
+	int status = 125;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || !mkdtemp(run_dir))
+		return report(error_system(errno, NULL, "cannot prepare"));
+	error = io_mkdirs(arguments->layers, 0700);
+	if (!error)
+		error = shadow_create_from(arguments->trees, arguments->n_trees, &options, &shadow);
+	if (!error)
+		error = shadow_run(shadow, &run_options, &status);
+	for (size_t i = 0; shadow && i < shadow_actions(shadow)->n; i++) {
+		const struct action *action = &shadow_actions(shadow)->items[i];
+
+		fprintf(stderr, "action: %s %s\n", action->verb, action->unit ? action->unit : "");
+	}
+	shadow_destroy(shadow);
+	rmdir(run_dir);
+	return error ? report(error) : status;
+}
+
+int main(int argc, char *argv[])
+{
+	struct arguments arguments = {.uts = {"Linux", "shadow", "6.1.0-test", "#1 SMP test", "x86_64", "(none)"}};
+
+	log_set(print_log, NULL);
+	if (argc < 4) {
+		fprintf(stderr, "usage: shadow-run ROOT LAYERS [OPTIONS] -- COMMAND...\n");
+		return 2;
+	}
+	arguments.trees[arguments.n_trees++] = (struct shadow_tree){"/", argv[1]};
+	arguments.layers = argv[2];
+	arguments.network.allow_hosts = arguments.allow;
+	if (!parse(argc - 2, argv + 2, &arguments))
+		return 2;
+	return run(&arguments);
+}
