@@ -130,7 +130,7 @@ static void put_netdev(FILE *out, const char *vm_name, char *const *taps, size_t
 static void put_marks(FILE *out, const char *vm_name, const struct ssh_endpoint *endpoint, uint32_t mark)
 {
 	fprintf(out,
-		"table inet " TABLE " {\n\tchain mark {\n\t\ttype filter hook output priority " PRIORITY_LAST
+		"table inet " TABLE " {\n\tchain ours {\n\t\ttype filter hook output priority " PRIORITY_LAST
 		"; policy accept;\n",
 		vm_name);
 	fprintf(out, "\t\t%s daddr %s tcp dport %u meta skuid %u meta mark set 0x%08" PRIx32 "\n", ip_word(endpoint),
@@ -143,7 +143,7 @@ static void put_marks(FILE *out, const char *vm_name, const struct ssh_endpoint 
 	if (endpoint->family != AF_INET)
 		return;
 	fprintf(out,
-		"table arp " TABLE " {\n\tchain mark {\n\t\ttype filter hook output priority " PRIORITY_LAST
+		"table arp " TABLE " {\n\tchain ours {\n\t\ttype filter hook output priority " PRIORITY_LAST
 		"; policy accept;\n",
 		vm_name);
 	fprintf(out, "\t\tarp daddr ip %s meta mark set 0x%08" PRIx32 "\n\t}\n}\n", endpoint->guest, mark);
@@ -176,18 +176,6 @@ static void put_bridge(FILE *out, const char *vm_name, char *const *taps, size_t
 		fputs(" drop\n", out);
 	}
 	fputs("\t}\n}\n", out);
-}
-
-static bool on_bridge(char *const *taps, size_t n_taps)
-{
-	for (size_t i = 0; i < n_taps; i++) {
-		char path[64];
-
-		snprintf(path, sizeof(path), "/sys/class/net/%.15s/brport", taps[i]);
-		if (access(path, F_OK) == 0)
-			return true;
-	}
-	return false;
 }
 
 /* Runs the commands as one transaction; `ret_output` may be NULL. */
@@ -232,10 +220,10 @@ struct error *gate_nft_close(const char *vm_name, char *const *taps, size_t n_ta
 		return error_no_memory();
 	put_removal(out, vm_name);
 	put_netdev(out, vm_name, taps, n_taps, endpoint, mark | 1);
-	if (endpoint)
+	if (endpoint) {
 		put_marks(out, vm_name, endpoint, mark | 1);
-	if (endpoint && on_bridge(taps, n_taps))
 		put_bridge(out, vm_name, taps, n_taps, endpoint);
+	}
 	if (fclose(out) != 0)
 		return error_no_memory();
 	return error_remedy(
