@@ -313,19 +313,18 @@ struct error *fstab_option_value(const struct fstab_entry *entry, const char *na
 
 const char *fstab_skip_reason(const struct fstab_entry *entry)
 {
-	/* Not from a disk: libmount's own lists, so that a new one is known with a new libmount. */
 	if (strcmp(entry->type, "swap") == 0)
 		return "swap";
 	if (entry->target[0] != '/')
 		return "no mount point";
 	if (fstab_has_option(entry, "noauto"))
 		return "noauto";
+	/* libmount's own lists, so that a new one is known with a new libmount. */
 	if (mnt_fstype_is_netfs(entry->type) || fstab_has_option(entry, "_netdev"))
 		return "network file system";
-	if (mnt_fstype_is_pseudofs(entry->type) || strcmp(entry->type, "ramfs") == 0)
+	if (mnt_fstype_is_pseudofs(entry->type) || strcmp(entry->type, "ramfs") == 0 ||
+	    strncmp(entry->type, "fuse.", 5) == 0)
 		return "not on a disk";
-	if (strncmp(entry->type, "fuse", 4) == 0)
-		return "FUSE";
 	if (strcmp(entry->type, "iso9660") == 0 || strcmp(entry->type, "udf") == 0 ||
 	    strncmp(entry->source, "/dev/cdrom", 10) == 0 || strncmp(entry->source, "/dev/sr", 7) == 0 ||
 	    strncmp(entry->source, "/dev/fd", 7) == 0)
