@@ -18,8 +18,7 @@
 #define ACTION_SIZE_MIN 8
 #define XATTR_SIZE_MIN  8
 
-#define NAME_BYTES_MAX  255  /* NAME_MAX, and XATTR_NAME_MAX */
-#define ACTION_ARGC_MAX 4096 /* more than any recorded command line; keeps one action small */
+#define NAME_BYTES_MAX  255 /* NAME_MAX, and XATTR_NAME_MAX */
 #define INODE_MODE_MASK 07777
 
 static uint64_t align_up(uint64_t value)
@@ -249,16 +248,46 @@ static bool mode_fits(const struct change *change)
 	return false;
 }
 
+static bool empty(const char *text)
+{
+	return !text || !*text;
+}
+
 static bool target_fits(const struct change *change)
 {
 	switch (change->kind) {
 	case CHANGE_SYMLINK:
-		return *change->target && strlen(change->target) < PATH_MAX;
+		return !empty(change->target) && strlen(change->target) < PATH_MAX;
 	case CHANGE_LINK:
-		return *change->target && payload_path_valid(change->target);
+		return !empty(change->target) && payload_path_valid(change->target);
 	default:
-		return !*change->target;
+		return empty(change->target);
 	}
+}
+
+static bool attributes_fit(const struct change_attributes *attributes)
+{
+	return !(attributes->mode & ~(uint32_t)(S_IFMT | INODE_MODE_MASK)) && attributes->mtime_ns < 1000000000;
+}
+
+const char *payload_change_problem(const struct change *change)
+{
+	if (change->kind < CHANGE_WRITE || change->kind > CHANGE_DELETE)
+		return "unknown kind of change";
+	if (!payload_path_valid(change->path) || strlen(change->path) >= PAYLOAD_STRING_MAX)
+		return "bad path";
+	/* Everything else would replace or remove the root. */
+	if (!*change->path && change->kind != CHANGE_ATTRIBUTES)
+		return "change of the root directory";
+	if (!attributes_fit(&change->attributes) || !attributes_fit(&change->before.attributes))
+		return "mode or time that cannot be";
+	if (!mode_fits(change))
+		return "mode that does not belong to the kind of change";
+	if (!target_fits(change))
+		return "bad target";
+	if (change->size > INT64_MAX)
+		return "bad size";
+	return NULL;
 }
 
 static bool flags_fit(const struct payload_entry *entry)
@@ -276,22 +305,14 @@ static bool flags_fit(const struct payload_entry *entry)
 	}
 }
 
-/* Only attributes apply to the root, and every target is what its kind needs. */
 static struct error *check_entry(const struct cursor *c, const struct payload_entry *entry)
 {
-	const struct change *change = &entry->change;
+	const char *problem = payload_change_problem(&entry->change);
 
-	if (change->kind < CHANGE_WRITE || change->kind > CHANGE_DELETE)
-		return cursor_error(c, "change of unknown kind %d", (int)change->kind);
-	if (!*change->path && change->kind != CHANGE_ATTRIBUTES)
-		return cursor_error(c, "change of kind %d on the root directory", (int)change->kind);
-	if (!mode_fits(change))
-		return cursor_error(c, "change of kind %d with mode %#o on %s", (int)change->kind,
-				    change->attributes.mode, change->path);
-	if (!target_fits(change))
-		return cursor_error(c, "bad target of %s", change->path);
+	if (problem)
+		return cursor_error(c, "%s: %s", problem, entry->change.path);
 	if (!flags_fit(entry))
-		return cursor_error(c, "flags %#x do not belong on %s", entry->flags, change->path);
+		return cursor_error(c, "flags %#x do not belong on %s", entry->flags, entry->change.path);
 	return NULL;
 }
 
@@ -381,7 +402,7 @@ static struct error *parse_action(struct cursor *c, struct action *action)
 		return error;
 	if (reserved != 0)
 		return cursor_error(c, "reserved byte is not zero");
-	if (kind == ACTION_COMMAND && argc >= 1 && argc <= ACTION_ARGC_MAX) {
+	if (kind == ACTION_COMMAND && argc >= 1 && argc <= PAYLOAD_ARGC_MAX) {
 		action->kind = kind;
 		return parse_argv(c, argc, &action->argv);
 	}

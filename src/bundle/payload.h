@@ -35,14 +35,15 @@
 #include "base/error.h"
 #include "changes/changes.h"
 
-#define PAYLOAD_MAGIC "OUAPAYL\1"
-#define PAYLOAD_VERSION 1
+#define PAYLOAD_MAGIC       "OUAPAYL\1"
+#define PAYLOAD_VERSION     1
 #define PAYLOAD_HEADER_SIZE 80
-#define PAYLOAD_ALIGNMENT 4096
-#define PAYLOAD_STRING_MAX 4096            /* PATH_MAX of Linux */
-#define PAYLOAD_XATTR_MAX 65536            /* XATTR_SIZE_MAX of Linux */
-#define PAYLOAD_INDEX_MAX (256u << 20)     /* about 100 times a full upgrade's */
+#define PAYLOAD_ALIGNMENT   4096
+#define PAYLOAD_STRING_MAX  4096         /* PATH_MAX of Linux */
+#define PAYLOAD_XATTR_MAX   65536        /* XATTR_SIZE_MAX of Linux */
+#define PAYLOAD_INDEX_MAX   (256u << 20) /* about 100 times a full upgrade's */
 #define PAYLOAD_ENTRIES_MAX 2000000u
+#define PAYLOAD_ARGC_MAX    4096 /* words of one action; keeps it small */
 
 enum payload_entry_flags {
 	PAYLOAD_ENTRY_REWRITTEN = 1 << 0,
@@ -56,9 +57,9 @@ struct payload_header {
 };
 
 struct payload_entry {
-	struct change change;              /* layer is unused */
+	struct change change; /* layer is unused */
 	uint8_t flags;
-	uint64_t content_offset;           /* WRITE: of its bytes, from the first content byte; otherwise 0 */
+	uint64_t content_offset; /* WRITE: of its bytes, from the first content byte; otherwise 0 */
 };
 
 struct payload {
@@ -77,10 +78,14 @@ struct error *payload_parse_header(const uint8_t bytes[PAYLOAD_HEADER_SIZE], str
  * Refuses bad paths (absolute, empty components, "." and ".."), unknown kinds, numbers out of range,
  * contents that do not follow one another. Strings of the result are never NULL, except an action's unit.
  */
-struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, struct payload *ret) _must_check_;
+struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, struct payload *ret)
+	_must_check_;
 void payload_deinit(struct payload *payload);
 
 /* Whether it is a path as in struct change: relative, no empty, "." or ".." component; "" is the root. */
 bool payload_path_valid(const char *path);
+
+/* What is wrong with a change that came from outside, as a short text; NULL if nothing. `path` is not NULL. */
+const char *payload_change_problem(const struct change *change);
 
 #endif

@@ -26,8 +26,8 @@
 #include "base/sha256.h"
 
 enum change_kind {
-	CHANGE_WRITE = 1,  /* a regular file's whole content, new inode */
-	CHANGE_DIRECTORY,  /* a new directory, or one in place of something else */
+	CHANGE_WRITE = 1, /* a regular file's whole content, new inode */
+	CHANGE_DIRECTORY, /* a new directory, or one in place of something else */
 	CHANGE_SYMLINK,
 	CHANGE_FIFO,
 	CHANGE_DEVICE,     /* character or block, by the type in attributes.mode */
@@ -37,17 +37,17 @@ enum change_kind {
 };
 
 struct change_xattr {
-	char *name;        /* as the guest names it: "user.x", "security.capability", "system.posix_acl_access" */
+	char *name; /* as the guest names it: "user.x", "security.capability", "system.posix_acl_access" */
 	void *value;
 	size_t size;
 };
 
 /* As the guest sees them: its own ids, its own capabilities. */
 struct change_attributes {
-	uint32_t mode;     /* st_mode: type and permissions */
+	uint32_t mode; /* st_mode: type and permissions */
 	uint32_t uid, gid;
 	int64_t mtime_s;
-	uint32_t mtime_ns; /* < 1e9 */
+	uint32_t mtime_ns;           /* < 1e9 */
 	struct change_xattr *xattrs; /* sorted by name */
 	size_t n_xattrs;
 };
@@ -58,27 +58,27 @@ struct change_attributes {
  * that nothing exists; so does the late ATTRIBUTES of a new directory.
  */
 struct change_preimage {
-	bool exists;       /* the rest is valid only if so */
+	bool exists; /* the rest is valid only if so */
 	struct change_attributes attributes;
-	uint64_t inode;    /* st_ino in the guest's file system */
-	uint64_t size;     /* regular files and symlinks: bytes */
+	uint64_t inode; /* st_ino in the guest's file system */
+	uint64_t size;  /* regular files and symlinks: bytes */
 	uint32_t nlink;
 	int64_t ctime_s;
 	uint32_t ctime_ns;
-	uint64_t rdev;     /* devices */
+	uint64_t rdev;               /* devices */
 	uint8_t sha256[SHA256_SIZE]; /* regular files: of the content */
-	char *target;      /* symlinks */
+	char *target;                /* symlinks */
 };
 
 struct change {
 	enum change_kind kind;
-	char *path;        /* relative to the guest's root, no leading '/', no empty, "." or ".." component; "" is the root */
+	char *path; /* relative to the guest's root, no leading '/', no empty, "." or ".." component; "" is the root */
 	struct change_attributes attributes; /* afterwards; not for DELETE; for LINK those of the target */
-	uint64_t size;     /* WRITE: bytes */
-	uint8_t sha256[SHA256_SIZE]; /* WRITE: of the content */
-	uint64_t rdev;     /* DEVICE: as st_rdev of Linux x86-64 */
-	char *target;      /* SYMLINK: its text; LINK: the other path */
-	unsigned layer;    /* index of the layer that holds the content */
+	uint64_t size;                       /* WRITE: bytes */
+	uint8_t sha256[SHA256_SIZE];         /* WRITE: of the content */
+	uint64_t rdev;                       /* DEVICE: as st_rdev of Linux x86-64 */
+	char *target;                        /* SYMLINK: its text; LINK: the other path */
+	unsigned layer;                      /* index of the layer that holds the content */
 	struct change_preimage before;
 };
 
@@ -95,15 +95,16 @@ void change_list_deinit(struct change_list *list);
 
 /* One overlay: a file system of the guest and what was written over it. Descriptors are borrowed. */
 struct change_layer {
-	const char *target; /* where the guest mounts it: "/", "/boot" */
-	int lower_fd;       /* directory: the guest's own tree, read-only, showing the guest's ids */
-	int upper_fd;       /* directory: the overlay's upper directory, showing the guest's ids */
+	const char *target;       /* where the guest mounts it: "/", "/boot" */
+	int lower_fd;             /* directory: the guest's own tree, read-only, showing the guest's ids */
+	int upper_fd;             /* directory: the overlay's upper directory, showing the guest's ids */
 	const char *xattr_prefix; /* "user.overlay." or "trusted.overlay." */
 };
 
 struct change_options {
-	bool keep_caches;   /* also carry apt's archives, lists and binary caches */
-	const char *const *exclude; /* further absolute paths whose subtrees are not carried, NULL-terminated; may be NULL */
+	bool keep_caches; /* also carry apt's archives, lists and binary caches */
+	const char *const
+		*exclude; /* further absolute paths whose subtrees are not carried, NULL-terminated; may be NULL */
 };
 
 /*
@@ -114,7 +115,7 @@ struct change_options {
 struct error *changes_read(const struct change_layer *layers, size_t n_layers, const struct change_options *options,
 			   struct change_list *ret) _must_check_;
 
-/* Opens the content of a WRITE in its layer. */
+/* Opens the content of a WRITE in its layer, or of the regular file an ATTRIBUTES leaves as it is. */
 struct error *changes_open_content(const struct change_layer *layers, size_t n_layers, const struct change *change,
 				   int *ret) _must_check_;
 
@@ -128,10 +129,11 @@ enum action_kind {
 /* Something only a running guest can do, in the order it was asked for. */
 struct action {
 	enum action_kind kind;
-	char *verb;         /* SYSTEMD: "start", "stop", "restart", "try-restart", "reload", "reload-or-restart", "daemon-reload", "daemon-reexec", … */
-	char *unit;         /* SYSTEMD: unit name, NULL for daemon-reload and the like */
-	char **argv;        /* COMMAND: NULL-terminated */
-	char *origin;       /* package or script it came from, NULL if not known */
+	char *verb;   /* SYSTEMD: "start", "stop", "restart", "try-restart", "reload", "reload-or-restart",
+			 "daemon-reload", "daemon-reexec", … */
+	char *unit;   /* SYSTEMD: unit name, NULL for daemon-reload and the like */
+	char **argv;  /* COMMAND: NULL-terminated */
+	char *origin; /* package or script it came from, NULL if not known */
 };
 
 struct action_list {

@@ -267,10 +267,11 @@ static struct error *decide_upper(struct scan *scan, struct group *group, struct
 
 		if (i == leader)
 			continue;
-		if (stays && entry->had && entry->before.st_ino == first->before.st_ino)
-			entry->verdict = VERDICT_NOTHING;
-		else
-			error = set_link(entry, first->path);
+		error = set_link(entry, first->path);
+		if (stays && entry->had && entry->before.st_ino == first->before.st_ino) {
+			entry->verdict = VERDICT_STAYS;
+			entry->leader = group->members[leader];
+		}
 	}
 	return error;
 }

@@ -194,8 +194,11 @@ static struct error *emit_link(struct reader *reader, const struct scan *scan, c
 }
 
 /* Whatever comes in the order of the walk: directories, files, and deletions that make room for them. */
-static struct error *pass_create(struct reader *reader, const struct scan *scan, const struct scan_entry *entry)
+static struct error *pass_create(struct reader *reader, const struct scan *scan, struct scan_entry *entry)
 {
+	size_t n = reader->list.n;
+	struct error *error;
+
 	if (entry->kind == SCAN_DELETE && entry->room)
 		return emit_delete(reader, scan, entry);
 	if (entry->kind == SCAN_DIRECTORY)
@@ -204,26 +207,34 @@ static struct error *pass_create(struct reader *reader, const struct scan *scan,
 		return NULL;
 	if (entry->verdict == VERDICT_NEW)
 		return emit_new(reader, scan, entry);
-	if (entry->verdict == VERDICT_IN_PLACE)
-		return emit_attributes(reader, scan, entry->path, &entry->node, true, false);
-	return NULL;
+	if (entry->verdict != VERDICT_IN_PLACE)
+		return NULL;
+	error = emit_attributes(reader, scan, entry->path, &entry->node, true, false);
+	entry->changed = reader->list.n > n;
+	return error;
 }
 
-static struct error *pass_link(struct reader *reader, const struct scan *scan, const struct scan_entry *entry)
+/*
+ * Further names of an inode whose attributes change need nothing in a guest, but an image layer
+ * can only say so by a new file, and that has to get all the names.
+ */
+static struct error *pass_link(struct reader *reader, const struct scan *scan, struct scan_entry *entry)
 {
-	if (entry->kind == SCAN_FILE && entry->verdict == VERDICT_LINK)
+	if (entry->kind != SCAN_FILE)
+		return NULL;
+	if (entry->verdict == VERDICT_LINK || (entry->verdict == VERDICT_STAYS && scan->entries[entry->leader].changed))
 		return emit_link(reader, scan, entry);
 	return NULL;
 }
 
-static struct error *pass_delete(struct reader *reader, const struct scan *scan, const struct scan_entry *entry)
+static struct error *pass_delete(struct reader *reader, const struct scan *scan, struct scan_entry *entry)
 {
 	if (entry->kind == SCAN_DELETE && !entry->room)
 		return emit_delete(reader, scan, entry);
 	return NULL;
 }
 
-typedef struct error *(*pass_function)(struct reader *, const struct scan *, const struct scan_entry *);
+typedef struct error *(*pass_function)(struct reader *, const struct scan *, struct scan_entry *);
 
 static struct error *run_pass(struct reader *reader, pass_function pass)
 {
@@ -413,7 +424,7 @@ struct error *changes_open_content(const struct change_layer *layers, size_t n_l
 	bool exists;
 
 	path = change->layer < n_layers ? layer_path(&layers[change->layer], change->path) : NULL;
-	if (!path || change->kind != CHANGE_WRITE)
+	if (!path || (change->kind != CHANGE_WRITE && change->kind != CHANGE_ATTRIBUTES))
 		return error_create(ERROR_USAGE, "/%s has no content in layer %u", change->path, change->layer);
 	error = view_lookup(&layers[change->layer], path, &exists, &node);
 	if (error)

@@ -26,7 +26,7 @@ enum scan_verdict {
 	VERDICT_NEW,      /* a new inode with the node's content */
 	VERDICT_IN_PLACE, /* the inode of before; at most its attributes differ */
 	VERDICT_LINK,     /* another name of `link_to` */
-	VERDICT_NOTHING,  /* one of several names of an inode of before, as it was */
+	VERDICT_STAYS,    /* a further name of an inode of before, whose IN_PLACE is `leader` */
 };
 
 struct scan_entry {
@@ -38,7 +38,9 @@ struct scan_entry {
 	bool had;              /* FILE: `before` is valid: the lower inode at the same path, no directory */
 	struct stat before;
 	enum scan_verdict verdict; /* FILE */
-	char *link_to;             /* VERDICT_LINK: path */
+	char *link_to;             /* VERDICT_LINK, _STAYS: path of another name */
+	size_t leader;             /* VERDICT_STAYS: index of the entry that is IN_PLACE */
+	bool changed;              /* VERDICT_IN_PLACE: its attributes turned out to differ */
 };
 
 /* A name of a lower inode that has several. */
