@@ -138,7 +138,7 @@ static size_t string_size(const char *text)
 
 static size_t attributes_size(const struct change_attributes *attributes)
 {
-	size_t size = 32;
+	size_t size = 4 + 4 + 4 + 8 + 4 + 4;
 
 	for (size_t i = 0; i < attributes->n_xattrs; i++)
 		size += string_size(attributes->xattrs[i].name) + 4 + attributes->xattrs[i].size;
@@ -334,6 +334,9 @@ static struct error *write_front(struct writer *w, uint8_t ret_sha256[SHA256_SIZ
 		pack_entry(&index, &w->entries[i]);
 	for (size_t i = 0; i < w->actions->n; i++)
 		pack_action(&index, &w->actions->items[i]);
+	if (index.size != w->header.index_size)
+		return error_create(ERROR_FAILED, "the payload's index has %zu bytes instead of %llu", index.size,
+				    (unsigned long long)w->header.index_size);
 	error = hash(index.data, index.size, w->header.index_sha256);
 	if (error)
 		return error;
