@@ -6,8 +6,10 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/io.h"
+#include "hypervisor/wire.h"
 
 #define QUIT_MS 60000 /* QEMU flushes its disks before it ends */
 
@@ -29,6 +31,22 @@ static struct error *qemu_state(struct vm *vm, enum vm_state *ret)
 		return error;
 	*ret = strcmp(status, "running") == 0 ? VM_RUNNING : VM_PAUSED;
 	return NULL;
+}
+
+/* A process that ends while it is asked hangs up; a moment later its socket tells that it is off. */
+static struct error *qemu_state(struct vm *vm, enum vm_state *ret)
+{
+	static const struct timespec pause = {.tv_nsec = ENDING_POLL_MS * 1000000};
+	uint64_t deadline_ns = wire_deadline(ENDING_MS);
+
+	for (;;) {
+		struct error *error = ask_state(vm, ret);
+
+		if (!error || error->code != ERROR_FAILED || clock_monotonic_ns() >= deadline_ns)
+			return error;
+		error_destroy(error);
+		nanosleep(&pause, NULL);
+	}
 }
 
 static struct error *qemu_resume(struct vm *vm, uint64_t *ret_ns)

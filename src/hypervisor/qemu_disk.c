@@ -5,6 +5,7 @@
  * knows best: the places are tried in this order, and its refusal means "not here".
  */
 #include <string.h>
+#include <time.h>
 
 #include "base/io.h"
 #include "base/log.h"
@@ -14,12 +15,30 @@
 #define PLUG_ID          "ouassister-payload"
 #define UNPLUG_MS        30000 /* the guest's kernel lets go of it */
 #define UNPLUG_POLL_MS   1000
+#define RELEASE_MS       10000
+#define RELEASE_POLL_MS  20
 #define PCI_CLASS_BRIDGE 0x0604
 #define PORTS_MAX        64
 
 static struct error *remove_node(struct qmp *qmp)
 {
 	return qmp_execute(qmp, "blockdev-del", json_pack("{s:s}", "node-name", PLUG_ID), NULL);
+}
+
+/* A device that has gone from QEMU's tree holds its node for a moment still (it is freed by RCU). */
+static struct error *remove_released_node(struct qmp *qmp)
+{
+	static const struct timespec pause = {.tv_nsec = RELEASE_POLL_MS * 1000000};
+	uint64_t deadline_ns = wire_deadline(RELEASE_MS);
+
+	for (;;) {
+		struct error *error = remove_node(qmp);
+
+		if (!error || clock_monotonic_ns() >= deadline_ns)
+			return error;
+		error_destroy(error);
+		nanosleep(&pause, NULL);
+	}
 }
 
 static struct error *add_node(struct qmp *qmp, const char *path)
@@ -162,7 +181,7 @@ static struct error *detach(struct qmp *qmp)
 		error = await_unplugged(qmp);
 	}
 	if (!error && has_node(qmp))
-		error = remove_node(qmp);
+		error = remove_released_node(qmp);
 	return error;
 }
 
