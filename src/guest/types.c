@@ -213,7 +213,7 @@ struct member types_find(const struct types *types, const char *structure, const
 	for (const char *part = path;; part += search.size + 1) {
 		search.name = part;
 		search.size = strcspn(part, ".");
-		if (!type || !is_structure(type) || !find_member(&search, type, search.offset, 0))
+		if (!type || !is_structure(type) || search.size == 0 || !find_member(&search, type, search.offset, 0))
 			return (struct member){0};
 		if (!part[search.size])
 			break;

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Made files: bytes put together in memory and opened as an image. */
+#ifndef TESTS_UNIT_IMAGE_MADE_H
+#define TESTS_UNIT_IMAGE_MADE_H
+
+#include <endian.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "image/image.h"
+#include "tests/unit/test.h"
+
+struct made {
+	uint8_t *data;
+	size_t size;
+};
+
+static inline void made_deinit(struct made *made)
+{
+	free(made->data);
+	*made = (struct made){0};
+}
+
+static inline void put(struct made *made, const void *data, size_t size)
+{
+	made->data = realloc(made->data, made->size + size + 1);
+	assert_non_null(made->data);
+	memcpy(made->data + made->size, data, size);
+	made->size += size;
+}
+
+static inline void put_u8(struct made *made, uint8_t value)
+{
+	put(made, &value, sizeof(value));
+}
+
+static inline void put_be16(struct made *made, uint16_t value)
+{
+	value = htobe16(value);
+	put(made, &value, sizeof(value));
+}
+
+static inline void put_be32(struct made *made, uint32_t value)
+{
+	value = htobe32(value);
+	put(made, &value, sizeof(value));
+}
+
+static inline void put_be64(struct made *made, uint64_t value)
+{
+	value = htobe64(value);
+	put(made, &value, sizeof(value));
+}
+
+static inline void put_le32(struct made *made, uint32_t value)
+{
+	value = htole32(value);
+	put(made, &value, sizeof(value));
+}
+
+/* Text with its length in a byte before it. */
+static inline void put_name(struct made *made, const char *name)
+{
+	put_u8(made, (uint8_t)strlen(name));
+	put(made, name, strlen(name));
+}
+
+static inline void put_fill(struct made *made, uint8_t fill, size_t size)
+{
+	while (size-- > 0)
+		put_u8(made, fill);
+}
+
+/* Opens the first `size` bytes as an image, without a file's name. */
+static inline struct error *open_bytes(const void *data, size_t size, struct image **ret)
+{
+	_cleanup_(close_fd)
+	int fd = memfd_create("image", MFD_CLOEXEC);
+	char path[64];
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, size), (ssize_t)size);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return image_open(path, ret);
+}
+
+static inline struct error *open_made(const struct made *made, struct image **ret)
+{
+	return open_bytes(made->data, made->size, ret);
+}
+
+#endif
