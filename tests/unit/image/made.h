@@ -73,6 +73,33 @@ static inline void put_fill(struct made *made, uint8_t fill, size_t size)
 		put_u8(made, fill);
 }
 
+/*
+ * Every prefix of the file, from the longest to the empty one, is refused as malformed, and the
+ * error says where: at or before the cut.
+ */
+static inline void assert_cuts_refused(const struct made *made)
+{
+	_cleanup_(close_fd)
+	int fd = memfd_create("image", MFD_CLOEXEC);
+	char path[64];
+
+	assert_int_equal(write(fd, made->data, made->size), (ssize_t)made->size);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (size_t size = made->size; size-- > 0;) {
+		struct image *image = NULL;
+		struct error *error;
+
+		assert_int_equal(ftruncate(fd, (off_t)size), 0);
+		error = image_open(path, &image);
+		if (!error)
+			fail_msg("a file of %zu bytes, cut to %zu, is taken for whole", made->size, size);
+		assert_int_equal(error->code, ERROR_FORMAT);
+		assert_true(error->address <= size);
+		assert_non_null(error->remedy);
+		error_destroy(error);
+	}
+}
+
 /* Opens the first `size` bytes as an image, without a file's name. */
 static inline struct error *open_bytes(const void *data, size_t size, struct image **ret)
 {

@@ -209,18 +209,7 @@ static void cut_at_every_byte(void **state)
 	struct made m = {0};
 
 	put_whole(&m);
-	for (size_t size = 0; size < m.size; size++) {
-		struct image *image = NULL;
-		struct error *error = open_bytes(m.data, size, &image);
-
-		if (!error)
-			fail_msg("a stream of %zu bytes, cut to %zu, is taken for whole", m.size, size);
-		assert_int_equal(error->code, ERROR_FORMAT);
-		assert_true(error->address <= size);
-		assert_non_null(error->remedy);
-		assert_null(image);
-		error_destroy(error);
-	}
+	assert_cuts_refused(&m);
 }
 
 /* One record with these flags, for the page 3. */
