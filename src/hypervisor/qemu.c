@@ -11,9 +11,11 @@
 #include "base/io.h"
 #include "hypervisor/wire.h"
 
-#define QUIT_MS 60000 /* QEMU flushes its disks before it ends */
+#define ENDING_MS      2000
+#define ENDING_POLL_MS 20
+#define QUIT_MS        60000 /* QEMU flushes its disks before it ends */
 
-static struct error *qemu_state(struct vm *vm, enum vm_state *ret)
+static struct error *ask_state(struct vm *vm, enum vm_state *ret)
 {
 	_cleanup_(qmp_close_ptr)
 	struct qmp *qmp = NULL;
