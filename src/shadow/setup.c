@@ -140,17 +140,20 @@ static struct error *open_parent(int root, const char *path, int *ret, const cha
 	return setup_open(root, parent[0] ? parent : "/", O_PATH | O_DIRECTORY, ret);
 }
 
+static struct error *attach_at(int target, int mount, const char *path)
+{
+	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_system(errno, path, "cannot mount");
+	return NULL;
+}
+
 struct error *setup_attach(int root, int mount, const char *path)
 {
 	_cleanup_(close_fd)
 	int target = -1;
 	struct error *error = setup_open(root, path, O_PATH, &target);
 
-	if (error)
-		return error;
-	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return error_system(errno, path, "cannot mount");
-	return NULL;
+	return error ? error : attach_at(target, mount, path);
 }
 
 static struct error *set_option(int fs, const char *key, const char *format, unsigned value)
@@ -315,7 +318,7 @@ static struct error *open_stage(const struct shadow *shadow, int *ret)
 	return NULL;
 }
 
-struct error *setup_show_text(struct setup_state *state, const char *path, const char *text)
+struct error *setup_bind_text(struct setup_state *state, int target, const char *path, const char *text)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 	_cleanup_(close_fd)
@@ -333,7 +336,16 @@ struct error *setup_show_text(struct setup_state *state, const char *path, const
 	file = open_tree(state->stage, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (file < 0 || mount_setattr(file, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return error_system(errno, path, "cannot bind the text for");
-	return setup_attach(state->root, file, path);
+	return attach_at(target, file, path);
+}
+
+static struct error *show_text(struct setup_state *state, const char *path, const char *text)
+{
+	_cleanup_(close_fd)
+	int target = -1;
+	struct error *error = setup_open(state->root, path, O_PATH, &target);
+
+	return error ? error : setup_bind_text(state, target, path, text);
 }
 
 static struct error *do_text(struct setup_state *state, const struct setup_op *op)
@@ -341,7 +353,7 @@ static struct error *do_text(struct setup_state *state, const struct setup_op *o
 	_cleanup_(free_ptr)
 	char *text = setup_text(state->setup->shadow, op->argument);
 
-	return text ? setup_show_text(state, op->path, text) : NULL;
+	return text ? show_text(state, op->path, text) : NULL;
 }
 
 static struct error *do_mask(struct setup_state *state, const struct setup_op *op)
@@ -360,7 +372,7 @@ static struct error *do_mask(struct setup_state *state, const struct setup_op *o
 	if (fstat(target, &st) < 0)
 		return error_system(errno, op->path, "cannot stat");
 	if (!S_ISDIR(st.st_mode))
-		return setup_show_text(state, op->path, "");
+		return setup_bind_text(state, target, op->path, "");
 	error = setup_tmpfs("4k", 0555, HARMLESS | MOUNT_ATTR_RDONLY, &mount);
 	return error ? error : setup_attach(state->root, mount, op->path);
 }

@@ -24,8 +24,8 @@ struct error *setup_attach(int root, int mount, const char *path) _must_check_;
 /* A detached tmpfs that belongs to the guest's root. */
 struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, int *ret) _must_check_;
 
-/* A read-only file with this text in place of the file at `path`, which must exist. */
-struct error *setup_show_text(struct setup_state *state, const char *path, const char *text) _must_check_;
+/* A read-only file with this text in place of the file that `target` is; `path` is for errors. */
+struct error *setup_bind_text(struct setup_state *state, int target, const char *path, const char *text) _must_check_;
 
 /* Makes /etc/resolv.conf name the resolver of the run's network, whatever is there now. */
 struct error *resolver_show(struct setup_state *state) _must_check_;
