@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `update`: emulate in the shadow, capture, bundle.
+ *
+ * The state on disk changes once, at the end, when the new bundle has replaced the old one; a
+ * failure or a kill before that leaves the VM as it was, bundle included.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "bundle/bundle.h"
+#include "shadow/shadow.h"
+#include "update/document.h"
+#include "update/packages.h"
+#include "update/session.h"
+#include "update/sleeping.h"
+
+/* Everything one emulation holds. */
+struct emulation {
+	struct session *session;
+	struct sleeping *sleeping;
+	const struct emulate_options *options;
+	const struct package_manager *manager; /* NULL: none known, the user's own command */
+	struct shadow *shadow;
+	char *layers_dir, *run_dir;
+	int log_fd;
+	char *packages_before;
+	json_t *packages; /* what changed */
+	struct bundle_manifest manifest;
+};
+
+static struct error *fresh_directory(const char *path)
+{
+	struct error *error = io_remove_tree(path);
+
+	return error ? error : io_mkdirs(path, 0700);
+}
+
+static struct error *open_log(struct emulation *e)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/update.log", e->session->directory);
+
+	if (!path)
+		return error_no_memory();
+	e->log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return e->log_fd < 0 ? error_system(errno, path, "cannot create") : NULL;
+}
+
+static struct error *find_manager(struct emulation *e)
+{
+	int root = disk_root(e->sleeping->disk);
+	struct error *error = packages_detect(root, &e->manager);
+
+	if (error && e->options->command) {
+		error_destroy(error);
+		return NULL;
+	}
+	return error ? error : e->manager->quiescent(root, &e->sleeping->processes);
+}
+
+static struct error *make_shadow(struct emulation *e)
+{
+	struct shadow_options options = {
+		.disk = e->sleeping->disk,
+		.uts = &e->sleeping->uts,
+		.clock = &e->sleeping->clock,
+		.processes = &e->sleeping->processes,
+	};
+	struct error *error;
+
+	e->layers_dir = string_format("%s/layers", e->session->directory);
+	e->run_dir = string_format("%s/shadow", e->session->directory);
+	if (!e->layers_dir || !e->run_dir)
+		return error_no_memory();
+	options.layers_dir = e->layers_dir;
+	options.run_dir = e->run_dir;
+	error = fresh_directory(e->layers_dir);
+	if (!error)
+		error = fresh_directory(e->run_dir);
+	return error ? error : shadow_create(&options, &e->shadow);
+}
+
+static struct package_run package_run(const struct emulation *e)
+{
+	return (struct package_run){
+		.shadow = e->shadow, .file = &e->session->file, .options = e->options, .log_fd = e->log_fd};
+}
+
+/* A guest without a known package manager runs the user's command with no more than a PATH. */
+static struct error *run_bare_command(const struct emulation *e)
+{
+	static const char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+						  "HOME=/root", "TERM=dumb", NULL};
+	struct shadow_network network = {.enabled = e->options->network};
+	struct shadow_run_options options = {.argv = e->options->command,
+					     .env = environment,
+					     .network = &network,
+					     .output_fd = e->log_fd,
+					     .timeout_s = e->options->timeout_s};
+	int status;
+	struct error *error;
+
+	progress_step("command", "running the command in the shadow");
+	error = shadow_run(e->shadow, &options, &status);
+	if (!error && status != 0)
+		error = error_create(ERROR_FAILED, "%s failed in the shadow with exit status %d", options.argv[0],
+				     status);
+	return error;
+}
+
+static struct error *run_manager(struct emulation *e)
+{
+	struct package_run run = package_run(e);
+	_cleanup_(free_ptr) char *after = NULL;
+	struct error *error = e->manager->list(&run, &e->packages_before);
+
+	if (!error)
+		error = e->options->command ? e->manager->command(&run) : e->manager->upgrade(&run);
+	if (error)
+		return error;
+	progress_step("verify", "asking the package manager whether all is in order");
+	error = e->manager->audit(&run);
+	if (!error)
+		error = e->manager->list(&run, &after);
+	return error ? error : packages_difference(e->packages_before, after, &e->packages);
+}
+
+static struct error *run_update(struct emulation *e)
+{
+	if (e->manager)
+		return run_manager(e);
+	e->packages = json_array();
+	return e->packages ? run_bare_command(e) : error_no_memory();
+}
+
+/* The end of a guest's output tells more about a failure than any of our sentences. */
+#define LOG_TAIL 2000
+
+static void log_tail(const struct emulation *e)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/update.log", e->session->directory);
+	_cleanup_(free_ptr) char *text = NULL;
+	size_t size;
+	struct error *error;
+
+	if (!path)
+		return;
+	error = io_read_file(path, 256u << 20, &text, &size);
+	if (error)
+		error_destroy(error);
+	else if (size)
+		log_warning("the end of the output in the shadow:\n%s", text + (size > LOG_TAIL ? size - LOG_TAIL : 0));
+}
+
+static struct error *capture(struct emulation *e)
+{
+	struct change_options options = {.keep_caches = e->options->keep_caches};
+	size_t n_layers;
+	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
+	struct error *error;
+
+	progress_step("capture", "reading what changed");
+	error = changes_read(layers, n_layers, &options, &e->manifest.changes);
+	if (error)
+		return error;
+	if (e->manifest.changes.n == 0)
+		return error_create(ERROR_NOTHING, "the command changed nothing in the guest");
+	return action_list_coalesce(shadow_actions(e->shadow), &e->manifest.actions);
+}
+
+/* Bytes that the changes take on the layer's file system while old and new are both there. */
+static uint64_t bytes_needed(const struct change_list *changes, unsigned layer)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < changes->n; i++)
+		if (changes->items[i].layer == layer && changes->items[i].kind == CHANGE_WRITE)
+			bytes += (changes->items[i].size + 4095) / 4096 * 4096 + 4096;
+	return bytes;
+}
+
+static struct error *check_space(const struct emulation *e)
+{
+	size_t n_layers;
+	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
+
+	for (size_t i = 0; i < n_layers; i++) {
+		uint64_t needed = bytes_needed(&e->manifest.changes, (unsigned)i), available;
+		struct statvfs fs;
+
+		if (fstatvfs(layers[i].lower_fd, &fs) < 0)
+			return error_system(errno, layers[i].target, "cannot ask for the free space of the guest's");
+		available = (uint64_t)fs.f_bfree * fs.f_frsize;
+		if (needed > available)
+			return error_remedy(error_create(ERROR_FAILED,
+							 "not enough space in the guest: %s has %llu MiB free, the "
+							 "update needs %llu MiB",
+							 layers[i].target, (unsigned long long)(available >> 20),
+							 (unsigned long long)(needed >> 20) + 1),
+					    "make room in the guest, or update fewer packages at a time");
+	}
+	return NULL;
+}
+
+/* The release of a kernel that is new in /boot and not the running one; NULL if there is none. */
+static const char *pending_kernel(const struct emulation *e)
+{
+	const struct change_list *changes = &e->manifest.changes;
+	const char *found = NULL;
+
+	for (size_t i = 0; i < changes->n; i++) {
+		const char *path = changes->items[i].path;
+
+		if (changes->items[i].kind != CHANGE_WRITE || strncmp(path, "boot/vmlinuz-", 13) != 0)
+			continue;
+		found = path + 13;
+	}
+	return found;
+}
+
+static struct error *describe(struct emulation *e, double emulation_s)
+{
+	const struct sleeping *s = e->sleeping;
+	json_t *guest = json_pack("{s:s, s:s}", "package_manager", e->manager ? e->manager->name : "none", "os_id", "");
+	struct error *error = NULL;
+
+	if (!guest)
+		return error_no_memory();
+	error = json_set_bytes(guest, "os", s->os_name, strlen(s->os_name));
+	if (!error)
+		error = json_set_bytes(guest, "os_id", s->os_id, strlen(s->os_id));
+	if (!error)
+		error = json_set_bytes(guest, "hostname", s->uts.nodename, strlen(s->uts.nodename));
+	if (!error)
+		error = json_set_bytes(guest, "kernel", s->uts.release, strlen(s->uts.release));
+	if (error) {
+		json_decref(guest);
+		return error;
+	}
+	e->manifest.info = json_pack("{s:s, s:o, s:O, s:O, s:f, s:s?, s:I}", "vm", e->session->file.name, "guest",
+				     guest, "fingerprint", s->fingerprint, "packages", e->packages, "emulation_s",
+				     emulation_s, "kernel_pending", pending_kernel(e), "created_s",
+				     (json_int_t)(clock_realtime_ns() / 1000000000));
+	return e->manifest.info ? NULL : error_no_memory();
+}
+
+/* The images must be what they were when we began: somebody may have started the VM by hand meanwhile. */
+static struct error *check_unchanged(const struct emulation *e)
+{
+	_cleanup_(json_decref_ptr) json_t *now = NULL;
+	struct error *error = fingerprint_files(&e->session->file, &now);
+
+	if (!error)
+		error = fingerprint_compare(e->sleeping->fingerprint, now);
+	return error_remedy(error, "somebody used the VM during the update; nothing was bundled");
+}
+
+static struct error *write_bundle(struct emulation *e)
+{
+	size_t n_layers;
+	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
+	struct session *session = e->session;
+	struct error *error;
+
+	progress_step("bundle", "writing the bundle");
+	error = bundle_write(session->bundle_path, &e->manifest, layers, n_layers);
+	if (error)
+		return error;
+	json_decref(session->state.fingerprint);
+	session->state.fingerprint = json_incref(e->sleeping->fingerprint);
+	return state_enter(&session->state, session->directory, STATE_BUNDLED);
+}
+
+static struct error *emulate(struct emulation *e)
+{
+	uint64_t start = clock_monotonic_ns();
+	struct error *error = open_log(e);
+
+	if (!error)
+		error = find_manager(e);
+	if (!error)
+		error = make_shadow(e);
+	if (error)
+		return error;
+	error = run_update(e);
+	if (error && error->code != ERROR_NOTHING)
+		log_tail(e);
+	if (!error)
+		error = capture(e);
+	if (!error)
+		error = check_space(e);
+	if (!error)
+		error = describe(e, (double)(clock_monotonic_ns() - start) / 1e9);
+	if (!error)
+		error = check_unchanged(e);
+	return error ? error : write_bundle(e);
+}
+
+static void remove_directory(char *path)
+{
+	struct error *error = path ? io_remove_tree(path) : NULL;
+
+	if (error)
+		log_warning("%s", error->message);
+	error_destroy(error);
+	free(path);
+}
+
+static void emulation_deinit(struct emulation *e)
+{
+	shadow_destroy(e->shadow);
+	close_fd(&e->log_fd);
+	remove_directory(e->layers_dir);
+	remove_directory(e->run_dir);
+	free(e->packages_before);
+	json_decref(e->packages);
+	bundle_manifest_deinit(&e->manifest);
+}
+
+struct error *update_emulate(const struct update_settings *settings, const char *vm,
+			     const struct emulate_options *options, json_t **ret)
+{
+	struct session session;
+	struct sleeping sleeping = {0};
+	struct emulation e = {.session = &session, .sleeping = &sleeping, .options = options, .log_fd = -1};
+	struct error *error = session_open(settings, vm, SESSION_WORK, &session);
+
+	if (error)
+		return error;
+	error = state_allows(session.state.state, OPERATION_UPDATE);
+	if (!error)
+		error = sleeping_open(&session, &sleeping);
+	if (!error)
+		error = emulate(&e);
+	if (!error)
+		error = document_of_bundle(&session, ret);
+	progress_end();
+	emulation_deinit(&e);
+	sleeping_close(&sleeping);
+	session_close(&session);
+	return error;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/helper.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "apply/embed.h"
+#include "apply/report.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+
+/* A full upgrade of a large guest on an emulated CPU takes minutes, not hours. */
+#define APPLY_TIMEOUT_MS  (60 * 60 * 1000ull)
+
+#define FORGET_TIMEOUT_MS (5 * 60 * 1000ull)
+
+struct error *helper_install(struct vm *vm)
+{
+	return error_wrap(vm_channel_put(vm, apply_helper, apply_helper_size, HELPER_PATH),
+			  "cannot put the helper into the guest");
+}
+
+static char *copy_string(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text && *text ? strdup(text) : NULL;
+}
+
+static uint64_t number(const json_t *object, const char *key)
+{
+	json_int_t value = json_integer_value(json_object_get(object, key));
+
+	return value < 0 ? 0 : (uint64_t)value;
+}
+
+/* One line of the report. `t_ns` of the events is kept as the guest's clock here. */
+static struct error *take_event(struct helper_report *report, json_t *event)
+{
+	const char *name = json_string_value(json_object_get(event, "event"));
+
+	if (!name)
+		return error_format(NULL, ERROR_NO_ADDRESS, "a line of the helper's report has no \"event\"");
+	if (!strcmp(name, "action"))
+		return json_array_append(report->actions, event) < 0 ? error_no_memory() : NULL;
+	if (!strcmp(name, "staged")) {
+		report->files = number(event, "files");
+		report->bytes = number(event, "bytes");
+	}
+	if (!strcmp(name, "restarted"))
+		report->failed_actions = number(event, "failed");
+	if (!strcmp(name, "end")) {
+		free(report->result);
+		free(report->path);
+		free(report->message);
+		report->result = copy_string(event, "result");
+		report->path = copy_string(event, "path");
+		report->message = copy_string(event, "message");
+	}
+	if (report->n_events == HELPER_EVENTS_MAX)
+		return error_format(NULL, ERROR_NO_ADDRESS, "the helper's report has more than %d events",
+				    HELPER_EVENTS_MAX);
+	snprintf(report->events[report->n_events].name, sizeof(report->events[0].name), "%s", name);
+	report->events[report->n_events++].realtime_ns = (int64_t)number(event, "t_ns");
+	return NULL;
+}
+
+static struct error *parse_report(const char *text, struct helper_report *report)
+{
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		_cleanup_(json_decref_ptr) json_t *event = NULL;
+		struct error *error = json_parse(line, strcspn(line, "\n"), "report", &event);
+
+		if (!error)
+			error = take_event(report, event);
+		if (error)
+			return error_wrap(error, "the guest helper's report");
+	}
+	if (!report->result)
+		return error_format(NULL, ERROR_NO_ADDRESS, "the guest helper's report has no end");
+	return NULL;
+}
+
+/* The report ended now: count back from there with the guest's own clock. */
+static void date_events(struct helper_report *report, int64_t now_ns)
+{
+	int64_t end_ns = report->events[report->n_events - 1].realtime_ns;
+
+	for (size_t i = 0; i < report->n_events; i++)
+		report->events[i].realtime_ns = now_ns - (end_ns - report->events[i].realtime_ns);
+}
+
+struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, uint64_t timeout_ms,
+			 struct helper_report *ret)
+{
+	const char *argv[16] = {HELPER_PATH};
+	struct channel_result result = {0};
+	struct helper_report report = {.actions = json_array()};
+	struct error *error;
+	size_t n = 1;
+
+	while (*words && n + 1 < ARRAY_SIZE(argv))
+		argv[n++] = *words++;
+	error = vm_channel_run(vm, argv, stdin_fd, timeout_ms, &result);
+	if (!error && result.status >= 125 && !*result.output)
+		error = error_create(ERROR_FAILED, "the guest refused to run %s: exit status %d: %s", HELPER_PATH,
+				     result.status, result.errors);
+	if (!error)
+		error = parse_report(result.output, &report);
+	if (!error)
+		date_events(&report, clock_realtime_ns());
+	if (!error && *result.errors)
+		log_debug("helper: %s", result.errors);
+	channel_result_deinit(&result);
+	if (error) {
+		helper_report_deinit(&report);
+		return error;
+	}
+	*ret = report;
+	return NULL;
+}
+
+static struct error *apply_from(struct vm *vm, const struct payload_place *place, const char *payload_path,
+				const char *hex, struct helper_report *ret)
+{
+	_cleanup_(close_fd) int fd = -1;
+	_cleanup_(free_ptr) char *clock = string_format("%lld", (long long)clock_realtime_ns());
+	const char *words[] = {"apply",    "--payload", place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
+			       "--sha256", hex,         "--clock",
+			       clock,      NULL};
+
+	if (!clock)
+		return error_no_memory();
+	if (place->way == PAYLOAD_STDIN) {
+		fd = open(payload_path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return error_system(errno, payload_path, "cannot open the payload");
+	}
+	return helper_run(vm, words, fd, APPLY_TIMEOUT_MS, ret);
+}
+
+struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
+			   struct helper_report *ret)
+{
+	struct payload_place place = {0};
+	struct helper_report report = {0};
+	char hex[SHA256_HEX_SIZE];
+	struct error *error = vm_payload_attach(vm, payload_path, &place), *detached;
+
+	if (error)
+		return error_wrap(error, "cannot bring the payload into the guest");
+	sha256_to_hex(sha256, hex);
+	error = apply_from(vm, &place, payload_path, hex, &report);
+	/* What the guest does not give back is no reason to fail an update that was applied. */
+	detached = vm_payload_detach(vm);
+	if (detached)
+		log_warning("the payload's disk stays in the guest: %s", detached->message);
+	error_destroy(detached);
+	free(place.guest_path);
+	if (error)
+		return error;
+	*ret = report;
+	return NULL;
+}
+
+struct error *helper_forget(struct vm *vm)
+{
+	static const char *const argv[] = {HELPER_PATH, "forget", NULL};
+	struct channel_result result = {0};
+	struct error *error = vm_channel_run(vm, argv, -1, FORGET_TIMEOUT_MS, &result);
+
+	if (!error && result.status != 0)
+		error = error_create(ERROR_FAILED, "exit status %d: %s", result.status, result.errors);
+	channel_result_deinit(&result);
+	return error;
+}
+
+void helper_report_deinit(struct helper_report *report)
+{
+	json_decref(report->actions);
+	free(report->result);
+	free(report->path);
+	free(report->message);
+	*report = (struct helper_report){0};
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's side of the guest helper: puts it into the guest, runs it, and reads its report
+ * (apply/report.h is the contract). The guest is hostile: the report is bounded, and nothing in
+ * it is believed but what is said to the user. Private to the room.
+ */
+#ifndef UPDATE_HELPER_H
+#define UPDATE_HELPER_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/sha256.h"
+#include "hypervisor/hypervisor.h"
+
+#define HELPER_EVENTS_MAX 16
+
+struct helper_report {
+	struct {
+		char name[24];
+		int64_t realtime_ns; /* host's CLOCK_REALTIME it happened at, by the guest's own clock back from the end
+				      */
+	} events[HELPER_EVENTS_MAX];
+	size_t n_events;
+	uint64_t files, bytes;   /* of "staged" */
+	uint64_t failed_actions; /* of "restarted" */
+	json_t *actions;         /* [{"argv","status","output"}]; owned */
+	char *result;            /* HELPER_RESULT_*; owned; never NULL on success */
+	char *path, *message;    /* of "end"; owned; may be NULL */
+};
+
+/* Puts the helper at HELPER_PATH in the guest. */
+struct error *helper_install(struct vm *vm) _must_check_;
+
+/* Runs `helper WORDS…`; the exit status is not an error, the report says it all. */
+struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, uint64_t timeout_ms,
+			 struct helper_report *ret) _must_check_;
+
+/* `helper apply` with the payload file, by the best way the VM has. */
+struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
+			   struct helper_report *ret) _must_check_;
+
+/* `helper forget`: removes all it left in the guest, itself included. */
+struct error *helper_forget(struct vm *vm) _must_check_;
+
+void helper_report_deinit(struct helper_report *report);
+
+#endif

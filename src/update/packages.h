@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Package managers. One .c file with a struct package_manager each, listed in packages.c.
+ *
+ * To add one, answer:
+ *   detect    is this guest its? Look at files only.
+ *   quiescent was it at rest when the guest was suspended? A half-done transaction must not be
+ *             built upon.
+ *   upgrade   refresh the lists, download with the network, upgrade without; ERROR_NOTHING if
+ *             there is nothing to upgrade. A dead source is an error.
+ *   command   the user's own command, in two halves where it is the manager's: download with the
+ *             network, the rest without.
+ *   list      the installed packages, as lines "NAME VERSION", sorted by name.
+ *   audit     nothing is left half-installed.
+ *   waiting   what the guest's own lists offer, without the network.
+ */
+#ifndef UPDATE_PACKAGES_H
+#define UPDATE_PACKAGES_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "guest/guest.h"
+#include "shadow/shadow.h"
+#include "update/update.h"
+#include "update/vmfile.h"
+
+/* What an operation of a package manager works with; all borrowed. */
+struct package_run {
+	struct shadow *shadow;
+	const struct vm_file *file;
+	const struct emulate_options *options;
+	int log_fd; /* the package manager's output; -1: dropped */
+};
+
+struct package_manager {
+	const char *name;
+	bool (*detect)(int root_fd);
+	struct error *(*quiescent)(int root_fd, const struct guest_process_list *processes);
+	struct error *(*upgrade)(const struct package_run *run);
+	struct error *(*command)(const struct package_run *run);
+	struct error *(*list)(const struct package_run *run, char **ret);
+	struct error *(*audit)(const struct package_run *run);
+	struct error *(*waiting)(const struct package_run *run, size_t *ret_n);
+};
+
+extern const struct package_manager dpkg_manager;
+
+/* ERROR_UNSUPPORTED if none knows the guest. */
+struct error *packages_detect(int root_fd, const struct package_manager **ret) _must_check_;
+
+/* What changed between two lists: [{"name","old","new"}], old or new null. */
+struct error *packages_difference(const char *before, const char *after, json_t **ret) _must_check_;
+
+#endif

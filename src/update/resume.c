@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `resume`: from the bundle to the open gate.
+ *
+ * Each state has one function that does what is to be done in it and enters the next one. A
+ * killed resume is run again and goes on with the state it finds; every function first finds out
+ * what of its work is already done. The order that must never change:
+ *   process started and loaded, paused → gate closed → memory spent (rename, fsync) → state
+ *   "running" (fsync) → first instruction → apply, verify → state "applied" → gate open.
+ */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "apply/report.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "bundle/bundle.h"
+#include "update/document.h"
+#include "update/fingerprint.h"
+#include "update/helper.h"
+#include "update/session.h"
+
+#define CHANNEL_TIMEOUT_MS (300 * 1000ull)
+
+struct resume {
+	struct session *session;
+	const struct resume_options *options;
+	struct bundle *bundle; /* NULL: woken without an update */
+	struct helper_report report;
+	bool cold; /* the process had died: the guest boots from its disk */
+};
+
+static struct error *open_bundle(struct resume *r)
+{
+	struct error *error = bundle_open(r->session->bundle_path, &r->bundle);
+
+	bool optional = r->options->without_update || r->session->state.state == STATE_APPLIED;
+
+	if (error && error->code == ERROR_NOT_FOUND && optional) {
+		error_destroy(error);
+		return NULL;
+	}
+	if (error && error->code == ERROR_NOT_FOUND)
+		return error_remedy(error_create(ERROR_NOTHING, "%s: no bundle waits", r->session->file.name),
+				    "run: ouassister update %s, or wake it as it is with --without-update",
+				    r->session->file.path);
+	return error;
+}
+
+static struct error *check_channel(const struct resume *r)
+{
+	if (!r->bundle || r->session->file.channel != CHANNEL_NONE)
+		return NULL;
+	return error_remedy(
+		error_create(ERROR_USAGE, "%s has no [channel]: there is no way into the guest", r->session->file.path),
+		"give it the QEMU guest agent or ssh; see ouassister-vm(5)");
+}
+
+/* The memory and the disk are those the bundle was computed from. */
+static struct error *check_fingerprint(const struct resume *r)
+{
+	_cleanup_(json_decref_ptr) json_t *now = NULL;
+	const json_t *expected = r->session->state.fingerprint;
+	struct error *error;
+
+	if (access(r->session->file.memory, F_OK) < 0)
+		return session_missing_memory(r->session);
+	if (r->bundle)
+		expected = json_object_get(bundle_manifest(r->bundle)->info, "fingerprint");
+	if (!expected)
+		return NULL;
+	error = fingerprint_files(&r->session->file, &now);
+	if (!error)
+		error = fingerprint_compare(expected, now);
+	return error_remedy(error, r->bundle ? "the bundle no longer fits: run update again"
+					     : "the memory no longer belongs to this disk: start the VM without it");
+}
+
+/* A process that an earlier resume started and that never ran the guest is ours to end. */
+static struct error *end_earlier_process(const struct resume *r)
+{
+	enum vm_state state;
+	struct error *error = vm_state(r->session->vm, &state);
+
+	if (error || state == VM_OFF)
+		return error;
+	if (state == VM_PAUSED && r->session->state.loading)
+		return vm_quit(r->session->vm);
+	return error_remedy(error_create(ERROR_BUSY, "%s: the VM runs already, a process answers on %s",
+					 r->session->file.name, r->session->file.qmp),
+			    "its bundle is for the sleeping VM: suspend it and run update again");
+}
+
+static struct error *set_loading(struct session *session, bool loading)
+{
+	session->state.loading = loading;
+	return state_save(&session->state, session->directory);
+}
+
+/* Starts, loads, closes. */
+static struct error *load_behind_gate(struct resume *r)
+{
+	struct vm *vm = r->session->vm;
+	struct error *error;
+
+	progress_step("load", "loading the memory image");
+	error = vm_load(vm);
+	if (!error)
+		error = vm_gate_close(vm);
+	return error;
+}
+
+/* Not yet woken: state none, suspended, bundled, open. */
+static struct error *step_load(struct resume *r)
+{
+	struct session *session = r->session;
+	struct error *error = check_channel(r);
+
+	if (!error)
+		error = end_earlier_process(r);
+	if (!error)
+		error = check_fingerprint(r);
+	if (!error)
+		error = set_loading(session, true);
+	if (error)
+		return error;
+	error = load_behind_gate(r);
+	if (error) {
+		/* The guest never ran: nothing is lost, everything is as before. */
+		error_destroy(vm_quit(session->vm));
+		error_destroy(set_loading(session, false));
+		return error;
+	}
+	session->state.loading = false;
+	session->state.resumed_ns = 0;
+	return state_enter(&session->state, session->directory, STATE_LOADED);
+}
+
+/* Old memory on a newer disk is corruption: the image gets another name before the first instruction. */
+static struct error *spend_memory(struct session *session)
+{
+	_cleanup_(free_ptr) char *spent = string_format("%s.spent", session->file.memory);
+
+	if (!spent)
+		return error_no_memory();
+	if (rename(session->file.memory, spent) < 0 && errno != ENOENT)
+		return error_system(errno, session->file.memory, "cannot mark the memory image as spent");
+	return io_sync_parent(session->file.memory);
+}
+
+static struct error *remember_spent(struct session *session)
+{
+	const json_t *guest = json_object_get(session->state.fingerprint, "guest");
+
+	if (!guest)
+		return NULL;
+	json_decref(session->state.spent);
+	session->state.spent = json_deep_copy(guest);
+	return session->state.spent ? NULL : error_no_memory();
+}
+
+/* State loaded: the guest has not run. */
+static struct error *step_spend(struct resume *r)
+{
+	struct session *session = r->session;
+	enum vm_state state;
+	struct error *error = vm_state(session->vm, &state);
+
+	if (error)
+		return error;
+	if (state == VM_OFF && access(session->file.memory, F_OK) == 0)
+		/* The process died before the image was spent: it can be loaded again. */
+		return state_enter(&session->state, session->directory, r->bundle ? STATE_BUNDLED : STATE_SUSPENDED);
+	if (state != VM_OFF)
+		error = vm_gate_close(session->vm);
+	if (!error)
+		error = remember_spent(session);
+	if (!error)
+		error = state_save(&session->state, session->directory);
+	if (!error)
+		error = spend_memory(session);
+	return error ? error : state_enter(&session->state, session->directory, STATE_RUNNING);
+}
+
+/* The process is there, the gate closed, the guest runs. */
+static struct error *ensure_running(struct resume *r)
+{
+	struct session *session = r->session;
+	enum vm_state state;
+	uint64_t ignored;
+	struct error *error = vm_state(session->vm, &state);
+
+	if (!error && state == VM_OFF) {
+		progress_step("boot", "the VM is not running any more: booting it cold behind the closed gate");
+		log_warning("%s: its process has ended since it was woken; it boots from its disk", session->file.name);
+		r->cold = true;
+		error = vm_boot_paused(session->vm);
+		state = VM_PAUSED;
+	}
+	if (!error)
+		error = vm_gate_close(session->vm);
+	if (!error && state == VM_PAUSED)
+		error = vm_continue(session->vm, &ignored);
+	if (error)
+		return error;
+	if (!session->state.resumed_ns || r->cold) {
+		session->state.resumed_ns = clock_realtime_ns();
+		error = state_save(&session->state, session->directory);
+	}
+	return error;
+}
+
+/* What the helper's last words mean for us; NULL: applied. */
+static struct error *judge(const struct helper_report *report)
+{
+	const char *message = report->message ? report->message : "no reason was given";
+	const char *path = report->path ? report->path : "", *colon = report->path ? ": " : "";
+
+	if (!strcmp(report->result, HELPER_RESULT_APPLIED))
+		return NULL;
+	if (!strcmp(report->result, HELPER_RESULT_CONFLICT))
+		return error_remedy(
+			error_create(ERROR_CONFLICT,
+				     "the guest is not as the bundle expects, nothing was changed in it: %s%s%s", path,
+				     colon, message),
+			"open the gate by hand, or update the guest in its own way");
+	if (!strcmp(report->result, HELPER_RESULT_ROLLED_BACK))
+		return error_create(ERROR_CONFLICT,
+				    "the update was applied but failed, and was undone in the guest: %s%s%s", path,
+				    colon, message);
+	return error_create(ERROR_FAILED, "the update was not applied (%s): %s%s%s", report->result, path, colon,
+			    message);
+}
+
+static struct error *run_helper(struct resume *r)
+{
+	struct session *session = r->session;
+	_cleanup_(free_ptr) char *payload = string_format("%s/payload", session->directory);
+	uint8_t sha256[SHA256_SIZE];
+	uint64_t size;
+	struct error *error;
+
+	if (!payload)
+		return error_no_memory();
+	progress_step("payload", "preparing what travels to the guest");
+	error = bundle_write_payload(r->bundle, &bundle_manifest(r->bundle)->actions, payload, sha256, &size);
+	if (error)
+		return error;
+	progress_step("channel", "waiting for the guest to answer");
+	error = vm_channel_wait(session->vm,
+				r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS);
+	if (!error)
+		error = helper_install(session->vm);
+	progress_step("apply", "the guest applies the update to itself");
+	if (!error)
+		error = helper_apply(session->vm, payload, sha256, &r->report);
+	unlink(payload);
+	return error;
+}
+
+/* A failure after the guest has run leaves the gate closed and says why in the state. */
+static struct error *fail(struct resume *r, struct error *error)
+{
+	struct state *state = &r->session->state;
+	bool untouched = r->report.result && (!strcmp(r->report.result, HELPER_RESULT_CONFLICT) ||
+					      !strcmp(r->report.result, HELPER_RESULT_ROLLED_BACK));
+
+	free(state->error);
+	state->error = strdup(error->message);
+	error_destroy(state_enter(state, r->session->directory, untouched ? STATE_ROLLED_BACK : STATE_FAILED));
+	return error_remedy(
+		error, "%s%s the gate is closed: correct it and run resume again, or: ouassister gate %s open",
+		error->remedy ? error->remedy : "the guest runs", error->remedy ? ";" : ",", r->session->file.path);
+}
+
+static struct error *make_report(struct resume *r)
+{
+	static const char *const shown[] = {"staged", "switched", "restarted", "verified"};
+	struct state *state = &r->session->state;
+	json_t *timeline = json_pack("[{s:s, s:f}]", "event", "resumed", "t_s", 0.0);
+
+	for (size_t i = 0; i < r->report.n_events; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(shown); k++)
+			if (!strcmp(r->report.events[i].name, shown[k]) &&
+			    json_array_append_new(
+				    timeline,
+				    json_pack("{s:s, s:f}", "event", shown[k], "t_s",
+					      (double)(r->report.events[i].realtime_ns - state->resumed_ns) / 1e9)) < 0)
+				return error_no_memory();
+	json_decref(state->report);
+	state->report =
+		json_pack("{s:o, s:I, s:I, s:O*, s:I, s:O*, s:O*, s:b}", "timeline", timeline, "files",
+			  (json_int_t)r->report.files, "bytes", (json_int_t)r->report.bytes, "actions",
+			  r->report.actions, "failed_actions", (json_int_t)r->report.failed_actions, "kernel_pending",
+			  r->bundle ? json_object_get(bundle_manifest(r->bundle)->info, "kernel_pending") : NULL,
+			  "packages", r->bundle ? json_object_get(bundle_manifest(r->bundle)->info, "packages") : NULL,
+			  "cold_boot", (int)r->cold);
+	return state->report ? NULL : error_no_memory();
+}
+
+/* State running, and again from rolled-back and failed: the guest runs, or ran. */
+static struct error *step_apply(struct resume *r)
+{
+	struct session *session = r->session;
+	struct error *error = ensure_running(r);
+
+	if (!error && r->bundle) {
+		error = run_helper(r);
+		if (!error)
+			error = judge(&r->report);
+	}
+	if (error)
+		return fail(r, error);
+	error = make_report(r);
+	return error ? error : state_enter(&session->state, session->directory, STATE_APPLIED);
+}
+
+/* Nothing of ours is left in the guest unless the user wants to be able to go back. */
+static void clean_guest(struct resume *r)
+{
+	struct error *error;
+
+	if (r->options->keep || !r->bundle)
+		return;
+	error = helper_forget(r->session->vm);
+	if (error)
+		log_warning("the helper and the old files stay in the guest under %s: %s", HELPER_DIRECTORY,
+			    error->message);
+	error_destroy(error);
+}
+
+static struct error *append_opened(struct session *session)
+{
+	double online_s = (double)(clock_realtime_ns() - session->state.resumed_ns) / 1e9;
+	json_t *report = session->state.report;
+
+	if (!report)
+		return NULL;
+	if (json_array_append_new(json_object_get(report, "timeline"),
+				  json_pack("{s:s, s:f}", "event", "open", "t_s", online_s)) < 0 ||
+	    json_object_set_new(report, "online_s", json_real(online_s)) < 0)
+		return error_no_memory();
+	return NULL;
+}
+
+/* The bundle has done its work: it stays readable under another name, but does not wait any more. */
+static void retire_bundle(const struct session *session)
+{
+	_cleanup_(free_ptr) char *applied = string_format("%s.applied", session->bundle_path);
+
+	if (applied && rename(session->bundle_path, applied) < 0 && errno != ENOENT)
+		log_warning("%s: cannot rename: %s", session->bundle_path, strerror(errno));
+}
+
+/* State applied: the gate opens last. */
+static struct error *step_open(struct resume *r)
+{
+	struct session *session = r->session;
+	enum vm_state state;
+	struct error *error = vm_state(session->vm, &state);
+
+	if (!error && state != VM_RUNNING)
+		error = ensure_running(r);
+	progress_step("open", "opening the network");
+	if (!error)
+		error = vm_gate_open(session->vm);
+	if (!error)
+		error = append_opened(session);
+	if (error)
+		return error;
+	retire_bundle(session);
+	error = state_enter(&session->state, session->directory, STATE_OPEN);
+	if (!error)
+		clean_guest(r);
+	return error;
+}
+
+typedef struct error *(*step_function)(struct resume *);
+
+/* What to do in each state. OPEN is where it starts anew, and where it ends. */
+static const step_function steps[STATE_MAX] = {
+	[STATE_NONE] = step_load,    [STATE_SUSPENDED] = step_load,    [STATE_BUNDLED] = step_load,
+	[STATE_LOADED] = step_spend, [STATE_RUNNING] = step_apply,     [STATE_APPLIED] = step_open,
+	[STATE_OPEN] = step_load,    [STATE_ROLLED_BACK] = step_apply, [STATE_FAILED] = step_apply,
+};
+
+static struct error *document(const struct session *session, json_t **ret)
+{
+	_cleanup_(json_decref_ptr) json_t *document = session_document(session);
+
+	if (!document || (session->state.report && json_object_update(document, session->state.report) < 0))
+		return error_no_memory();
+	if (json_object_set_new(document, "state", json_string(state_name(session->state.state))) < 0)
+		return error_no_memory();
+	*ret = take_ptr(document);
+	return NULL;
+}
+
+static struct error *resume(struct resume *r)
+{
+	struct error *error = state_allows(r->session->state.state, OPERATION_RESUME);
+
+	if (!error)
+		error = open_bundle(r);
+	if (error)
+		return error;
+	do
+		error = steps[r->session->state.state](r);
+	while (!error && r->session->state.state != STATE_OPEN);
+	return error;
+}
+
+struct error *update_resume(const struct update_settings *settings, const char *vm,
+			    const struct resume_options *options, json_t **ret)
+{
+	struct session session;
+	struct resume r = {.session = &session, .options = options};
+	struct error *error = session_open(settings, vm, SESSION_WORK, &session);
+
+	if (error)
+		return error;
+	error = resume(&r);
+	progress_end();
+	if (!error)
+		error = document(&session, ret);
+	bundle_close(r.bundle);
+	helper_report_deinit(&r.report);
+	session_close(&session);
+	return error;
+}

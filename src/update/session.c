@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/session.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "base/sha256.h"
+
+/* Two VM files of one name are told apart by a hash of where they are. */
+char *session_directory(const struct update_settings *settings, const char *path, const char *name)
+{
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
+	uint8_t digest[SHA256_SIZE];
+	char hex[SHA256_HEX_SIZE];
+
+	if (!hash)
+		return NULL;
+	sha256_update(hash, path, strlen(path));
+	sha256_final(hash, digest);
+	sha256_to_hex(digest, hex);
+	return string_format("%s/%s-%.8s", settings->state_dir, name, hex);
+}
+
+static struct error *lock_failure(int errnum, int fd, const struct session *session, const char *path)
+{
+	char pid[32] = "";
+	ssize_t n;
+
+	if (errnum != EWOULDBLOCK)
+		return error_system(errnum, path, "cannot lock");
+	n = pread(fd, pid, sizeof(pid) - 1, 0);
+	return error_remedy(error_create(ERROR_BUSY, "%s: another operation works on its disk%s%s", session->file.name,
+					 n > 0 ? ", process " : "", n > 0 ? pid : ""),
+			    "wait until it has ended");
+}
+
+/* The lock is on the disk, not on the name: two VM files may name one disk. */
+static struct error *lock_disk(struct session *session)
+{
+	_cleanup_(free_ptr) char *path = NULL;
+	_cleanup_(close_fd) int fd = -1;
+	struct stat st;
+	struct error *error;
+	char pid[32];
+
+	if (stat(session->file.disk, &st) < 0)
+		return error_remedy(
+			error_recode(error_system(errno, session->file.disk, "cannot find the disk"), ERROR_NOT_FOUND),
+			"correct \"disk\" in %s", session->file.path);
+	error = io_mkdirs(session->settings->run_dir, 0755);
+	if (error)
+		return error;
+	path = string_format("%s/disk-%llx-%llu.lock", session->settings->run_dir, (unsigned long long)st.st_dev,
+			     (unsigned long long)st.st_ino);
+	if (!path)
+		return error_no_memory();
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return error_system(errno, path, "cannot create the lock");
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return lock_failure(errno, fd, session, path);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
+		return error_system(errno, path, "cannot write the lock");
+	session->lock_fd = take_fd(fd);
+	return NULL;
+}
+
+static struct error *make_directory(const struct session *session)
+{
+	struct error *error = io_mkdirs(session->settings->state_dir, 0700);
+
+	return error ? error : io_mkdirs(session->directory, 0700);
+}
+
+static struct error *open_parts(const char *vm, enum session_access access, struct session *session)
+{
+	struct vm_settings settings;
+	struct error *error = vm_file_load(session->settings->config_dir, vm, &session->file);
+
+	if (error)
+		return error;
+	session->directory = session_directory(session->settings, session->file.path, session->file.name);
+	if (session->directory) {
+		session->log_path = string_format("%s/hypervisor.log", session->directory);
+		session->bundle_path = string_format("%s/bundle", session->directory);
+	}
+	if (!session->log_path || !session->bundle_path)
+		return error_no_memory();
+	if (access == SESSION_WORK) {
+		error = lock_disk(session);
+		if (!error)
+			error = make_directory(session);
+		if (error)
+			return error;
+	}
+	error = state_load(session->directory, &session->state);
+	if (error)
+		return error;
+	if (!session->state.vm_file) {
+		session->state.vm_file = strdup(session->file.path);
+		if (!session->state.vm_file)
+			return error_no_memory();
+	}
+	settings = vm_file_settings(&session->file, session->log_path);
+	return vm_create(session->file.driver, &settings, &session->vm);
+}
+
+struct error *session_open(const struct update_settings *settings, const char *vm, enum session_access access,
+			   struct session *ret)
+{
+	struct error *error;
+
+	/* vm_create() borrows from the session, so it is built in its place. */
+	*ret = (struct session){.settings = settings, .lock_fd = -1};
+	error = open_parts(vm, access, ret);
+	if (error)
+		session_close(ret);
+	return error;
+}
+
+void session_close(struct session *session)
+{
+	vm_destroy(session->vm);
+	state_deinit(&session->state);
+	free(session->directory);
+	free(session->log_path);
+	free(session->bundle_path);
+	vm_file_deinit(&session->file);
+	close_fd(&session->lock_fd);
+	*session = (struct session){.lock_fd = -1};
+}
+
+json_t *session_document(const struct session *session)
+{
+	return json_pack("{s:i, s:s}", "version", 1, "vm", session->file.name);
+}
+
+struct error *session_missing_memory(const struct session *session)
+{
+	_cleanup_(free_ptr) char *spent = string_format("%s.spent", session->file.memory);
+
+	if (spent && access(spent, F_OK) == 0)
+		return error_remedy(
+			error_create(
+				ERROR_CONFLICT,
+				"%s: the memory image is spent: the guest has run since, its memory no longer fits "
+				"its disk",
+				session->file.memory),
+			"start the VM, or wake it with resume, and suspend it again");
+	return error_remedy(error_create(ERROR_NOT_FOUND, "%s: there is no such memory image", session->file.memory),
+			    "suspend the VM, or correct \"memory\" in %s", session->file.path);
+}

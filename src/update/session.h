@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One VM, opened by one operation: its file, its state directory, its lock, its driver. Private to the room. */
+#ifndef UPDATE_SESSION_H
+#define UPDATE_SESSION_H
+
+#include "base/error.h"
+#include "hypervisor/hypervisor.h"
+#include "update/state.h"
+#include "update/update.h"
+#include "update/vmfile.h"
+
+struct session {
+	const struct update_settings *settings; /* borrowed */
+	struct vm_file file;
+	char *directory;   /* STATE_DIR/NAME-HASH, 0700 */
+	char *log_path;    /* the hypervisor's own output */
+	char *bundle_path; /* the bundle that waits, or would */
+	struct state state;
+	struct vm *vm;
+	int lock_fd; /* -1: opened without the lock */
+};
+
+enum session_access {
+	SESSION_READ, /* look at it: no lock, nothing is created */
+	SESSION_WORK, /* ERROR_BUSY if another operation works on the same disk */
+};
+
+struct error *session_open(const struct update_settings *settings, const char *vm, enum session_access access,
+			   struct session *ret) _must_check_;
+void session_close(struct session *session);
+
+/* Why there is no memory image: spent (ERROR_CONFLICT), or never there. */
+struct error *session_missing_memory(const struct session *session) _must_check_;
+
+/* {"version":1,"vm":NAME}; NULL without memory. */
+json_t *session_document(const struct session *session);
+
+/* The state directory of the VM file at `path` (absolute); owned. NULL without memory. */
+char *session_directory(const struct update_settings *settings, const char *path, const char *name);
+
+#endif

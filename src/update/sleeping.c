@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/sleeping.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/progress.h"
+
+#define OS_RELEASE_MAX 65536
+
+static struct error *refuse_running(struct session *session)
+{
+	enum vm_state state;
+	struct error *error = vm_state(session->vm, &state);
+
+	if (error)
+		return error;
+	if (state == VM_OFF)
+		return NULL;
+	return error_remedy(error_create(ERROR_BUSY, "%s: the VM is not asleep, a process answers on %s",
+					 session->file.name, session->file.qmp),
+			    "run: ouassister suspend %s", session->file.path);
+}
+
+/* Before anything is opened: the files are those that `suspend` left. */
+static struct error *check_files(struct session *session, json_t **ret)
+{
+	_cleanup_(json_decref_ptr) json_t *now = NULL;
+	struct error *error;
+
+	if (access(session->file.memory, F_OK) < 0)
+		return session_missing_memory(session);
+	error = fingerprint_files(&session->file, &now);
+	if (!error && session->state.state == STATE_SUSPENDED && session->state.fingerprint)
+		error = error_remedy(fingerprint_compare(session->state.fingerprint, now),
+				     "the memory no longer belongs to this disk: start the VM without it");
+	if (error)
+		return error;
+	*ret = take_ptr(now);
+	return NULL;
+}
+
+static struct error *open_memory(struct session *session, struct sleeping *sleeping)
+{
+	struct error *error = image_open(session->file.memory, &sleeping->image);
+
+	if (!error)
+		error = guest_open(sleeping->image, &sleeping->guest);
+	if (!error)
+		error = guest_uts(sleeping->guest, &sleeping->uts);
+	if (!error)
+		error = guest_clock(sleeping->guest, &sleeping->clock);
+	if (!error)
+		error = guest_boot_id(sleeping->guest, sleeping->boot_id);
+	if (!error)
+		error = guest_processes(sleeping->guest, &sleeping->processes);
+	return error_wrap(error, "memory of %s", session->file.name);
+}
+
+/* A memory image that was used up may have been copied beforehand: the guest's own clock tells. */
+static struct error *refuse_spent(const struct session *session, const json_t *fingerprint)
+{
+	if (!session->state.spent || !json_equal(session->state.spent, json_object_get(fingerprint, "guest")))
+		return NULL;
+	return error_remedy(
+		error_create(ERROR_CONFLICT,
+			     "%s: the memory image is spent: the guest was woken from this very state before",
+			     session->file.memory),
+		"start the VM, or wake it with resume, and suspend it again");
+}
+
+/* "xxxxxxxx-xxxx-…" to 16 bytes; false if it is none. */
+static bool parse_uuid(const char *text, uint8_t ret[16])
+{
+	size_t n = 0;
+
+	for (; *text; text++) {
+		char pair[3] = {text[0], text[1]};
+		char *end;
+
+		if (*text == '-')
+			continue;
+		if (n == 16 || !text[1])
+			return false;
+		ret[n++] = (uint8_t)strtoul(pair, &end, 16);
+		if (*end)
+			return false;
+		text++;
+	}
+	return n == 16;
+}
+
+static const struct guest_file_system *find_by_uuid(const struct guest_file_system *systems, size_t n, const char *text)
+{
+	uint8_t uuid[16];
+
+	if (!parse_uuid(text, uuid))
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (!memcmp(systems[i].uuid, uuid, sizeof(uuid)))
+			return &systems[i];
+	return NULL;
+}
+
+static struct error *match_mount(const struct session *session, const struct disk_mount *mount,
+				 const struct guest_file_system *systems, size_t n)
+{
+	const struct guest_file_system *found = find_by_uuid(systems, n, mount->uuid);
+
+	if (!found && !strcmp(mount->target, "/"))
+		return error_remedy(error_create(ERROR_CONFLICT,
+						 "%s is the memory of another VM than the disk %s: its kernel has no "
+						 "file system %s mounted, which holds the disk's root",
+						 session->file.memory, session->file.disk, mount->uuid),
+				    "correct \"memory\" or \"disk\" in %s", session->file.path);
+	if (!found || !found->has_ext4)
+		return NULL;
+	if (found->ext4_mount_count == mount->ext4_mount_count && found->ext4_mount_time_s == mount->ext4_mount_time_s)
+		return NULL;
+	return error_remedy(
+		error_create(
+			ERROR_CONFLICT,
+			"%s: the disk has changed since the suspend: its file system for %s was mounted again after "
+			"the memory %s was saved",
+			session->file.disk, mount->target, session->file.memory),
+		"the memory is worthless now: start the VM without it");
+}
+
+/* The file systems that the guest's kernel had mounted are those of the disk, in the same state. */
+static struct error *match_memory_and_disk(const struct session *session, struct sleeping *sleeping)
+{
+	_cleanup_(free_ptr) struct guest_file_system *systems = NULL;
+	size_t n, n_mounts;
+	const struct disk_mount *mounts = disk_mounts(sleeping->disk, &n_mounts);
+	struct error *error = guest_file_systems(sleeping->guest, &systems, &n);
+
+	for (size_t i = 0; !error && i < n_mounts; i++)
+		error = match_mount(session, &mounts[i], systems, n);
+	return error;
+}
+
+static struct error *open_disk(struct session *session, struct sleeping *sleeping)
+{
+	struct disk_options options = {.path = session->file.disk, .format = session->file.format};
+	struct error *error;
+	size_t n_notes;
+
+	sleeping->work_dir = string_format("%s/work", session->directory);
+	if (!sleeping->work_dir)
+		return error_no_memory();
+	options.work_dir = sleeping->work_dir;
+	error = disk_private_namespace();
+	/* What a killed process left there; nothing is mounted in it, its namespace is gone. */
+	if (!error)
+		error = io_remove_tree(sleeping->work_dir);
+	if (!error)
+		error = io_mkdirs(sleeping->work_dir, 0700);
+	if (!error)
+		error = disk_open(&options, &sleeping->disk);
+	if (error)
+		return error_wrap(error, "disk of %s", session->file.name);
+	for (const char *const *note = disk_notes(sleeping->disk, &n_notes); n_notes; n_notes--)
+		log_info("%s", *note++);
+	return NULL;
+}
+
+/* The value of KEY= in os-release (os-release(5)), without its quotes; "unknown" if absent. */
+static char *os_release_value(const char *text, const char *key)
+{
+	size_t length = strlen(key);
+
+	for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+		size_t end = strcspn(line, "\n");
+
+		if (strncmp(line, key, length) != 0 || line[length] != '=')
+			continue;
+		line += length + 1;
+		end -= length + 1;
+		if (end >= 2 && (*line == '"' || *line == '\'') && line[end - 1] == *line) {
+			line++;
+			end -= 2;
+		}
+		return strndup(line, end);
+	}
+	return strdup("unknown");
+}
+
+static struct error *read_os_release(struct sleeping *sleeping)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+	struct error *error =
+		io_read_in_root(disk_root(sleeping->disk), "/etc/os-release", OS_RELEASE_MAX, &text, NULL);
+
+	if (error) {
+		log_debug("%s", error->message);
+		error_destroy(error);
+	}
+	sleeping->os_name = os_release_value(text, "PRETTY_NAME");
+	sleeping->os_id = os_release_value(text, "ID");
+	return sleeping->os_name && sleeping->os_id ? NULL : error_no_memory();
+}
+
+static struct error *open_parts(struct session *session, struct sleeping *sleeping)
+{
+	struct error *error = refuse_running(session);
+
+	if (error)
+		return error;
+	progress_step("open", "reading memory and disk");
+	error = check_files(session, &sleeping->fingerprint);
+	if (!error)
+		error = open_memory(session, sleeping);
+	if (!error)
+		error = fingerprint_add_guest(sleeping->fingerprint, sleeping->boot_id, &sleeping->clock);
+	if (!error)
+		error = refuse_spent(session, sleeping->fingerprint);
+	if (!error)
+		error = open_disk(session, sleeping);
+	if (!error)
+		error = match_memory_and_disk(session, sleeping);
+	return error ? error : read_os_release(sleeping);
+}
+
+struct error *sleeping_open(struct session *session, struct sleeping *ret)
+{
+	struct sleeping sleeping = {0};
+	struct error *error = open_parts(session, &sleeping);
+
+	if (error) {
+		sleeping_close(&sleeping);
+		return error;
+	}
+	*ret = sleeping;
+	return NULL;
+}
+
+void sleeping_close(struct sleeping *sleeping)
+{
+	disk_close(sleeping->disk);
+	guest_process_list_deinit(&sleeping->processes);
+	guest_close(sleeping->guest);
+	image_close(sleeping->image);
+	if (sleeping->work_dir) {
+		struct error *error = io_remove_tree(sleeping->work_dir);
+
+		if (error)
+			log_warning("%s", error->message);
+		error_destroy(error);
+	}
+	free(sleeping->work_dir);
+	free(sleeping->os_name);
+	free(sleeping->os_id);
+	json_decref(sleeping->fingerprint);
+	*sleeping = (struct sleeping){0};
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sleeping guest, opened: its kernel out of the memory image, its files out of the disk, and
+ * the proof that the two belong together. Private to the room.
+ */
+#ifndef UPDATE_SLEEPING_H
+#define UPDATE_SLEEPING_H
+
+#include "base/error.h"
+#include "disk/disk.h"
+#include "guest/guest.h"
+#include "image/image.h"
+#include "update/fingerprint.h"
+#include "update/session.h"
+
+struct sleeping {
+	struct image *image;
+	struct guest *guest;
+	struct guest_uts uts;
+	struct guest_clock clock;
+	uint8_t boot_id[16];
+	struct guest_process_list processes;
+	char *work_dir; /* removed again by sleeping_close() */
+	struct disk *disk;
+	char *os_name; /* os-release's PRETTY_NAME, or "unknown" */
+	char *os_id;   /* os-release's ID, or "unknown" */
+	json_t *fingerprint;
+};
+
+/*
+ * Opens both. ERROR_BUSY: the VM runs. ERROR_CONFLICT: the memory is spent, or another VM's, or
+ * the disk has changed since the suspend. Moves the process into a mount namespace of its own.
+ */
+struct error *sleeping_open(struct session *session, struct sleeping *ret) _must_check_;
+void sleeping_close(struct sleeping *sleeping);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/json.h"
+
+#define STATE_FILE_MAX (64u << 20) /* the report lists every action and package */
+
+static const struct {
+	const char *name;
+	unsigned allowed;
+	const char *remedy; /* what to do for the operations that are not */
+} states[] = {
+	[STATE_NONE] = {"none", OPERATION_SUSPEND | OPERATION_UPDATE | OPERATION_RESUME, ""},
+	[STATE_SUSPENDED] = {"suspended", OPERATION_SUSPEND | OPERATION_UPDATE | OPERATION_RESUME, "run update"},
+	[STATE_BUNDLED] = {"bundled", OPERATION_SUSPEND | OPERATION_UPDATE | OPERATION_RESUME, "run resume"},
+	[STATE_LOADED] = {"loaded", OPERATION_RESUME, "run resume again, it goes on where it was"},
+	[STATE_RUNNING] = {"running", OPERATION_RESUME, "run resume again, it goes on where it was"},
+	[STATE_APPLIED] = {"applied", OPERATION_RESUME | OPERATION_ROLLBACK, "run resume again, it opens the gate"},
+	[STATE_OPEN] = {"open", OPERATION_SUSPEND | OPERATION_UPDATE | OPERATION_RESUME | OPERATION_ROLLBACK,
+			"suspend it first"},
+	[STATE_ROLLED_BACK] = {"rolled-back", OPERATION_RESUME | OPERATION_SUSPEND,
+			       "run resume to try again, or open the gate by hand"},
+	[STATE_FAILED] = {"failed", OPERATION_RESUME | OPERATION_SUSPEND | OPERATION_ROLLBACK,
+			  "run resume to try again, or open the gate by hand"},
+};
+static_assert(ARRAY_SIZE(states) == STATE_MAX, "every state has its row");
+
+const char *state_name(enum update_state state)
+{
+	return states[state].name;
+}
+
+struct error *state_allows(enum update_state state, enum update_operation operation)
+{
+	if (states[state].allowed & operation)
+		return NULL;
+	return error_remedy(error_create(ERROR_BUSY, "an update of this VM is in the state \"%s\"", states[state].name),
+			    "%s", states[state].remedy);
+}
+
+static struct error *parse_state_name(const char *name, const char *path, enum update_state *ret)
+{
+	for (size_t i = 0; i < STATE_MAX; i++)
+		if (!strcmp(states[i].name, name)) {
+			*ret = (enum update_state)i;
+			return NULL;
+		}
+	return error_format(path, ERROR_NO_ADDRESS, "unknown state \"%s\"", name);
+}
+
+/* A copy of an optional string member. */
+static char *optional_string(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? strdup(text) : NULL;
+}
+
+/* A new reference to an optional object member. */
+static json_t *optional_object(const json_t *object, const char *key)
+{
+	json_t *value = json_object_get(object, key);
+
+	return json_is_object(value) ? json_incref(value) : NULL;
+}
+
+struct error *state_load(const char *directory, struct state *ret)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/state.json", directory);
+	_cleanup_(json_decref_ptr) json_t *document = NULL;
+	struct state state = {0};
+	const char *name;
+	struct error *error;
+
+	if (!path)
+		return error_no_memory();
+	error = json_load_path(path, STATE_FILE_MAX, &document);
+	if (error && error->code == ERROR_NOT_FOUND) {
+		error_destroy(error);
+		*ret = state;
+		return NULL;
+	}
+	if (!error)
+		error = json_get_string(document, "state", &name);
+	if (!error)
+		error = parse_state_name(name, path, &state.state);
+	if (error)
+		return error_remedy(error_wrap(error, "state of the VM"), "if %s is damaged for good, remove it", path);
+	state.since_s = json_integer_value(json_object_get(document, "since_s"));
+	state.vm_file = optional_string(document, "vm_file");
+	state.error = optional_string(document, "error");
+	state.loading = json_is_true(json_object_get(document, "loading"));
+	state.fingerprint = optional_object(document, "fingerprint");
+	state.spent = optional_object(document, "spent");
+	state.resumed_ns = json_integer_value(json_object_get(document, "resumed_ns"));
+	state.report = optional_object(document, "report");
+	*ret = state;
+	return NULL;
+}
+
+struct error *state_save(const struct state *state, const char *directory)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/state.json", directory);
+	_cleanup_(json_decref_ptr) json_t *document = NULL;
+
+	if (!path)
+		return error_no_memory();
+	document =
+		json_pack("{s:i, s:s, s:I, s:s?, s:s?, s:b, s:O?, s:O?, s:I, s:O?}", "version", 1, "state",
+			  states[state->state].name, "since_s", (json_int_t)state->since_s, "vm_file", state->vm_file,
+			  "error", state->error, "loading", state->loading, "fingerprint", state->fingerprint, "spent",
+			  state->spent, "resumed_ns", (json_int_t)state->resumed_ns, "report", state->report);
+	if (!document)
+		return error_no_memory();
+	return error_wrap(json_replace_file(path, document, 0600), "cannot write down where the update stands");
+}
+
+struct error *state_enter(struct state *state, const char *directory, enum update_state next)
+{
+	if (next != STATE_FAILED && next != STATE_ROLLED_BACK)
+		free(take_ptr(state->error));
+	state->state = next;
+	state->since_s = clock_realtime_ns() / 1000000000;
+	return state_save(state, directory);
+}
+
+void state_deinit(struct state *state)
+{
+	free(state->vm_file);
+	free(state->error);
+	json_decref(state->fingerprint);
+	json_decref(state->spent);
+	json_decref(state->report);
+	*state = (struct state){0};
+}

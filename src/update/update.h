@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM's update, from the sleeping VM to the open gate: the only room that knows the whole
+ * sequence. It keeps one persisted state machine a VM (update/state.h) and drives the other
+ * rooms; it prints nothing.
+ */
+#ifndef UPDATE_UPDATE_H
+#define UPDATE_UPDATE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Where things are kept; absolute paths, borrowed. */
+struct update_settings {
+	const char *config_dir; /* VM files: NAME.vm */
+	const char *state_dir;  /* one directory a VM: state, bundle, logs */
+	const char *run_dir;    /* locks, sockets, mount points */
+};
+
+/*
+ * Every operation below takes the VM as the user wrote it: a path to a VM file, or the name of
+ * one under config_dir. On success *ret is a JSON document with "version" and "vm"; the caller
+ * owns it. doc/json.md lists the members.
+ */
+
+/* Puts the running VM to sleep: its memory into the VM file's "memory". */
+struct error *update_suspend(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
+
+struct inspect_options {
+	bool updates; /* ask the guest's package manager, in the shadow, what its own lists offer */
+};
+struct error *update_inspect(const struct update_settings *settings, const char *vm,
+			     const struct inspect_options *options, json_t **ret) _must_check_;
+
+struct emulate_options {
+	const char *const *command; /* what to run, NULL-terminated; NULL: the package manager's full upgrade */
+	bool allow_remove;          /* the upgrade may remove packages */
+	bool keep_caches;           /* the bundle carries the package manager's archives, lists and caches */
+	bool network;               /* `command` has the network for all of its run */
+	uint64_t timeout_s;         /* for each program run in the shadow; 0: none */
+};
+/* Emulates the update and writes the bundle. ERROR_NOTHING: the guest is up to date; an older bundle stays. */
+struct error *update_emulate(const struct update_settings *settings, const char *vm,
+			     const struct emulate_options *options, json_t **ret) _must_check_;
+
+/* The bundle that waits. */
+struct error *update_show(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
+
+struct resume_options {
+	bool keep;                   /* leave the old files in the guest, for `rollback` */
+	bool without_update;         /* wake it although no bundle waits */
+	uint64_t channel_timeout_ms; /* how long the guest may take to answer */
+};
+/* Wakes the VM behind the closed gate, applies, verifies, opens. Called again it continues where it was. */
+struct error *update_resume(const struct update_settings *settings, const char *vm,
+			    const struct resume_options *options, json_t **ret) _must_check_;
+
+/* Undoes the last applied bundle in the running guest, where it was kept. */
+struct error *update_rollback(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
+
+enum gate_action {
+	GATE_SHOW,
+	GATE_OPEN,
+	GATE_CLOSE,
+};
+struct error *update_gate(const struct update_settings *settings, const char *vm, enum gate_action action, json_t **ret)
+	_must_check_;
+
+/* Where the VM stands; NULL: every VM that has a state. */
+struct error *update_status(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
+
+#endif

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/vmfile.h"
+
+#include <glib.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+
+DEFINE_CLEANUP(GKeyFile *, g_key_file_unref)
+
+/* What a key's text means. */
+enum key_kind {
+	KEY_STRING,
+	KEY_PATH,    /* relative to the VM file */
+	KEY_COMMAND, /* shell quoting, no expansion */
+	KEY_LIST,    /* separated by ';' */
+};
+
+struct key {
+	const char *group, *name;
+	enum key_kind kind;
+	bool required;
+	size_t offset; /* of the char * (char ** for COMMAND and LIST) in struct vm_file; KEY_UNSTORED: read by hand */
+};
+
+#define KEY_UNSTORED SIZE_MAX
+
+/* Every key there is. The manual page ouassister-vm(5) lists them in this order. */
+static const struct key keys[] = {
+	{"vm", "driver", KEY_STRING, true, offsetof(struct vm_file, driver)},
+	{"vm", "memory", KEY_PATH, true, offsetof(struct vm_file, memory)},
+	{"vm", "disk", KEY_PATH, true, offsetof(struct vm_file, disk)},
+	{"vm", "format", KEY_STRING, true, offsetof(struct vm_file, format)},
+	{"vm", "gate", KEY_STRING, false, KEY_UNSTORED},
+	{"qemu", "command", KEY_COMMAND, true, offsetof(struct vm_file, command)},
+	{"qemu", "qmp", KEY_PATH, true, offsetof(struct vm_file, qmp)},
+	{"channel", "type", KEY_STRING, false, KEY_UNSTORED},
+	{"channel", "agent", KEY_PATH, false, offsetof(struct vm_file, agent)},
+	{"channel", "ssh", KEY_STRING, false, offsetof(struct vm_file, ssh)},
+	{"channel", "port", KEY_STRING, false, offsetof(struct vm_file, port)},
+	{"channel", "key", KEY_PATH, false, offsetof(struct vm_file, key)},
+	{"update", "proxy", KEY_STRING, false, offsetof(struct vm_file, proxy)},
+	{"update", "sources", KEY_PATH, false, offsetof(struct vm_file, sources)},
+	{"update", "apt-options", KEY_LIST, false, offsetof(struct vm_file, apt_options)},
+};
+
+static struct error *refuse_unknown_keys_in(GKeyFile *ini, const char *group, const char *path)
+{
+	gchar **names = g_key_file_get_keys(ini, group, NULL, NULL);
+	struct error *error = NULL;
+	bool group_known = false;
+
+	for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
+		group_known |= !strcmp(keys[k].group, group);
+	if (!group_known)
+		error = error_create(ERROR_USAGE, "%s: unknown group [%s]", path, group);
+	for (gchar **name = names; !error && name && *name; name++) {
+		bool known = false;
+
+		for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
+			known |= !strcmp(keys[k].group, group) && !strcmp(keys[k].name, *name);
+		if (!known)
+			error = error_create(ERROR_USAGE, "%s: unknown key \"%s\" in [%s]", path, *name, group);
+	}
+	g_strfreev(names);
+	return error_remedy(error,
+			    "ouassister-vm(5) lists what a VM file may hold; comments stand on lines of their own");
+}
+
+static struct error *refuse_unknown_keys(GKeyFile *ini, const char *path)
+{
+	gchar **groups = g_key_file_get_groups(ini, NULL);
+	struct error *error = NULL;
+
+	for (gchar **group = groups; !error && *group; group++)
+		error = refuse_unknown_keys_in(ini, *group, path);
+	g_strfreev(groups);
+	return error;
+}
+
+/* A copy of the key's text without surrounding space, NULL if absent or empty. */
+static struct error *key_text(GKeyFile *ini, const char *group, const char *name, const char *path, char **ret)
+{
+	GError *failure = NULL;
+	gchar *text;
+
+	*ret = NULL;
+	if (!g_key_file_has_key(ini, group, name, NULL))
+		return NULL;
+	text = g_key_file_get_string(ini, group, name, &failure);
+	if (!text) {
+		struct error *error =
+			error_create(ERROR_USAGE, "%s: key \"%s\" in [%s]: %s", path, name, group, failure->message);
+
+		g_error_free(failure);
+		return error;
+	}
+	if (*g_strstrip(text))
+		*ret = strdup(text);
+	g_free(text);
+	return NULL;
+}
+
+static char *absolute_path(const char *directory, const char *path)
+{
+	return *path == '/' ? strdup(path) : string_format("%s/%s", directory, path);
+}
+
+static struct error *parse_command(const char *text, const struct key *key, const char *path, char ***ret)
+{
+	GError *failure = NULL;
+	struct error *error;
+
+	if (g_shell_parse_argv(text, NULL, ret, &failure))
+		return NULL;
+	error = error_create(ERROR_USAGE, "%s: key \"%s\" in [%s]: %s", path, key->name, key->group, failure->message);
+	g_error_free(failure);
+	return error;
+}
+
+static struct error *store_key(const struct key *key, char *text, struct vm_file *file)
+{
+	char *slot = (char *)file + key->offset;
+
+	switch (key->kind) {
+	case KEY_STRING:
+		*(char **)slot = strdup(text);
+		break;
+	case KEY_PATH:
+		*(char **)slot = absolute_path(file->directory, text);
+		break;
+	case KEY_COMMAND:
+		return parse_command(text, key, file->path, (char ***)slot);
+	case KEY_LIST:
+		*(char ***)slot = g_strsplit(text, ";", -1);
+		return NULL;
+	}
+	return *(char **)slot ? NULL : error_no_memory();
+}
+
+static struct error *read_keys(GKeyFile *ini, struct vm_file *file)
+{
+	for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
+		_cleanup_(free_ptr) char *text = NULL;
+		struct error *error = key_text(ini, keys[k].group, keys[k].name, file->path, &text);
+
+		if (error)
+			return error;
+		if (!text && keys[k].required)
+			return error_remedy(error_create(ERROR_USAGE, "%s: key \"%s\" is missing in [%s]", file->path,
+							 keys[k].name, keys[k].group),
+					    "ouassister-vm(5) has an example");
+		if (!text || keys[k].offset == KEY_UNSTORED)
+			continue;
+		error = store_key(&keys[k], text, file);
+		if (error)
+			return error;
+	}
+	return NULL;
+}
+
+static struct error *bad_value(const struct vm_file *file, const char *group, const char *key, const char *value,
+			       const char *expected)
+{
+	return error_create(ERROR_USAGE, "%s: key \"%s\" in [%s] is \"%s\", %s expected", file->path, key, group, value,
+			    expected);
+}
+
+static struct error *read_channel(GKeyFile *ini, struct vm_file *file)
+{
+	_cleanup_(free_ptr) char *type = NULL;
+	struct error *error = key_text(ini, "channel", "type", file->path, &type);
+
+	if (error)
+		return error;
+	if (!type || !strcmp(type, "none")) {
+		file->channel = CHANNEL_NONE;
+		return NULL;
+	}
+	if (!strcmp(type, "agent")) {
+		file->channel = CHANNEL_AGENT;
+		return file->agent ? NULL
+				   : error_create(ERROR_USAGE, "%s: type = agent needs the key \"agent\" in [channel]",
+						  file->path);
+	}
+	if (!strcmp(type, "ssh")) {
+		file->channel = CHANNEL_SSH;
+		return file->ssh ? NULL
+				 : error_create(ERROR_USAGE, "%s: type = ssh needs the key \"ssh\" in [channel]",
+						file->path);
+	}
+	return bad_value(file, "channel", "type", type, "agent, ssh or none");
+}
+
+static struct error *read_gate(GKeyFile *ini, struct vm_file *file)
+{
+	_cleanup_(free_ptr) char *type = NULL;
+	struct error *error = key_text(ini, "vm", "gate", file->path, &type);
+
+	if (error)
+		return error;
+	if (!type || !strcmp(type, "auto"))
+		file->gate = GATE_AUTO;
+	else if (!strcmp(type, "none"))
+		file->gate = GATE_NONE;
+	else
+		return bad_value(file, "vm", "gate", type, "auto or none");
+	return NULL;
+}
+
+static struct error *check_values(const struct vm_file *file)
+{
+	if (strcmp(file->driver, "qemu") != 0)
+		return bad_value(file, "vm", "driver", file->driver, "qemu");
+	if (strcmp(file->format, "qcow2") != 0 && strcmp(file->format, "raw") != 0)
+		return bad_value(file, "vm", "format", file->format, "qcow2 or raw");
+	if (file->ssh && *file->ssh == '-')
+		return bad_value(file, "channel", "ssh", file->ssh, "user@host");
+	if (file->port && (strspn(file->port, "0123456789") != strlen(file->port) || strlen(file->port) > 5))
+		return bad_value(file, "channel", "port", file->port, "a port number");
+	for (char **option = file->apt_options; option && *option; option++)
+		if (**option == '-' || !strchr(*option, '='))
+			return bad_value(file, "update", "apt-options", *option, "Name::Option=value");
+	return NULL;
+}
+
+/* Sets path, directory and name from the file's real path. */
+static struct error *name_after(const char *path, struct vm_file *file)
+{
+	char *slash;
+	size_t length;
+
+	file->path = realpath(path, NULL);
+	if (!file->path)
+		return error_remedy(error_recode(error_system(errno, path, "no such VM file"), ERROR_USAGE),
+				    "name a VM file, or a VM that has one in the configuration directory");
+	slash = strrchr(file->path, '/');
+	file->directory = strndup(file->path, slash == file->path ? 1 : (size_t)(slash - file->path));
+	length = strlen(slash + 1);
+	if (length > 3 && !strcmp(slash + 1 + length - 3, ".vm"))
+		length -= 3;
+	file->name = strndup(slash + 1, length);
+	if (!file->directory || !file->name)
+		return error_no_memory();
+	if (length > VM_NAME_MAX || *file->name == '.' || *file->name == '-' ||
+	    strspn(file->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != length)
+		return error_create(ERROR_USAGE,
+				    "%s: a VM's name consists of letters, digits, '.', '_' and '-', %d at most",
+				    file->path, VM_NAME_MAX);
+	return NULL;
+}
+
+static struct error *find_path(const char *config_dir, const char *vm, char **ret)
+{
+	struct stat st;
+
+	if (!strncmp(vm, "libvirt:", 8) || !strncmp(vm, "xen:", 4))
+		return error_remedy(error_create(ERROR_UNSUPPORTED, "%s: this driver does not exist yet", vm),
+				    "describe the VM's QEMU in a VM file, see ouassister-vm(5)");
+	if (!*vm)
+		return error_create(ERROR_USAGE, "the VM's name is empty");
+	if (strchr(vm, '/') || (stat(vm, &st) == 0 && S_ISREG(st.st_mode)))
+		*ret = strdup(vm);
+	else
+		*ret = string_format("%s/%s.vm", config_dir, vm);
+	return *ret ? NULL : error_no_memory();
+}
+
+#define VM_FILE_MAX (1024 * 1024)
+
+static struct error *load_ini(const struct vm_file *file, GKeyFile *ini)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+	size_t size;
+	GError *failure = NULL;
+	struct error *error = io_read_file(file->path, VM_FILE_MAX, &text, &size);
+
+	if (error)
+		return error_recode(error, ERROR_USAGE);
+	if (!g_key_file_load_from_data(ini, text, size, G_KEY_FILE_NONE, &failure)) {
+		error = error_create(ERROR_USAGE, "%s: %s", file->path, failure->message);
+		g_error_free(failure);
+		return error;
+	}
+	return refuse_unknown_keys(ini, file->path);
+}
+
+static struct error *load(const char *path, struct vm_file *file)
+{
+	_cleanup_(g_key_file_unref_ptr) GKeyFile *ini = g_key_file_new();
+	struct error *error = name_after(path, file);
+
+	if (!error)
+		error = load_ini(file, ini);
+	if (!error)
+		error = read_keys(ini, file);
+	if (!error)
+		error = read_gate(ini, file);
+	if (!error)
+		error = read_channel(ini, file);
+	return error ? error : check_values(file);
+}
+
+struct error *vm_file_load(const char *config_dir, const char *vm, struct vm_file *ret)
+{
+	_cleanup_(free_ptr) char *path = NULL;
+	struct vm_file file = {0};
+	struct error *error = find_path(config_dir, vm, &path);
+
+	if (!error)
+		error = load(path, &file);
+	if (error) {
+		vm_file_deinit(&file);
+		return error;
+	}
+	*ret = file;
+	return NULL;
+}
+
+void vm_file_deinit(struct vm_file *file)
+{
+	free(file->path);
+	free(file->name);
+	free(file->directory);
+	free(file->driver);
+	free(file->memory);
+	free(file->disk);
+	free(file->format);
+	g_strfreev(file->command);
+	free(file->qmp);
+	free(file->agent);
+	free(file->ssh);
+	free(file->port);
+	free(file->key);
+	free(file->proxy);
+	free(file->sources);
+	g_strfreev(file->apt_options);
+	*file = (struct vm_file){0};
+}
+
+struct vm_settings vm_file_settings(const struct vm_file *file, const char *log_path)
+{
+	return (struct vm_settings){
+		.name = file->name,
+		.directory = file->directory,
+		.memory = file->memory,
+		.disk = file->disk,
+		.disk_format = file->format,
+		.command = (const char *const *)file->command,
+		.qmp = file->qmp,
+		.channel = file->channel,
+		.agent = file->agent,
+		.ssh_target = file->ssh,
+		.ssh_port = file->port,
+		.ssh_key = file->key,
+		.gate = file->gate,
+		.log_path = log_path,
+	};
+}

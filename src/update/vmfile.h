@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The VM file: what the user says about a VM (INI by GLib's GKeyFile; ouassister-vm(5)). */
+#ifndef UPDATE_VMFILE_H
+#define UPDATE_VMFILE_H
+
+#include "base/error.h"
+#include "hypervisor/hypervisor.h"
+
+/* Everything is owned; paths are absolute; optional strings are NULL where not given. */
+struct vm_file {
+	char *path;
+	char *name;      /* file name without ".vm": [A-Za-z0-9._-], at most VM_NAME_MAX bytes */
+	char *directory; /* that holds it */
+	char *driver;    /* "qemu" */
+	char *memory, *disk;
+	char *format;   /* "qcow2" or "raw" */
+	char **command; /* argv, NULL-terminated */
+	char *qmp;
+	enum gate_type gate;
+	enum channel_type channel;
+	char *agent;
+	char *ssh, *port, *key;
+	char *proxy;        /* for downloads, "http://host:port" */
+	char *sources;      /* a sources.list that replaces the guest's own while it is updated */
+	char **apt_options; /* "Name::Option=value", NULL-terminated; NULL: none */
+};
+
+#define VM_NAME_MAX 64
+
+/*
+ * Finds and reads the VM file of `vm`: a path if it holds a '/' or names an existing file, else
+ * CONFIG_DIR/VM.vm. Unknown groups and keys, missing keys and bad values are ERROR_USAGE and name
+ * the key and the file.
+ */
+struct error *vm_file_load(const char *config_dir, const char *vm, struct vm_file *ret) _must_check_;
+void vm_file_deinit(struct vm_file *file);
+
+/* The driver's view of it; borrows from `file` and `log_path`. */
+struct vm_settings vm_file_settings(const struct vm_file *file, const char *log_path);
+
+#endif

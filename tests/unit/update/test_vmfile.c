@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/io.h"
+#include "tests/unit/test.h"
+#include "update/vmfile.h"
+
+static char directory[] = "/tmp/ouassister-test-vmfile-XXXXXX";
+
+#define GOOD_VM   "# a comment\n[vm]\ndriver = qemu\nmemory = web1.mig\ndisk = /disks/web1.qcow2\nformat = qcow2\n"
+#define GOOD_QEMU "[qemu]\ncommand = qemu-system-x86_64 -m 512 -name 'a b'\nqmp = web1.qmp\n"
+#define GOOD      GOOD_VM GOOD_QEMU
+
+static int setup(void **state)
+{
+	return mkdtemp(directory) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	assert_ok(io_remove_tree(directory));
+	return 0;
+}
+
+static char *write_file(const char *name, const char *text)
+{
+	char *path = string_format("%s/%s", directory, name);
+
+	assert_ok(io_replace_file(path, text, strlen(text), 0600));
+	return path;
+}
+
+static void reads_everything(void **state)
+{
+	_cleanup_(free_ptr)
+	char *path = write_file("web1.vm", GOOD "[channel]\ntype = ssh\nssh = root@10.0.0.2\nport = 2222\nkey = id\n"
+						"[update]\nproxy = http://proxy:3128\napt-options = A::B=1;C::D=2\n");
+	_cleanup_(free_ptr)
+	char *memory = string_format("%s/web1.mig", directory);
+	_cleanup_(free_ptr)
+	char *key = string_format("%s/id", directory);
+	struct vm_file file;
+
+	assert_ok(vm_file_load("/nonexistent", path, &file));
+	assert_string_equal(file.name, "web1");
+	assert_string_equal(file.directory, directory);
+	assert_string_equal(file.memory, memory);
+	assert_string_equal(file.disk, "/disks/web1.qcow2");
+	assert_string_equal(file.command[4], "a b");
+	assert_null(file.command[5]);
+	assert_int_equal(file.channel, CHANNEL_SSH);
+	assert_string_equal(file.key, key);
+	assert_string_equal(file.apt_options[1], "C::D=2");
+	vm_file_deinit(&file);
+	assert_ok(vm_file_load(directory, "web1", &file));
+	vm_file_deinit(&file);
+}
+
+static void bad_files_are_refused(void **state)
+{
+	static const char *const cases[] = {
+		"",
+		"driver = qemu\n",
+		GOOD_VM,
+		GOOD_QEMU,
+		GOOD "[vm]\ncolour = red\n",
+		GOOD "[colour]\n",
+		GOOD "[channel]\ntype = agent\n",
+		GOOD "[channel]\ntype = ssh\n",
+		GOOD "[channel]\ntype = telepathy\n",
+		GOOD "[channel]\ntype = ssh\nssh = -oProxyCommand=x\n",
+		GOOD "[channel]\ntype = ssh\nssh = root@h\nport = 22x\n",
+		GOOD "[update]\napt-options = --force\n",
+		GOOD_VM "[qemu]\ncommand = qemu 'unfinished\nqmp = q\n",
+		"[vm]\ndriver = vmware\nmemory = m\ndisk = d\nformat = qcow2\n" GOOD_QEMU,
+		"[vm]\ndriver = qemu\nmemory = m\ndisk = d\nformat = vmdk\n" GOOD_QEMU,
+		"[vm]\ndriver = qemu\nmemory = m\ndisk = d\nformat = qcow2\ngate = ajar\n" GOOD_QEMU,
+		"[vm]\ndriver = qemu # comment\nmemory = m\ndisk = d\nformat = qcow2\n" GOOD_QEMU,
+	};
+	struct vm_file file;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(free_ptr)
+		char *path = write_file("bad.vm", cases[i]);
+
+		assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
+	}
+}
+
+static void an_unknown_key_is_named_with_its_file(void **state)
+{
+	_cleanup_(free_ptr)
+	char *path = write_file("named.vm", GOOD "[channel]\nagnet = x\n");
+	struct vm_file file;
+	struct error *error = vm_file_load("/", path, &file);
+
+	assert_non_null(error);
+	assert_non_null(strstr(error->message, "agnet"));
+	assert_non_null(strstr(error->message, path));
+	error_destroy(error);
+}
+
+static void names_are_checked(void **state)
+{
+	_cleanup_(free_ptr)
+	char *path = write_file("bad name.vm", GOOD);
+	struct vm_file file;
+
+	assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
+	assert_error(vm_file_load(directory, "nosuch", &file), ERROR_USAGE);
+	assert_error(vm_file_load(directory, "", &file), ERROR_USAGE);
+	assert_error(vm_file_load(directory, "libvirt:web1", &file), ERROR_UNSUPPORTED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_everything),
+		cmocka_unit_test(bad_files_are_refused),
+		cmocka_unit_test(an_unknown_key_is_named_with_its_file),
+		cmocka_unit_test(names_are_checked),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
