@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_BUNDLE_TEXT_H
+#define CLI_BUNDLE_TEXT_H
+
+#include <jansson.h>
+
+/* A bundle for people: what `update` and `show` print. */
+void print_bundle(const json_t *document);
+
+#endif

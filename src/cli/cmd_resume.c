@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "cli/output.h"
+#include "cli/verb.h"
+
+static const struct option_spec options[] = {
+	{"keep", 0, NULL, "leave the old files in the guest, so that rollback is possible"},
+	{"without-update", 0, NULL, "wake it although no bundle waits"},
+	{"wait", 0, "SECONDS", "how long the guest may take to answer (300)"},
+	{0},
+};
+
+static struct error *run(const struct invocation *invocation, json_t **ret)
+{
+	struct resume_options resume = {
+		.keep = invocation_option(invocation, "keep"),
+		.without_update = invocation_option(invocation, "without-update"),
+	};
+	uint64_t wait_s = 300;
+	struct error *error = invocation_number(invocation, "wait", 100000, &wait_s);
+
+	resume.channel_timeout_ms = wait_s * 1000;
+	return error ? error : update_resume(&invocation->settings, invocation->vm, &resume, ret);
+}
+
+static void print_failed_actions(const json_t *actions)
+{
+	size_t i, k;
+	json_t *action, *word;
+
+	json_array_foreach(actions, i, action)
+	{
+		json_int_t status = json_integer_value(json_object_get(action, "status"));
+
+		if (status == 0)
+			continue;
+		printf("%-16s ", "action failed");
+		json_array_foreach(json_object_get(action, "argv"), k, word)
+		{
+			output_text(json_string_value(word));
+			printf(" ");
+		}
+		printf("(exit status %lld)\n", (long long)status);
+	}
+}
+
+static void print(const json_t *document)
+{
+	size_t i;
+	json_t *event;
+
+	output_member("resumed", document, "vm");
+	json_array_foreach(json_object_get(document, "timeline"), i, event)
+		printf("%13.2f s  %s\n", json_number_value(json_object_get(event, "t_s")),
+		       json_string_value(json_object_get(event, "event")));
+	output_member("files", document, "files");
+	output_member("online (s)", document, "online_s");
+	print_failed_actions(json_object_get(document, "actions"));
+	if (json_string_value(json_object_get(document, "kernel_pending"))) {
+		output_member("new kernel", document, "kernel_pending");
+		printf("%-16s it runs after the guest's next reboot\n", "");
+	}
+}
+
+const struct verb verb_resume = {
+	.name = "resume",
+	.arguments = "VM",
+	.summary = "wake it with the network cut, apply the bundle, verify, open the network",
+	.options = options,
+	.run = run,
+	.print = print,
+};

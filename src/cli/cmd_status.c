@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "cli/output.h"
+#include "cli/verb.h"
+
+static struct error *run(const struct invocation *invocation, json_t **ret)
+{
+	return update_status(&invocation->settings, invocation->vm, ret);
+}
+
+static void print_one(const json_t *document)
+{
+	output_member("vm", document, "vm");
+	output_member("state", document, "state");
+	output_member("process", document, "process");
+	output_member("bundle waits", document, "bundle");
+	output_member("memory image", document, "memory");
+	output_member("vm file", document, "vm_file");
+	output_member("error", document, "error");
+}
+
+static void print(const json_t *document)
+{
+	const json_t *vms = json_object_get(document, "vms");
+	size_t i;
+	json_t *vm;
+
+	if (!vms) {
+		print_one(document);
+		return;
+	}
+	json_array_foreach(vms, i, vm)
+	{
+		if (i)
+			printf("\n");
+		print_one(vm);
+	}
+}
+
+const struct verb verb_status = {
+	.name = "status",
+	.arguments = "[VM]",
+	.summary = "where the VM, or every VM, stands",
+	.vm_optional = true,
+	.run = run,
+	.print = print,
+};

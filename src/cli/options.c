@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/options.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+
+const struct option_spec common_options[] = {
+	{"json", 0, NULL, "print one JSON document on standard output"},
+	{"progress", 0, "WHEN", "auto (default: a bar on a terminal), bar, lines, json or none"},
+	{"verbose", 'v', NULL, "say more on standard error"},
+	{"config-dir", 0, "DIR", "where VM files are (OUASSISTER_CONFIG_DIR, /etc/ouassister)"},
+	{"state-dir", 0, "DIR", "where states and bundles are kept (OUASSISTER_STATE_DIR, /var/lib/ouassister)"},
+	{"run-dir", 0, "DIR", "where locks are (OUASSISTER_RUN_DIR, /run/ouassister)"},
+	{"help", 'h', NULL, "print this help"},
+	{0},
+};
+
+/* getopt's own tables, made of ours; the index of an option is its value. */
+struct getopt_tables {
+	struct option long_options[OPTIONS_MAX + 1];
+	char short_options[2 * OPTIONS_MAX + 2];
+	const struct option_spec *specs[OPTIONS_MAX];
+	int n;
+};
+
+#define FIRST_VALUE 0x100 /* above every letter */
+
+static void add_specs(struct getopt_tables *tables, const struct option_spec *specs)
+{
+	for (; specs && specs->name && tables->n < OPTIONS_MAX; specs++) {
+		size_t end = strlen(tables->short_options);
+
+		tables->long_options[tables->n] = (struct option){
+			.name = specs->name,
+			.has_arg = specs->argument ? required_argument : no_argument,
+			.val = FIRST_VALUE + tables->n,
+		};
+		if (specs->letter) {
+			tables->short_options[end++] = specs->letter;
+			if (specs->argument)
+				tables->short_options[end] = ':';
+		}
+		tables->specs[tables->n++] = specs;
+	}
+}
+
+static const struct option_spec *find_spec(const struct getopt_tables *tables, int value)
+{
+	for (int i = 0; i < tables->n; i++)
+		if (value == FIRST_VALUE + i || (tables->specs[i]->letter && value == tables->specs[i]->letter))
+			return tables->specs[i];
+	return NULL;
+}
+
+static struct error *collect(const struct verb *verb, int argc, char **argv, struct invocation *ret)
+{
+	struct getopt_tables tables = {.short_options = ":"};
+	int value;
+
+	add_specs(&tables, verb->options);
+	add_specs(&tables, common_options);
+	opterr = 0;
+	optind = 1;
+	while ((value = getopt_long(argc, argv, tables.short_options, tables.long_options, NULL)) != -1) {
+		const struct option_spec *spec = find_spec(&tables, value);
+
+		if (value == ':')
+			return error_create(ERROR_USAGE, "%s: option %s needs a value", verb->name, argv[optind - 1]);
+		if (!spec)
+			return error_create(ERROR_USAGE, "%s: unknown option %s", verb->name, argv[optind - 1]);
+		if (ret->n_given == OPTIONS_MAX)
+			return error_create(ERROR_USAGE, "%s: too many options", verb->name);
+		ret->given[ret->n_given].spec = spec;
+		ret->given[ret->n_given++].value = optarg ? optarg : "";
+	}
+	return NULL;
+}
+
+/* Flag, then environment, then the default; made absolute, because VMs run in directories of their own. */
+static struct error *directory_setting(const struct invocation *invocation, const char *option, const char *variable,
+				       const char *fallback, const char **ret)
+{
+	const char *value = invocation_option(invocation, option);
+	_cleanup_(free_ptr) char *here = NULL;
+
+	if (!value)
+		value = getenv(variable);
+	*ret = value && *value ? value : fallback;
+	if (**ret == '/')
+		return NULL;
+	here = getcwd(NULL, 0);
+	if (!here)
+		return error_system(errno, NULL, "cannot find the working directory");
+	/* Lives as long as the program. */
+	*ret = string_format("%s/%s", here, *ret);
+	return *ret ? NULL : error_no_memory();
+}
+
+static struct error *take_directories(struct invocation *ret)
+{
+	struct update_settings *settings = &ret->settings;
+	struct error *error =
+		directory_setting(ret, "config-dir", "OUASSISTER_CONFIG_DIR", "/etc/ouassister", &settings->config_dir);
+
+	if (!error)
+		error = directory_setting(ret, "state-dir", "OUASSISTER_STATE_DIR", "/var/lib/ouassister",
+					  &settings->state_dir);
+	if (!error)
+		error = directory_setting(ret, "run-dir", "OUASSISTER_RUN_DIR", "/run/ouassister", &settings->run_dir);
+	return error;
+}
+
+static struct error *take_words(const struct verb *verb, char **words, struct invocation *ret)
+{
+	if (*words)
+		ret->vm = *words++;
+	if (!ret->vm && !verb->vm_optional)
+		return error_create(ERROR_USAGE, "%s: which VM?", verb->name);
+	if (*words && !verb->takes_rest)
+		return error_create(ERROR_USAGE, "%s: one word too many: %s", verb->name, *words);
+	if (*words)
+		ret->rest = (const char *const *)words;
+	return NULL;
+}
+
+struct error *options_parse(const struct verb *verb, int argc, char **argv, struct invocation *ret)
+{
+	struct invocation invocation = {0};
+	struct error *error = collect(verb, argc, argv, &invocation);
+
+	if (!error && !invocation_option(&invocation, "help"))
+		error = take_words(verb, argv + optind, &invocation);
+	if (error)
+		return error_remedy(error, "ouassister %s --help", verb->name);
+	error = take_directories(&invocation);
+	if (error)
+		return error;
+	invocation.json = invocation_option(&invocation, "json") != NULL;
+	invocation.verbose = invocation_option(&invocation, "verbose") != NULL;
+	*ret = invocation;
+	return NULL;
+}
+
+const char *invocation_option(const struct invocation *invocation, const char *name)
+{
+	const char *value = NULL;
+
+	for (size_t i = 0; i < invocation->n_given; i++)
+		if (!strcmp(invocation->given[i].spec->name, name))
+			value = invocation->given[i].value;
+	return value;
+}
+
+struct error *invocation_number(const struct invocation *invocation, const char *name, uint64_t max, uint64_t *ret)
+{
+	const char *text = invocation_option(invocation, name);
+	unsigned long long value;
+	char *end;
+
+	if (!text)
+		return NULL;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno || *end || end == text || *text == '-' || *text == '+' || value > max)
+		return error_create(ERROR_USAGE, "--%s: \"%s\" is not a whole number from 0 to %llu", name, text,
+				    (unsigned long long)max);
+	*ret = value;
+	return NULL;
+}
+
+void options_print(FILE *stream, const struct option_spec *options)
+{
+	for (; options && options->name; options++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "%c%c%s--%s%s%s", options->letter ? '-' : ' ',
+			 options->letter ? options->letter : ' ', options->letter ? ", " : "  ", options->name,
+			 options->argument ? "=" : "", options->argument ? options->argument : "");
+		fprintf(stream, "  %-28s %s\n", left, options->help);
+	}
+}

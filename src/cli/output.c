@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/output.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/progress.h"
+
+static bool is_verbose;
+
+static void put_text(FILE *stream, const char *text)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		/* JSON strings are valid UTF-8: what is left to fear is the control characters, C1 ones too. */
+		if (c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0)
+			fprintf(stream, "\\u%04x", (unsigned char)*++text);
+		else if (c < 0x20 || c == 0x7f)
+			fprintf(stream, "\\x%02x", c);
+		else
+			fputc(c, stream);
+	}
+}
+
+void output_text(const char *text)
+{
+	put_text(stdout, text);
+}
+
+void output_member(const char *label, const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!value || json_is_null(value))
+		return;
+	printf("%-16s ", label);
+	if (json_is_string(value))
+		output_text(json_string_value(value));
+	else if (json_is_integer(value))
+		printf("%lld", (long long)json_integer_value(value));
+	else if (json_is_real(value))
+		printf("%.1f", json_real_value(value));
+	else if (json_is_boolean(value))
+		printf("%s", json_is_true(value) ? "yes" : "no");
+	printf("\n");
+}
+
+void output_packages(const json_t *packages)
+{
+	size_t i;
+	json_t *package;
+
+	json_array_foreach(packages, i, package)
+	{
+		const char *old = json_string_value(json_object_get(package, "old"));
+		const char *new = json_string_value(json_object_get(package, "new"));
+
+		printf("  ");
+		output_text(json_string_value(json_object_get(package, "name")));
+		printf("  ");
+		output_text(old ? old : "(new)");
+		printf(" → ");
+		output_text(new ? new : "(removed)");
+		printf("\n");
+	}
+}
+
+const char *output_size(uint64_t bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	static char buffer[32];
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(buffer, sizeof(buffer), unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+	return buffer;
+}
+
+/* --- progress --- */
+
+static char current_text[128];
+
+static void bar_step(void *data, const char *step, const char *text)
+{
+	snprintf(current_text, sizeof(current_text), "%s", text);
+	fprintf(stderr, "\r\033[K%s …", text);
+}
+
+static void bar_update(void *data, uint64_t done, uint64_t total)
+{
+	if (total)
+		fprintf(stderr, "\r\033[K%s … %3u %%", current_text, (unsigned)(100.0 * (double)done / (double)total));
+}
+
+static void bar_end(void *data)
+{
+	fprintf(stderr, "\r\033[K");
+}
+
+static void lines_step(void *data, const char *step, const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+static void ignore_update(void *data, uint64_t done, uint64_t total)
+{
+}
+
+static void ignore_end(void *data)
+{
+}
+
+static void json_line(json_t *line)
+{
+	if (!line)
+		return;
+	json_dumpf(line, stderr, JSON_COMPACT);
+	fputc('\n', stderr);
+	json_decref(line);
+}
+
+static void json_step(void *data, const char *step, const char *text)
+{
+	json_line(json_pack("{s:s, s:s, s:s}", "progress", "step", "step", step, "text", text));
+}
+
+static void json_update(void *data, uint64_t done, uint64_t total)
+{
+	json_line(json_pack("{s:s, s:I, s:I}", "progress", "update", "done", (json_int_t)done, "total",
+			    (json_int_t)total));
+}
+
+static void json_end(void *data)
+{
+	json_line(json_pack("{s:s}", "progress", "end"));
+}
+
+static const struct {
+	const char *mode;
+	struct progress_ops ops;
+} modes[] = {
+	{"bar", {bar_step, bar_update, bar_end}},
+	{"lines", {lines_step, ignore_update, ignore_end}},
+	{"json", {json_step, json_update, json_end}},
+};
+
+static void print_log(void *data, enum log_level level, const char *text)
+{
+	if (level == LOG_DEBUG && !is_verbose)
+		return;
+	progress_end();
+	if (level == LOG_WARNING)
+		fprintf(stderr, "warning: ");
+	/* Lines of a guest's output are shown as lines, but each of them is escaped. */
+	for (;;) {
+		size_t length = strcspn(text, "\n");
+		char *line = strndup(text, length);
+
+		if (line)
+			put_text(stderr, line);
+		free(line);
+		fputc('\n', stderr);
+		if (!text[length])
+			break;
+		text += length + 1;
+	}
+}
+
+struct error *output_setup(const char *mode, bool verbose)
+{
+	is_verbose = verbose;
+	log_set(print_log, NULL);
+	if (!mode || !strcmp(mode, "auto"))
+		mode = isatty(STDERR_FILENO) ? "bar" : "none";
+	if (!strcmp(mode, "none"))
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		if (!strcmp(modes[i].mode, mode)) {
+			progress_set(&modes[i].ops, NULL);
+			return NULL;
+		}
+	return error_create(ERROR_USAGE, "--progress: \"%s\" is none of auto, bar, lines, json, none", mode);
+}
+
+void output_error(const struct error *error)
+{
+	progress_end();
+	fprintf(stderr, "ouassister: ");
+	put_text(stderr, error->message);
+	fputc('\n', stderr);
+	if (error->remedy) {
+		fprintf(stderr, "  ");
+		put_text(stderr, error->remedy);
+		fputc('\n', stderr);
+	}
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What people see: text that a guest may have chosen is escaped before it reaches a terminal,
+ * progress is a bar, lines, JSON lines or nothing, warnings go to standard error.
+ */
+#ifndef CLI_OUTPUT_H
+#define CLI_OUTPUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Prints with control characters and invalid UTF-8 as \xNN. */
+void output_text(const char *text);
+
+/* "LABEL:   VALUE"; nothing if the member is absent or null. Strings are escaped. */
+void output_member(const char *label, const json_t *object, const char *key);
+
+/* The packages of a document: "NAME  OLD → NEW", a line each. */
+void output_packages(const json_t *packages);
+
+/* Bytes as "12.3 MiB"; the buffer is static. */
+const char *output_size(uint64_t bytes);
+
+/* Listens to log and progress. `mode` as the option --progress has it; NULL: auto. */
+struct error *output_setup(const char *mode, bool verbose) _must_check_;
+
+/* "ouassister: MESSAGE" and the remedy. */
+void output_error(const struct error *error);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line: one table of verbs (main.c) that dispatches, prints help and feeds shell
+ * completion. To add a verb: cmd_NAME.c with a struct verb, one line in the table, its section in
+ * doc/ouassister.1.scd.
+ */
+#ifndef CLI_VERB_H
+#define CLI_VERB_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "update/update.h"
+
+#define OPTIONS_MAX 24
+
+/* An option of a verb, or of all verbs. */
+struct option_spec {
+	const char *name;     /* long name, without "--" */
+	char letter;          /* short form, 0: none */
+	const char *argument; /* placeholder of its argument, NULL: takes none */
+	const char *help;     /* one line */
+};
+
+/* The words of one call, after parsing. */
+struct invocation {
+	struct update_settings settings;
+	bool json;
+	bool verbose;
+	const char *vm;          /* NULL if not given */
+	const char *const *rest; /* what follows the VM, NULL-terminated; NULL if nothing does */
+	struct {
+		const struct option_spec *spec;
+		const char *value; /* "" for options that take no argument */
+	} given[OPTIONS_MAX];
+	size_t n_given;
+};
+
+/* The option's value, NULL if it was not given. */
+const char *invocation_option(const struct invocation *invocation, const char *name);
+
+/* A whole number with its bounds; absent leaves *ret as it is. */
+struct error *invocation_number(const struct invocation *invocation, const char *name, uint64_t max, uint64_t *ret)
+	_must_check_;
+
+struct verb {
+	const char *name;
+	const char *arguments; /* for the usage line: "VM [-- CMD]" */
+	const char *summary;   /* one line */
+	bool vm_optional;
+	bool takes_rest;                   /* words after the VM */
+	const struct option_spec *options; /* ends with a NULL name; NULL: none */
+	struct error *(*run)(const struct invocation *invocation, json_t **ret);
+	/* Prints the document for people; never called with --json. */
+	void (*print)(const json_t *document);
+};
+
+extern const struct verb verb_gate, verb_inspect, verb_resume, verb_rollback, verb_show, verb_status, verb_suspend,
+	verb_update;
+
+#endif
