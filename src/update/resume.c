@@ -35,7 +35,6 @@ struct resume {
 static struct error *open_bundle(struct resume *r)
 {
 	struct error *error = bundle_open(r->session->bundle_path, &r->bundle);
-
 	bool optional = r->options->without_update || r->session->state.state == STATE_APPLIED;
 
 	if (error && error->code == ERROR_NOT_FOUND && optional) {
