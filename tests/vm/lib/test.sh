@@ -202,5 +202,5 @@ check_disk() {
 
 # bundle_of NAME: the path of the bundle that waits.
 bundle_of() {
-	"$ouassister" show --json "$(vm_file "$1")" 2>/dev/null | jq -r '.bundle // .path // empty'
+	"$ouassister" show --json "$(vm_file "$1")" 2>/dev/null | jq -r .bundle
 }

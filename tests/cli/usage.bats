@@ -1,0 +1,147 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# What the command line says without any VM that could run: help, usage errors, VM files.
+
+setup() {
+	export OUASSISTER_CONFIG_DIR=$BATS_TEST_TMPDIR OUASSISTER_STATE_DIR=$BATS_TEST_TMPDIR/state
+	export OUASSISTER_RUN_DIR=$BATS_TEST_TMPDIR/run
+	: "${OUASSISTER:=$BATS_TEST_DIRNAME/../../build/ouassister}"
+	cat >"$BATS_TEST_TMPDIR/web1.vm" <<-END
+		[vm]
+		driver  = qemu
+		# a comment on a line of its own
+		memory  = web1.mig
+		disk    = web1.qcow2
+		format  = qcow2
+		[qemu]
+		command = qemu-system-x86_64 -m 512
+		qmp     = web1.qmp
+		[channel]
+		type    = agent
+		agent   = web1.qga
+	END
+	touch "$BATS_TEST_TMPDIR/web1.mig" "$BATS_TEST_TMPDIR/web1.qcow2"
+}
+
+# refuses PATTERN: the last run was a usage error that says PATTERN and printed nothing else.
+refuses() {
+	echo "status $status: $output"
+	[ "$status" -eq 2 ]
+	[[ "$output" =~ $1 ]]
+}
+
+@test "--help goes to standard output and names every verb" {
+	run "$OUASSISTER" --help
+	[ "$status" -eq 0 ]
+	for verb in suspend inspect update show resume rollback gate status; do
+		[[ "$output" == *"  $verb "* ]]
+	done
+}
+
+@test "every verb explains itself" {
+	for verb in suspend inspect update show resume rollback gate status; do
+		run "$OUASSISTER" "$verb" --help
+		[ "$status" -eq 0 ]
+		[[ "$output" == *"$verb"* ]]
+	done
+}
+
+@test "no verb, an unknown verb, an unknown option, a word too many" {
+	run "$OUASSISTER"
+	refuses 'no verb'
+	run "$OUASSISTER" fly web1
+	refuses 'fly'
+	run "$OUASSISTER" show --wings web1
+	refuses '--wings'
+	run "$OUASSISTER" show web1 web2
+	refuses 'web2'
+	run "$OUASSISTER" resume --wait soon web1
+	refuses 'soon'
+	run "$OUASSISTER" update
+	refuses 'which VM'
+}
+
+@test "errors go to standard error only" {
+	"$OUASSISTER" show nobody >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || true
+	[ ! -s "$BATS_TEST_TMPDIR/out" ]
+	[ -s "$BATS_TEST_TMPDIR/err" ]
+}
+
+@test "gate wants one of three words" {
+	run "$OUASSISTER" gate web1
+	refuses 'open, closed'
+	run "$OUASSISTER" gate web1 ajar
+	refuses 'ajar'
+}
+
+@test "no such VM" {
+	run "$OUASSISTER" status nobody
+	refuses 'nobody'
+	run "$OUASSISTER" status ./nobody.vm
+	refuses 'nobody'
+}
+
+@test "an unknown key names key and file" {
+	sed -i 's/^driver /colour = blue\n&/' "$OUASSISTER_CONFIG_DIR/web1.vm"
+	run "$OUASSISTER" status web1
+	refuses 'web1\.vm.*colour'
+}
+
+@test "an unknown group names group and file" {
+	echo '[kvm]' >>"$OUASSISTER_CONFIG_DIR/web1.vm"
+	run "$OUASSISTER" status web1
+	refuses 'web1\.vm.*kvm'
+}
+
+@test "a missing key is named" {
+	sed -i '/^disk/d' "$OUASSISTER_CONFIG_DIR/web1.vm"
+	run "$OUASSISTER" status web1
+	refuses 'web1\.vm.*disk'
+}
+
+@test "bad values are named" {
+	for change in 's/= qemu$/= vmware/' 's/^format .*/format = vmdk/' 's/= agent$/= pigeon/' 's/^command .*/command = "qemu/'; do
+		setup
+		sed -i "$change" "$OUASSISTER_CONFIG_DIR/web1.vm"
+		run "$OUASSISTER" status web1
+		refuses 'web1\.vm'
+	done
+}
+
+@test "a file that is no VM file" {
+	head -c 4096 /dev/urandom >"$OUASSISTER_CONFIG_DIR/web1.vm"
+	run "$OUASSISTER" status web1
+	refuses 'web1\.vm'
+}
+
+@test "status of a VM nothing is known of, as JSON" {
+	"$OUASSISTER" status --json web1 >"$BATS_TEST_TMPDIR/out"
+	jq -e '.version == 1 and .vm == "web1" and .state == "none"' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "status of all VMs where there is none" {
+	"$OUASSISTER" status --json >"$BATS_TEST_TMPDIR/out"
+	jq -e '.version == 1 and .vms == []' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "show without a bundle: nothing to do" {
+	run "$OUASSISTER" show web1
+	echo "$output"
+	[ "$status" -eq 6 ]
+}
+
+@test "a path and a name are the same VM" {
+	cd "$OUASSISTER_CONFIG_DIR"
+	[ "$("$OUASSISTER" status --json web1)" = "$("$OUASSISTER" status --json ./web1.vm)" ]
+}
+
+@test "a memory image that is none" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	echo 'nothing of the kind' >"$OUASSISTER_CONFIG_DIR/web1.mig"
+	qemu-img create -q -f qcow2 "$OUASSISTER_CONFIG_DIR/web1.qcow2" 16M
+	run "$OUASSISTER" update web1
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *web1.mig* ]]
+}
