@@ -89,15 +89,19 @@ struct error *disk_mount_entry(const struct volume *volume, const struct fstab_e
 /* A tmpfs, so that not even directories stay behind when the process is killed. */
 static struct error *make_run_dir(struct disk *disk, const char *work_dir)
 {
-	disk->run_dir = string_format("%s/disk.XXXXXX", work_dir);
-	if (!disk->run_dir)
-		return error_no_memory();
-	if (!mkdtemp(disk->run_dir)) {
-		struct error *error = error_system(errno, disk->run_dir, "create directory");
+	_cleanup_(free_ptr)
+	char *absolute = realpath(work_dir, NULL);
+	_cleanup_(free_ptr)
+	char *path = NULL;
 
-		free(take_ptr(disk->run_dir));
-		return error;
-	}
+	if (!absolute)
+		return error_system(errno, work_dir, "find the working directory");
+	path = string_format("%s/disk.XXXXXX", absolute);
+	if (!path)
+		return error_no_memory();
+	if (!mkdtemp(path))
+		return error_system(errno, path, "create directory");
+	disk->run_dir = take_ptr(path);
 	if (mount("tmpfs", disk->run_dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=1m") < 0)
 		return error_system(errno, disk->run_dir, "mount a tmpfs");
 	disk->run_dir_mounted = true;

@@ -53,9 +53,10 @@ void disk_files_free(struct disk_file *files, size_t n);
 
 /*
  * Opens, replays, finds the file systems, mounts. The caller must already be in a mount
- * namespace of its own (disk_private_namespace()). ERROR_BUSY: another QEMU has the image open
- * for writing. ERROR_UNSUPPORTED: LVM, LUKS, md, encrypted image, no file system with /etc/fstab …,
- * each named.
+ * namespace of its own (disk_private_namespace()); the thread that calls must live as long as the
+ * disk, because the storage daemon dies with it. As long as the disk is open, no QEMU can open the
+ * image for writing. ERROR_BUSY: one has already. ERROR_UNSUPPORTED: LVM, LUKS, md, encrypted image,
+ * no file system with /etc/fstab …, each named.
  */
 struct error *disk_open(const struct disk_options *options, struct disk **ret) _must_check_;
 

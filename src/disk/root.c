@@ -282,6 +282,18 @@ static struct error *choose(struct disk *disk, struct candidates *list, struct c
 	return NULL;
 }
 
+/* The top levels of btrfs were for looking only. */
+static void drop_tops(struct disk *disk)
+{
+	for (size_t i = 0; i < disk->n_volumes; i++) {
+		_cleanup_(free_ptr)
+		char *path = string_format("%s/tops/%zu", disk->run_dir, i);
+
+		if (path)
+			umount2(path, MNT_DETACH); /* most have none */
+	}
+}
+
 struct error *disk_find_root(struct disk *disk, struct disk_root_choice *ret)
 {
 	_cleanup_(candidates_deinit)
@@ -292,6 +304,7 @@ struct error *disk_find_root(struct disk *disk, struct disk_root_choice *ret)
 	error = collect(disk, &list);
 	if (!error)
 		error = choose(disk, &list, &found);
+	drop_tops(disk);
 	if (error)
 		return error;
 	ret->volume = found->volume;

@@ -12,7 +12,7 @@ int fixture_teardown(void **state);
 /* Runs a shell script (set -e) in the working directory; its failure fails the test. */
 void shell(const char *format, ...) _printf_(1, 2);
 
-/* SHA-256 of the named files together, in hexadecimal: "a.img b.img". The caller frees. */
+/* A line for each of the named files, "a.img b.img", with its SHA-256. The caller frees. */
 char *digest_of(const char *files);
 
 /* Loop devices and processes that still have to do with the working directory. */

@@ -325,11 +325,10 @@ static enum error_code code_with_fstab(const char *fstab, struct disk **ret)
 	make_tree(fstab);
 	shell("ln -s ../../../../../../../../../tmp tree/link; ln -s /srv/data tree/inside; mkdir -p tree/var "
 	      "tree/opt");
-	make_ext4("fstab.raw");
 	/* a second file system, small, for other places */
 	shell("rm -rf two.raw other; mkdir other; echo two > other/file; truncate -s 96M two.raw\n"
 	      "printf 'label: gpt\\nsize=68M\\nsize=8M\\n' | sfdisk -q two.raw\n"
-	      "dd if=fstab.raw of=two.raw bs=1M seek=1 conv=notrunc,sparse status=none\n"
+	      "mke2fs -q -t ext4 -U " ROOT_UUID " -d tree -E offset=1048576 two.raw 68M\n"
 	      "mke2fs -q -t ext4 -d other -L other -E offset=$((69*1048576)) two.raw 8M");
 	error = open_disk("two.raw", "raw", ret);
 	code = error ? error->code : 0;
@@ -421,6 +420,31 @@ static void hostile_paths(void **state)
 			fail_msg("%s can be opened", links[i]);
 		error_destroy(error);
 	}
+}
+
+/* A guest's superblock can tell the kernel that mounts it to panic. */
+static void superblock_does_not_command_the_host(void **state)
+{
+	_cleanup_(disk_close_ptr)
+	struct disk *disk = NULL;
+
+	need_root();
+	make_tree("UUID=" ROOT_UUID " / ext4 errors=panic\\n");
+	make_ext4("panic.raw");
+	shell("tune2fs -e panic -o debug panic.raw");
+	assert_ok(open_disk("panic.raw", "raw", &disk));
+	shell("findmnt -n -t ext4 -o OPTIONS %s | grep errors=continue", only_mounts(disk, 1)->path);
+}
+
+/* The others of a btrfs over several devices would be whatever the host has. */
+static void btrfs_over_several_devices(void **state)
+{
+	struct disk *disk = NULL;
+
+	need_root();
+	shell("truncate -s 128M b1.raw b2.raw; l=$(losetup -f --show b1.raw); m=$(losetup -f --show b2.raw)\n"
+	      "trap \"losetup -d $l $m\" EXIT; mkfs.btrfs -q -d single $l $m 2>/dev/null");
+	assert_error(open_disk("b1.raw", "raw", &disk), ERROR_UNSUPPORTED);
 }
 
 /* The tree is what the shadow puts its overlay on: modes and devices as they are, and idmapped. */
@@ -569,6 +593,8 @@ int main(void)
 		cmocka_unit_test(nasty_fstabs),
 		cmocka_unit_test(two_roots),
 		cmocka_unit_test(hostile_paths),
+		cmocka_unit_test(superblock_does_not_command_the_host),
+		cmocka_unit_test(btrfs_over_several_devices),
 		cmocka_unit_test(fit_for_the_shadow),
 		cmocka_unit_test(an_image_in_use_is_busy),
 		cmocka_unit_test(killed_at_any_moment),
