@@ -76,6 +76,10 @@ static struct error *read_ext4(struct guest *guest, struct super_layout *layout,
 	uint64_t info, address;
 	struct error *error = find_ext4(guest, layout);
 
+	if (error && error->code == ERROR_NOT_FOUND) {
+		error_destroy(error);
+		return NULL; /* a module without type information: the rest is known all the same */
+	}
 	if (!error)
 		error = guest_read_member(guest, super, &layout->info, &info);
 	if (!error)
