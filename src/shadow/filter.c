@@ -4,6 +4,7 @@
  * stricter answer: the first is the list of allowed calls, everything else does not exist
  * (ENOSYS) or is refused (EPERM) where programs expect to be refused; the second looks at arguments.
  */
+#include <linux/loop.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -459,6 +460,10 @@ static struct error *load_arguments(void)
 		error = deny_argument(filter, SCMP_SYS(unshare), 0, CLONE_NEWTIME, CLONE_NEWTIME, EPERM);
 	for (size_t i = 0; !error && i < ARRAY_SIZE(denied_ioctls); i++)
 		error = deny_argument(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, denied_ioctls[i], EPERM);
+	/* The guest's disk is a loop device: letting go of its file (LOOP_CLR_FD) would free it for others of the host.
+	 */
+	if (!error)
+		error = deny_argument(filter, SCMP_SYS(ioctl), 1, 0xffffff00, LOOP_SET_FD, EPERM);
 	for (unsigned argument = 0; !error && argument < 2; argument++) {
 		int call = argument ? SCMP_SYS(mknod) : SCMP_SYS(mknodat);
 

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "shadow/devices.h"
 #include "shadow/shadow.h"
 
 /*
@@ -32,12 +33,15 @@
 struct shadow_tree {
 	const char *target;
 	const char *lower;
+	const char *uuid; /* of the file system; may be NULL */
 };
 
 /* One overlay. */
 struct layer {
 	char *target;
 	char *lower;       /* the tree's path on the host */
+	char *uuid;        /* may be NULL */
+	char device[32];   /* the guest's name for what it lies on, "vda1"; "" if not known */
 	char *lower_mount; /* where its idmapped view is mounted */
 	int lower_fd;      /* the tree as it is: the guest's ids */
 	int upper_fd;      /* the upper directory through an idmapped mount: the guest's ids */
@@ -50,6 +54,7 @@ struct shadow {
 	char *root;  /* where the merged tree is mounted: RUN_DIR/root */
 	int user_ns; /* guest id n is SHADOW_ID_BASE + n */
 	int init_fd; /* sealed memory file: the program that is pid 1 */
+	struct devices devices;
 	struct layer *layers;
 	size_t n_layers;
 	struct change_layer *views; /* n_layers; what shadow_layers() shows */
@@ -61,9 +66,12 @@ struct shadow {
 	struct action_list actions;
 };
 
-/* shadow_create() over plain directories; `options->disk` is ignored. The door for tests and tools. */
-struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, const struct shadow_options *options,
-				 struct shadow **ret) _must_check_;
+/*
+ * shadow_create() over any directories; `options->disk` is ignored. The door for tests and tools.
+ * `has_disk`: trees[0] is mounted from a loop device of a disk image, which the guest may see as block devices.
+ */
+struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, bool has_disk,
+				 const struct shadow_options *options, struct shadow **ret) _must_check_;
 
 /* --- userns.c --- */
 

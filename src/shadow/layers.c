@@ -117,11 +117,15 @@ static struct error *make_upper(const struct shadow *shadow, struct layer *layer
  */
 static struct error *overlay_open(const struct layer *layer, int lower_fd, int *ret)
 {
+	char device[40] = "/dev/";
+	/* Programs take the device of their root from here (grub-probe). */
+	const char *source = layer->device[0] ? device : "overlay";
 	struct option {
 		const char *key;
 		int fd;
 		const char *value;
 	} options[] = {
+		{"source", -1, source},
 		{"lowerdir", lower_fd, NULL},
 		{"upperdir", layer->upper_raw_fd, NULL},
 		{"workdir", layer->work_fd, NULL},
@@ -136,6 +140,7 @@ static struct error *overlay_open(const struct layer *layer, int lower_fd, int *
 	char path[64];
 	int fd, r;
 
+	strcat(device, layer->device);
 	if (fs < 0)
 		return error_remedy(error_system(errno, NULL, "cannot use overlayfs"),
 				    "load the kernel module overlay");
@@ -186,6 +191,8 @@ static struct error *mount_layer(struct shadow *shadow, struct layer *layer, siz
 	struct error *error;
 
 	error = open_directory(layer->lower, &layer->lower_fd);
+	if (!error && shadow->devices.loop_fd >= 0)
+		error = devices_name(&shadow->devices, layer->lower, layer->device);
 	if (!error)
 		error = mount_lower(shadow, layer, index);
 	if (!error)
@@ -208,7 +215,8 @@ static struct error *layer_init(struct layer *layer, const struct shadow_tree *t
 	*layer = (struct layer){.lower_fd = -1, .upper_fd = -1, .upper_raw_fd = -1, .work_fd = -1};
 	layer->target = strdup(tree->target);
 	layer->lower = strdup(tree->lower);
-	return layer->target && layer->lower ? NULL : error_no_memory();
+	layer->uuid = tree->uuid ? strdup(tree->uuid) : NULL;
+	return layer->target && layer->lower && (layer->uuid || !tree->uuid) ? NULL : error_no_memory();
 }
 
 static void layer_deinit(struct layer *layer)
@@ -222,6 +230,7 @@ static void layer_deinit(struct layer *layer)
 		rmdir(layer->lower_mount);
 	}
 	free(layer->lower_mount);
+	free(layer->uuid);
 	free(layer->lower);
 	free(layer->target);
 }

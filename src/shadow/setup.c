@@ -32,6 +32,7 @@ enum setup_kind {
 	SETUP_TEXT,      /* the file shows the text that argument names (see setup_text()) */
 	SETUP_MASK,      /* an empty file or directory in place of what is there; absent is well */
 	SETUP_READ_ONLY, /* what is mounted there cannot be written any more */
+	SETUP_DISK,      /* the guest's disk, in /dev and /sys */
 	SETUP_SOCKET,    /* the manager's */
 };
 
@@ -87,7 +88,6 @@ static const struct setup_op table[] = {
 	{SETUP_DIRECTORY, "/sys/fs/cgroup", NULL, 0755},
 	{SETUP_DIRECTORY, "/sys/kernel", NULL, 0755},
 	{SETUP_DIRECTORY, "/sys/module", NULL, 0755},
-	{SETUP_READ_ONLY, "/sys"},
 
 	{SETUP_TMPFS, "/dev", "1m", 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC},
 	{SETUP_DEVICE, "/dev/null", NULL, 0666, 0, 1, 3},
@@ -103,6 +103,8 @@ static const struct setup_op table[] = {
 	{SETUP_SYMLINK, "/dev/stdin", "/proc/self/fd/0"},
 	{SETUP_SYMLINK, "/dev/stdout", "/proc/self/fd/1"},
 	{SETUP_SYMLINK, "/dev/stderr", "/proc/self/fd/2"},
+	{SETUP_DISK, "/dev"},
+	{SETUP_READ_ONLY, "/sys"},
 	{SETUP_DIRECTORY, "/dev/mqueue", NULL, 01777},
 	{SETUP_DIRECTORY, "/dev/shm", NULL, 0755},
 	{SETUP_TMPFS, "/dev/shm", "1g", 01777, HARMLESS},
@@ -412,6 +414,8 @@ static struct error *execute(struct setup_state *state, const struct setup_op *o
 		return do_mask(state, op);
 	case SETUP_READ_ONLY:
 		return do_read_only(state, op);
+	case SETUP_DISK:
+		return nodes_show(state);
 	case SETUP_SOCKET:
 		return do_socket(state, op);
 	}

@@ -27,6 +27,9 @@ struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, 
 /* A read-only file with this text in place of the file that `target` is; `path` is for errors. */
 struct error *setup_bind_text(struct setup_state *state, int target, const char *path, const char *text) _must_check_;
 
+/* Puts the guest's disk, if the shadow has it, into /dev and /sys. */
+struct error *nodes_show(struct setup_state *state) _must_check_;
+
 /* Makes /etc/resolv.conf name the resolver of the run's network, whatever is there now. */
 struct error *resolver_show(struct setup_state *state) _must_check_;
 

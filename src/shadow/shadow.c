@@ -53,8 +53,8 @@ static struct error *init_directories(struct shadow *shadow, const struct shadow
 	return NULL;
 }
 
-struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, const struct shadow_options *options,
-				 struct shadow **ret)
+struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, bool has_disk,
+				 const struct shadow_options *options, struct shadow **ret)
 {
 	_cleanup_(shadow_destroy_ptr)
 	struct shadow *shadow = calloc(1, sizeof(*shadow));
@@ -62,7 +62,7 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 
 	if (!shadow)
 		return error_no_memory();
-	shadow->user_ns = shadow->init_fd = -1;
+	shadow->user_ns = shadow->init_fd = shadow->devices.loop_fd = -1;
 	shadow->processes = options->processes;
 	if (options->uts) {
 		shadow->has_uts = true;
@@ -74,6 +74,8 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		error = make_init(&shadow->init_fd);
 	if (!error)
 		error = userns_create(0, SHADOW_ID_BASE, SHADOW_ID_COUNT, &shadow->user_ns);
+	if (!error && has_disk)
+		error = devices_open(trees[0].lower, options->disk_name ? options->disk_name : "vda", &shadow->devices);
 	if (!error)
 		error = layers_mount(shadow, trees, n_trees);
 	if (error)
@@ -94,8 +96,9 @@ struct error *shadow_create(const struct shadow_options *options, struct shadow 
 	if (!trees)
 		return error_no_memory();
 	for (size_t i = 0; i < n; i++)
-		trees[i] = (struct shadow_tree){.target = mounts[i].target, .lower = mounts[i].path};
-	return shadow_create_from(trees, n, options, ret);
+		trees[i] = (struct shadow_tree){
+			.target = mounts[i].target, .lower = mounts[i].path, .uuid = mounts[i].uuid};
+	return shadow_create_from(trees, n, true, options, ret);
 }
 
 const struct change_layer *shadow_layers(const struct shadow *shadow, size_t *ret_n)
@@ -118,6 +121,7 @@ void shadow_destroy(struct shadow *shadow)
 		return;
 	if (shadow->root)
 		layers_unmount(shadow);
+	devices_close(&shadow->devices);
 	if (shadow->run_dir)
 		stage = string_format("%s/stage", shadow->run_dir);
 	if (stage)

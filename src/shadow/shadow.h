@@ -28,6 +28,7 @@ struct shadow_options {
 	const char *run_dir;         /* existing directory, 0700, for mount points and sockets */
 	const struct guest_uts *uts; /* NULL: no memory image; the host's kernel release shows */
 	const struct guest_clock *clock;            /* NULL: no time namespace */
+	const char *disk_name;                      /* the guest's name for its disk; NULL: "vda" */
 	const struct guest_process_list *processes; /* for is-active; NULL: nothing runs */
 };
 

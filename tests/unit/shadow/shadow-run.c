@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For trying: shadow-run ROOT LAYERS [--net] [--allow HOST] [--hostname NAME] [--release RELEASE] [--timeout S]
- * [--also TARGET=DIRECTORY] -- COMMAND...  runs the command in a shadow over the directory ROOT, with what it
- * writes in LAYERS, and prints on standard error what it asked of the running system.
+ * [--also TARGET=DIRECTORY] [--disk UUID] -- COMMAND...  runs the command in a shadow over the directory ROOT, with
+ * what it writes in LAYERS, and prints on standard error what it asked of the running system.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -32,6 +32,7 @@ static int report(struct error *error)
 struct arguments {
 	struct shadow_tree trees[8];
 	size_t n_trees;
+	bool has_disk;
 	const char *layers;
 	struct guest_uts uts;
 	const char *allow[9];
@@ -48,6 +49,7 @@ static bool parse(int argc, char *argv[], struct arguments *ret)
 						{"release", required_argument, NULL, 'r'},
 						{"timeout", required_argument, NULL, 't'},
 						{"also", required_argument, NULL, 'm'},
+						{"disk", required_argument, NULL, 'd'},
 						{0}};
 	size_t n_allow = 0;
 	char *equals;
@@ -70,6 +72,10 @@ static bool parse(int argc, char *argv[], struct arguments *ret)
 			break;
 		case 't':
 			ret->timeout_s = strtoull(optarg, NULL, 10);
+			break;
+		case 'd':
+			ret->has_disk = true;
+			ret->trees[0].uuid = optarg;
 			break;
 		case 'm':
 			equals = strchr(optarg, '=');
@@ -111,7 +117,8 @@ static int run(const struct arguments *arguments)
 		return report(error_system(errno, NULL, "cannot prepare"));
 	error = io_mkdirs(arguments->layers, 0700);
 	if (!error)
-		error = shadow_create_from(arguments->trees, arguments->n_trees, &options, &shadow);
+		error = shadow_create_from(arguments->trees, arguments->n_trees, arguments->has_disk, &options,
+					   &shadow);
 	if (!error)
 		error = shadow_run(shadow, &run_options, &status);
 	for (size_t i = 0; shadow && i < shadow_actions(shadow)->n; i++) {

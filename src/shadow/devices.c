@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <blkid/blkid.h>
+#include <ctype.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/blkpg.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "shadow/devices.h"
+
+/* Others take free loop devices as well; every lost race costs one turn. */
+#define LOOP_ATTEMPTS 64
+#define SECTOR        512
+
+DEFINE_CLEANUP(blkid_probe, blkid_free_probe)
+
+static struct error *read_line(const char *path, char **ret)
+{
+	struct error *error = io_read_file(path, PATH_MAX, ret, NULL);
+
+	if (!error)
+		(*ret)[strcspn(*ret, "\n")] = '\0';
+	return error;
+}
+
+/* The file and offset behind the loop device that `path` is mounted from. */
+static struct error *find_backing(const char *path, char **ret_file, uint64_t *ret_offset)
+{
+	_cleanup_(free_ptr)
+	char *file_path = NULL, *offset_path = NULL, *offset = NULL;
+	struct error *error;
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return error_system(errno, path, "cannot stat");
+	file_path = string_format("/sys/dev/block/%u:%u/loop/backing_file", major(st.st_dev), minor(st.st_dev));
+	offset_path = string_format("/sys/dev/block/%u:%u/loop/offset", major(st.st_dev), minor(st.st_dev));
+	if (!file_path || !offset_path)
+		return error_no_memory();
+	error = read_line(offset_path, &offset);
+	if (!error)
+		error = read_line(file_path, ret_file);
+	if (error)
+		return error;
+	*ret_offset = strtoull(offset, NULL, 10);
+	return NULL;
+}
+
+static int try_attach(const struct loop_config *config, char *name, size_t size)
+{
+	_cleanup_(close_fd)
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	_cleanup_(close_fd)
+	int fd = -1;
+	char path[64];
+	int number;
+
+	if (control < 0)
+		return -1;
+	number = ioctl(control, LOOP_CTL_GET_FREE);
+	if (number < 0)
+		return -1;
+	snprintf(name, size, "loop%d", number);
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, LOOP_CONFIGURE, config) < 0)
+		return -1;
+	return take_fd(fd);
+}
+
+/* The device detaches itself after its last user, however we end. */
+static struct error *attach(const char *file, struct devices *devices)
+{
+	_cleanup_(close_fd)
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	struct loop_config config = {
+		.fd = (uint32_t)fd,
+		.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN,
+	};
+	struct stat st;
+
+	if (fd < 0)
+		return error_system(errno, file, "cannot open the disk");
+	for (int i = 0; i < LOOP_ATTEMPTS && devices->loop_fd < 0; i++) {
+		devices->loop_fd = try_attach(&config, devices->loop_name, sizeof(devices->loop_name));
+		if (devices->loop_fd < 0 && errno != EBUSY)
+			break;
+	}
+	if (devices->loop_fd < 0 || fstat(devices->loop_fd, &st) < 0)
+		return error_system(errno, file, "cannot attach a loop device");
+	devices->disk = st.st_rdev;
+	return NULL;
+}
+
+/* Not every kernel reads partition tables (and none reads them of a device it does not trust): we tell it. */
+static struct error *add_partition(struct devices *devices, struct device_partition *partition)
+{
+	struct blkpg_partition range = {.start = (long long)partition->start,
+					.length = (long long)partition->size,
+					.pno = (int)partition->number};
+	struct blkpg_ioctl_arg argument = {.op = BLKPG_ADD_PARTITION, .datalen = sizeof(range), .data = &range};
+	_cleanup_(free_ptr)
+	char *line = NULL;
+	struct error *error;
+	unsigned major_number, minor_number;
+	char path[128];
+
+	if (ioctl(devices->loop_fd, BLKPG, &argument) < 0 && errno != EBUSY)
+		return error_system(errno, devices->loop_name, "cannot add partition %u", partition->number);
+	snprintf(path, sizeof(path), "/sys/class/block/%sp%u/dev", devices->loop_name, partition->number);
+	error = read_line(path, &line);
+	if (error)
+		return error;
+	if (sscanf(line, "%u:%u", &major_number, &minor_number) != 2)
+		return error_format(path, ERROR_NO_ADDRESS, "not a device number");
+	partition->device = makedev(major_number, minor_number);
+	return NULL;
+}
+
+static struct error *add_partitions(struct devices *devices)
+{
+	_cleanup_(blkid_free_probe_ptr)
+	blkid_probe probe = blkid_new_probe();
+	blkid_partlist list;
+	struct error *error;
+	int n;
+
+	if (!probe || blkid_probe_set_device(probe, devices->loop_fd, 0, 0) < 0 ||
+	    blkid_probe_enable_partitions(probe, 1) < 0)
+		return error_create(ERROR_FAILED, "%s: cannot read the partition table", devices->loop_name);
+	list = blkid_probe_get_partitions(probe);
+	n = list ? blkid_partlist_numof_partitions(list) : 0;
+	for (int i = 0; i < n && devices->n_partitions < DEVICES_PARTITIONS_MAX; i++) {
+		struct device_partition *partition = &devices->partitions[devices->n_partitions];
+		blkid_partition entry = blkid_partlist_get_partition(list, i);
+
+		*partition = (struct device_partition){
+			.number = (unsigned)blkid_partition_get_partno(entry),
+			.start = (uint64_t)blkid_partition_get_start(entry) * SECTOR,
+			.size = (uint64_t)blkid_partition_get_size(entry) * SECTOR,
+		};
+		/* An extended partition is only a frame around others. */
+		if (blkid_partition_is_extended(entry))
+			continue;
+		error = add_partition(devices, partition);
+		if (error)
+			return error;
+		devices->n_partitions++;
+	}
+	return NULL;
+}
+
+struct error *devices_open(const char *path, const char *disk_name, struct devices *ret)
+{
+	_cleanup_(free_ptr)
+	char *file = NULL;
+	struct error *error;
+	uint64_t offset;
+
+	*ret = (struct devices){.loop_fd = -1};
+	snprintf(ret->disk_name, sizeof(ret->disk_name), "%s", disk_name);
+	error = find_backing(path, &file, &offset);
+	if (!error)
+		error = attach(file, ret);
+	if (!error)
+		error = add_partitions(ret);
+	if (error)
+		devices_close(ret);
+	return error ? error_wrap(error, "block devices of the shadow") : NULL;
+}
+
+void devices_close(struct devices *devices)
+{
+	for (unsigned i = 0; devices->loop_fd >= 0 && i < devices->n_partitions; i++) {
+		struct blkpg_partition range = {.pno = (int)devices->partitions[i].number};
+		struct blkpg_ioctl_arg argument = {.op = BLKPG_DEL_PARTITION, .datalen = sizeof(range), .data = &range};
+
+		(void)ioctl(devices->loop_fd, BLKPG, &argument);
+	}
+	close_fd(&devices->loop_fd);
+	devices->n_partitions = 0;
+}
+
+void devices_partition_name(const struct devices *devices, const struct device_partition *partition, char ret[32])
+{
+	size_t n = strlen(devices->disk_name);
+	bool digit = n > 0 && isdigit((unsigned char)devices->disk_name[n - 1]);
+
+	snprintf(ret, 32, "%s%s%u", devices->disk_name, digit ? "p" : "", partition->number);
+}
+
+struct error *devices_name(const struct devices *devices, const char *path, char ret[32])
+{
+	_cleanup_(free_ptr)
+	char *file = NULL;
+	struct error *error;
+	uint64_t offset;
+
+	error = find_backing(path, &file, &offset);
+	/* btrfs has a device number of its own: no name, as for a directory that is no mount. */
+	if (error && error->code == ERROR_SYSTEM && error->errnum == ENOENT)
+		error_destroy(take_ptr(error));
+	else if (error)
+		return error;
+	ret[0] = '\0';
+	if (!file)
+		return NULL;
+	if (devices->n_partitions == 0)
+		snprintf(ret, 32, "%s", devices->disk_name);
+	for (unsigned i = 0; i < devices->n_partitions; i++)
+		if (devices->partitions[i].start == offset)
+			devices_partition_name(devices, &devices->partitions[i], ret);
+	return NULL;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private: the guest's disk as block devices in the shadow, for programs that look for the disk
+ * below the root file system (grub-probe, initramfs hooks). Read-only loop devices of the host over the exported
+ * image; what the guest calls them is its own name for the disk.
+ */
+#ifndef SHADOW_DEVICES_H
+#define SHADOW_DEVICES_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+#define DEVICES_PARTITIONS_MAX 128
+
+struct device_partition {
+	unsigned number;
+	uint64_t start, size; /* bytes */
+	dev_t device;
+};
+
+struct devices {
+	char disk_name[24]; /* in the guest: "vda" */
+	char loop_name[24]; /* on the host: "loop7" */
+	int loop_fd;        /* -1: there are no devices */
+	dev_t disk;
+	struct device_partition partitions[DEVICES_PARTITIONS_MAX];
+	unsigned n_partitions;
+};
+
+/*
+ * `path` is a directory mounted from a loop device of a disk image. The whole image becomes
+ * another, read-only loop device with the partitions of its table.
+ */
+struct error *devices_open(const char *path, const char *disk_name, struct devices *ret) _must_check_;
+void devices_close(struct devices *devices);
+
+/* The guest's name ("vda1") of the device that the directory `path` is mounted from; "" if none. */
+struct error *devices_name(const struct devices *devices, const char *path, char ret[32]) _must_check_;
+
+/* Name of a partition of `devices`: "vda1", "nvme0n1p1". */
+void devices_partition_name(const struct devices *devices, const struct device_partition *partition, char ret[32]);
+
+#endif
