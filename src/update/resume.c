@@ -28,6 +28,8 @@ struct resume {
 	struct session *session;
 	const struct resume_options *options;
 	struct bundle *bundle; /* NULL: woken without an update */
+	char *payload;         /* file that travels to the guest; NULL without a bundle */
+	uint8_t payload_sha256[SHA256_SIZE];
 	struct helper_report report;
 	bool cold; /* the process had died: the guest boots from its disk */
 };
@@ -111,6 +113,21 @@ static struct error *load_behind_gate(struct resume *r)
 	return error;
 }
 
+/* Before the guest wakes, so that it need not wait for it; done once. */
+static struct error *prepare_payload(struct resume *r)
+{
+	uint64_t size;
+
+	if (!r->bundle || r->payload)
+		return NULL;
+	progress_step("payload", "preparing what travels to the guest");
+	r->payload = string_format("%s/payload", r->session->directory);
+	if (!r->payload)
+		return error_no_memory();
+	return bundle_write_payload(r->bundle, &bundle_manifest(r->bundle)->actions, r->payload, r->payload_sha256,
+				    &size);
+}
+
 /* Not yet woken: state none, suspended, bundled, open. */
 static struct error *step_load(struct resume *r)
 {
@@ -121,6 +138,8 @@ static struct error *step_load(struct resume *r)
 		error = end_earlier_process(r);
 	if (!error)
 		error = check_fingerprint(r);
+	if (!error)
+		error = prepare_payload(r);
 	if (!error)
 		error = set_loading(session, true);
 	if (error)
@@ -235,28 +254,16 @@ static struct error *judge(const struct helper_report *report)
 
 static struct error *run_helper(struct resume *r)
 {
-	struct session *session = r->session;
-	_cleanup_(free_ptr) char *payload = string_format("%s/payload", session->directory);
-	uint8_t sha256[SHA256_SIZE];
-	uint64_t size;
+	struct vm *vm = r->session->vm;
+	uint64_t timeout_ms = r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS;
 	struct error *error;
 
-	if (!payload)
-		return error_no_memory();
-	progress_step("payload", "preparing what travels to the guest");
-	error = bundle_write_payload(r->bundle, &bundle_manifest(r->bundle)->actions, payload, sha256, &size);
-	if (error)
-		return error;
 	progress_step("channel", "waiting for the guest to answer");
-	error = vm_channel_wait(session->vm,
-				r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS);
+	error = vm_channel_wait(vm, timeout_ms);
 	if (!error)
-		error = helper_install(session->vm);
+		error = helper_install(vm);
 	progress_step("apply", "the guest applies the update to itself");
-	if (!error)
-		error = helper_apply(session->vm, payload, sha256, &r->report);
-	unlink(payload);
-	return error;
+	return error ? error : helper_apply(vm, r->payload, r->payload_sha256, &r->report);
 }
 
 /* A failure after the guest has run leaves the gate closed and says why in the state. */
@@ -303,8 +310,10 @@ static struct error *make_report(struct resume *r)
 static struct error *step_apply(struct resume *r)
 {
 	struct session *session = r->session;
-	struct error *error = ensure_running(r);
+	struct error *error = prepare_payload(r);
 
+	if (!error)
+		error = ensure_running(r);
 	if (!error && r->bundle) {
 		error = run_helper(r);
 		if (!error)
@@ -424,6 +433,9 @@ struct error *update_resume(const struct update_settings *settings, const char *
 	progress_end();
 	if (!error)
 		error = document(&session, ret);
+	if (r.payload)
+		unlink(r.payload);
+	free(r.payload);
 	bundle_close(r.bundle);
 	helper_report_deinit(&r.report);
 	session_close(&session);
