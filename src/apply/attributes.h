@@ -7,7 +7,7 @@
 #define APPLY_ATTRIBUTES_H
 
 #include "apply/tree.h"
-#include "changes/changes.h"
+#include "bundle/payload.h"
 
 /* Of a new regular file or directory that `fd` has open; only what differs from root's, `mode`. */
 struct error *attributes_set_new(int fd, uint32_t mode, const struct change_attributes *to, const char *path)

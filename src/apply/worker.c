@@ -13,8 +13,11 @@
 #include "apply/surroundings.h"
 #include "base/io.h"
 
-#define POLL_NS    (10 * 1000 * 1000)
-#define REPORT_MAX (64u << 20) /* more than 90 actions with all their output, escaped */
+/* The report is looked at after 1 ms, 2 ms, … so that a short run is not slept over. */
+#define POLL_FIRST_NS (1000 * 1000)
+#define EXIT_POLLS    10000
+#define POLL_MOST_NS  (16 * 1000 * 1000)
+#define REPORT_MAX    (64u << 20) /* more than 90 actions with all their output, escaped */
 
 static int exit_status(const char *result)
 {
@@ -141,10 +144,20 @@ static bool copy_more(int fd, char *line, size_t *used, size_t size)
 	return true;
 }
 
+/*
+ * The end is said before the worker has let go of everything. Whoever calls us next must not find it busy.
+ */
+static void wait_for_exit(int lock_fd)
+{
+	for (unsigned i = 0; i < EXIT_POLLS && is_locked(lock_fd); i++)
+		nanosleep(&(struct timespec){.tv_nsec = POLL_FIRST_NS}, NULL);
+}
+
 /* Copies the report from its beginning until its end event. */
 static int relay(int report_fd, int lock_fd)
 {
 	char line[512] = "", result[32];
+	long pause_ns = POLL_FIRST_NS;
 	size_t used = 0;
 	bool locked = true;
 
@@ -154,12 +167,16 @@ static int relay(int report_fd, int lock_fd)
 		locked = is_locked(lock_fd);
 		if (!copy_more(report_fd, line, &used, sizeof(line)))
 			return 1;
-		if (find_result(line, result, sizeof(result)))
+		if (find_result(line, result, sizeof(result))) {
+			wait_for_exit(lock_fd);
 			return exit_status(result);
+		}
 		/* Once more after the lock was let go: the end may have come in between. */
 		if (!was_locked && !locked)
 			return fail(error_create(ERROR_FAILED, "the helper was killed; run apply or recover again"));
-		nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+		if (locked)
+			nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
+		pause_ns = pause_ns < POLL_MOST_NS ? 2 * pause_ns : POLL_MOST_NS;
 	}
 }
 

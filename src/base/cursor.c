@@ -30,7 +30,7 @@ struct error *cursor_bytes(struct cursor *c, uint64_t size, const uint8_t **ret)
 
 struct error *cursor_copy(struct cursor *c, void *buffer, uint64_t size)
 {
-	const uint8_t *bytes;
+	const uint8_t *bytes = NULL;
 	struct error *error = cursor_bytes(c, size, &bytes);
 
 	if (error)

@@ -5,11 +5,9 @@
  */
 #include "base/sha256.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #define BLOCK_SIZE 64
-#define READ_SIZE  (128 * 1024)
 
 struct sha256 {
 	uint32_t state[8];
@@ -168,66 +166,4 @@ void sha256_final(struct sha256 *hash, uint8_t digest[SHA256_SIZE])
 void sha256_destroy(struct sha256 *hash)
 {
 	free(hash);
-}
-
-struct error *sha256_fd(int fd, const char *path, uint8_t digest[SHA256_SIZE])
-{
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *hash = sha256_create();
-	_cleanup_(free_ptr)
-	uint8_t *buffer = malloc(READ_SIZE);
-	ssize_t n;
-
-	if (!hash || !buffer)
-		return error_no_memory();
-	for (;;) {
-		n = read(fd, buffer, READ_SIZE);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_system(errno, path, "cannot read");
-		if (n == 0)
-			break;
-		sha256_update(hash, buffer, n);
-	}
-	sha256_final(hash, digest);
-	return NULL;
-}
-
-void sha256_to_hex(const uint8_t digest[SHA256_SIZE], char hex[SHA256_HEX_SIZE])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < SHA256_SIZE; i++) {
-		hex[2 * i] = digits[digest[i] >> 4];
-		hex[2 * i + 1] = digits[digest[i] & 15];
-	}
-	hex[2 * SHA256_SIZE] = '\0';
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
-int sha256_from_hex(const char *hex, uint8_t digest[SHA256_SIZE])
-{
-	uint8_t bytes[SHA256_SIZE];
-
-	for (size_t i = 0; i < SHA256_SIZE; i++) {
-		int high = hex_digit(hex[2 * i]);
-		int low = high < 0 ? -1 : hex_digit(hex[2 * i + 1]);
-
-		if (low < 0)
-			return 0;
-		bytes[i] = high << 4 | low;
-	}
-	if (hex[2 * SHA256_SIZE])
-		return 0;
-	memcpy(digest, bytes, SHA256_SIZE);
-	return 1;
 }

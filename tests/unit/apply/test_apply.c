@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The helper as a program, on a tree of its own: every kind of change, every kind of conflict,
+ * hostile payloads, full file systems, rollback. $HELPER says which build of it.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "dump.h"
+#include "fixture.h"
+
+/* A fresh copy, and an update of every kind computed from it. */
+static void prepare(struct builder *b)
+{
+	fixture_copy();
+	builder_init(b, FIXTURE_ROOT);
+	fixture_every_kind(b);
+	builder_write(b, FIXTURE_PAYLOAD);
+}
+
+/* What the tree must be after the update. */
+static char *expected_after(const struct builder *b)
+{
+	shell("rm -rf %s/reference && cp -a %s %s/reference", FIXTURE_SPACE, FIXTURE_BASE, FIXTURE_SPACE);
+	builder_reference(b, FIXTURE_SPACE "/reference");
+	return dump_tree(FIXTURE_SPACE "/reference");
+}
+
+static void assert_not_kept(void)
+{
+	assert_int_equal(helper(0, NULL, "forget", NULL), 0);
+	assert_int_equal(access(FIXTURE_ROOT "/.ouassister", F_OK), -1);
+	assert_int_equal(access(FIXTURE_ROOT "/var/lib/ouassister", F_OK), -1);
+	shell("touch -d @1600000000.5 %s/var/lib", FIXTURE_ROOT);
+}
+
+static void applies_every_kind(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	_cleanup_(free_ptr)
+	char *after = NULL;
+
+	need_root();
+	prepare(&b);
+	after = expected_after(&b);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_result("applied");
+	for (size_t i = 0; i < 7; i++) {
+		static const char *const events[] = {"started",   "checked",  "staged", "switched",
+						     "restarted", "verified", "end"};
+		_cleanup_(free_ptr)
+		char *text = string_format("{\"event\":\"%s\",\"t_ns\":", events[i]);
+
+		assert_non_null(strstr(fixture_output, text));
+	}
+	assert_int_equal(access(FIXTURE_ROOT "/.ouassister", F_OK), 0);
+	assert_not_kept();
+	assert_tree(FIXTURE_ROOT, after);
+}
+
+static void repeats_and_shows_the_result(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	_cleanup_(free_ptr)
+	char *first = NULL;
+
+	need_root();
+	prepare(&b);
+	assert_int_equal(helper(0, NULL, "status", NULL), 6);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	first = strdup(fixture_output);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_string_equal(fixture_output, first);
+	assert_int_equal(helper(0, NULL, "status", NULL), 0);
+	assert_string_equal(fixture_output, first);
+	assert_int_equal(helper(0, NULL, "recover", NULL), 6);
+}
+
+static void works_without_new_system_calls(void **state)
+{
+	static const char *const lacks[] = {"OUA_NO_EXCHANGE=1", "OUA_NO_OPENAT2=1"};
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(lacks); i++) {
+		_cleanup_(builder_deinit)
+		struct builder b;
+		_cleanup_(free_ptr)
+		char *after = NULL;
+
+		prepare(&b);
+		after = expected_after(&b);
+		assert_int_equal(helper(0, lacks[i], "apply", &b), 0);
+		assert_not_kept();
+		assert_tree(FIXTURE_ROOT, after);
+	}
+}
+
+static void rolls_back_to_the_same_inodes(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	_cleanup_(free_ptr)
+	char *before = NULL;
+	struct stat old, back;
+
+	need_root();
+	prepare(&b);
+	before = dump_tree(FIXTURE_ROOT);
+	assert_int_equal(stat(FIXTURE_ROOT "/usr/bin/one", &old), 0);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_int_equal(helper(0, NULL, "rollback", NULL), 4);
+	assert_result("rolled-back");
+	assert_tree(FIXTURE_ROOT, before);
+	assert_int_equal(stat(FIXTURE_ROOT "/usr/bin/one", &back), 0);
+	assert_int_equal(old.st_ino, back.st_ino);
+	assert_int_equal(helper(0, NULL, "rollback", NULL), 6);
+	/* The pre-images still hold. */
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+}
+
+static void rollback_refuses_later_changes(void **state)
+{
+	static const char *const changes[] = {
+		"echo other > etc/conf",
+		"rm usr/bin/ping; echo ping > usr/bin/ping",
+		"echo came-later > gone",
+		"chmod 755 todir/inner",
+	};
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		_cleanup_(builder_deinit)
+		struct builder b;
+		_cleanup_(free_ptr)
+		char *after = NULL;
+
+		prepare(&b);
+		assert_int_equal(helper(0, NULL, "apply", &b), 0);
+		shell("cd %s && %s", FIXTURE_ROOT, changes[i]);
+		after = dump_tree(FIXTURE_ROOT);
+		assert_int_equal(helper(0, NULL, "rollback", NULL), 4);
+		assert_result("conflict");
+		assert_tree(FIXTURE_ROOT, after);
+	}
+}
+
+/* What a guest may have done since the update was computed, and the path it is blamed on. */
+static const struct {
+	const char *command, *path;
+} conflicts[] = {
+	{"echo conf3 > etc/conf", "etc/conf"},
+	{"printf 'cont\\n' > etc/conf; touch -d @1600000000.5 etc/conf", "etc/conf"},
+	{"touch etc/conf", "etc/conf"},
+	{"chmod 640 etc/conf", "etc/conf"},
+	{"chown 7 usr/bin/one", "usr/bin/one"},
+	{"chgrp 7 usr/bin/one", "usr/bin/one"},
+	{"rm etc/conf", "etc/conf"},
+	{"rm etc/conf; mkdir etc/conf", "etc/conf"},
+	{"ln -sfn elsewhere etc/link; touch -h -d @1600000000.5 etc/link", "etc/link"},
+	{"echo new > usr/bin/ping", "usr/bin/ping"},
+	{"mkdir new", "new"},
+	{"echo new > gone/deep/another", "gone/deep/another"},
+	{"rm odd/null; mknod odd/null c 1 9; touch -d @1600000000.5 odd/null", "odd/null"},
+	{"setfattr -n user.old -v 2 etc/rewritten", "etc/rewritten"},
+	{"setfattr -n user.more -v 2 etc/rewritten", "etc/rewritten"},
+	{"mv usr other; ln -s other usr", "usr/lib"},
+	{"rm -r usr/lib", "usr/lib"},
+};
+
+static void conflicts_change_nothing(void **state)
+{
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(conflicts); i++) {
+		_cleanup_(builder_deinit)
+		struct builder b;
+		_cleanup_(free_ptr)
+		char *before = NULL;
+		_cleanup_(free_ptr)
+		char *blame = string_format("\"path\":\"%s", conflicts[i].path);
+
+		prepare(&b);
+		shell("cd %s && %s", FIXTURE_ROOT, conflicts[i].command);
+		before = dump_tree(FIXTURE_ROOT);
+		if (helper(0, NULL, "apply", &b) != 4)
+			fail_msg("no conflict after: %s\n%s", conflicts[i].command, fixture_output);
+		assert_result("conflict");
+		if (!strstr(fixture_output, blame))
+			fail_msg("no %s in: %s", blame, fixture_output);
+		assert_tree(FIXTURE_ROOT, before);
+	}
+}
+
+/* Between the check and the switch: the payload's content comes through a pipe and waits. */
+static void sees_what_changes_while_it_stages(void **state)
+{
+	static const char *const changes[] = {"echo other > etc/conf",
+					      "mv usr/bin/one x; cp -a x usr/bin/one; touch -d @1600000000.5 usr/bin",
+					      "echo x > usr/bin/ping; touch -d @1600000000.5 usr/bin",
+					      "echo x > gone/deep/more; touch -d @1600000000.5 gone/deep"};
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		_cleanup_(builder_deinit)
+		struct builder b;
+		_cleanup_(free_ptr)
+		char *before = NULL;
+		_cleanup_(close_fd)
+		int in = -1;
+		pid_t pid;
+
+		prepare(&b);
+		pid = helper_start(&b, &in);
+		assert_ok(io_write(in, b.bytes, b.content_start, NULL));
+		wait_for_report("checked");
+		shell("cd %s && %s", FIXTURE_ROOT, changes[i]);
+		shell("cd %s; rm -rf reference; cp -a root reference; rm -rf reference/.ouassister", FIXTURE_SPACE);
+		before = dump_tree(FIXTURE_SPACE "/reference");
+		assert_ok(io_write(in, b.bytes + b.content_start, b.size - b.content_start, NULL));
+		assert_int_equal(helper_wait(pid), 4);
+		assert_tree(FIXTURE_ROOT, before);
+	}
+}
+
+static void survives_its_channel(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	_cleanup_(free_ptr)
+	char *after = NULL;
+	_cleanup_(close_fd)
+	int in = -1;
+	pid_t first, second;
+	int other;
+
+	need_root();
+	prepare(&b);
+	after = expected_after(&b);
+	first = helper_start(&b, &in);
+	assert_ok(io_write(in, b.bytes, b.content_start, NULL));
+	wait_for_report("checked");
+	kill(first, SIGKILL);
+	waitpid(first, NULL, 0);
+	second = helper_start(&b, &other);
+	close(other);
+	assert_ok(io_write(in, b.bytes + b.content_start, b.size - b.content_start, NULL));
+	assert_int_equal(helper_wait(second), 0);
+	assert_not_kept();
+	assert_tree(FIXTURE_ROOT, after);
+}
+
+static void a_cut_payload_changes_nothing(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	_cleanup_(free_ptr)
+	char *before = NULL;
+	size_t cuts[4];
+
+	need_root();
+	prepare(&b);
+	before = dump_tree(FIXTURE_ROOT);
+	memcpy(cuts, (size_t[]){0, 79, b.content_start - PAYLOAD_ALIGNMENT, b.size - PAYLOAD_ALIGNMENT}, sizeof(cuts));
+	for (size_t i = 0; i < ARRAY_SIZE(cuts); i++) {
+		assert_ok(io_replace_file(FIXTURE_PAYLOAD, b.bytes, cuts[i], 0600));
+		assert_int_equal(helper(0, NULL, "apply", &b), 1);
+		assert_result("failed");
+		assert_tree(FIXTURE_ROOT, before);
+	}
+	for (size_t at = 8; at < b.size; at += b.size / 37) {
+		b.bytes[at] ^= 1;
+		assert_ok(io_replace_file(FIXTURE_PAYLOAD, b.bytes, b.size, 0600));
+		b.bytes[at] ^= 1;
+		/* What is altered in the padding is nobody's content. */
+		if (helper(0, NULL, "apply", &b) == 0) {
+			assert_true(at >= b.content_start - PAYLOAD_ALIGNMENT);
+			assert_int_equal(helper(0, NULL, "rollback", NULL), 4);
+		}
+		assert_tree(FIXTURE_ROOT, before);
+	}
+}
+
+/* Each is one entry that must be refused before anything is touched. */
+static const struct {
+	enum change_kind kind;
+	const char *path;
+	uint32_t mode;
+	const char *target;
+	bool existing;
+} hostile[] = {
+	{CHANGE_WRITE, "../outside", S_IFREG | 0644, "", false},
+	{CHANGE_WRITE, "/etc/absolute", S_IFREG | 0644, "", false},
+	{CHANGE_WRITE, "etc/../../outside", S_IFREG | 0644, "", false},
+	{CHANGE_WRITE, "out/outside", S_IFREG | 0644, "", false},
+	{CHANGE_DELETE, "out/victim", S_IFREG | 0644, "", true},
+	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "/etc/shadow", false},
+	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "../victim", false},
+	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "out/victim", false},
+	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "var/lib/ouassister/report", false},
+	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "etc/missing", false},
+	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "etc/link", false},
+	{CHANGE_WRITE, "var/lib/ouassister/report", S_IFREG | 0644, "", false},
+	{CHANGE_WRITE, ".ouassister/0", S_IFREG | 0644, "", false},
+	{CHANGE_WRITE, "etc/.ouassister", S_IFREG | 0644, "", false},
+	{CHANGE_WRITE, "var/lib/dpkg/lock", S_IFREG | 0644, "", false},
+	{CHANGE_DELETE, "etc", S_IFDIR | 0755, "", true},
+	{CHANGE_DIRECTORY, "usr", S_IFDIR | 0755, "", true},
+	{CHANGE_WRITE, "missing/file", S_IFREG | 0644, "", false},
+	{CHANGE_WRITE, "etc/conf/file", S_IFREG | 0644, "", false},
+};
+
+static void refuses_hostile_payloads(void **state)
+{
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(hostile); i++) {
+		_cleanup_(builder_deinit)
+		struct builder b;
+		_cleanup_(free_ptr)
+		char *before = NULL;
+		_cleanup_(free_ptr)
+		char *outside = NULL;
+		struct builder_entry *e;
+
+		fixture_copy();
+		shell("cd %s; rm -rf outside; mkdir outside; echo v > outside/victim; ln -s ../outside root/out",
+		      FIXTURE_SPACE);
+		before = dump_tree(FIXTURE_ROOT);
+		outside = dump_tree(FIXTURE_SPACE "/outside");
+		builder_init(&b, FIXTURE_ROOT);
+		e = hostile[i].existing ? builder_add(&b, hostile[i].kind, hostile[i].path, hostile[i].mode)
+					: builder_add_fresh(&b, hostile[i].kind, hostile[i].path, hostile[i].mode);
+		builder_target(e, hostile[i].target);
+		if (hostile[i].kind == CHANGE_WRITE)
+			builder_content(e, "x", 1);
+		builder_write(&b, FIXTURE_PAYLOAD);
+		if (helper(0, NULL, "apply", &b) == 0)
+			fail_msg("applied: %s %s", hostile[i].path, hostile[i].target);
+		assert_tree(FIXTURE_ROOT, before);
+		assert_tree(FIXTURE_SPACE "/outside", outside);
+	}
+}
+
+static void refuses_a_stage_of_somebody_else(void **state)
+{
+	static const char *const stages[] = {"mkdir -m 777 .ouassister",
+					     "mkdir -m 700 .ouassister; chown 5 .ouassister", "ln -s etc .ouassister",
+					     "touch .ouassister"};
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
+		_cleanup_(builder_deinit)
+		struct builder b;
+		_cleanup_(free_ptr)
+		char *before = NULL;
+
+		prepare(&b);
+		shell("cd %s; %s", FIXTURE_ROOT, stages[i]);
+		before = dump_tree(FIXTURE_ROOT);
+		assert_int_not_equal(helper(0, NULL, "apply", &b), 0);
+		assert_tree(FIXTURE_ROOT, before);
+	}
+}
+
+/* /usr/lib on another file system, of `options`. */
+static void mount_on_lib(const char *options)
+{
+	shell("cd %s; cp -a usr/lib lib.keep; mount -t tmpfs -o %s,mode=755 none usr/lib; cp -a lib.keep/. usr/lib; "
+	      "rm -r lib.keep",
+	      FIXTURE_ROOT, options);
+}
+
+static void stages_on_each_file_system(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	_cleanup_(free_ptr)
+	char *before = NULL;
+
+	need_root();
+	fixture_copy();
+	mount_on_lib("size=32m");
+	builder_init(&b, FIXTURE_ROOT);
+	fixture_every_kind(&b);
+	builder_write(&b, FIXTURE_PAYLOAD);
+	before = dump_tree(FIXTURE_ROOT);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_int_equal(access(FIXTURE_ROOT "/usr/lib/.ouassister/4", F_OK), 0);
+	assert_int_equal(helper(0, NULL, "rollback", NULL), 4);
+	assert_int_equal(access(FIXTURE_ROOT "/usr/lib/.ouassister", F_OK), -1);
+	shell("touch -d @1600000000.5 %s/usr/lib", FIXTURE_ROOT);
+	free(take_ptr(before));
+	shell("umount %s/usr/lib", FIXTURE_ROOT);
+}
+
+static void says_when_there_is_no_space(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	_cleanup_(free_ptr)
+	char *big = calloc(1, 3 << 20);
+	_cleanup_(free_ptr)
+	char *before = NULL;
+	_cleanup_(close_fd)
+	int in = -1;
+	pid_t pid;
+
+	need_root();
+	fixture_copy();
+	mount_on_lib("size=4m");
+	builder_init(&b, FIXTURE_ROOT);
+	builder_content(builder_add(&b, CHANGE_WRITE, "usr/lib/big", S_IFREG | 0644), big, 3 << 20);
+	builder_content(builder_add(&b, CHANGE_WRITE, "etc/conf", S_IFREG | 0644), "x", 1);
+	builder_write(&b, FIXTURE_PAYLOAD);
+	shell("head -c 1M /dev/zero > %s/usr/lib/filler", FIXTURE_ROOT);
+	before = dump_tree(FIXTURE_ROOT);
+	assert_int_equal(helper(0, NULL, "apply", &b), 1);
+	assert_result("no-space");
+	assert_tree(FIXTURE_ROOT, before);
+
+	/* Filled by somebody else after the check. */
+	shell("rm %s/usr/lib/filler", FIXTURE_ROOT);
+	pid = helper_start(&b, &in);
+	assert_ok(io_write(in, b.bytes, b.content_start, NULL));
+	wait_for_report("checked");
+	shell("head -c 1M /dev/zero > %s/usr/lib/filler", FIXTURE_ROOT);
+	/* It need not read all of it. */
+	error_destroy(io_write(in, b.bytes + b.content_start, b.size - b.content_start, NULL));
+	assert_int_equal(helper_wait(pid), 1);
+	wait_for_report("\"result\":\"no-space\"");
+	assert_int_equal(access(FIXTURE_ROOT "/usr/lib/.ouassister", F_OK), -1);
+	shell("umount %s/usr/lib", FIXTURE_ROOT);
+}
+
+static void refuses_read_only_and_immutable(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+
+	need_root();
+	fixture_copy();
+	mount_on_lib("size=32m");
+	builder_init(&b, FIXTURE_ROOT);
+	fixture_every_kind(&b);
+	builder_write(&b, FIXTURE_PAYLOAD);
+	shell("mount -o remount,ro %s/usr/lib", FIXTURE_ROOT);
+	assert_int_equal(helper(0, NULL, "apply", &b), 4);
+	assert_result("conflict");
+	shell("umount %s/usr/lib", FIXTURE_ROOT);
+	fixture_copy();
+	if (system("chattr +i " FIXTURE_ROOT "/etc/conf 2>/dev/null") != 0)
+		skip();
+	assert_int_equal(helper(0, NULL, "apply", &b), 4);
+	shell("chattr -i %s/etc/conf", FIXTURE_ROOT);
+}
+
+static void waits_for_the_package_manager(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	_cleanup_(close_fd)
+	int lock = -1, in = -1;
+	pid_t pid;
+
+	need_root();
+	prepare(&b);
+	lock = open(FIXTURE_ROOT "/var/lib/dpkg/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	assert_int_equal(fcntl(lock, F_SETLK, &whole), 0);
+	pid = helper_start(&b, &in);
+	assert_ok(io_write(in, b.bytes, b.content_start, NULL));
+	wait_for_report("started");
+	usleep(300000);
+	assert_int_equal(system("grep -q checked " FIXTURE_ROOT "/var/lib/ouassister/report"), 256);
+	close_fd(&lock);
+	assert_ok(io_write(in, b.bytes + b.content_start, b.size - b.content_start, NULL));
+	assert_int_equal(helper_wait(pid), 0);
+}
+
+static void applies_many_small_files(void **state)
+{
+	_cleanup_(builder_deinit)
+	struct builder b;
+	uint64_t start;
+
+	need_root();
+	fixture_copy();
+	builder_init(&b, FIXTURE_ROOT);
+	builder_add(&b, CHANGE_DIRECTORY, "many", S_IFDIR | 0755);
+	for (unsigned i = 0; i < 10000; i++) {
+		char path[64], content[64];
+
+		if (i % 100 == 0) {
+			snprintf(path, sizeof(path), "many/%u", i / 100);
+			builder_add(&b, CHANGE_DIRECTORY, path, S_IFDIR | 0755);
+		}
+		snprintf(path, sizeof(path), "many/%u/%u", i / 100, i);
+		snprintf(content, sizeof(content), "content of %u\n", i);
+		builder_content(builder_add(&b, CHANGE_WRITE, path, S_IFREG | 0644), content, strlen(content));
+	}
+	builder_write(&b, FIXTURE_PAYLOAD);
+	start = clock_monotonic_ns();
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	print_message("10,000 small files in %llu ms\n", (unsigned long long)(clock_monotonic_ns() - start) / 1000000);
+	assert_non_null(strstr(fixture_output, "\"files\":10000"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(applies_every_kind),
+		cmocka_unit_test(repeats_and_shows_the_result),
+		cmocka_unit_test(works_without_new_system_calls),
+		cmocka_unit_test(rolls_back_to_the_same_inodes),
+		cmocka_unit_test(rollback_refuses_later_changes),
+		cmocka_unit_test(conflicts_change_nothing),
+		cmocka_unit_test(sees_what_changes_while_it_stages),
+		cmocka_unit_test(survives_its_channel),
+		cmocka_unit_test(a_cut_payload_changes_nothing),
+		cmocka_unit_test(refuses_hostile_payloads),
+		cmocka_unit_test(refuses_a_stage_of_somebody_else),
+		cmocka_unit_test(stages_on_each_file_system),
+		cmocka_unit_test(says_when_there_is_no_space),
+		cmocka_unit_test(refuses_read_only_and_immutable),
+		cmocka_unit_test(waits_for_the_package_manager),
+		cmocka_unit_test(applies_many_small_files),
+	};
+
+	/* A helper that refuses a payload does not read it to its end. */
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
