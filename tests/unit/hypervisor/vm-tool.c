@@ -143,6 +143,7 @@ static struct error *run(struct vm *vm, char **argv, int fd, const char *timeout
 	if (error)
 		return error;
 	fputs(result.output, stdout);
+	fflush(stdout);
 	fputs(result.errors, stderr);
 	*ret = result.status;
 	channel_result_deinit(&result);
