@@ -141,6 +141,11 @@ static struct error *verify_entry(struct verify *verify, uint32_t i)
 		return NULL;
 	if (change->kind == CHANGE_DELETE) {
 		error = tree_node(&verify->t->tree, change->path, &node);
+		/* A symlink took the place of the directory it was in: nothing has this path any more. */
+		if (error && error->code == ERROR_CONFLICT) {
+			error_destroy(error);
+			return NULL;
+		}
 		return error || !node.exists ? error : foreign(verify, change->path);
 	}
 	error = tree_parent(&verify->t->tree, change->path, &directory, &name);

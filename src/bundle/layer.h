@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bundle/format.h"
 #include "changes/changes.h"
 
 struct layer_record {
@@ -59,8 +60,8 @@ struct layer_consumer {
 	void *data;
 };
 
-/* Reads all of the layer and compares it with the records. `fd` is used by offset only. */
-struct error *layer_read(int fd, const char *path, uint64_t offset, uint64_t size, const struct layer_records *records,
-			 const struct layer_consumer *consumer) _must_check_;
+/* Reads all of the layer and compares it with the records and the trailer. `fd` is used by offset only. */
+struct error *layer_read(int fd, const char *path, const struct bundle_trailer *trailer,
+			 const struct layer_records *records, const struct layer_consumer *consumer) _must_check_;
 
 #endif

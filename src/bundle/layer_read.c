@@ -35,6 +35,8 @@ struct source {
 	uint64_t offset, end; /* next and last byte of the zstd frames */
 	ZSTD_DCtx *zstd;
 	ZSTD_inBuffer in;
+	uint64_t left;       /* bytes of the archive still to come */
+	struct sha256 *hash; /* of the archive */
 	size_t hint;         /* of the last ZSTD_decompressStream: 0 at the end of a frame */
 	struct error *error; /* the first */
 	char compressed[BUFFER_SIZE];
@@ -79,7 +81,29 @@ static struct error *source_pull(struct source *source, size_t *ret)
 		    source->offset == source->end && source->hint != 0)
 			return error_format(source->path, source->end, "the layer ends in the middle of a frame");
 	}
+	if (out.pos > source->left)
+		return error_format(source->path, ERROR_NO_ADDRESS, "damaged layer: longer than the trailer says");
+	source->left -= out.pos;
+	sha256_update(source->hash, out.dst, out.pos);
 	*ret = out.pos;
+	return NULL;
+}
+
+/* What libarchive left, the padding, and the hash over all of it. */
+static struct error *source_finish(struct source *source, const uint8_t expected[SHA256_SIZE])
+{
+	uint8_t digest[SHA256_SIZE];
+	struct error *error;
+	size_t size;
+
+	do {
+		error = source_pull(source, &size);
+		if (error)
+			return error;
+	} while (size > 0);
+	sha256_final(source->hash, digest);
+	if (source->left > 0 || memcmp(digest, expected, sizeof(digest)) != 0)
+		return error_format(source->path, ERROR_NO_ADDRESS, "damaged layer: not the archive the trailer names");
 	return NULL;
 }
 
@@ -309,8 +333,18 @@ static struct error *read_records(struct source *source, const struct layer_reco
 	return status == ARCHIVE_EOF ? NULL : read_error(archive, source);
 }
 
-struct error *layer_read(int fd, const char *path, uint64_t offset, uint64_t size, const struct layer_records *records,
-			 const struct layer_consumer *consumer)
+static struct error *source_init(struct source *source)
+{
+	source->hash = sha256_create();
+	source->zstd = ZSTD_createDCtx();
+	if (!source->hash || !source->zstd ||
+	    ZSTD_isError(ZSTD_DCtx_setParameter(source->zstd, ZSTD_d_windowLogMax, BUNDLE_WINDOW_LOG_MAX)))
+		return error_no_memory();
+	return NULL;
+}
+
+struct error *layer_read(int fd, const char *path, const struct bundle_trailer *trailer,
+			 const struct layer_records *records, const struct layer_consumer *consumer)
 {
 	struct source *source = calloc(1, sizeof(*source));
 	struct error *error;
@@ -319,15 +353,16 @@ struct error *layer_read(int fd, const char *path, uint64_t offset, uint64_t siz
 		return error_no_memory();
 	source->fd = fd;
 	source->path = path;
-	source->offset = offset;
-	source->end = offset + size;
-	source->zstd = ZSTD_createDCtx();
-	if (!source->zstd ||
-	    ZSTD_isError(ZSTD_DCtx_setParameter(source->zstd, ZSTD_d_windowLogMax, BUNDLE_WINDOW_LOG_MAX)))
-		error = error_no_memory();
-	else
+	source->offset = trailer->layer_offset;
+	source->end = trailer->layer_offset + trailer->layer_size;
+	source->left = trailer->tar_size;
+	error = source_init(source);
+	if (!error)
 		error = read_records(source, records, consumer);
+	if (!error)
+		error = source_finish(source, trailer->tar_sha256);
 	ZSTD_freeDCtx(source->zstd);
+	sha256_destroy(source->hash);
 	error_destroy(source->error);
 	free(source);
 	return error;

@@ -193,6 +193,29 @@ static struct error *write_record(struct archive *archive, struct sink *sink, co
 	return error;
 }
 
+static bool is_ascii(const char *text)
+{
+	for (; text && *text; text++)
+		if ((unsigned char)*text > 127)
+			return false;
+	return true;
+}
+
+/*
+ * Names travel as the bytes they are. The mark for that makes GNU tar warn of every entry, so it
+ * is left out where all names are plain.
+ */
+static const char *tar_options(const struct layer_records *records)
+{
+	for (size_t i = 0; i < records->n; i++) {
+		const struct change *change = records->items[i].change;
+
+		if (!is_ascii(change->path) || !is_ascii(change->target) || !is_ascii(change->before.target))
+			return "hdrcharset=BINARY,xattrheader=SCHILY";
+	}
+	return "xattrheader=SCHILY"; /* the one form OCI tools read */
+}
+
 static struct error *write_records(struct sink *sink, const struct layer_records *records,
 				   const struct change_layer *layers, size_t n_layers)
 {
@@ -202,9 +225,8 @@ static struct error *write_records(struct sink *sink, const struct layer_records
 
 	if (!archive)
 		return error_no_memory();
-	/* Names as the bytes they are; the attributes in the one form OCI tools read. */
 	if (archive_write_set_format_pax(archive) != ARCHIVE_OK ||
-	    archive_write_set_options(archive, "hdrcharset=BINARY,xattrheader=SCHILY") != ARCHIVE_OK ||
+	    archive_write_set_options(archive, tar_options(records)) != ARCHIVE_OK ||
 	    archive_write_add_filter_none(archive) != ARCHIVE_OK ||
 	    archive_write_open(archive, sink, NULL, sink_write, NULL) != ARCHIVE_OK)
 		return write_error(archive, sink);

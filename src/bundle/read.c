@@ -102,8 +102,7 @@ struct error *bundle_verify(struct bundle *bundle)
 
 struct error *bundle_read_layer(struct bundle *bundle, const struct layer_consumer *consumer)
 {
-	return layer_read(bundle->fd, bundle->path, bundle->trailer.layer_offset, bundle->trailer.layer_size,
-			  &bundle->records, consumer);
+	return layer_read(bundle->fd, bundle->path, &bundle->trailer, &bundle->records, consumer);
 }
 
 void bundle_close(struct bundle *bundle)

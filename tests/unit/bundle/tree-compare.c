@@ -6,13 +6,13 @@
  *
  * Not compared: inode numbers, ctime, atime, sizes of directories, and the overlay attributes of
  * `-x PREFIX`. Sockets are passed over: they are not carried. With -d the link counts of
- * directories are not compared either (overlayfs shows 1 for merged ones).
+ * directories are not compared either (overlayfs shows 1 for merged ones). -t PATH: the time of
+ * this path is not compared; may be repeated.
  */
 #include <dirent.h>
 #include <err.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +22,16 @@
 
 static const char *skip_prefix;
 static bool skip_directory_links;
+static const char *skip_times[16];
+static unsigned n_skip_times;
 static unsigned differences;
 
 /* First path met of each inode with several names, on either side: index by inode pairs. */
 struct pair {
-	uint64_t a, b;
+	struct file {
+		dev_t device; /* overlayfs without xino has one for each layer */
+		ino_t inode;
+	} a, b;
 };
 static struct pair *pairs;
 static size_t n_pairs;
@@ -35,6 +40,11 @@ static void differ(const char *path, const char *what)
 {
 	printf("/%s: %s\n", path, what);
 	differences++;
+}
+
+static bool is_file(struct file file, const struct stat *st)
+{
+	return file.device == st->st_dev && file.inode == st->st_ino;
 }
 
 static void compare_links(const char *path, const struct stat *a, const struct stat *b)
@@ -49,15 +59,30 @@ static void compare_links(const char *path, const struct stat *a, const struct s
 	if (a->st_nlink < 2 && b->st_nlink < 2)
 		return;
 	for (size_t i = 0; i < n_pairs; i++) {
-		if (pairs[i].a == a->st_ino && pairs[i].b == b->st_ino)
+		bool same_a = is_file(pairs[i].a, a), same_b = is_file(pairs[i].b, b);
+
+		if (same_a && same_b)
 			return;
-		if (pairs[i].a == a->st_ino || pairs[i].b == b->st_ino)
+		if (same_a || same_b)
 			differ(path, "not a name of the same file on both sides");
 	}
 	pairs = reallocarray(pairs, n_pairs + 1, sizeof(*pairs));
 	if (!pairs)
 		err(2, "reallocarray");
-	pairs[n_pairs++] = (struct pair){a->st_ino, b->st_ino};
+	pairs[n_pairs++] = (struct pair){{a->st_dev, a->st_ino}, {b->st_dev, b->st_ino}};
+}
+
+static bool skips_time(const char *path)
+{
+	for (unsigned i = 0; i < n_skip_times; i++)
+		if (strcmp(skip_times[i], path) == 0)
+			return true;
+	return false;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 static void compare_numbers(const char *path, const struct stat *a, const struct stat *b)
@@ -72,7 +97,7 @@ static void compare_numbers(const char *path, const struct stat *a, const struct
 		snprintf(text, sizeof(text), "owners %u:%u and %u:%u", a->st_uid, a->st_gid, b->st_uid, b->st_gid);
 		differ(path, text);
 	}
-	if (a->st_mtim.tv_sec != b->st_mtim.tv_sec || a->st_mtim.tv_nsec != b->st_mtim.tv_nsec) {
+	if (!skips_time(path) && !same_time(&a->st_mtim, &b->st_mtim)) {
 		snprintf(text, sizeof(text), "times %ld.%09ld and %ld.%09ld", a->st_mtim.tv_sec, a->st_mtim.tv_nsec,
 			 b->st_mtim.tv_sec, b->st_mtim.tv_nsec);
 		differ(path, text);
@@ -269,16 +294,18 @@ int main(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "x:d")) != -1) {
+	while ((option = getopt(argc, argv, "x:t:d")) != -1) {
 		if (option == 'x')
 			skip_prefix = optarg;
+		else if (option == 't' && n_skip_times < 16)
+			skip_times[n_skip_times++] = optarg;
 		else if (option == 'd')
 			skip_directory_links = true;
 		else
 			return 2;
 	}
 	if (argc - optind != 2)
-		errx(2, "usage: tree-compare [-d] [-x PREFIX] A B");
+		errx(2, "usage: tree-compare [-d] [-x PREFIX] [-t PATH]... A B");
 	compare(argv[optind], argv[optind + 1], "");
 	free(pairs);
 	return differences != 0;
