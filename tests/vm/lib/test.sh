@@ -178,7 +178,7 @@ check_versions() {
 # Read with tar and sha256sum, so that no code of ours judges itself.
 check_files() {
 	local n
-	zstd -qdc "$2" | tar -x --exclude='.wh.*' --to-command='printf "%s  /%s\n" "$(sha256sum | cut -d" " -f1)" "$TAR_FILENAME"' \
+	zstd -qdc "$2" | tar -x --warning=no-unknown-keyword --exclude='.wh.*' --to-command='printf "%s  /%s\n" "$(sha256sum | cut -d" " -f1)" "$TAR_FILENAME"' \
 		>"$work/sums"
 	n=$(wc -l <"$work/sums")
 	must vm_put "$work" "$1" "$work/sums" /run/sums
@@ -187,7 +187,7 @@ check_files() {
 	else
 		not_ok "$1: $n files of the bundle have their checksums"
 	fi
-	zstd -qdc "$2" | tar -t | sed -nE '/\/?\.wh\.\.wh\.opq$/d; s,(^|/)\.wh\.([^/]+)$,\1\2,p' | sed 's,^,/,' >"$work/deleted"
+	zstd -qdc "$2" | tar -t --warning=no-unknown-keyword | sed -nE '/\/?\.wh\.\.wh\.opq$/d; s,(^|/)\.wh\.([^/]+)$,\1\2,p' | sed 's,^,/,' >"$work/deleted"
 	must vm_put "$work" "$1" "$work/deleted" /run/deleted
 	equal "$1: $(wc -l <"$work/deleted") deleted paths are gone" '' "$(guest "$1" \
 		'while IFS= read -r path; do [ ! -e "$path" ] && [ ! -L "$path" ] || echo "$path"; done </run/deleted')"
