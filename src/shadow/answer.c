@@ -41,8 +41,7 @@ static void fill(const struct shadow *shadow, struct utsname *ret)
  */
 static int write_uts(const struct shadow *shadow, int listener, const struct seccomp_notif *request)
 {
-	_cleanup_(close_fd)
-	int memory = -1;
+	_cleanup_(close_fd) int memory = -1;
 	struct utsname uts = {0};
 	uint64_t id = request->id;
 	char path[64];

@@ -34,8 +34,7 @@ static struct error *read_line(const char *path, char **ret)
 /* The file and offset behind the loop device that `path` is mounted from. */
 static struct error *find_backing(const char *path, char **ret_file, uint64_t *ret_offset)
 {
-	_cleanup_(free_ptr)
-	char *file_path = NULL, *offset_path = NULL, *offset = NULL;
+	_cleanup_(free_ptr) char *file_path = NULL, *offset_path = NULL, *offset = NULL;
 	struct error *error;
 	struct stat st;
 
@@ -56,10 +55,8 @@ static struct error *find_backing(const char *path, char **ret_file, uint64_t *r
 
 static int try_attach(const struct loop_config *config, char *name, size_t size)
 {
-	_cleanup_(close_fd)
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = -1;
 	char path[64];
 	int number;
 
@@ -79,8 +76,7 @@ static int try_attach(const struct loop_config *config, char *name, size_t size)
 /* The device detaches itself after its last user, however we end. */
 static struct error *attach(const char *file, struct devices *devices)
 {
-	_cleanup_(close_fd)
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open(file, O_RDONLY | O_CLOEXEC);
 	struct loop_config config = {
 		.fd = (uint32_t)fd,
 		.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN,
@@ -107,8 +103,7 @@ static struct error *add_partition(struct devices *devices, struct device_partit
 					.length = (long long)partition->size,
 					.pno = (int)partition->number};
 	struct blkpg_ioctl_arg argument = {.op = BLKPG_ADD_PARTITION, .datalen = sizeof(range), .data = &range};
-	_cleanup_(free_ptr)
-	char *line = NULL;
+	_cleanup_(free_ptr) char *line = NULL;
 	struct error *error;
 	unsigned major_number, minor_number;
 	char path[128];
@@ -127,8 +122,7 @@ static struct error *add_partition(struct devices *devices, struct device_partit
 
 static struct error *add_partitions(struct devices *devices)
 {
-	_cleanup_(blkid_free_probe_ptr)
-	blkid_probe probe = blkid_new_probe();
+	_cleanup_(blkid_free_probe_ptr) blkid_probe probe = blkid_new_probe();
 	blkid_partlist list;
 	struct error *error;
 	int n;
@@ -160,8 +154,7 @@ static struct error *add_partitions(struct devices *devices)
 
 struct error *devices_open(const char *path, const char *disk_name, struct devices *ret)
 {
-	_cleanup_(free_ptr)
-	char *file = NULL;
+	_cleanup_(free_ptr) char *file = NULL;
 	struct error *error;
 	uint64_t offset;
 
@@ -199,8 +192,7 @@ void devices_partition_name(const struct devices *devices, const struct device_p
 
 struct error *devices_name(const struct devices *devices, const char *path, char ret[32])
 {
-	_cleanup_(free_ptr)
-	char *file = NULL;
+	_cleanup_(free_ptr) char *file = NULL;
 	struct error *error;
 	uint64_t offset;
 

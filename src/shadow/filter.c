@@ -418,8 +418,7 @@ static struct error *deny_sockets(scmp_filter_ctx filter)
 
 static struct error *new_filter(uint32_t action, scmp_filter_ctx *ret)
 {
-	_cleanup_(seccomp_release_ptr)
-	scmp_filter_ctx filter = seccomp_init(action);
+	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = seccomp_init(action);
 
 	if (!filter)
 		return error_no_memory();
@@ -443,8 +442,7 @@ static struct error *load(scmp_filter_ctx filter)
 static struct error *load_arguments(void)
 {
 	static const uint64_t denied_ioctls[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS};
-	_cleanup_(seccomp_release_ptr)
-	scmp_filter_ctx filter = NULL;
+	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = NULL;
 	struct error *error;
 
 	error = new_filter(SCMP_ACT_ALLOW, &filter);
@@ -478,8 +476,7 @@ static struct error *load_arguments(void)
 
 struct error *filter_load(int *ret_listener)
 {
-	_cleanup_(seccomp_release_ptr)
-	scmp_filter_ctx filter = NULL;
+	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = NULL;
 	struct error *error;
 	int fd, r;
 
@@ -507,8 +504,7 @@ struct error *filter_load(int *ret_listener)
 
 struct error *filter_load_helper(void)
 {
-	_cleanup_(seccomp_release_ptr)
-	scmp_filter_ctx filter = NULL;
+	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = NULL;
 	static const char *const none[] = {"execve",  "execveat", "socket", "mknod",
 					   "mknodat", "chroot",   "unlink", "rename"};
 	struct error *error;

@@ -34,10 +34,8 @@ static struct error *open_directory(const char *path, int *ret)
 /* The guest's tree with shifted ids, read-only, where overlayfs can name it. */
 static struct error *mount_lower(const struct shadow *shadow, struct layer *layer, size_t index)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/lower-%zu", shadow->run_dir, index);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *path = string_format("%s/lower-%zu", shadow->run_dir, index);
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 
 	if (!path)
@@ -76,14 +74,10 @@ static struct error *copy_root_attributes(const struct layer *layer)
 /* LAYERS/N/upper and LAYERS/N/work, and the view of the first with the guest's ids. */
 static struct error *make_upper(const struct shadow *shadow, struct layer *layer, size_t index, int unshift_ns)
 {
-	_cleanup_(free_ptr)
-	char *directory = string_format("%s/%zu", shadow->layers_dir, index);
-	_cleanup_(free_ptr)
-	char *upper = string_format("%s/%zu/upper", shadow->layers_dir, index);
-	_cleanup_(free_ptr)
-	char *work = string_format("%s/%zu/work", shadow->layers_dir, index);
-	_cleanup_(close_fd)
-	int view = -1;
+	_cleanup_(free_ptr) char *directory = string_format("%s/%zu", shadow->layers_dir, index);
+	_cleanup_(free_ptr) char *upper = string_format("%s/%zu/upper", shadow->layers_dir, index);
+	_cleanup_(free_ptr) char *work = string_format("%s/%zu/work", shadow->layers_dir, index);
+	_cleanup_(close_fd) int view = -1;
 	struct error *error;
 
 	if (!directory || !upper || !work)
@@ -135,8 +129,7 @@ static struct error *overlay_open(const struct layer *layer, int lower_fd, int *
 		{"xino", -1, "off"},
 		{"volatile", -1, NULL},
 	};
-	_cleanup_(close_fd)
-	int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+	_cleanup_(close_fd) int fs = fsopen("overlay", FSOPEN_CLOEXEC);
 	char path[64];
 	int fd, r;
 
@@ -171,8 +164,7 @@ static struct error *open_target(const struct shadow *shadow, const char *target
 {
 	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-	_cleanup_(close_fd)
-	int root = open(shadow->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(close_fd) int root = open(shadow->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fd;
 
 	if (root < 0)
@@ -186,8 +178,7 @@ static struct error *open_target(const struct shadow *shadow, const char *target
 
 static struct error *mount_layer(struct shadow *shadow, struct layer *layer, size_t index, int unshift_ns)
 {
-	_cleanup_(close_fd)
-	int overlay = -1, target = -1, lower = -1;
+	_cleanup_(close_fd) int overlay = -1, target = -1, lower = -1;
 	struct error *error;
 
 	error = open_directory(layer->lower, &layer->lower_fd);
@@ -237,8 +228,7 @@ static void layer_deinit(struct layer *layer)
 
 struct error *layers_mount(struct shadow *shadow, const struct shadow_tree *trees, size_t n)
 {
-	_cleanup_(close_fd)
-	int unshift_ns = -1;
+	_cleanup_(close_fd) int unshift_ns = -1;
 	struct error *error;
 
 	error = make_directory(shadow->root, 0755);

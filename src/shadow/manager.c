@@ -141,8 +141,7 @@ static int handle_nothing(struct manager *manager, const struct method *method, 
 
 static int reply_unit_path(sd_bus_message *message, const char *name)
 {
-	_cleanup_(free_ptr)
-	char *path = NULL;
+	_cleanup_(free_ptr) char *path = NULL;
 	int r = unit_path(name, &path);
 
 	return r < 0 ? r : sd_bus_reply_method_return(message, "o", path);
@@ -183,8 +182,7 @@ static int handle_get_unit_by_pid(struct manager *manager, const struct method *
 
 static int append_listed(sd_bus_message *reply, const struct unit *unit)
 {
-	_cleanup_(free_ptr)
-	char *path = NULL;
+	_cleanup_(free_ptr) char *path = NULL;
 	int r = unit_path(unit->id, &path);
 
 	return r < 0 ? r
@@ -208,8 +206,7 @@ static int handle_list_units(struct manager *manager, const struct method *metho
 			     sd_bus_error *error)
 {
 	const struct guest_process_list *processes = manager->options->processes;
-	_cleanup_(sd_bus_message_unref_ptr)
-	sd_bus_message *reply = NULL;
+	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
 	char name[SHADOW_NAME_MAX];
 	struct unit unit;
 	int r;
@@ -497,8 +494,7 @@ static int object_properties(struct manager *manager, sd_bus_message *message, s
 			     sd_bus_error *error)
 {
 	const char *path = sd_bus_message_get_path(message);
-	_cleanup_(free_ptr)
-	char *name = NULL;
+	_cleanup_(free_ptr) char *name = NULL;
 	int r;
 
 	if (strcmp(path, MANAGER_PATH) == 0)
@@ -513,8 +509,7 @@ static int object_properties(struct manager *manager, sd_bus_message *message, s
 static int handle_get_property(struct manager *manager, const struct method *method, sd_bus_message *message,
 			       sd_bus_error *error)
 {
-	_cleanup_(sd_bus_message_unref_ptr)
-	sd_bus_message *reply = NULL;
+	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
 	struct property properties[PROPERTIES_MAX];
 	const char *interface, *name;
 	struct unit unit;
@@ -540,8 +535,7 @@ static int handle_get_property(struct manager *manager, const struct method *met
 static int handle_get_all(struct manager *manager, const struct method *method, sd_bus_message *message,
 			  sd_bus_error *error)
 {
-	_cleanup_(sd_bus_message_unref_ptr)
-	sd_bus_message *reply = NULL;
+	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
 	struct property properties[PROPERTIES_MAX];
 	struct unit unit;
 	int n, r;

@@ -70,12 +70,9 @@ static _Noreturn void hold_namespaces(int channel)
 
 static struct error *write_id_map(pid_t pid, const char *name)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("/proc/%d/%s", pid, name);
-	_cleanup_(free_ptr)
-	char *line = string_format("0 %u 1\n", SHADOW_ID_NETWORK);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *path = string_format("/proc/%d/%s", pid, name);
+	_cleanup_(free_ptr) char *line = string_format("0 %u 1\n", SHADOW_ID_NETWORK);
+	_cleanup_(close_fd) int fd = -1;
 
 	if (!path || !line)
 		return error_no_memory();
@@ -87,8 +84,7 @@ static struct error *write_id_map(pid_t pid, const char *name)
 
 static struct error *open_namespace(pid_t pid, const char *name, int *ret)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("/proc/%d/ns/%s", pid, name);
+	_cleanup_(free_ptr) char *path = string_format("/proc/%d/ns/%s", pid, name);
 	int fd;
 
 	if (!path)
@@ -210,8 +206,7 @@ static void print_rules(FILE *out, const struct addresses *allowed, const struct
 static struct error *make_rules(const struct shadow_network *options, char **ret)
 {
 	struct addresses allowed = {0}, host = {0};
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	struct error *error = host_addresses(&host);
 	size_t size;
 	FILE *out;
@@ -245,8 +240,7 @@ static int load_rules(const struct network *network, const char *rules)
 
 static struct error *filter_network(const struct network *network, const struct shadow_network *options)
 {
-	_cleanup_(free_ptr)
-	char *rules = NULL;
+	_cleanup_(free_ptr) char *rules = NULL;
 	struct error *error = make_rules(options, &rules);
 	int status = 0;
 	pid_t pid;
@@ -327,8 +321,7 @@ static struct error *slirp_error(int log)
 
 static struct error *start_slirp(struct network *network)
 {
-	_cleanup_(close_fd)
-	int log = memfd_create("slirp4netns", MFD_CLOEXEC);
+	_cleanup_(close_fd) int log = memfd_create("slirp4netns", MFD_CLOEXEC);
 	struct error *error = NULL;
 	struct pollfd fd;
 	char byte;
@@ -351,8 +344,7 @@ static struct error *start_slirp(struct network *network)
 
 struct error *network_start(const struct shadow_network *options, struct network **ret)
 {
-	_cleanup_(network_stop_ptr)
-	struct network *network = calloc(1, sizeof(*network));
+	_cleanup_(network_stop_ptr) struct network *network = calloc(1, sizeof(*network));
 	struct error *error;
 
 	if (!network)

@@ -44,10 +44,8 @@ static struct error *make_link(int parent, const char *path, const char *target)
 /* /sys/dev/block/M:N, by which programs find the directory of a node. */
 static struct error *link_number(int sys, dev_t device, const char *directory)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("dev/block/%u:%u", major(device), minor(device));
-	_cleanup_(free_ptr)
-	char *target = string_format("../../devices/virtual/block/%s", directory);
+	_cleanup_(free_ptr) char *path = string_format("dev/block/%u:%u", major(device), minor(device));
+	_cleanup_(free_ptr) char *target = string_format("../../devices/virtual/block/%s", directory);
 
 	return path && target ? make_link(sys, path, target) : error_no_memory();
 }
@@ -60,12 +58,9 @@ static struct error *show_directory(struct setup_state *state, const struct devi
 {
 	struct mount_attr attr = {.attr_set =
 					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
-	_cleanup_(free_ptr)
-	char *path = string_format("/sys/devices/virtual/block/%s", devices->loop_name);
-	_cleanup_(free_ptr)
-	char *hidden = string_format("/sys/devices/virtual/block/%s/loop", devices->loop_name);
-	_cleanup_(close_fd)
-	int mount = -1, cover = -1;
+	_cleanup_(free_ptr) char *path = string_format("/sys/devices/virtual/block/%s", devices->loop_name);
+	_cleanup_(free_ptr) char *hidden = string_format("/sys/devices/virtual/block/%s/loop", devices->loop_name);
+	_cleanup_(close_fd) int mount = -1, cover = -1;
 	struct error *error;
 
 	if (!path || !hidden)
@@ -81,14 +76,10 @@ static struct error *show_directory(struct setup_state *state, const struct devi
 
 static struct error *show_sys(struct setup_state *state, const struct devices *devices)
 {
-	_cleanup_(free_ptr)
-	char *directory = string_format("devices/virtual/block/%s", devices->loop_name);
-	_cleanup_(free_ptr)
-	char *block = string_format("block/%s", devices->loop_name);
-	_cleanup_(free_ptr)
-	char *block_target = string_format("../devices/virtual/block/%s", devices->loop_name);
-	_cleanup_(close_fd)
-	int sys = -1;
+	_cleanup_(free_ptr) char *directory = string_format("devices/virtual/block/%s", devices->loop_name);
+	_cleanup_(free_ptr) char *block = string_format("block/%s", devices->loop_name);
+	_cleanup_(free_ptr) char *block_target = string_format("../devices/virtual/block/%s", devices->loop_name);
+	_cleanup_(close_fd) int sys = -1;
 	struct error *error = setup_open(state->root, "/sys", O_RDONLY | O_DIRECTORY, &sys);
 
 	if (!error && (!directory || !block || !block_target))
@@ -118,8 +109,7 @@ static struct error *link_uuids(int dev, const struct shadow *shadow)
 
 	for (size_t i = 0; !error && i < shadow->n_layers; i++) {
 		const struct layer *layer = &shadow->layers[i];
-		_cleanup_(free_ptr)
-		char *path = NULL, *target = NULL;
+		_cleanup_(free_ptr) char *path = NULL, *target = NULL;
 
 		/* It comes from the guest's disk: nothing but what a UUID is made of becomes part of a path. */
 		if (!layer->uuid || !layer->device[0] || !layer->uuid[0] ||
@@ -135,8 +125,7 @@ static struct error *link_uuids(int dev, const struct shadow *shadow)
 struct error *nodes_show(struct setup_state *state)
 {
 	const struct devices *devices = &state->setup->shadow->devices;
-	_cleanup_(close_fd)
-	int dev = -1;
+	_cleanup_(close_fd) int dev = -1;
 	struct error *error;
 	char name[32];
 

@@ -30,8 +30,7 @@ static int open_followed(int root)
 /* Creates `path` (below /run, which is a tmpfs of ours) with its directories. */
 static struct error *create_in_run(int root, const char *path)
 {
-	_cleanup_(close_fd)
-	int directory = -1, file = -1;
+	_cleanup_(close_fd) int directory = -1, file = -1;
 	const char *p = path + strlen("/run/");
 	struct error *error = setup_open(root, "/run", O_RDONLY | O_DIRECTORY, &directory);
 
@@ -64,8 +63,7 @@ static struct error *create_in_run(int root, const char *path)
 /* Where a dangling /etc/resolv.conf points, if that is below /run; else NULL. The caller frees. */
 static char *target_in_run(int root)
 {
-	_cleanup_(close_fd)
-	int etc = -1;
+	_cleanup_(close_fd) int etc = -1;
 	struct error *error = setup_open(root, "/etc", O_PATH | O_DIRECTORY, &etc);
 	char target[PATH_MAX];
 	const char *path = target;
@@ -91,8 +89,7 @@ static char *target_in_run(int root)
  */
 static struct error *show_etc(struct setup_state *state)
 {
-	_cleanup_(close_fd)
-	int etc = -1, extra = -1, file = -1, fs = -1, mount = -1;
+	_cleanup_(close_fd) int etc = -1, extra = -1, file = -1, fs = -1, mount = -1;
 	struct error *error = setup_open(state->root, "/etc", O_RDONLY | O_DIRECTORY, &etc);
 	char lower[96];
 
@@ -122,10 +119,8 @@ static struct error *show_etc(struct setup_state *state)
 
 struct error *resolver_show(struct setup_state *state)
 {
-	_cleanup_(close_fd)
-	int found = open_followed(state->root);
-	_cleanup_(free_ptr)
-	char *target = NULL;
+	_cleanup_(close_fd) int found = open_followed(state->root);
+	_cleanup_(free_ptr) char *target = NULL;
 	struct stat st;
 
 	if (found >= 0) {

@@ -281,8 +281,7 @@ static struct error *make_sockets(int *ret_ours, int *ret_theirs)
 
 static struct error *start(struct run *run, int network_ns)
 {
-	_cleanup_(close_fd)
-	int input = -1, output = -1, control = -1, record = -1;
+	_cleanup_(close_fd) int input = -1, output = -1, control = -1, record = -1;
 	struct sandbox sandbox = {.shadow = run->shadow, .options = run->options, .network_ns = network_ns};
 	struct error *error;
 
@@ -317,8 +316,7 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 			  .records = -1,
 			  .listener = -1,
 			  .input = -1};
-	_cleanup_(network_stop_ptr)
-	struct network *network = NULL;
+	_cleanup_(network_stop_ptr) struct network *network = NULL;
 	struct error *error = NULL, *drained;
 
 	if (options->network && options->network->enabled)
@@ -353,8 +351,7 @@ struct error *shadow_run(struct shadow *shadow, const struct shadow_run_options 
 struct error *shadow_capture(struct shadow *shadow, const struct shadow_run_options *options, int *ret_status,
 			     char **ret_output)
 {
-	_cleanup_(free_ptr)
-	char *data = NULL;
+	_cleanup_(free_ptr) char *data = NULL;
 	struct sink sink = {.fd = -1};
 	struct error *error;
 	int status;

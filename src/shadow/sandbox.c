@@ -220,8 +220,7 @@ static size_t count_strings(const char *const *strings)
 static _Noreturn void run_init(const struct sandbox *sandbox, const struct links *links)
 {
 	const char *const *program = sandbox->options->argv;
-	_cleanup_(free_ptr)
-	const char **argv = calloc(count_strings(program) + 2, sizeof(*argv));
+	_cleanup_(free_ptr) const char **argv = calloc(count_strings(program) + 2, sizeof(*argv));
 	/* Out of the way of the descriptors that are put in order. */
 	int program_fd = fcntl(sandbox->shadow->init_fd, F_DUPFD_CLOEXEC, 64);
 	int control = fcntl(sandbox->control, F_DUPFD_CLOEXEC, 64);
@@ -274,10 +273,8 @@ static struct error *set_clock(const struct shadow *shadow)
 {
 	static const int64_t second = 1000000000;
 	int64_t mono = shadow->monotonic_offset_ns, boot = shadow->boottime_offset_ns;
-	_cleanup_(free_ptr)
-	char *text = NULL;
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *text = NULL;
+	_cleanup_(close_fd) int fd = -1;
 
 	if (!shadow->has_clock)
 		return NULL;
@@ -353,6 +350,40 @@ static struct error *start_children(const struct sandbox *sandbox, pid_t *ret_in
 	return NULL;
 }
 
+static int compare_fds(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/*
+ * Closes what the caller has open and the sandbox does not need: our own ends of its pipes, whose end it would
+ * not see otherwise, and whatever else a hostile program must not find.
+ */
+static struct error *close_others(const struct sandbox *sandbox)
+{
+	int keep[] = {2,
+		      sandbox->control,
+		      sandbox->input,
+		      sandbox->output,
+		      sandbox->record_fd,
+		      sandbox->network_ns,
+		      sandbox->shadow->user_ns,
+		      sandbox->shadow->init_fd};
+	unsigned first = 3;
+
+	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), compare_fds);
+	for (size_t i = 0; i <= ARRAY_SIZE(keep); i++) {
+		unsigned next = i < ARRAY_SIZE(keep) ? (unsigned)keep[i] : ~0U;
+
+		if (i < ARRAY_SIZE(keep) && keep[i] < 3)
+			continue;
+		if (next > first && close_range(first, i < ARRAY_SIZE(keep) ? next - 1 : next, 0) < 0)
+			return error_system(errno, NULL, "cannot close descriptors");
+		first = next + 1;
+	}
+	return NULL;
+}
+
 /*
  * Pid 1 of the outer pid namespace, which the guest cannot see or touch: when it dies, by our
  * death or by SIGKILL, the kernel kills everything within.
@@ -365,6 +396,8 @@ static _Noreturn void run_warden(const struct sandbox *sandbox)
 	pid_t init = -1;
 
 	error = die_with_parent();
+	if (!error)
+		error = close_others(sandbox);
 	if (!error && prctl(PR_SET_DUMPABLE, 0) < 0)
 		error = error_system(errno, NULL, "cannot protect the warden");
 	if (!error)

@@ -151,8 +151,7 @@ static struct error *attach_at(int target, int mount, const char *path)
 
 struct error *setup_attach(int root, int mount, const char *path)
 {
-	_cleanup_(close_fd)
-	int target = -1;
+	_cleanup_(close_fd) int target = -1;
 	struct error *error = setup_open(root, path, O_PATH, &target);
 
 	return error ? error : attach_at(target, mount, path);
@@ -183,8 +182,7 @@ static struct error *make_mount(int fs, uint64_t attributes, int *ret)
 
 struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, int *ret)
 {
-	_cleanup_(close_fd)
-	int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	_cleanup_(close_fd) int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
 	struct error *error;
 
 	if (fs < 0)
@@ -201,8 +199,7 @@ struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, 
 
 static struct error *do_tmpfs(struct setup_state *state, const struct setup_op *op)
 {
-	_cleanup_(close_fd)
-	int mount = -1;
+	_cleanup_(close_fd) int mount = -1;
 	struct error *error = setup_tmpfs(op->argument, op->mode, op->attributes, &mount);
 
 	return error ? error : setup_attach(state->root, mount, op->path);
@@ -210,8 +207,7 @@ static struct error *do_tmpfs(struct setup_state *state, const struct setup_op *
 
 static struct error *do_proc(struct setup_state *state, const struct setup_op *op)
 {
-	_cleanup_(close_fd)
-	int fs = fsopen("proc", FSOPEN_CLOEXEC), mount = -1;
+	_cleanup_(close_fd) int fs = fsopen("proc", FSOPEN_CLOEXEC), mount = -1;
 	struct error *error;
 
 	if (fs < 0)
@@ -222,8 +218,7 @@ static struct error *do_proc(struct setup_state *state, const struct setup_op *o
 
 static struct error *do_devpts(struct setup_state *state, const struct setup_op *op)
 {
-	_cleanup_(close_fd)
-	int fs = fsopen("devpts", FSOPEN_CLOEXEC), mount = -1;
+	_cleanup_(close_fd) int fs = fsopen("devpts", FSOPEN_CLOEXEC), mount = -1;
 	struct error *error;
 
 	if (fs < 0)
@@ -250,8 +245,7 @@ static struct error *own(int parent, const char *name, const struct setup_op *op
 
 static struct error *do_make(struct setup_state *state, const struct setup_op *op)
 {
-	_cleanup_(close_fd)
-	int parent = -1;
+	_cleanup_(close_fd) int parent = -1;
 	const char *name;
 	struct error *error = open_parent(state->root, op->path, &parent, &name);
 	int r;
@@ -272,8 +266,7 @@ static struct error *do_make(struct setup_state *state, const struct setup_op *o
 static struct error *do_socket(struct setup_state *state, const struct setup_op *op)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	_cleanup_(close_fd)
-	int parent = -1;
+	_cleanup_(close_fd) int parent = -1;
 	const char *name;
 	struct error *error;
 
@@ -303,10 +296,8 @@ static char *setup_text(const struct shadow *shadow, const char *name)
 /* Where texts are kept until they are bound: a tmpfs outside the new root, gone after the change of root. */
 static struct error *open_stage(const struct shadow *shadow, int *ret)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/stage", shadow->run_dir);
-	_cleanup_(close_fd)
-	int mount = -1;
+	_cleanup_(free_ptr) char *path = string_format("%s/stage", shadow->run_dir);
+	_cleanup_(close_fd) int mount = -1;
 	struct error *error;
 
 	if (!path)
@@ -323,8 +314,7 @@ static struct error *open_stage(const struct shadow *shadow, int *ret)
 struct error *setup_bind_text(struct setup_state *state, int target, const char *path, const char *text)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-	_cleanup_(close_fd)
-	int fd = -1, file = -1;
+	_cleanup_(close_fd) int fd = -1, file = -1;
 	struct error *error;
 	char name[32];
 
@@ -343,8 +333,7 @@ struct error *setup_bind_text(struct setup_state *state, int target, const char 
 
 static struct error *show_text(struct setup_state *state, const char *path, const char *text)
 {
-	_cleanup_(close_fd)
-	int target = -1;
+	_cleanup_(close_fd) int target = -1;
 	struct error *error = setup_open(state->root, path, O_PATH, &target);
 
 	return error ? error : setup_bind_text(state, target, path, text);
@@ -352,16 +341,14 @@ static struct error *show_text(struct setup_state *state, const char *path, cons
 
 static struct error *do_text(struct setup_state *state, const struct setup_op *op)
 {
-	_cleanup_(free_ptr)
-	char *text = setup_text(state->setup->shadow, op->argument);
+	_cleanup_(free_ptr) char *text = setup_text(state->setup->shadow, op->argument);
 
 	return text ? show_text(state, op->path, text) : NULL;
 }
 
 static struct error *do_mask(struct setup_state *state, const struct setup_op *op)
 {
-	_cleanup_(close_fd)
-	int target = -1, mount = -1;
+	_cleanup_(close_fd) int target = -1, mount = -1;
 	struct error *error = setup_open(state->root, op->path, O_PATH, &target);
 	struct stat st;
 
@@ -382,8 +369,7 @@ static struct error *do_mask(struct setup_state *state, const struct setup_op *o
 static struct error *do_read_only(struct setup_state *state, const struct setup_op *op)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-	_cleanup_(close_fd)
-	int target = -1, mount = -1;
+	_cleanup_(close_fd) int target = -1, mount = -1;
 	struct error *error = setup_open(state->root, op->path, O_PATH, &target);
 
 	if (error)
@@ -435,8 +421,7 @@ static struct error *enter_root(int root)
 
 struct error *setup_root(const struct setup *setup)
 {
-	_cleanup_(close_fd)
-	int root = open(setup->shadow->root, O_PATH | O_DIRECTORY | O_CLOEXEC), stage = -1;
+	_cleanup_(close_fd) int root = open(setup->shadow->root, O_PATH | O_DIRECTORY | O_CLOEXEC), stage = -1;
 	struct setup_state state = {.setup = setup, .root = root};
 	struct error *error;
 

@@ -12,8 +12,7 @@
 /* A copy of init that nobody can change, not even through /proc/1/exe. */
 static struct error *make_init(int *ret)
 {
-	_cleanup_(close_fd)
-	int fd = memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_(close_fd) int fd = memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct error *error;
 
 	if (fd < 0)
@@ -40,8 +39,7 @@ static void set_clock_offsets(struct shadow *shadow, const struct guest_clock *c
 
 static struct error *init_directories(struct shadow *shadow, const struct shadow_options *options)
 {
-	_cleanup_(free_ptr)
-	char *stage = string_format("%s/stage", options->run_dir);
+	_cleanup_(free_ptr) char *stage = string_format("%s/stage", options->run_dir);
 
 	shadow->run_dir = strdup(options->run_dir);
 	shadow->layers_dir = strdup(options->layers_dir);
@@ -56,8 +54,7 @@ static struct error *init_directories(struct shadow *shadow, const struct shadow
 struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, bool has_disk,
 				 const struct shadow_options *options, struct shadow **ret)
 {
-	_cleanup_(shadow_destroy_ptr)
-	struct shadow *shadow = calloc(1, sizeof(*shadow));
+	_cleanup_(shadow_destroy_ptr) struct shadow *shadow = calloc(1, sizeof(*shadow));
 	struct error *error;
 
 	if (!shadow)
@@ -86,8 +83,7 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 
 struct error *shadow_create(const struct shadow_options *options, struct shadow **ret)
 {
-	_cleanup_(free_ptr)
-	struct shadow_tree *trees = NULL;
+	_cleanup_(free_ptr) struct shadow_tree *trees = NULL;
 	const struct disk_mount *mounts;
 	size_t n;
 
@@ -114,8 +110,7 @@ const struct action_list *shadow_actions(const struct shadow *shadow)
 
 void shadow_destroy(struct shadow *shadow)
 {
-	_cleanup_(free_ptr)
-	char *stage = NULL;
+	_cleanup_(free_ptr) char *stage = NULL;
 
 	if (!shadow)
 		return;

@@ -143,8 +143,7 @@ static bool find_init_script(struct unit *unit)
 /* Whether some target pulls it in: DIRECTORY/TARGET.wants/NAME. */
 static bool is_wanted_in(const char *directory, const char *name)
 {
-	_cleanup_(closedir_ptr)
-	DIR *dir = opendir(directory);
+	_cleanup_(closedir_ptr) DIR *dir = opendir(directory);
 	struct dirent *entry;
 	unsigned seen = 0;
 	struct stat st;

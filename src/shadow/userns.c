@@ -13,12 +13,9 @@
 
 static struct error *write_map(pid_t pid, const char *name, uint32_t inside, uint32_t outside, uint32_t count)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("/proc/%d/%s", pid, name);
-	_cleanup_(free_ptr)
-	char *line = string_format("%u %u %u\n", inside, outside, count);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *path = string_format("/proc/%d/%s", pid, name);
+	_cleanup_(free_ptr) char *line = string_format("%u %u %u\n", inside, outside, count);
+	_cleanup_(close_fd) int fd = -1;
 
 	if (!path || !line)
 		return error_no_memory();
@@ -42,8 +39,7 @@ static void hold_namespace(int ready_fd, int wait_fd)
 
 static struct error *map_and_open(pid_t pid, uint32_t inside, uint32_t outside, uint32_t count, int *ret)
 {
-	_cleanup_(free_ptr)
-	char *path = NULL;
+	_cleanup_(free_ptr) char *path = NULL;
 	struct error *error;
 	int fd;
 
@@ -106,8 +102,8 @@ struct error *userns_idmapped_mount(const char *path, int user_ns, uint64_t attr
 		.propagation = MS_PRIVATE,
 		.userns_fd = (uint64_t)user_ns,
 	};
-	_cleanup_(close_fd)
-	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	_cleanup_(close_fd) int fd =
+		open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 
 	if (fd < 0)
 		return error_system(errno, path, "cannot clone the mount");

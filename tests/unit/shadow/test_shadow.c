@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sandbox over a small root of busybox and probe.c. */
+#include "../test.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/process.h"
+#include "shadow/internal.h"
+
+struct fixture {
+	char dir[32];
+	char *root, *boot, *layers, *run;
+	struct shadow *shadow;
+};
+
+static const char *const env[] = {"PATH=/bin", NULL};
+static const struct guest_uts uts = {"Linux", "web1", "6.1.0-18-test", "#1 SMP PREEMPT a guest", "x86_64", "example"};
+static const struct guest_clock guest_time = {.monotonic_ns = 5000000000000, .boottime_ns = 9000500000000};
+
+static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void shell(const char *format, ...)
+{
+	char command[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	assert_ok(process_check((const char *const[]){"sh", "-ec", command, NULL}));
+}
+
+static void make_root(struct fixture *f)
+{
+	shell("mkdir -p %s/bin %s/proc %s/sys %s/dev %s/run %s/tmp %s/etc %s/boot %s/data/dir %s/root; chmod 1777 "
+	      "%s/tmp;"
+	      "cp %s %s/bin/busybox; cp %s %s/bin/probe; for a in sh cat ls id stat mv rm mkdir ln chown hostname sleep"
+	      " touch kill ps yes head setsid; do ln -s busybox %s/bin/$a; done",
+	      f->root, f->root, f->root, f->root, f->root, f->root, f->root, f->root, f->root, f->root, f->root,
+	      BUSYBOX, f->root, PROBE, f->root, f->root);
+	shell("cd %s; echo one >data/file; ln data/file data/link; echo below >data/dir/below; echo gone >data/gone;"
+	      "chown 70000:80000 data/gone; echo id >data/ids; chown 1000:100000 data/ids; setfacl -m u:1000:r "
+	      "data/ids;"
+	      "cp bin/busybox data/capable; setcap cap_net_raw+ep data/capable; mkdir -p %s; echo kernel >%s/vmlinuz",
+	      f->root, f->boot, f->boot);
+}
+
+static void create(struct fixture *f)
+{
+	struct shadow_tree trees[] = {{"/", f->root, NULL}, {"/boot", f->boot, NULL}};
+	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run, .uts = &uts, .clock = &guest_time};
+
+	assert_ok(shadow_create_from(trees, 2, false, &options, &f->shadow));
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	if (geteuid() != 0)
+		return 0;
+	strcpy(f->dir, "/tmp/test-shadow.XXXXXX");
+	if (!mkdtemp(f->dir))
+		return -1;
+	f->root = string_format("%s/root", f->dir);
+	f->boot = string_format("%s/boot", f->dir);
+	f->layers = string_format("%s/layers", f->dir);
+	f->run = string_format("%s/run", f->dir);
+	make_root(f);
+	mkdir(f->layers, 0700);
+	mkdir(f->run, 0700);
+	create(f);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	struct error *error = NULL;
+
+	shadow_destroy(f->shadow);
+	if (f->root)
+		error = io_remove_tree(f->dir);
+	error_destroy(error);
+	free(f->root);
+	free(f->boot);
+	free(f->layers);
+	free(f->run);
+	free(f);
+	return error ? -1 : 0;
+}
+
+/* Runs `argv` and returns its status; output, trimmed, in a static buffer. */
+static const char *output_of(const struct fixture *f, const char *const *argv, bool network, int *ret_status)
+{
+	static char buffer[65536];
+	struct shadow_network net = {.enabled = network};
+	struct shadow_run_options options = {.argv = argv, .env = env, .network = &net, .timeout_s = 60};
+	char *output = NULL;
+	size_t n;
+
+	assert_ok(shadow_capture(f->shadow, &options, ret_status, &output));
+	snprintf(buffer, sizeof(buffer), "%s", output);
+	free(output);
+	n = strlen(buffer);
+	if (n > 0 && buffer[n - 1] == '\n')
+		buffer[n - 1] = '\0';
+	return buffer;
+}
+
+static int status_of(const struct fixture *f, const char *script)
+{
+	int status;
+
+	output_of(f, (const char *const[]){"sh", "-c", script, NULL}, false, &status);
+	return status;
+}
+
+static void assert_says(const struct fixture *f, const char *script, const char *expected)
+{
+	int status;
+
+	assert_string_equal(output_of(f, (const char *const[]){"sh", "-c", script, NULL}, false, &status), expected);
+	assert_int_equal(status, 0);
+}
+
+static void test_statuses(void **state)
+{
+	const struct fixture *f = *state;
+	int status;
+
+	need_root();
+	assert_int_equal(status_of(f, "exit 0"), 0);
+	assert_int_equal(status_of(f, "exit 7"), 7);
+	assert_int_equal(status_of(f, "kill -9 $$"), 137);
+	output_of(f, (const char *const[]){"/no/such/program", NULL}, false, &status);
+	assert_int_equal(status, 127);
+	/* Orphans end with the run, and do not hold it up for long. */
+	assert_int_equal(status_of(f, "setsid sleep 1000 & exit 3"), 3);
+}
+
+static void test_answers(void **state)
+{
+	const struct fixture *f = *state;
+	int status;
+	long seconds;
+
+	need_root();
+	assert_says(f, "probe uname", "Linux|web1|6.1.0-18-test|#1 SMP PREEMPT a guest|x86_64");
+	assert_says(f, "hostname", "web1");
+	assert_says(f, "cat /proc/sys/kernel/osrelease", "6.1.0-18-test");
+	assert_says(f, "cat /proc/version", "Linux version 6.1.0-18-test #1 SMP PREEMPT a guest");
+	assert_says(f, "id -u; cat /proc/self/uid_map | { read a b c; echo $a $c; }", "0\n0 1073741824");
+	seconds = atol(output_of(f, (const char *const[]){"probe", "monotonic", NULL}, false, &status));
+	assert_in_range(seconds, 5000, 5060);
+	seconds = atol(output_of(f, (const char *const[]){"probe", "boottime", NULL}, false, &status));
+	assert_in_range(seconds, 9000, 9060);
+}
+
+static void assert_cannot(const struct fixture *f, const char *probe, const char *argument)
+{
+	const char *argv[] = {"probe", probe, argument, NULL};
+	int status;
+	const char *output = output_of(f, argv, false, &status);
+
+	if (status != 1)
+		fail_msg("%s %s: status %d, %s", probe, argument ? argument : "", status, output);
+}
+
+static void test_refusals(void **state)
+{
+	static const char *const probes[] = {
+		"init_module",
+		"finit_module",
+		"bpf",
+		"keyctl",
+		"add_key",
+		"userfaultfd",
+		"perf_event_open",
+		"io_uring_setup",
+		"swapon",
+		"reboot",
+		"syslog",
+		"kexec_load",
+		"clone3",
+		"setns",
+		"pivot_root",
+		"open_by_handle_at",
+		"fsopen",
+		"process_vm_readv",
+		"mount",
+		"remount",
+		"umount",
+		"device",
+		"unshare",
+		"clone",
+		"sethostname",
+		"settime",
+		"tiocsti",
+		"loop-clear",
+	};
+	/* AF_PACKET, AF_ALG, AF_VSOCK, AF_KEY, AF_XDP */
+	static const char *const families[] = {"17", "38", "40", "15", "44"};
+	const struct fixture *f = *state;
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(probes); i++)
+		assert_cannot(f, probes[i], NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		assert_cannot(f, "socket", families[i]);
+	assert_cannot(f, "ptrace", "1");
+	assert_cannot(f, "connect", "1.1.1.1");
+	assert_cannot(f, "connect", "127.0.0.1");
+	assert_cannot(f, "write", "/proc/sys/kernel/printk");
+	assert_cannot(f, "write", "/proc/sysrq-trigger");
+	/* Not every refusal is a failure of the probe itself. */
+	assert_int_equal(status_of(f, "probe fifo && probe open /data/file"), 0);
+}
+
+static void test_host_is_hidden(void **state)
+{
+	const struct fixture *f = *state;
+	char secret[64], script[256], pid[16];
+
+	need_root();
+	snprintf(secret, sizeof(secret), "%s/secret", f->dir);
+	assert_ok(io_replace_file(secret, "host", 4, 0644));
+	assert_cannot(f, "open", secret);
+	snprintf(script, sizeof(script), "/proc/1/root%s", secret);
+	assert_cannot(f, "open", script);
+	snprintf(script, sizeof(script), "/proc/1/cwd/../../..%s", secret);
+	assert_cannot(f, "open", script);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	assert_cannot(f, "kill", pid);
+	/* init and the shell and ps: nothing else is to be seen. */
+	assert_says(f, "set -- /proc/[0-9]*; echo $#", "2");
+	assert_says(f, "ls /proc/self/fd | head -4", "0\n1\n2\n3");
+	assert_int_equal(status_of(f, "cat /proc/self/mountinfo | busybox grep -q /tmp/test-shadow"), 1);
+}
+
+static int upper_stat(const struct fixture *f, size_t layer, const char *path, struct stat *st)
+{
+	size_t n;
+	const struct change_layer *layers = shadow_layers(f->shadow, &n);
+
+	assert_int_equal(n, 2);
+	return fstatat(layers[layer].upper_fd, path, st, AT_SYMLINK_NOFOLLOW);
+}
+
+/* The guest's own ids, capabilities and ACLs show in the layers, and the lower tree is untouched. */
+static void test_layers(void **state)
+{
+	const struct fixture *f = *state;
+	const struct change_layer *layers;
+	char value[64];
+	struct stat st;
+	uint32_t id;
+	size_t n;
+	int fd;
+
+	need_root();
+	shell("cd %s; { find . -printf '%%p %%m %%U %%G %%T@ %%n %%s\\n' | sort; find . -type f | sort | xargs "
+	      "sha256sum; } |"
+	      " sha256sum >../before",
+	      f->root);
+	assert_int_equal(status_of(f,
+				   "echo new >/data/new && chown 3000000:65535 /data/new && echo more >>/data/file && "
+				   "rm /data/gone && mv /data/dir /data/renamed && touch /data/ids /data/capable && "
+				   "echo new >/boot/initrd && echo x >/tmp/x && echo x >/run/x"),
+			 0);
+	assert_int_equal(upper_stat(f, 0, "data/new", &st), 0);
+	assert_int_equal(st.st_uid, 3000000);
+	assert_int_equal(st.st_gid, 65535);
+	assert_int_equal(upper_stat(f, 0, "data/gone", &st), 0);
+	assert_true(S_ISCHR(st.st_mode) && st.st_rdev == 0);
+	assert_int_equal(upper_stat(f, 0, "data/ids", &st), 0);
+	assert_int_equal(st.st_gid, 100000);
+	assert_int_equal(upper_stat(f, 1, "initrd", &st), 0);
+	assert_int_equal(upper_stat(f, 0, "tmp/x", &st), -1);
+	assert_int_equal(upper_stat(f, 0, "run", &st), -1);
+	assert_int_equal(upper_stat(f, 0, "dev", &st), -1);
+
+	layers = shadow_layers(f->shadow, &n);
+	fd = openat(layers[0].upper_fd, "data/capable", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fgetxattr(fd, "security.capability", value, sizeof(value)), 20);
+	assert_int_equal(value[3], 2);
+	close(fd);
+	fd = openat(layers[0].upper_fd, "data/renamed", O_RDONLY | O_CLOEXEC);
+	assert_true(fgetxattr(fd, "trusted.overlay.redirect", value, sizeof(value)) > 0);
+	close(fd);
+	fd = openat(layers[0].upper_fd, "data/ids", O_RDONLY | O_CLOEXEC);
+	/* The view's own ids: entry 1 of the ACL (version, then tag, permissions, id each) is user:1000:r. */
+	assert_int_equal(fgetxattr(fd, "system.posix_acl_access", value, sizeof(value)), 44);
+	memcpy(&id, value + 4 + 8 + 4, sizeof(id));
+	assert_int_equal(id, 1000);
+	close(fd);
+
+	shell("cd %s; { find . -printf '%%p %%m %%U %%G %%T@ %%n %%s\\n' | sort; find . -type f | sort | xargs "
+	      "sha256sum; } |"
+	      " sha256sum >../after",
+	      f->root);
+	shell("cmp %s/before %s/after", f->dir, f->dir);
+	/* A second run sees what the first wrote. */
+	assert_says(f, "cat /data/new /data/renamed/below /data/link", "new\nbelow\none\nmore");
+}
+
+static void test_timeout(void **state)
+{
+	const struct fixture *f = *state;
+	const char *const argv[] = {"sh", "-c", "trap '' TERM; while :; do sleep 1; done", NULL};
+	struct shadow_run_options options = {.argv = argv, .env = env, .timeout_s = 1};
+	uint64_t begin_ns;
+	int status;
+
+	need_root();
+	begin_ns = clock_monotonic_ns();
+	assert_error(shadow_run(f->shadow, &options, &status), ERROR_TIMEOUT);
+	assert_in_range(clock_monotonic_ns() - begin_ns, 900000000, 10000000000);
+}
+
+static void test_input_and_bounds(void **state)
+{
+	const struct fixture *f = *state;
+	const char *const cat[] = {"cat", NULL}, *const yes[] = {"yes", NULL};
+	struct shadow_run_options options = {.argv = cat, .env = env, .timeout_s = 60};
+	char *output = NULL;
+	int fds[2], status;
+
+	need_root();
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(write(fds[1], "hello", 5), 5);
+	close(fds[1]);
+	options.stdin_fd = fds[0];
+	assert_ok(shadow_capture(f->shadow, &options, &status, &output));
+	assert_string_equal(output, "hello");
+	free(output);
+	close(fds[0]);
+	options = (struct shadow_run_options){.argv = yes, .env = env, .timeout_s = 3};
+	assert_error(shadow_capture(f->shadow, &options, &status, &output), ERROR_TIMEOUT);
+	options.argv = (const char *const[]){"sh", "-c", "yes | head -c 20000000", NULL};
+	options.timeout_s = 60;
+	assert_error(shadow_capture(f->shadow, &options, &status, &output), ERROR_FORMAT);
+}
+
+static unsigned count_marked(const char *mark)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	unsigned n = 0;
+
+	while ((entry = readdir(proc))) {
+		char path[300], line[256] = "";
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (read(fd, line, sizeof(line) - 1) > 0)
+			for (size_t i = 0; i < sizeof(line) - strlen(mark); i++)
+				n += memcmp(line + i, mark, strlen(mark)) == 0;
+		close(fd);
+	}
+	closedir(proc);
+	return n;
+}
+
+/* A child that makes its own shadow and is killed in the middle of a run. */
+static void test_killed_parent(void **state)
+{
+	const struct fixture *f = *state;
+	char mark[32];
+	pid_t pid;
+
+	need_root();
+	snprintf(mark, sizeof(mark), "98765%d", getpid());
+	pid = fork();
+	if (pid == 0) {
+		const char *const argv[] = {"sleep", mark, NULL};
+		struct shadow_run_options options = {.argv = argv, .env = env};
+		int status;
+
+		error_destroy(shadow_run(f->shadow, &options, &status));
+		_exit(0);
+	}
+	for (int i = 0; i < 100 && count_marked(mark) == 0; i++)
+		usleep(50000);
+	assert_true(count_marked(mark) > 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	for (int i = 0; i < 100 && count_marked(mark) > 0; i++)
+		usleep(50000);
+	assert_int_equal(count_marked(mark), 0);
+}
+
+static void assert_resolver(const struct fixture *f)
+{
+	struct stat st;
+	int status;
+
+	assert_string_equal(output_of(f, (const char *const[]){"cat", "/etc/resolv.conf", NULL}, true, &status),
+			    "nameserver 10.0.2.3");
+	assert_int_equal(status, 0);
+	assert_int_equal(upper_stat(f, 0, "etc", &st), -1);
+}
+
+/* With a network: its resolver is there whatever the guest has, and private addresses are refused. */
+static void test_network(void **state)
+{
+	static const char *const refused[] = {"169.254.169.254", "10.1.2.3",   "10.0.2.2",
+					      "192.168.0.1",     "172.16.0.1", "100.64.0.1"};
+	const struct fixture *f = *state;
+	int status;
+
+	need_root();
+	assert_resolver(f);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		const char *const argv[] = {"probe", "connect", refused[i], NULL};
+		const char *const device[] = {"probe", "connect-device", refused[i], NULL};
+
+		/* ECONNREFUSED: by the filter, at once; not by silence. */
+		assert_string_equal(output_of(f, argv, true, &status), "errno 111");
+		assert_string_equal(output_of(f, device, true, &status), "errno 111");
+	}
+}
+
+static void test_resolver_file(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	shell("echo nameserver 1.2.3.4 >%s/etc/resolv.conf", f->root);
+	assert_resolver(f);
+}
+
+static void test_resolver_link(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	shell("ln -s ../run/systemd/resolve/stub-resolv.conf %s/etc/resolv.conf", f->root);
+	assert_resolver(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_statuses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_host_is_hidden, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_layers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_input_and_bounds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_parent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_network, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resolver_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resolver_link, setup, teardown),
+	};
+
+	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */
+	if (geteuid() == 0 && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0))
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
