@@ -54,10 +54,8 @@ static struct error *make_one(const char *path)
 
 struct error *disk_make_directory(struct disk *disk, const char *name, size_t number, char **ret)
 {
-	_cleanup_(free_ptr)
-	char *parent = string_format("%s/%s", disk->run_dir, name);
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/%s/%zu", disk->run_dir, name, number);
+	_cleanup_(free_ptr) char *parent = string_format("%s/%s", disk->run_dir, name);
+	_cleanup_(free_ptr) char *path = string_format("%s/%s/%zu", disk->run_dir, name, number);
 	struct error *error;
 
 	if (!parent || !path)
@@ -72,10 +70,8 @@ struct error *disk_make_directory(struct disk *disk, const char *name, size_t nu
 
 struct error *disk_mount_entry(const struct volume *volume, const struct fstab_entry *entry, const char *path)
 {
-	_cleanup_(free_ptr)
-	char *subvolume = NULL;
-	_cleanup_(free_ptr)
-	char *subvolume_id = NULL;
+	_cleanup_(free_ptr) char *subvolume = NULL;
+	_cleanup_(free_ptr) char *subvolume_id = NULL;
 	struct error *error;
 
 	error = fstab_option_value(entry, "subvol", &subvolume);
@@ -89,10 +85,8 @@ struct error *disk_mount_entry(const struct volume *volume, const struct fstab_e
 /* A tmpfs, so that not even directories stay behind when the process is killed. */
 static struct error *make_run_dir(struct disk *disk, const char *work_dir)
 {
-	_cleanup_(free_ptr)
-	char *absolute = realpath(work_dir, NULL);
-	_cleanup_(free_ptr)
-	char *path = NULL;
+	_cleanup_(free_ptr) char *absolute = realpath(work_dir, NULL);
+	_cleanup_(free_ptr) char *path = NULL;
 
 	if (!absolute)
 		return error_system(errno, work_dir, "find the working directory");
@@ -191,8 +185,7 @@ static struct error *open_steps(struct disk *disk, const struct disk_options *op
 
 struct error *disk_open(const struct disk_options *options, struct disk **ret)
 {
-	_cleanup_(disk_close_ptr)
-	struct disk *disk = calloc(1, sizeof(*disk));
+	_cleanup_(disk_close_ptr) struct disk *disk = calloc(1, sizeof(*disk));
 	struct error *error;
 
 	if (!disk)

@@ -14,8 +14,7 @@
 /* A block device counts as raw; its size is not in st_size. */
 static struct error *open_file(const char *path, struct disk_file *file, int *ret_fd)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct stat st;
 
 	/* O_NONBLOCK: a fifo in place of the image must not make us wait. */
@@ -79,10 +78,8 @@ static struct error *check_format(const char *path, const char *format)
 static struct error *read_qcow2(int fd, struct disk_file *file, struct disk_file *next)
 {
 	size_t size = file->size < QCOW2_HEADER_MAX ? file->size : QCOW2_HEADER_MAX;
-	_cleanup_(qcow2_header_deinit)
-	struct qcow2_header header = {0};
-	_cleanup_(free_ptr)
-	char *buffer = NULL;
+	_cleanup_(qcow2_header_deinit) struct qcow2_header header = {0};
+	_cleanup_(free_ptr) char *buffer = NULL;
 	struct error *error;
 
 	buffer = malloc(size ? size : 1);
@@ -108,8 +105,7 @@ static struct error *read_qcow2(int fd, struct disk_file *file, struct disk_file
 /* Fills in `file`, of which path and format are set, and begins `next`. */
 static struct error *read_file(struct disk_file *file, struct disk_file *next)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 
 	error = check_format(file->path, file->format);
@@ -125,8 +121,7 @@ static struct error *read_file(struct disk_file *file, struct disk_file *next)
 
 static struct error *first_file(const char *path, const char *format, struct disk_file *file)
 {
-	_cleanup_(free_ptr)
-	char *cwd = NULL;
+	_cleanup_(free_ptr) char *cwd = NULL;
 
 	if (path[0] == '/') {
 		file->path = strdup(path);

@@ -34,10 +34,8 @@ static bool is_ext(const struct partition *partition)
 
 static int try_attach(const struct loop_config *config, char *device, size_t size)
 {
-	_cleanup_(close_fd)
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = -1;
 	int number;
 
 	if (control < 0)
@@ -202,10 +200,8 @@ struct error *file_system_mount(const struct file_system *fs, const char *subvol
 				const char *path)
 {
 	const char *driver = is_ext(fs->partition) ? "ext4" : fs->partition->type;
-	_cleanup_(close_fd)
-	int context = fsopen(driver, FSOPEN_CLOEXEC);
-	_cleanup_(close_fd)
-	int mount_fd = -1;
+	_cleanup_(close_fd) int context = fsopen(driver, FSOPEN_CLOEXEC);
+	_cleanup_(close_fd) int mount_fd = -1;
 	char name[PARTITION_NAME_SIZE], message[256] = "";
 
 	partition_name(fs->partition, name);

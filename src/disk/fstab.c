@@ -29,8 +29,7 @@ static int count_malformed(struct libmnt_table *table, const char *filename, int
  */
 static struct error *parse_table(const char *text, size_t size, struct libmnt_table *table)
 {
-	_cleanup_(close_fd)
-	int fd = memfd_create("fstab", MFD_CLOEXEC);
+	_cleanup_(close_fd) int fd = memfd_create("fstab", MFD_CLOEXEC);
 	char path[64];
 	struct error *error;
 	int r;
@@ -92,8 +91,7 @@ static struct error *copy_entry(struct libmnt_fs *fs, struct fstab_entry *entry)
 
 static struct error *copy_table(struct libmnt_table *table, struct fstab *fstab)
 {
-	_cleanup_(mnt_free_iter_ptr)
-	struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
+	_cleanup_(mnt_free_iter_ptr) struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
 	int n = mnt_table_get_nents(table);
 	struct libmnt_fs *fs;
 
@@ -113,10 +111,8 @@ static struct error *copy_table(struct libmnt_table *table, struct fstab *fstab)
 
 struct error *fstab_parse(const char *text, size_t size, struct fstab *ret)
 {
-	_cleanup_(mnt_unref_table_ptr)
-	struct libmnt_table *table = NULL;
-	_cleanup_(fstab_deinit)
-	struct fstab fstab = {0};
+	_cleanup_(mnt_unref_table_ptr) struct libmnt_table *table = NULL;
+	_cleanup_(fstab_deinit) struct fstab fstab = {0};
 	struct error *error;
 
 	if (size > FSTAB_SIZE_MAX)
@@ -267,8 +263,7 @@ static bool answers(const struct partition *partition, enum source_kind kind, co
 enum fstab_match fstab_find(const struct fstab_entry *entry, const struct partition_list *list,
 			    const struct partition **ret)
 {
-	_cleanup_(free_ptr)
-	char *value = NULL;
+	_cleanup_(free_ptr) char *value = NULL;
 	const struct partition *found = NULL;
 	enum source_kind kind;
 	int number = -1;

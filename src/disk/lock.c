@@ -24,8 +24,7 @@ static struct error *busy(const char *path)
 /* First say what we do not share, then look who uses it: of two that start at once, one at least sees the other. */
 struct error *lock_image(const char *path, int *ret_fd)
 {
-	_cleanup_(close_fd)
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return error_system(errno, path, "open disk image");

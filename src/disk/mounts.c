@@ -63,8 +63,7 @@ static struct error *add_planned(struct plan *plan, const struct fstab_entry *en
 static struct error *plan_partition(struct disk *disk, const struct fstab_entry *entry,
 				    const struct partition *partition, struct plan *plan)
 {
-	_cleanup_(free_ptr)
-	char *reason = NULL;
+	_cleanup_(free_ptr) char *reason = NULL;
 	char name[PARTITION_NAME_SIZE];
 	struct volume *volume;
 
@@ -147,8 +146,7 @@ static struct error *make_plan(struct disk *disk, const struct disk_root_choice 
  */
 static struct error *resolve_target(struct disk *disk, const char *target, int *ret_fd, char **ret)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	char link[64], path[4096 + 1], root[4096 + 1];
 	struct error *error;
 	ssize_t n, m;
@@ -194,8 +192,7 @@ static struct error *check_place(const struct disk *disk, const char *target)
 /* Puts a copy of the mount at `path` onto the directory `target_fd`. */
 static struct error *bind(const char *path, int target_fd)
 {
-	_cleanup_(close_fd)
-	int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	_cleanup_(close_fd) int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	if (tree < 0 || move_mount(tree, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return error_system(errno, path, "build the guest's tree");
@@ -220,12 +217,9 @@ static struct error *add_mount(struct disk *disk, const struct planned *planned,
 
 static struct error *mount_root(struct disk *disk, const struct planned *planned)
 {
-	_cleanup_(free_ptr)
-	char *path = NULL;
-	_cleanup_(free_ptr)
-	char *root = NULL;
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *path = NULL;
+	_cleanup_(free_ptr) char *root = NULL;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 
 	error = disk_make_directory(disk, "mounts", 0, &path);
@@ -250,12 +244,9 @@ static struct error *mount_root(struct disk *disk, const struct planned *planned
 
 static struct error *mount_below(struct disk *disk, const struct planned *planned)
 {
-	_cleanup_(free_ptr)
-	char *target = NULL;
-	_cleanup_(free_ptr)
-	char *path = NULL;
-	_cleanup_(close_fd)
-	int target_fd = -1;
+	_cleanup_(free_ptr) char *target = NULL;
+	_cleanup_(free_ptr) char *path = NULL;
+	_cleanup_(close_fd) int target_fd = -1;
 	struct error *error;
 
 	error = resolve_target(disk, planned->entry->target, &target_fd, &target);
@@ -285,8 +276,7 @@ static void drop_volumes(struct disk *disk)
 
 struct error *disk_mount_all(struct disk *disk, const struct disk_root_choice *root)
 {
-	_cleanup_(free_ptr)
-	struct plan *plan = calloc(1, sizeof(*plan));
+	_cleanup_(free_ptr) struct plan *plan = calloc(1, sizeof(*plan));
 	struct error *error;
 
 	disk->mounts = calloc(DISK_MOUNTS_MAX, sizeof(*disk->mounts));

@@ -18,8 +18,7 @@ DEFINE_CLEANUP(blkid_probe, blkid_free_probe)
 
 static struct error *new_probe(int fd, uint64_t start, uint64_t size, const char *path, blkid_probe *ret)
 {
-	_cleanup_(blkid_free_probe_ptr)
-	blkid_probe probe = blkid_new_probe();
+	_cleanup_(blkid_free_probe_ptr) blkid_probe probe = blkid_new_probe();
 
 	if (!probe)
 		return error_no_memory();
@@ -59,8 +58,7 @@ static struct error *probe_value(blkid_probe probe, const char *name, char **ret
 /* Sets kind, type, uuid and label of `partition`, whose place is known; an ESP stays one. */
 static struct error *probe_content(int fd, const char *path, struct partition *partition)
 {
-	_cleanup_(blkid_free_probe_ptr)
-	blkid_probe probe = NULL;
+	_cleanup_(blkid_free_probe_ptr) blkid_probe probe = NULL;
 	const char *usage = "";
 	struct error *error;
 	int r;
@@ -136,8 +134,7 @@ static struct error *read_partition(int fd, uint64_t disk_size, const char *path
 
 static struct error *read_table(int fd, uint64_t size, const char *path, struct partition_list *list)
 {
-	_cleanup_(blkid_free_probe_ptr)
-	blkid_probe probe = NULL;
+	_cleanup_(blkid_free_probe_ptr) blkid_probe probe = NULL;
 	blkid_partlist table;
 	struct error *error;
 	int n;
@@ -180,8 +177,7 @@ static struct error *read_whole(int fd, uint64_t size, const char *path, struct 
 
 struct error *partition_list_read(int fd, uint64_t size, const char *path, struct partition_list *ret)
 {
-	_cleanup_(partition_list_deinit)
-	struct partition_list list = {0};
+	_cleanup_(partition_list_deinit) struct partition_list list = {0};
 	struct error *error;
 
 	list.items = calloc(PARTITIONS_MAX, sizeof(*list.items));

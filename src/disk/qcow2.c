@@ -255,10 +255,9 @@ struct error *qcow2_check_extent(int fd, uint64_t file_size, const struct qcow2_
 {
 	size_t cluster = (size_t)1 << header->cluster_bits;
 	size_t l1_size = (size_t)header->l1_entries * 8;
-	_cleanup_(free_ptr)
-	uint64_t *l1 = NULL;
-	_cleanup_(free_ptr)
-	uint64_t *l2 = NULL;
+	uint64_t n_tables = 0;
+	_cleanup_(free_ptr) uint64_t *l1 = NULL;
+	_cleanup_(free_ptr) uint64_t *l2 = NULL;
 	struct error *error;
 
 	if (header->l1_offset > file_size || l1_size > file_size - header->l1_offset)
@@ -273,6 +272,10 @@ struct error *qcow2_check_extent(int fd, uint64_t file_size, const struct qcow2_
 
 		if (offset == 0)
 			continue;
+		/* Each is a cluster of its own; else a small file could make us read for days. */
+		if (++n_tables > file_size / cluster)
+			return error_format(path, header->l1_offset,
+					    "the L1 table names more L2 tables than there are");
 		if (offset > file_size || cluster > file_size - offset)
 			return behind_end(path, "an L2 table", offset, file_size);
 		error = io_pread(fd, l2, cluster, offset, path);

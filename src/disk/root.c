@@ -49,8 +49,7 @@ static bool has_entry(int root_fd, const char *path)
 
 static bool looks_like_root(const char *path)
 {
-	_cleanup_(close_fd)
-	int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd >= 0 && has_entry(fd, "etc/fstab") && has_entry(fd, "etc/os-release");
 }
@@ -72,10 +71,8 @@ static struct error *add_candidate(struct candidates *list, struct volume *volum
 /* Installers put the root of a btrfs into a subvolume of the top level: "@", "@rootfs", "root". */
 static struct error *add_subvolumes(struct disk *disk, struct volume *volume, struct candidates *list)
 {
-	_cleanup_(closedir_ptr)
-	DIR *dir = NULL;
-	_cleanup_(free_ptr)
-	char *top = NULL;
+	_cleanup_(closedir_ptr) DIR *dir = NULL;
+	_cleanup_(free_ptr) char *top = NULL;
 	struct dirent *entry;
 	struct error *error;
 
@@ -88,8 +85,7 @@ static struct error *add_subvolumes(struct disk *disk, struct volume *volume, st
 	if (!dir)
 		return error_system(errno, top, "list the subvolumes in");
 	for (int i = 0; !error && i < TOP_ENTRIES_MAX && (entry = readdir(dir)); i++) {
-		_cleanup_(free_ptr)
-		char *path = string_format("%s/%s", top, entry->d_name);
+		_cleanup_(free_ptr) char *path = string_format("%s/%s", top, entry->d_name);
 
 		if (!path)
 			return error_no_memory();
@@ -118,10 +114,8 @@ static struct error *collect(struct disk *disk, struct candidates *list)
 
 static struct error *read_fstab(const char *root, struct fstab *ret)
 {
-	_cleanup_(close_fd)
-	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(close_fd) int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(free_ptr) char *text = NULL;
 	struct error *error;
 	size_t size;
 
@@ -164,8 +158,7 @@ static struct error *same_directory(const char *a, const char *b, bool *ret)
 /* Does the candidate's own fstab say that "/" is this tree? Mounting what it says and looking is the surest answer. */
 static struct error *check_candidate(struct disk *disk, struct candidate *candidate)
 {
-	_cleanup_(free_ptr)
-	char *probe = NULL;
+	_cleanup_(free_ptr) char *probe = NULL;
 	const struct partition *partition;
 	struct error *error;
 
@@ -286,8 +279,7 @@ static struct error *choose(struct disk *disk, struct candidates *list, struct c
 static void drop_tops(struct disk *disk)
 {
 	for (size_t i = 0; i < disk->n_volumes; i++) {
-		_cleanup_(free_ptr)
-		char *path = string_format("%s/tops/%zu", disk->run_dir, i);
+		_cleanup_(free_ptr) char *path = string_format("%s/tops/%zu", disk->run_dir, i);
 
 		if (path)
 			umount2(path, MNT_DETACH); /* most have none */
@@ -296,8 +288,7 @@ static void drop_tops(struct disk *disk)
 
 struct error *disk_find_root(struct disk *disk, struct disk_root_choice *ret)
 {
-	_cleanup_(candidates_deinit)
-	struct candidates list = {0};
+	_cleanup_(candidates_deinit) struct candidates list = {0};
 	struct candidate *found = NULL;
 	struct error *error;
 

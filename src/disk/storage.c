@@ -36,8 +36,7 @@ static uint64_t overlay_size(const struct disk_file *image)
 
 static struct error *create_overlay(const char *path, const struct disk_file *image)
 {
-	_cleanup_(free_ptr)
-	char *size = string_format("%" PRIu64, overlay_size(image));
+	_cleanup_(free_ptr) char *size = string_format("%" PRIu64, overlay_size(image));
 
 	if (!size)
 		return error_no_memory();
@@ -130,8 +129,7 @@ static struct error *make_arguments(const struct disk_file *files, size_t n, con
 /* What a daemon that did not start has said. */
 static struct error *start_failure(const char *log_path, const char *image)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	struct error *error = io_read_file(log_path, LOG_MAX, &text, NULL);
 
 	if (error)
@@ -168,14 +166,10 @@ static struct error *wait_ready(pid_t *daemon, const char *pid_path, const char 
 static struct error *start_daemon(const struct disk_file *files, size_t n, const char *overlay, const char *run_dir,
 				  struct storage *storage)
 {
-	_cleanup_(free_ptr)
-	char *log_path = string_format("%s/log", run_dir);
-	_cleanup_(free_ptr)
-	char *pid_path = string_format("%s/pid", run_dir);
-	_cleanup_(arguments_deinit)
-	struct arguments arguments = {0};
-	_cleanup_(close_fd)
-	int log_fd = -1;
+	_cleanup_(free_ptr) char *log_path = string_format("%s/log", run_dir);
+	_cleanup_(free_ptr) char *pid_path = string_format("%s/pid", run_dir);
+	_cleanup_(arguments_deinit) struct arguments arguments = {0};
+	_cleanup_(close_fd) int log_fd = -1;
 	struct error *error;
 
 	if (!log_path || !pid_path)
@@ -198,8 +192,7 @@ static struct error *start_daemon(const struct disk_file *files, size_t n, const
 
 static struct error *create_export_file(const char *run_dir, struct storage *storage)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 
 	storage->export_path = string_format("%s/disk", run_dir);
 	if (!storage->export_path)
@@ -222,10 +215,8 @@ static struct error *lock_chain(const struct disk_file *files, size_t n, struct 
 struct error *storage_open(const struct disk_file *files, size_t n, const char *overlay_dir, const char *run_dir,
 			   struct storage **ret)
 {
-	_cleanup_(free_ptr)
-	char *overlay = string_format("%s/overlay.%d.qcow2", overlay_dir, (int)getpid());
-	_cleanup_(storage_close_ptr)
-	struct storage *storage = calloc(1, sizeof(*storage));
+	_cleanup_(free_ptr) char *overlay = string_format("%s/overlay.%d.qcow2", overlay_dir, (int)getpid());
+	_cleanup_(storage_close_ptr) struct storage *storage = calloc(1, sizeof(*storage));
 	struct error *error;
 
 	if (!overlay || !storage)

@@ -53,8 +53,7 @@ static void add_disk(const struct disk *disk, json_t *root)
 
 static struct error *cat(const struct disk *disk, const char *path)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	struct error *error;
 	size_t size;
 
@@ -64,10 +63,8 @@ static struct error *cat(const struct disk *disk, const char *path)
 
 static struct error *run(int argc, char **argv, char *work_dir)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *root = json_object();
-	_cleanup_(disk_close_ptr)
-	struct disk *disk = NULL;
+	_cleanup_(json_decref_ptr) json_t *root = json_object();
+	_cleanup_(disk_close_ptr) struct disk *disk = NULL;
 	const struct disk_options options = {.path = argv[2], .format = argv[1], .work_dir = work_dir};
 	struct error *error;
 
@@ -91,8 +88,7 @@ static struct error *run(int argc, char **argv, char *work_dir)
 
 int main(int argc, char **argv)
 {
-	_cleanup_(error_destroy_ptr)
-	struct error *error = NULL;
+	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 	char work_dir[] = "/var/tmp/disk-dump.XXXXXX";
 
 	if (argc < 3) {

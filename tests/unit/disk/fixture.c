@@ -55,13 +55,11 @@ void shell(const char *format, ...)
 
 char *digest_of(const char *files)
 {
-	_cleanup_(free_ptr)
-	char *names = strdup(files);
+	_cleanup_(free_ptr) char *names = strdup(files);
 	char *digests = strdup(""), *rest = names, *name;
 
 	while ((name = strsep(&rest, " "))) {
-		_cleanup_(close_fd)
-		int fd = open(name, O_RDONLY | O_CLOEXEC);
+		_cleanup_(close_fd) int fd = open(name, O_RDONLY | O_CLOEXEC);
 		uint8_t digest[SHA256_SIZE];
 		char hex[SHA256_HEX_SIZE];
 		char *longer;
@@ -78,15 +76,13 @@ char *digest_of(const char *files)
 /* How many of the files that match hold the directory's name. The own process, and a zombie, have no say. */
 static int count_matches(const char *pattern)
 {
-	_cleanup_(free_ptr)
-	char *self = string_format("/proc/%d/cmdline", (int)getpid());
+	_cleanup_(free_ptr) char *self = string_format("/proc/%d/cmdline", (int)getpid());
 	glob_t paths = {0};
 	int n = 0;
 
 	if (glob(pattern, 0, NULL, &paths) == 0) {
 		for (size_t i = 0; i < paths.gl_pathc; i++) {
-			_cleanup_(free_ptr)
-			char *text = NULL;
+			_cleanup_(free_ptr) char *text = NULL;
 			size_t size = 0;
 
 			/* what has ended in between is no leftover */

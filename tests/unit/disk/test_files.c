@@ -110,6 +110,18 @@ static void truncated_copies(void **state)
 	assert_error(chain("c0", "qcow2"), ERROR_FORMAT);
 }
 
+/* 512 KiB of file, 4,096 L1 entries that all name the same L2 table. */
+static void tables_named_again_and_again(void **state)
+{
+	shell("qemu-img create -q -f qcow2 -o cluster_size=512 again 128M; qemu-io -f qcow2 -c 'write 0 512' again\n"
+	      "python3 - <<'E'\n"
+	      "import struct\n"
+	      "f = open('again', 'r+b'); f.seek(36); n, at = struct.unpack('>IQ', f.read(12)); f.seek(at)\n"
+	      "first = f.read(8); f.seek(at); f.write(first * n)\n"
+	      "E");
+	assert_error(chain("again", "qcow2"), ERROR_FORMAT);
+}
+
 static void kinds_that_are_refused(void **state)
 {
 	shell("qemu-img create -q -f qcow2 -o data_file=ext.raw,data_file_raw=on x.qcow2 1M\n"
@@ -133,6 +145,7 @@ int main(void)
 		cmocka_unit_test(loops_and_depth_end),
 		cmocka_unit_test(missing_and_wrong_files),
 		cmocka_unit_test(truncated_copies),
+		cmocka_unit_test(tables_named_again_and_again),
 		cmocka_unit_test(kinds_that_are_refused),
 	};
 	int failed = cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

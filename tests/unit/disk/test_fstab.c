@@ -10,8 +10,7 @@ static struct error *parse(const char *text, struct fstab *fstab)
 
 static void ordinary_lines(void **state)
 {
-	_cleanup_(fstab_deinit)
-	struct fstab fstab = {0};
+	_cleanup_(fstab_deinit) struct fstab fstab = {0};
 
 	assert_ok(parse("# comment\n\nUUID=1234 / ext4 errors=remount-ro 0 1\n"
 			"/dev/vda2\t/boot\text4\n"
@@ -30,8 +29,7 @@ static void ordinary_lines(void **state)
 
 static void a_first_line_like_mountinfo_stays_fstab(void **state)
 {
-	_cleanup_(fstab_deinit)
-	struct fstab fstab = {0};
+	_cleanup_(fstab_deinit) struct fstab fstab = {0};
 
 	assert_ok(parse("36 35 98:0 / /mnt rw\nUUID=1 / ext4\n", &fstab));
 	assert_int_equal(fstab.n + fstab.n_malformed, 2);
@@ -40,8 +38,7 @@ static void a_first_line_like_mountinfo_stays_fstab(void **state)
 
 static void targets_are_normalised(void **state)
 {
-	_cleanup_(fstab_deinit)
-	struct fstab fstab = {0};
+	_cleanup_(fstab_deinit) struct fstab fstab = {0};
 
 	assert_ok(parse("a // x\nb //boot/./efi// x\nc none swap\nd /a..b/...  x\n", &fstab));
 	assert_int_equal(fstab.n, 4);
@@ -61,8 +58,7 @@ static void dot_dot_is_refused(void **state)
 
 static void bounds(void **state)
 {
-	_cleanup_(fstab_deinit)
-	struct fstab fstab = {0};
+	_cleanup_(fstab_deinit) struct fstab fstab = {0};
 	char *text = malloc(FSTAB_SIZE_MAX + 1);
 
 	/* one line as long as the file may be */
@@ -117,12 +113,9 @@ static void lines_that_are_no_disk(void **state)
 
 static void option_values(void **state)
 {
-	_cleanup_(fstab_deinit)
-	struct fstab fstab = {0};
-	_cleanup_(free_ptr)
-	char *value = NULL;
-	_cleanup_(free_ptr)
-	char *none = NULL;
+	_cleanup_(fstab_deinit) struct fstab fstab = {0};
+	_cleanup_(free_ptr) char *value = NULL;
+	_cleanup_(free_ptr) char *none = NULL;
 
 	assert_ok(parse("UUID=1 / btrfs subvol=/@,subvolid=256,ro", &fstab));
 	assert_ok(fstab_option_value(&fstab.entries[0], "subvol", &value));

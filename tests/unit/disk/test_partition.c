@@ -9,8 +9,7 @@
 
 static struct error *read_list(const char *path, struct partition_list *list)
 {
-	_cleanup_(close_fd)
-	int fd = open(path, O_RDONLY);
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY);
 	struct stat st;
 
 	assert_int_equal(fstat(fd, &st), 0);
@@ -19,8 +18,7 @@ static struct error *read_list(const char *path, struct partition_list *list)
 
 static void gpt(void **state)
 {
-	_cleanup_(partition_list_deinit)
-	struct partition_list list = {0};
+	_cleanup_(partition_list_deinit) struct partition_list list = {0};
 
 	shell("truncate -s 64M gpt\n"
 	      "printf 'label: gpt\\nsize=2M,type=U,name=esp\\nsize=10M,type=S\\nsize=4M,type=L\\nname=\"my root\"\\n' |"
@@ -44,8 +42,7 @@ static void gpt(void **state)
 
 static void mbr_with_logical_partitions(void **state)
 {
-	_cleanup_(partition_list_deinit)
-	struct partition_list list = {0};
+	_cleanup_(partition_list_deinit) struct partition_list list = {0};
 
 	shell("truncate -s 64M mbr\n"
 	      "printf 'label: dos\\nlabel-id: 0x12345678\\nsize=8M,type=82\\ntype=5\\nsize=8M\\nsize=20M\\n' |"
@@ -59,8 +56,7 @@ static void mbr_with_logical_partitions(void **state)
 
 static void whole_disk(void **state)
 {
-	_cleanup_(partition_list_deinit)
-	struct partition_list list = {0};
+	_cleanup_(partition_list_deinit) struct partition_list list = {0};
 
 	shell("truncate -s 8M whole; mke2fs -q -t ext4 whole");
 	assert_ok(read_list("whole", &list));
@@ -86,8 +82,7 @@ static void nothing_on_it(void **state)
 /* A table that promises more than the disk has. */
 static void partitions_behind_the_end(void **state)
 {
-	_cleanup_(partition_list_deinit)
-	struct partition_list list = {0};
+	_cleanup_(partition_list_deinit) struct partition_list list = {0};
 
 	shell("truncate -s 64M cut; printf 'label: dos\\nsize=8M\\nsize=16M\\nsize=16M\\n' | sfdisk -q cut; truncate "
 	      "-s 12M cut");
@@ -98,8 +93,7 @@ static void partitions_behind_the_end(void **state)
 
 static void one(const char *script, enum partition_kind kind, const char *type)
 {
-	_cleanup_(partition_list_deinit)
-	struct partition_list list = {0};
+	_cleanup_(partition_list_deinit) struct partition_list list = {0};
 
 	shell("rm -f one; truncate -s 64M one; %s", script);
 	assert_ok(read_list("one", &list));
