@@ -19,8 +19,7 @@ static bool has_systemd(void)
 
 static struct error *act(struct transaction *t, char *const *argv, uint32_t *failed)
 {
-	_cleanup_(run_result_deinit)
-	struct run_result result = {};
+	_cleanup_(run_result_deinit) struct run_result result = {};
 	struct event event;
 	struct error *error;
 
@@ -49,8 +48,7 @@ static struct error *act_systemd(struct transaction *t, const struct action *act
 /* Without systemd: "nginx.service" is the init script nginx, and nothing has to be told of new units. */
 static struct error *act_service(struct transaction *t, const struct action *action, uint32_t *failed)
 {
-	_cleanup_(free_ptr)
-	char *name = NULL;
+	_cleanup_(free_ptr) char *name = NULL;
 	size_t n = action->unit ? strlen(action->unit) : 0;
 	const char *suffix = ".service";
 

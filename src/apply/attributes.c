@@ -106,8 +106,7 @@ static struct error *set_all(int fd, const struct change_attributes *to, const s
 struct error *attributes_set(int directory, const char *name, const struct change_attributes *to,
 			     const struct change_attributes *from, bool all, const char *path)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct node node;
 	struct error *error;
 
@@ -146,12 +145,9 @@ static bool is_guests_own(const char *name)
 struct error *attributes_compare_xattrs(int directory, const char *name, const struct change_attributes *expected,
 					const char *path)
 {
-	_cleanup_(free_ptr)
-	char *names = malloc(XATTR_LIST_MAX);
-	_cleanup_(free_ptr)
-	uint8_t *value = malloc(XATTR_VALUE_MAX);
-	_cleanup_(free_ptr)
-	char *link = NULL;
+	_cleanup_(free_ptr) char *names = malloc(XATTR_LIST_MAX);
+	_cleanup_(free_ptr) uint8_t *value = malloc(XATTR_VALUE_MAX);
+	_cleanup_(free_ptr) char *link = NULL;
 	struct error *error;
 	ssize_t n;
 

@@ -45,8 +45,7 @@ static bool is_ours(const char *path)
 
 static struct error *compare_content(int directory, const char *name, const struct change *change)
 {
-	_cleanup_(close_fd)
-	int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	uint8_t digest[SHA256_SIZE];
 	struct error *error;
 
@@ -120,8 +119,7 @@ static struct error *compare(int directory, const char *name, const struct chang
 static struct error *check_emptied(struct check *check, int directory, const char *name, const char *path)
 {
 	int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_(closedir_ptr)
-	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	_cleanup_(closedir_ptr) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
 	if (!stream) {
@@ -308,8 +306,7 @@ static void check_deinit(struct check *check)
 
 struct error *transaction_check(struct transaction *t)
 {
-	_cleanup_(check_deinit)
-	struct check check = {.t = t};
+	_cleanup_(check_deinit) struct check check = {.t = t};
 	uint32_t n = t->payload.header.n_entries;
 	struct error *error;
 

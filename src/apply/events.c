@@ -84,8 +84,7 @@ void event_write(struct event *event, int fd)
 
 void event_note(int fd, const char *path, const char *format, ...)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	struct event event;
 	va_list arguments;
 	int n;

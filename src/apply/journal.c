@@ -19,8 +19,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the journal is little
 
 static struct error *digest_of(const void *bytes, size_t size, uint8_t digest[SHA256_SIZE])
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *hash = sha256_create();
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
 
 	if (!hash)
 		return error_no_memory();
@@ -31,16 +30,14 @@ static struct error *digest_of(const void *bytes, size_t size, uint8_t digest[SH
 
 static struct error *replace(const char *directory, const char *name, const void *bytes, size_t size)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/%s", directory, name);
+	_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, name);
 
 	return path ? io_replace_file(path, bytes, size, 0600) : error_no_memory();
 }
 
 static struct error *read_whole(const char *directory, const char *name, size_t max, char **ret, size_t *ret_size)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/%s", directory, name);
+	_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, name);
 
 	return path ? io_read_file(path, max, ret, ret_size) : error_no_memory();
 }
@@ -64,8 +61,7 @@ static void put_journal(FILE *stream, const struct journal *journal, const struc
 
 struct error *journal_write(const char *directory, const struct journal *journal, const struct tree *tree)
 {
-	_cleanup_(free_ptr)
-	char *bytes = NULL;
+	_cleanup_(free_ptr) char *bytes = NULL;
 	uint8_t digest[SHA256_SIZE];
 	struct error *error;
 	size_t size = 0;
@@ -91,8 +87,7 @@ struct error *journal_write(const char *directory, const struct journal *journal
 static struct error *parse_mounts(struct cursor *c, uint32_t n, struct tree *tree)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		_cleanup_(free_ptr)
-		char *mount = NULL;
+		_cleanup_(free_ptr) char *mount = NULL;
 		const uint8_t *bytes;
 		struct error *error;
 		uint32_t length;
@@ -131,8 +126,7 @@ static struct error *parse_journal(struct cursor *c, struct journal *journal, st
 
 struct error *journal_read(const char *directory, struct journal *ret, struct tree *tree)
 {
-	_cleanup_(free_ptr)
-	char *bytes = NULL;
+	_cleanup_(free_ptr) char *bytes = NULL;
 	struct journal journal = {};
 	uint8_t digest[SHA256_SIZE];
 	struct error *error;
@@ -166,8 +160,7 @@ struct error *journal_read(const char *directory, struct journal *ret, struct tr
 struct error *journal_write_slots(const char *directory, struct journal *journal, const struct slot *slots, uint32_t n)
 {
 	size_t size = SLOTS_HEADER_SIZE + (size_t)n * sizeof(*slots);
-	_cleanup_(free_ptr)
-	uint8_t *bytes = calloc(1, size);
+	_cleanup_(free_ptr) uint8_t *bytes = calloc(1, size);
 	struct error *error;
 
 	if (!bytes)
@@ -185,10 +178,8 @@ struct error *journal_write_slots(const char *directory, struct journal *journal
 struct error *journal_read_slots(const char *directory, const struct journal *journal, uint32_t n,
 				 size_t n_file_systems, struct slot **ret)
 {
-	_cleanup_(free_ptr)
-	char *bytes = NULL;
-	_cleanup_(free_ptr)
-	struct slot *slots = calloc(n ? n : 1, sizeof(*slots));
+	_cleanup_(free_ptr) char *bytes = NULL;
+	_cleanup_(free_ptr) struct slot *slots = calloc(n ? n : 1, sizeof(*slots));
 	uint8_t digest[SHA256_SIZE];
 	struct error *error;
 	size_t size;
@@ -219,8 +210,7 @@ struct error *journal_write_index(const char *directory, const uint8_t *bytes, s
 
 struct error *journal_read_index(const char *directory, const struct journal *journal, struct payload *ret)
 {
-	_cleanup_(free_ptr)
-	char *bytes = NULL;
+	_cleanup_(free_ptr) char *bytes = NULL;
 	struct error *error;
 	size_t size;
 
@@ -235,8 +225,7 @@ struct error *journal_remove(const char *directory)
 	static const char *const names[] = {"journal", "slots", "index"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		_cleanup_(free_ptr)
-		char *path = string_format("%s/%s", directory, names[i]);
+		_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, names[i]);
 
 		if (!path)
 			return error_no_memory();

@@ -8,24 +8,31 @@
  *   helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions]
  *     Applies the payload whose SHA-256 over its header (80 bytes, which holds the index's hash)
  *     is HEX. Works in a process of its own that survives its channel: called again with the same
- *     HEX it waits for, or repeats, that result. --clock sets the guest's CLOCK_REALTIME (ns
+ *     HEX it waits for the one at work, or repeats "applied"; any other result has changed nothing,
+ *     so that it is tried anew (`status` repeats it). --clock sets the guest's CLOCK_REALTIME (ns
  *     since the epoch) once the package manager's locks are held.
  *   helper recover        finishes or undoes what a power loss cut; says what it found
  *   helper status         repeats the last report
  *   helper rollback       undoes the last applied payload, if it is still kept
- *   helper forget         removes everything the helper left in the guest, itself included
+ *   helper forget         removes everything the helper left in the guest, itself included; exit 0
+ *                         without a line, or an "end" that says why not
+ *
+ * --root DIR (tests; a tree that is not the running system): works on that tree, HELPER_DIRECTORY
+ * below it; no clock, no actions, no dpkg --audit, no change of cgroup or namespace.
  *
  * On standard output: JSON lines, one object each, ASCII (bytes of paths outside printable ASCII
  * are written \u00XX, one a byte). Members of every line: "event" and "t_ns", the guest's
- * CLOCK_BOOTTIME. Events, in order:
- *   {"event":"started","id":HEX}
+ * CLOCK_BOOTTIME. A "note" may come anywhere: something was done without, or left alone, with
+ * "path" (may be absent) and "message"; readers pass over events they do not know. Events, in order:
+ *   {"event":"started","id":HEX}             of apply only
  *   {"event":"checked"}                      pre-images hold, space is there, locks are taken
  *   {"event":"staged","files":N,"bytes":N}
  *   {"event":"switched","entries":N}         from here on the update is in the file system
  *   {"event":"action","argv":[…],"status":N,"output":"…"}   one a recorded action
  *   {"event":"restarted","failed":N}
  *   {"event":"verified","files":N}
- *   {"event":"rolled-back"}                  only after a failure between switched and verified
+ *   {"event":"rolled-back"}                  only after a failure between switched and verified, and of
+ *                                            recover and rollback; actions and restarted may come before it again
  *   {"event":"end","result":R,"path":"…","message":"…","uptime_end_ns":N}
  * R is one of the words below; it decides the exit status.
  */
@@ -38,7 +45,7 @@
 #define HELPER_RESULT_APPLIED     "applied"     /* exit 0 */
 #define HELPER_RESULT_CONFLICT    "conflict"    /* exit 4: a pre-image does not hold; nothing was changed */
 #define HELPER_RESULT_NO_SPACE    "no-space"    /* exit 1: nothing was changed */
-#define HELPER_RESULT_ROLLED_BACK "rolled-back" /* exit 4: failed or did not verify, and is undone */
+#define HELPER_RESULT_ROLLED_BACK "rolled-back" /* exit 4: undone: failed or did not verify, or as asked */
 #define HELPER_RESULT_FAILED      "failed"      /* exit 1: failed, nothing was changed (or "message" says what) */
 #define HELPER_RESULT_NOTHING     "nothing"     /* exit 6: recover, rollback: there was nothing to do */
 

@@ -309,8 +309,7 @@ static struct error *clear_earlier(struct transaction *t)
 
 static const char *apply_new(struct transaction *t, const struct apply_options *options)
 {
-	_cleanup_(free_ptr)
-	uint8_t *index = NULL;
+	_cleanup_(free_ptr) uint8_t *index = NULL;
 	size_t index_size = 0;
 	struct error *error;
 
@@ -331,10 +330,8 @@ static const char *apply_new(struct transaction *t, const struct apply_options *
 
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd)
 {
-	_cleanup_(finish)
-	struct transaction earlier = TRANSACTION_INIT;
-	_cleanup_(finish)
-	struct transaction t = TRANSACTION_INIT;
+	_cleanup_(finish) struct transaction earlier = TRANSACTION_INIT;
+	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
 	struct error *error;
 
 	error = begin(options, directory, report_fd, &earlier);
@@ -360,8 +357,7 @@ const char *sequence_apply(const struct apply_options *options, const char *dire
 
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd)
 {
-	_cleanup_(finish)
-	struct transaction t = TRANSACTION_INIT;
+	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
 	enum phase found;
 	struct error *error;
 
@@ -389,8 +385,7 @@ const char *sequence_recover(const struct apply_options *options, const char *di
 
 const char *sequence_rollback(const struct apply_options *options, const char *directory, int report_fd)
 {
-	_cleanup_(finish)
-	struct transaction t = TRANSACTION_INIT;
+	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
 	struct error *error;
 
 	error = begin(options, directory, report_fd, &t);
@@ -417,8 +412,7 @@ const char *sequence_rollback(const struct apply_options *options, const char *d
 
 struct error *sequence_forget(const struct apply_options *options, const char *directory)
 {
-	_cleanup_(finish)
-	struct transaction t = TRANSACTION_INIT;
+	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
 	struct error *error;
 
 	error = begin(options, directory, -1, &t);

@@ -10,10 +10,8 @@
 struct error *source_open(const char *path, struct source *ret)
 {
 	struct source source = {.fd = -1};
-	_cleanup_(close_fd)
-	int fd = -1;
-	_cleanup_(free_ptr)
-	uint8_t *buffer = NULL;
+	_cleanup_(close_fd) int fd = -1;
+	_cleanup_(free_ptr) uint8_t *buffer = NULL;
 
 	fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : fcntl(0, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
@@ -114,8 +112,7 @@ static struct error *read_exactly(struct source *source, uint8_t *to, size_t siz
 
 static struct error *check_hash(const void *bytes, size_t size, const uint8_t sha256[SHA256_SIZE], const char *what)
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *hash = sha256_create();
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
 	uint8_t digest[SHA256_SIZE];
 
 	if (!hash)
@@ -155,8 +152,7 @@ struct error *source_parse(const uint8_t *bytes, size_t size, const uint8_t sha2
 struct error *source_read_index(struct source *source, const uint8_t sha256[SHA256_SIZE], struct payload *ret,
 				uint8_t **ret_bytes, size_t *ret_size)
 {
-	_cleanup_(free_ptr)
-	uint8_t *bytes = NULL;
+	_cleanup_(free_ptr) uint8_t *bytes = NULL;
 	uint8_t first[PAYLOAD_HEADER_SIZE];
 	struct payload_header header;
 	struct error *error;

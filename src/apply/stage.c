@@ -95,8 +95,7 @@ static struct error *stage_file(struct stage *stage, uint32_t i, int directory, 
 {
 	const struct payload_entry *entry = &stage->t->payload.entries[i];
 	const struct change *change = &entry->change;
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 	struct stat s;
 
@@ -119,8 +118,7 @@ static struct error *stage_file(struct stage *stage, uint32_t i, int directory, 
 static struct error *stage_directory(struct stage *stage, uint32_t i, int directory, const char *name)
 {
 	const struct change *change = entry_change(stage->t, i);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 	struct stat s;
 
@@ -242,8 +240,7 @@ static struct error *stage_entry(struct stage *stage, uint32_t i)
 
 struct error *transaction_stage(struct transaction *t)
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *hash = sha256_create();
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
 	struct stage stage = {.t = t, .hash = hash, .content_start = payload_content_start(&t->payload.header)};
 	struct error *error;
 

@@ -12,8 +12,7 @@
 /* A directory of that name that others can enter is not one we made: do not write below it. */
 static struct error *open_stage(struct file_system *file_system)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct stat s;
 
 	fd = openat(file_system->root_fd, STAGE_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -62,8 +61,7 @@ struct error *tree_make_stages(struct tree *tree)
 
 static struct error *remove_stage(struct file_system *file_system)
 {
-	_cleanup_(free_ptr)
-	char *path = NULL;
+	_cleanup_(free_ptr) char *path = NULL;
 	struct error *error;
 
 	error = open_stage(file_system);
@@ -92,8 +90,7 @@ struct error *tree_sync(struct tree *tree)
 {
 	for (size_t i = 0; i < tree->n_file_systems; i++) {
 		struct file_system *f = &tree->file_systems[i];
-		_cleanup_(close_fd)
-		int fd = openat(f->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		_cleanup_(close_fd) int fd = openat(f->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd < 0 || syncfs(fd) < 0)
 			return error_system(errno, f->mount, "cannot sync the file system at");

@@ -32,8 +32,7 @@ static void set_environment(void)
 
 static int write_file(const char *path, const char *text)
 {
-	_cleanup_(close_fd)
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -1;
@@ -43,8 +42,7 @@ static int write_file(const char *path, const char *text)
 /* In a service with a private /tmp or a read-only /usr the agent sees other mounts than the guest. */
 static void join_mount_namespace(int report_fd)
 {
-	_cleanup_(close_fd)
-	int fd = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC);
 	struct stat theirs, ours;
 
 	if (fd >= 0 && fstat(fd, &theirs) == 0 && stat("/proc/self/ns/mnt", &ours) == 0 && theirs.st_ino == ours.st_ino)

@@ -16,8 +16,7 @@
 static struct error *check_empty(const struct place *p)
 {
 	int fd = openat(p->directory, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_(closedir_ptr)
-	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	_cleanup_(closedir_ptr) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
 	if (!stream) {

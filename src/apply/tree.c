@@ -18,8 +18,7 @@
 
 struct error *conflict(const char *path, const char *format, ...)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	va_list arguments;
 	int n;
 
@@ -125,8 +124,7 @@ struct error *tree_node(struct tree *tree, const char *path, struct node *ret)
 /* openat2 came with Linux 5.6; before it, one openat a component, none of which follows a symlink. */
 static int open_components(int root_fd, const char *path)
 {
-	_cleanup_(close_fd)
-	int fd = openat(root_fd, ".", OPEN_DIRECTORY);
+	_cleanup_(close_fd) int fd = openat(root_fd, ".", OPEN_DIRECTORY);
 
 	while (fd >= 0 && *path) {
 		char name[NAME_MAX + 1];
@@ -184,10 +182,8 @@ static struct error *open_error(int errnum, const char *path)
 struct error *tree_open(const char *root, struct tree *ret)
 {
 	struct tree tree = {.parent_fd = -1, .parent_file_system = NOT_LOOKED_UP};
-	_cleanup_(close_fd)
-	int fd = -1;
-	_cleanup_(free_ptr)
-	char *absolute = realpath(root, NULL);
+	_cleanup_(close_fd) int fd = -1;
+	_cleanup_(free_ptr) char *absolute = realpath(root, NULL);
 	struct error *error;
 
 	if (!absolute)
@@ -251,13 +247,11 @@ struct error *tree_parent(struct tree *tree, const char *path, int *ret_fd, cons
 /* Climbs to the directory where this mount begins. */
 static struct error *find_mount_root(struct tree *tree, const char *path, int start_fd, int *ret)
 {
-	_cleanup_(close_fd)
-	int fd = openat(start_fd, ".", OPEN_DIRECTORY);
+	_cleanup_(close_fd) int fd = openat(start_fd, ".", OPEN_DIRECTORY);
 	struct error *error;
 
 	for (unsigned depth = 0; depth < PATH_MAX; depth++) {
-		_cleanup_(close_fd)
-		int up = -1;
+		_cleanup_(close_fd) int up = -1;
 		struct node here, above;
 
 		if (fd < 0)

@@ -42,8 +42,7 @@ static struct error *foreign(struct verify *verify, const char *path)
 
 static struct error *compare_content(int directory, const char *name, const struct change *change)
 {
-	_cleanup_(close_fd)
-	int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	uint8_t digest[SHA256_SIZE];
 	struct error *error;
 
@@ -108,6 +107,8 @@ static struct error *verify_present(struct verify *verify, uint32_t i, int direc
 	error = node_read(directory, name, change->path, &node);
 	if (error)
 		return error;
+	if (node.exists && inode && node.inode != inode && node.inode == t->slots[i].old)
+		return conflict(change->path, "it is still the old one");
 	if (!node.exists || (inode && node.inode != inode))
 		return foreign(verify, change->path);
 	/* A directory's time changes with what comes and goes in it. */
@@ -189,8 +190,7 @@ static bool touches_packages(const struct transaction *t)
 static struct error *audit_packages(struct transaction *t)
 {
 	char *argv[] = {(char *)"dpkg", (char *)"--audit", NULL};
-	_cleanup_(run_result_deinit)
-	struct run_result result = {};
+	_cleanup_(run_result_deinit) struct run_result result = {};
 	struct error *error;
 
 	if (!t->whole_system || !touches_packages(t))
@@ -207,8 +207,7 @@ static struct error *audit_packages(struct transaction *t)
 
 struct error *transaction_verify(struct transaction *t, uint64_t *ret_files)
 {
-	_cleanup_(verify_deinit)
-	struct verify verify = {.t = t, .content = true};
+	_cleanup_(verify_deinit) struct verify verify = {.t = t, .content = true};
 	struct error *error;
 
 	t->n_changed_since = 0;
@@ -223,8 +222,7 @@ struct error *transaction_verify(struct transaction *t, uint64_t *ret_files)
 
 struct error *transaction_unchanged(struct transaction *t)
 {
-	_cleanup_(verify_deinit)
-	struct verify verify = {.t = t, .strict = true};
+	_cleanup_(verify_deinit) struct verify verify = {.t = t, .strict = true};
 
 	return verify_all(&verify);
 }

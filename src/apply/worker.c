@@ -40,8 +40,8 @@ static int fail(struct error *error)
 /* HELPER_DIRECTORY below the root: root's own, closed to all others. */
 static struct error *make_directory(const struct apply_options *options, char **ret)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s%s", strcmp(options->root, "/") ? options->root : "", HELPER_DIRECTORY);
+	_cleanup_(free_ptr) char *path =
+		string_format("%s%s", strcmp(options->root, "/") ? options->root : "", HELPER_DIRECTORY);
 	struct error *error;
 	struct stat s;
 
@@ -62,8 +62,7 @@ static struct error *make_directory(const struct apply_options *options, char **
 
 static struct error *open_in(const char *directory, const char *name, int flags, int *ret)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/%s", directory, name);
+	_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, name);
 	int fd;
 
 	if (!path)
@@ -227,8 +226,7 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *op
 static struct error *start(enum worker_verb verb, const struct apply_options *options, const char *directory,
 			   int *lock_fd)
 {
-	_cleanup_(close_fd)
-	int report_fd = -1;
+	_cleanup_(close_fd) int report_fd = -1;
 	struct error *error;
 	pid_t pid;
 
@@ -262,8 +260,7 @@ static bool is_report_of(const char *report, const struct apply_options *options
 static struct error *may_attach(enum worker_verb verb, const struct apply_options *options, int report_fd, bool busy,
 				bool *ret)
 {
-	_cleanup_(free_ptr)
-	char *report = NULL;
+	_cleanup_(free_ptr) char *report = NULL;
 	char result[32] = "";
 	struct error *error;
 	bool same;
@@ -280,10 +277,8 @@ static struct error *may_attach(enum worker_verb verb, const struct apply_option
 
 int worker_run(enum worker_verb verb, const struct apply_options *options)
 {
-	_cleanup_(free_ptr)
-	char *directory = NULL;
-	_cleanup_(close_fd)
-	int lock_fd = -1, report_fd = -1;
+	_cleanup_(free_ptr) char *directory = NULL;
+	_cleanup_(close_fd) int lock_fd = -1, report_fd = -1;
 	struct error *error;
 	bool attach = false;
 
@@ -308,12 +303,9 @@ int worker_run(enum worker_verb verb, const struct apply_options *options)
 
 int worker_status(const struct apply_options *options)
 {
-	_cleanup_(free_ptr)
-	char *directory = NULL;
-	_cleanup_(free_ptr)
-	char *report = NULL;
-	_cleanup_(close_fd)
-	int report_fd = -1;
+	_cleanup_(free_ptr) char *directory = NULL;
+	_cleanup_(free_ptr) char *report = NULL;
+	_cleanup_(close_fd) int report_fd = -1;
 	char result[32];
 	struct error *error;
 
@@ -333,10 +325,8 @@ int worker_status(const struct apply_options *options)
 
 int worker_forget(const struct apply_options *options)
 {
-	_cleanup_(free_ptr)
-	char *directory = NULL;
-	_cleanup_(close_fd)
-	int lock_fd = -1;
+	_cleanup_(free_ptr) char *directory = NULL;
+	_cleanup_(close_fd) int lock_fd = -1;
 	struct error *error;
 
 	error = make_directory(options, &directory);
