@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The service manager's answers, asked by libsystemd's own client; and what hostile clients get. */
+#include "../test.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "shadow/manager.h"
+
+#define DESTINATION "org.freedesktop.systemd1"
+#define OBJECT      "/org/freedesktop/systemd1"
+#define INTERFACE   "org.freedesktop.systemd1.Manager"
+
+static char web_cgroup[] = "/system.slice/web.service", shell_cgroup[] = "/user.slice/user-0.slice/session-1.scope";
+static char deep_cgroup[] = "/system.slice/web.service/worker";
+static struct guest_process items[] = {
+	{.pid = 300, .ppid = 200, .start_ns = 5, .cgroup = deep_cgroup},
+	{.pid = 200, .ppid = 1, .start_ns = 9, .cgroup = web_cgroup},
+	{.pid = 400, .ppid = 1, .start_ns = 1, .cgroup = shell_cgroup},
+	{.pid = 2, .kernel_thread = true},
+};
+static const struct guest_process_list processes = {.items = items, .n = 4};
+
+struct fixture {
+	char dir[32], path[64];
+	int records, runner;
+	pid_t pid;
+	sd_bus *bus;
+};
+
+static int serve(int listener, int record, int runner)
+{
+	struct manager_options options = {
+		.listener = listener, .record_fd = record, .runner_fd = runner, .processes = &processes};
+
+	error_destroy(manager_serve(&options));
+	return 1;
+}
+
+static int setup(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct fixture *f = calloc(1, sizeof(*f));
+	int listener, records[2], runner[2];
+	char text[96];
+
+	*state = f;
+	strcpy(f->dir, "/tmp/test-manager.XXXXXX");
+	if (!mkdtemp(f->dir))
+		return -1;
+	snprintf(f->path, sizeof(f->path), "%s/private", f->dir);
+	strcpy(address.sun_path, f->path);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 8) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, records) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, runner) < 0)
+		return -1;
+	f->pid = fork();
+	if (f->pid == 0)
+		_exit(serve(listener, records[1], runner[1]));
+	close(listener);
+	close(records[1]);
+	close(runner[1]);
+	f->records = records[0];
+	f->runner = runner[0];
+	snprintf(text, sizeof(text), "unix:path=%s", f->path);
+	return sd_bus_new(&f->bus) < 0 || sd_bus_set_address(f->bus, text) < 0 || sd_bus_start(f->bus) < 0 ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	sd_bus_flush_close_unref(f->bus);
+	kill(f->pid, SIGKILL);
+	waitpid(f->pid, NULL, 0);
+	close(f->records);
+	close(f->runner);
+	unlink(f->path);
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+static void assert_record(const struct fixture *f, const char *verb, const char *unit)
+{
+	struct manager_record record;
+
+	assert_int_equal(recv(f->records, &record, sizeof(record), MSG_DONTWAIT), sizeof(record));
+	assert_string_equal(record.verb, verb);
+	assert_string_equal(record.unit, unit);
+}
+
+static void assert_no_record(const struct fixture *f)
+{
+	struct manager_record record;
+
+	assert_int_equal(recv(f->records, &record, sizeof(record), MSG_DONTWAIT), -1);
+}
+
+static int job(const struct fixture *f, const char *method, const char *unit)
+{
+	return sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, method, NULL, NULL, "ss", unit, "replace");
+}
+
+static void test_jobs(void **state)
+{
+	const struct fixture *f = *state;
+	int r;
+
+	assert_true(job(f, "RestartUnit", "web.service") >= 0);
+	assert_record(f, "restart", "web.service");
+	assert_true(job(f, "ReloadOrTryRestartUnit", "web.service") >= 0);
+	assert_record(f, "try-reload-or-restart", "web.service");
+	r = sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "Reload", NULL, NULL, NULL);
+	assert_true(r >= 0);
+	assert_record(f, "daemon-reload", "");
+	r = sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "KillUnit", NULL, NULL, "ssi", "web.service",
+			       "all", 1);
+	assert_true(r >= 0);
+	assert_record(f, "kill", "web.service");
+	assert_no_record(f);
+}
+
+static void test_refused(void **state)
+{
+	const struct fixture *f = *state;
+	char name[2 * SHADOW_NAME_MAX];
+
+	assert_true(job(f, "StartUnit", "no-such-unit.service") < 0);
+	assert_true(job(f, "StartUnit", "") < 0);
+	assert_true(job(f, "StartUnit", "../../etc/passwd") < 0);
+	assert_true(job(f, "StartUnit", "a\nb.service") < 0);
+	memset(name, 'a', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	assert_true(job(f, "StartUnit", name) < 0);
+	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "PowerOff", NULL, NULL, NULL) < 0);
+	assert_no_record(f);
+	/* It is still there. */
+	assert_true(job(f, "StopUnit", "web.service") >= 0);
+	assert_record(f, "stop", "web.service");
+}
+
+static void assert_property(const struct fixture *f, const char *unit, const char *name, const char *expected)
+{
+	char *path = NULL, *value = NULL;
+
+	assert_true(sd_bus_path_encode(OBJECT "/unit", unit, &path) >= 0);
+	assert_true(sd_bus_get_property_string(f->bus, DESTINATION, path, DESTINATION ".Unit", name, NULL, &value) >=
+		    0);
+	assert_string_equal(value, expected);
+	free(value);
+	free(path);
+}
+
+static void test_properties(void **state)
+{
+	const struct fixture *f = *state;
+	uint32_t pid = 0;
+
+	assert_property(f, "web.service", "ActiveState", "active");
+	assert_property(f, "web.service", "SubState", "running");
+	assert_property(f, "session-1.scope", "ActiveState", "active");
+	assert_property(f, "user.slice", "ActiveState", "active");
+	assert_property(f, "dead.service", "ActiveState", "inactive");
+	assert_property(f, "dead.service", "LoadState", "not-found");
+	/* The oldest child of init, not the oldest process. */
+	assert_true(sd_bus_get_property_trivial(f->bus, DESTINATION, OBJECT "/unit/web_2eservice",
+						DESTINATION ".Service", "MainPID", NULL, 'u', &pid) >= 0);
+	assert_int_equal(pid, 200);
+}
+
+static void test_unit_by_pid(void **state)
+{
+	const struct fixture *f = *state;
+	sd_bus_message *reply = NULL;
+	const char *path;
+
+	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "GetUnitByPID", NULL, &reply, "u",
+				       300) >= 0);
+	assert_true(sd_bus_message_read(reply, "o", &path) >= 0);
+	assert_string_equal(path, OBJECT "/unit/web_2eservice");
+	sd_bus_message_unref(reply);
+	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "GetUnitByPID", NULL, NULL, "u", 2) < 0);
+}
+
+static int raw_connection(const struct fixture *f)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, f->path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* Garbage, half a message and connections without end: the next honest client is served. */
+static void test_hostile(void **state)
+{
+	const struct fixture *f = *state;
+	int fds[100], n = 0;
+
+	for (int i = 0; i < 50; i++) {
+		fds[n] = raw_connection(f);
+		(void)!send(fds[n++], "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n\377\377\377\377\377\377\377", 37,
+			    MSG_NOSIGNAL);
+		if (i % 2)
+			close(fds[--n]);
+	}
+	assert_true(job(f, "RestartUnit", "web.service") >= 0);
+	assert_record(f, "restart", "web.service");
+	while (n > 0)
+		close(fds[--n]);
+	assert_true(job(f, "StopUnit", "web.service") >= 0);
+	assert_record(f, "stop", "web.service");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_jobs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_properties, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unit_by_pid, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
