@@ -45,8 +45,7 @@ static struct error *resolve(const char *host, const char *port, struct addrinfo
 /* A datagram socket that is connected, sending nothing: the kernel then says which address it would send from. */
 static struct error *source_address(const struct addrinfo *guest, const char *host, char ret[INET6_ADDRSTRLEN])
 {
-	_cleanup_(close_fd)
-	int fd = socket(guest->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_(close_fd) int fd = socket(guest->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_storage own;
 	socklen_t size = sizeof(own);
 	const void *bytes;
@@ -169,8 +168,7 @@ static struct error *ssh_arguments_init(struct ssh_arguments *arguments, const s
 /* Waits for the process until the deadline and then kills it; the exit status as a shell counts it. */
 static struct error *await_ssh(pid_t pid, uint64_t deadline_ns, int *ret)
 {
-	_cleanup_(close_fd)
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	_cleanup_(close_fd) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	bool late = false;
 	int status;
 
@@ -207,14 +205,10 @@ static struct error *read_back(int fd, char **ret)
 static struct error *run_ssh(struct vm *vm, const char *command, int stdin_fd, uint64_t deadline_ns,
 			     struct channel_result *ret)
 {
-	_cleanup_(ssh_arguments_deinit)
-	struct ssh_arguments arguments = {};
-	_cleanup_(close_fd)
-	int out = memfd_create("stdout", MFD_CLOEXEC);
-	_cleanup_(close_fd)
-	int err = memfd_create("stderr", MFD_CLOEXEC);
-	_cleanup_(channel_result_deinit)
-	struct channel_result result = {};
+	_cleanup_(ssh_arguments_deinit) struct ssh_arguments arguments = {};
+	_cleanup_(close_fd) int out = memfd_create("stdout", MFD_CLOEXEC);
+	_cleanup_(close_fd) int err = memfd_create("stderr", MFD_CLOEXEC);
+	_cleanup_(channel_result_deinit) struct channel_result result = {};
 	struct process_options options = {
 		.argv = arguments.argv,
 		.stdin_fd = stdin_fd > 0 ? stdin_fd : 0,
@@ -245,11 +239,23 @@ static struct error *run_ssh(struct vm *vm, const char *command, int stdin_fd, u
 	return NULL;
 }
 
+/*
+ * The program runs under a shell that stays: its death by a signal becomes 128 + signal there, while ssh would
+ * tell it by the same 255 as a failure of its own.
+ */
+static char *remote_command(const char *const *argv)
+{
+	_cleanup_(free_ptr) char *words = shell_quote_all(argv);
+	_cleanup_(free_ptr) char *script = words ? string_format("%s; exit $?", words) : NULL;
+	const char *const shell[] = {"/bin/sh", "-c", script, NULL};
+
+	return script ? shell_quote_all(shell) : NULL;
+}
+
 static struct error *ssh_run(struct vm *vm, const char *const *argv, int stdin_fd, uint64_t timeout_ms,
 			     struct channel_result *ret)
 {
-	_cleanup_(free_ptr)
-	char *command = shell_quote_all(argv);
+	_cleanup_(free_ptr) char *command = remote_command(argv);
 
 	if (!command)
 		return error_no_memory();

@@ -185,6 +185,8 @@ static void test_disk_full(void **state)
 	assert_only(fixture, memory, false);
 	assert_ok(vm_quit(fixture->vm));
 	assert_int_equal(umount(small), 0);
+	fixture->settings.memory = fixture->memory;
+	use(fixture, pc);
 }
 
 static void test_daemonized(void **state)
@@ -309,6 +311,9 @@ static void test_long_socket_path(void **state)
 	assert_ok(vm_boot_paused(fixture->vm));
 	assert_int_equal(state_of(fixture), VM_PAUSED);
 	assert_ok(vm_quit(fixture->vm));
+	fixture->settings.directory = fixture->directory;
+	fixture->settings.qmp = fixture->qmp;
+	use(fixture, pc);
 }
 
 static struct error *plug(struct fixture *fixture, const char *const *command)
