@@ -89,10 +89,8 @@ static void read_xattrs(const char *path, struct change_attributes *a)
 
 static void read_preimage(const struct builder *b, const char *name, struct change_preimage *before)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/%s", b->root, name);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *path = string_format("%s/%s", b->root, name);
+	_cleanup_(close_fd) int fd = -1;
 	char target[4096] = "";
 	struct stat s;
 
@@ -267,8 +265,7 @@ static void pad(FILE *f)
 
 void builder_write(struct builder *b, const char *path)
 {
-	_cleanup_(free_ptr)
-	char *index = NULL;
+	_cleanup_(free_ptr) char *index = NULL;
 	uint8_t index_digest[SHA256_SIZE];
 	size_t index_size;
 	uint64_t content = 0;
@@ -332,10 +329,8 @@ static void set_reference_attributes(const char *path, const struct change *c)
 static void reference_entry(const struct builder_entry *e, const char *root)
 {
 	const struct change *c = &e->change;
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/%s", root, c->path);
-	_cleanup_(free_ptr)
-	char *target = string_format("%s/%s", root, c->target);
+	_cleanup_(free_ptr) char *path = string_format("%s/%s", root, c->path);
+	_cleanup_(free_ptr) char *target = string_format("%s/%s", root, c->target);
 
 	if (c->kind != CHANGE_ATTRIBUTES)
 		remove_old(path);
@@ -371,8 +366,7 @@ void builder_reference(const struct builder *b, const char *root)
 	/* A directory's time was changed by what came into it. */
 	for (size_t i = b->n_entries; i-- > 0;) {
 		const struct change *c = &b->entries[i].change;
-		_cleanup_(free_ptr)
-		char *path = string_format("%s/%s", root, c->path);
+		_cleanup_(free_ptr) char *path = string_format("%s/%s", root, c->path);
 
 		if (c->kind == CHANGE_DIRECTORY)
 			set_reference_attributes(path, c);

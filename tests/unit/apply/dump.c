@@ -91,8 +91,7 @@ static void dump_below(struct dump *d, const char *path, const char *name)
 
 	assert_true(n >= 0);
 	for (int i = 0; i < n; i++) {
-		_cleanup_(free_ptr)
-		char *below = string_format("%s%s%s", name, *name ? "/" : "", entries[i]->d_name);
+		_cleanup_(free_ptr) char *below = string_format("%s%s%s", name, *name ? "/" : "", entries[i]->d_name);
 
 		if (strcmp(entries[i]->d_name, ".") && strcmp(entries[i]->d_name, ".."))
 			dump_path(d, below);
@@ -103,8 +102,7 @@ static void dump_below(struct dump *d, const char *path, const char *name)
 
 static void dump_path(struct dump *d, const char *name)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/%s", d->root, name);
+	_cleanup_(free_ptr) char *path = string_format("%s/%s", d->root, name);
 	struct stat s;
 
 	if (!strcmp(name, "var/lib/ouassister"))

@@ -21,8 +21,7 @@ char fixture_output[1 << 20];
 
 void shell(const char *format, ...)
 {
-	_cleanup_(free_ptr)
-	char *command = NULL;
+	_cleanup_(free_ptr) char *command = NULL;
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -55,7 +54,6 @@ int fixture_setup(void **state)
 		return 0;
 	assert_int_equal(unshare(CLONE_NEWNS), 0);
 	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	assert_true(mkdir(FIXTURE_SPACE, 0700) == 0 || errno == EEXIST);
 	assert_int_equal(mount("test-apply", FIXTURE_SPACE, "tmpfs", 0, "size=256m,mode=700"), 0);
 	make_base();
 	return 0;
@@ -66,7 +64,6 @@ int fixture_teardown(void **state)
 	if (geteuid() != 0)
 		return 0;
 	umount2(FIXTURE_SPACE, MNT_DETACH);
-	rmdir(FIXTURE_SPACE);
 	return 0;
 }
 
@@ -233,8 +230,7 @@ int helper_wait(pid_t pid)
 
 int helper(unsigned fault, const char *environment, const char *verb, const struct builder *b)
 {
-	_cleanup_(close_fd)
-	int out = open(FIXTURE_SPACE "/output", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	_cleanup_(close_fd) int out = open(FIXTURE_SPACE "/output", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	char *apply[] = {getenv("HELPER"),
 			 (char *)verb,
 			 (char *)"--root",
@@ -259,8 +255,7 @@ int helper(unsigned fault, const char *environment, const char *verb, const stru
 
 pid_t helper_start(const struct builder *b, int *ret_stdin)
 {
-	_cleanup_(close_fd)
-	int out = open(FIXTURE_SPACE "/output", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	_cleanup_(close_fd) int out = open(FIXTURE_SPACE "/output", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	char *argv[] = {getenv("HELPER"),     (char *)"apply",     (char *)"--root",
 			(char *)FIXTURE_ROOT, (char *)"--payload", (char *)"-",
 			(char *)"--sha256",   (char *)b->hex,      NULL};
@@ -277,8 +272,7 @@ pid_t helper_start(const struct builder *b, int *ret_stdin)
 void wait_for_report(const char *text)
 {
 	for (unsigned i = 0; i < 1000; i++) {
-		_cleanup_(free_ptr)
-		char *report = NULL;
+		_cleanup_(free_ptr) char *report = NULL;
 		struct error *error = io_read_file(FIXTURE_ROOT "/var/lib/ouassister/report", 1 << 20, &report, NULL);
 
 		if (!error && strstr(report, text))
@@ -291,8 +285,7 @@ void wait_for_report(const char *text)
 
 void assert_result(const char *result)
 {
-	_cleanup_(free_ptr)
-	char *wanted = string_format("\"result\":\"%s\"", result);
+	_cleanup_(free_ptr) char *wanted = string_format("\"result\":\"%s\"", result);
 
 	if (!strstr(fixture_output, wanted))
 		fail_msg("no %s in: %s", wanted, fixture_output);
@@ -300,8 +293,7 @@ void assert_result(const char *result)
 
 void assert_tree(const char *root, const char *dump)
 {
-	_cleanup_(free_ptr)
-	char *found = dump_tree(root);
+	_cleanup_(free_ptr) char *found = dump_tree(root);
 	const char *a = found, *b = dump;
 
 	while (*a && *b) {

@@ -42,10 +42,8 @@ static void assert_not_kept(void)
 
 static void applies_every_kind(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
-	_cleanup_(free_ptr)
-	char *after = NULL;
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *after = NULL;
 
 	need_root();
 	prepare(&b);
@@ -55,8 +53,7 @@ static void applies_every_kind(void **state)
 	for (size_t i = 0; i < 7; i++) {
 		static const char *const events[] = {"started",   "checked",  "staged", "switched",
 						     "restarted", "verified", "end"};
-		_cleanup_(free_ptr)
-		char *text = string_format("{\"event\":\"%s\",\"t_ns\":", events[i]);
+		_cleanup_(free_ptr) char *text = string_format("{\"event\":\"%s\",\"t_ns\":", events[i]);
 
 		assert_non_null(strstr(fixture_output, text));
 	}
@@ -67,10 +64,8 @@ static void applies_every_kind(void **state)
 
 static void repeats_and_shows_the_result(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
-	_cleanup_(free_ptr)
-	char *first = NULL;
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *first = NULL;
 
 	need_root();
 	prepare(&b);
@@ -90,10 +85,8 @@ static void works_without_new_system_calls(void **state)
 
 	need_root();
 	for (size_t i = 0; i < ARRAY_SIZE(lacks); i++) {
-		_cleanup_(builder_deinit)
-		struct builder b;
-		_cleanup_(free_ptr)
-		char *after = NULL;
+		_cleanup_(builder_deinit) struct builder b;
+		_cleanup_(free_ptr) char *after = NULL;
 
 		prepare(&b);
 		after = expected_after(&b);
@@ -105,10 +98,8 @@ static void works_without_new_system_calls(void **state)
 
 static void rolls_back_to_the_same_inodes(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
-	_cleanup_(free_ptr)
-	char *before = NULL;
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *before = NULL;
 	struct stat old, back;
 
 	need_root();
@@ -137,10 +128,8 @@ static void rollback_refuses_later_changes(void **state)
 
 	need_root();
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
-		_cleanup_(builder_deinit)
-		struct builder b;
-		_cleanup_(free_ptr)
-		char *after = NULL;
+		_cleanup_(builder_deinit) struct builder b;
+		_cleanup_(free_ptr) char *after = NULL;
 
 		prepare(&b);
 		assert_int_equal(helper(0, NULL, "apply", &b), 0);
@@ -179,12 +168,9 @@ static void conflicts_change_nothing(void **state)
 {
 	need_root();
 	for (size_t i = 0; i < ARRAY_SIZE(conflicts); i++) {
-		_cleanup_(builder_deinit)
-		struct builder b;
-		_cleanup_(free_ptr)
-		char *before = NULL;
-		_cleanup_(free_ptr)
-		char *blame = string_format("\"path\":\"%s", conflicts[i].path);
+		_cleanup_(builder_deinit) struct builder b;
+		_cleanup_(free_ptr) char *before = NULL;
+		_cleanup_(free_ptr) char *blame = string_format("\"path\":\"%s", conflicts[i].path);
 
 		prepare(&b);
 		shell("cd %s && %s", FIXTURE_ROOT, conflicts[i].command);
@@ -208,12 +194,9 @@ static void sees_what_changes_while_it_stages(void **state)
 
 	need_root();
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
-		_cleanup_(builder_deinit)
-		struct builder b;
-		_cleanup_(free_ptr)
-		char *before = NULL;
-		_cleanup_(close_fd)
-		int in = -1;
+		_cleanup_(builder_deinit) struct builder b;
+		_cleanup_(free_ptr) char *before = NULL;
+		_cleanup_(close_fd) int in = -1;
 		pid_t pid;
 
 		prepare(&b);
@@ -231,12 +214,9 @@ static void sees_what_changes_while_it_stages(void **state)
 
 static void survives_its_channel(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
-	_cleanup_(free_ptr)
-	char *after = NULL;
-	_cleanup_(close_fd)
-	int in = -1;
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *after = NULL;
+	_cleanup_(close_fd) int in = -1;
 	pid_t first, second;
 	int other;
 
@@ -258,10 +238,8 @@ static void survives_its_channel(void **state)
 
 static void a_cut_payload_changes_nothing(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
-	_cleanup_(free_ptr)
-	char *before = NULL;
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *before = NULL;
 	size_t cuts[4];
 
 	need_root();
@@ -320,12 +298,9 @@ static void refuses_hostile_payloads(void **state)
 {
 	need_root();
 	for (size_t i = 0; i < ARRAY_SIZE(hostile); i++) {
-		_cleanup_(builder_deinit)
-		struct builder b;
-		_cleanup_(free_ptr)
-		char *before = NULL;
-		_cleanup_(free_ptr)
-		char *outside = NULL;
+		_cleanup_(builder_deinit) struct builder b;
+		_cleanup_(free_ptr) char *before = NULL;
+		_cleanup_(free_ptr) char *outside = NULL;
 		struct builder_entry *e;
 
 		fixture_copy();
@@ -355,10 +330,8 @@ static void refuses_a_stage_of_somebody_else(void **state)
 
 	need_root();
 	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
-		_cleanup_(builder_deinit)
-		struct builder b;
-		_cleanup_(free_ptr)
-		char *before = NULL;
+		_cleanup_(builder_deinit) struct builder b;
+		_cleanup_(free_ptr) char *before = NULL;
 
 		prepare(&b);
 		shell("cd %s; %s", FIXTURE_ROOT, stages[i]);
@@ -378,10 +351,8 @@ static void mount_on_lib(const char *options)
 
 static void stages_on_each_file_system(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
-	_cleanup_(free_ptr)
-	char *before = NULL;
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *before = NULL;
 
 	need_root();
 	fixture_copy();
@@ -401,14 +372,10 @@ static void stages_on_each_file_system(void **state)
 
 static void says_when_there_is_no_space(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
-	_cleanup_(free_ptr)
-	char *big = calloc(1, 3 << 20);
-	_cleanup_(free_ptr)
-	char *before = NULL;
-	_cleanup_(close_fd)
-	int in = -1;
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *big = calloc(1, 3 << 20);
+	_cleanup_(free_ptr) char *before = NULL;
+	_cleanup_(close_fd) int in = -1;
 	pid_t pid;
 
 	need_root();
@@ -440,8 +407,7 @@ static void says_when_there_is_no_space(void **state)
 
 static void refuses_read_only_and_immutable(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
+	_cleanup_(builder_deinit) struct builder b;
 
 	need_root();
 	fixture_copy();
@@ -462,11 +428,9 @@ static void refuses_read_only_and_immutable(void **state)
 
 static void waits_for_the_package_manager(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
+	_cleanup_(builder_deinit) struct builder b;
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	_cleanup_(close_fd)
-	int lock = -1, in = -1;
+	_cleanup_(close_fd) int lock = -1, in = -1;
 	pid_t pid;
 
 	need_root();
@@ -485,8 +449,7 @@ static void waits_for_the_package_manager(void **state)
 
 static void applies_many_small_files(void **state)
 {
-	_cleanup_(builder_deinit)
-	struct builder b;
+	_cleanup_(builder_deinit) struct builder b;
 	uint64_t start;
 
 	need_root();

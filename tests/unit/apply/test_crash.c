@@ -40,8 +40,7 @@ static void scene_deinit(struct scene *s)
 /* True if the tree is the new one; the kept old files are taken away first. */
 static bool assert_old_or_new(const struct scene *s)
 {
-	_cleanup_(free_ptr)
-	char *found = NULL;
+	_cleanup_(free_ptr) char *found = NULL;
 
 	assert_ok(io_remove_tree(FIXTURE_ROOT "/.ouassister"));
 	found = dump_tree(FIXTURE_ROOT);
