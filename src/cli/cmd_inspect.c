@@ -50,6 +50,7 @@ const struct verb verb_inspect = {
 	.name = "inspect",
 	.arguments = "VM",
 	.summary = "say what sleeps there: system, kernel, disk, waiting updates",
+	.supervised = true,
 	.options = options,
 	.run = run,
 	.print = print,

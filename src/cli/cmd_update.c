@@ -30,6 +30,7 @@ const struct verb verb_update = {
 	.arguments = "VM [-- CMD]",
 	.summary = "update the sleeping VM in its shadow and bundle the result",
 	.takes_rest = true,
+	.supervised = true,
 	.options = options,
 	.run = run,
 	.print = print_bundle,

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/supervise.h"
 #include "cli/verb.h"
 #include "cli/version.h"
 
@@ -72,53 +73,9 @@ static struct error *print_document(const struct verb *verb, bool json, const js
 	return NULL;
 }
 
-static struct error *run_verb(const struct verb *verb, int argc, char **argv)
+/* Prints the error, if it is one, and yields the exit status. */
+static int conclude(struct error *error)
 {
-	_cleanup_(json_decref_ptr) json_t *document = NULL;
-	struct invocation invocation;
-	struct error *error = options_parse(verb, argc, argv, &invocation);
-
-	if (error)
-		return error;
-	if (invocation_option(&invocation, "help")) {
-		print_verb_help(verb);
-		return NULL;
-	}
-	error = output_setup(invocation_option(&invocation, "progress"), invocation.verbose);
-	if (!error)
-		error = verb->run(&invocation, &document);
-	return error ? error : print_document(verb, invocation.json, document);
-}
-
-static struct error *run(int argc, char **argv)
-{
-	const struct verb *verb;
-
-	if (argc < 2) {
-		print_help(stderr);
-		return error_create(ERROR_USAGE, "no verb");
-	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		print_help(stdout);
-		return NULL;
-	}
-	if (!strcmp(argv[1], "--version")) {
-		printf("ouassister %s\n", OUASSISTER_VERSION);
-		return NULL;
-	}
-	if (!strcmp(argv[1], "--completion")) {
-		print_completion();
-		return NULL;
-	}
-	verb = find_verb(argv[1]);
-	if (!verb)
-		return error_remedy(error_create(ERROR_USAGE, "unknown verb \"%s\"", argv[1]), "ouassister --help");
-	return run_verb(verb, argc - 1, argv + 1);
-}
-
-int main(int argc, char **argv)
-{
-	struct error *error = run(argc, argv);
 	int status = 0;
 
 	if (error) {
@@ -127,4 +84,59 @@ int main(int argc, char **argv)
 	}
 	error_destroy(error);
 	return status;
+}
+
+static int work(const struct invocation *invocation, const void *data)
+{
+	_cleanup_(json_decref_ptr) json_t *document = NULL;
+	const struct verb *verb = data;
+	struct error *error = verb->run(invocation, &document);
+
+	return conclude(error ? error : print_document(verb, invocation->json, document));
+}
+
+static int run_verb(const struct verb *verb, int argc, char **argv)
+{
+	struct invocation invocation;
+	struct error *error = options_parse(verb, argc, argv, &invocation);
+
+	if (error)
+		return conclude(error);
+	if (invocation_option(&invocation, "help")) {
+		print_verb_help(verb);
+		return 0;
+	}
+	error = output_setup(invocation_option(&invocation, "progress"), invocation.verbose);
+	if (error)
+		return conclude(error);
+	return verb->supervised ? supervise(&invocation, work, verb) : work(&invocation, verb);
+}
+
+static int unknown_verb(const char *word)
+{
+	return conclude(error_remedy(error_create(ERROR_USAGE, "unknown verb \"%s\"", word), "ouassister --help"));
+}
+
+int main(int argc, char **argv)
+{
+	const struct verb *verb;
+
+	if (argc < 2) {
+		print_help(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		print_help(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("ouassister %s\n", OUASSISTER_VERSION);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--completion")) {
+		print_completion();
+		return 0;
+	}
+	verb = find_verb(argv[1]);
+	return verb ? run_verb(verb, argc - 1, argv + 1) : unknown_verb(argv[1]);
 }

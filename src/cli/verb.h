@@ -50,6 +50,7 @@ struct verb {
 	const char *summary;   /* one line */
 	bool vm_optional;
 	bool takes_rest;                   /* words after the VM */
+	bool supervised;                   /* mounts and runs things: see cli/supervise.h */
 	const struct option_spec *options; /* ends with a NULL name; NULL: none */
 	struct error *(*run)(const struct invocation *invocation, json_t **ret);
 	/* Prints the document for people; never called with --json. */

@@ -73,8 +73,8 @@ static struct error *make_shadow(struct emulation *e)
 	};
 	struct error *error;
 
-	e->layers_dir = string_format("%s/layers", e->session->directory);
-	e->run_dir = string_format("%s/shadow", e->session->directory);
+	e->layers_dir = string_format("%s/" SESSION_LAYERS_DIR, e->session->directory);
+	e->run_dir = string_format("%s/" SESSION_SHADOW_DIR, e->session->directory);
 	if (!e->layers_dir || !e->run_dir)
 		return error_no_memory();
 	options.layers_dir = e->layers_dir;

@@ -42,8 +42,11 @@ static struct error *take_event(struct helper_report *report, json_t *event)
 
 	if (!name)
 		return error_format(NULL, ERROR_NO_ADDRESS, "a line of the helper's report has no \"event\"");
-	if (!strcmp(name, "action"))
+	if (!strcmp(name, "action")) {
+		json_object_del(event, "event");
+		json_object_del(event, "t_ns");
 		return json_array_append(report->actions, event) < 0 ? error_no_memory() : NULL;
+	}
 	if (!strcmp(name, "staged")) {
 		report->files = number(event, "files");
 		report->bytes = number(event, "bytes");

@@ -154,3 +154,28 @@ struct error *session_missing_memory(const struct session *session)
 	return error_remedy(error_create(ERROR_NOT_FOUND, "%s: there is no such memory image", session->file.memory),
 			    "suspend the VM, or correct \"memory\" in %s", session->file.path);
 }
+
+struct error *session_tidy_up(const struct session *session)
+{
+	static const char *const names[] = {SESSION_WORK_DIR, SESSION_LAYERS_DIR, SESSION_SHADOW_DIR};
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < ARRAY_SIZE(names); i++) {
+		_cleanup_(free_ptr) char *path = string_format("%s/%s", session->directory, names[i]);
+
+		error = path ? io_remove_tree(path) : error_no_memory();
+	}
+	return error;
+}
+
+struct error *update_tidy_up(const struct update_settings *settings, const char *vm)
+{
+	struct session session;
+	struct error *error = session_open(settings, vm, SESSION_WORK, &session);
+
+	if (error)
+		return error;
+	error = session_tidy_up(&session);
+	session_close(&session);
+	return error;
+}

@@ -29,6 +29,17 @@ struct error *session_open(const struct update_settings *settings, const char *v
 			   struct session *ret) _must_check_;
 void session_close(struct session *session);
 
+/*
+ * Directories below the state directory that last no longer than one operation: throw-away disk
+ * and mount points, the overlay's layers, the shadow's own.
+ */
+#define SESSION_WORK_DIR   "work"
+#define SESSION_LAYERS_DIR "layers"
+#define SESSION_SHADOW_DIR "shadow"
+
+/* Removes them. Nothing may be mounted there any more. */
+struct error *session_tidy_up(const struct session *session) _must_check_;
+
 /* Why there is no memory image: spent (ERROR_CONFLICT), or never there. */
 struct error *session_missing_memory(const struct session *session) _must_check_;
 

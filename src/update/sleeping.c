@@ -45,7 +45,8 @@ static struct error *check_files(struct session *session, json_t **ret)
 
 static struct error *open_memory(struct session *session, struct sleeping *sleeping)
 {
-	struct error *error = image_open(session->file.memory, &sleeping->image);
+	struct error *error = error_remedy(image_open(session->file.memory, &sleeping->image),
+					   "\"memory\" must name the whole image of a suspend, as QEMU wrote it");
 
 	if (!error)
 		error = guest_open(sleeping->image, &sleeping->guest);
@@ -148,7 +149,7 @@ static struct error *open_disk(struct session *session, struct sleeping *sleepin
 	struct error *error;
 	size_t n_notes;
 
-	sleeping->work_dir = string_format("%s/work", session->directory);
+	sleeping->work_dir = string_format("%s/" SESSION_WORK_DIR, session->directory);
 	if (!sleeping->work_dir)
 		return error_no_memory();
 	options.work_dir = sleeping->work_dir;

@@ -72,4 +72,7 @@ struct error *update_gate(const struct update_settings *settings, const char *vm
 /* Where the VM stands; NULL: every VM that has a state. */
 struct error *update_status(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
 
+/* Removes what an `inspect` or `update` that was killed left behind; ERROR_BUSY while one is at work. */
+struct error *update_tidy_up(const struct update_settings *settings, const char *vm) _must_check_;
+
 #endif

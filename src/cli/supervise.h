@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A verb that mounts and runs things works in a process of its own, so that whatever ends it,
+ * somebody is left to tidy up: mounts and programs go with the process, files do not.
+ */
+#ifndef CLI_SUPERVISE_H
+#define CLI_SUPERVISE_H
+
+#include "cli/verb.h"
+
+/*
+ * Runs `work` in a child and yields its exit status. SIGINT, SIGTERM and SIGHUP end the child;
+ * then, and when it dies in any other way, what it left in the VM's state directory is removed.
+ */
+int supervise(const struct invocation *invocation, int (*work)(const struct invocation *, const void *),
+	      const void *data);
+
+#endif
