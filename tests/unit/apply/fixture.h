@@ -15,7 +15,11 @@
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
-#define FIXTURE_SPACE   "/tmp/ouassister-test-apply"
+/*
+ * A directory every system has: one of our own would have to be removed, and that takes the mount away
+ * from another test that has it in its own namespace at the same time.
+ */
+#define FIXTURE_SPACE   "/mnt"
 #define FIXTURE_BASE    FIXTURE_SPACE "/base"
 #define FIXTURE_ROOT    FIXTURE_SPACE "/root"
 #define FIXTURE_PAYLOAD FIXTURE_SPACE "/payload"
