@@ -323,6 +323,17 @@ int worker_status(const struct apply_options *options)
 	return find_result(report, result, sizeof(result)) ? exit_status(result) : 1;
 }
 
+/* A worker has said its last word a moment before its lock is gone: give it that moment. */
+static struct error *take_lock(int lock_fd)
+{
+	for (int tries = 0; flock(lock_fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+		if (tries == 100)
+			return error_create(ERROR_BUSY, "an update is being applied");
+		usleep(100000);
+	}
+	return NULL;
+}
+
 int worker_forget(const struct apply_options *options)
 {
 	_cleanup_(free_ptr) char *directory = NULL;
@@ -332,8 +343,8 @@ int worker_forget(const struct apply_options *options)
 	error = make_directory(options, &directory);
 	if (!error)
 		error = open_in(directory, "lock", O_RDWR | O_CREAT, &lock_fd);
-	if (!error && flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
-		error = error_create(ERROR_BUSY, "an update is being applied");
+	if (!error)
+		error = take_lock(lock_fd);
 	if (!error)
 		error = sequence_forget(options, directory);
 	if (!error)

@@ -35,6 +35,15 @@ static uint64_t number(const json_t *object, const char *key)
 	return value < 0 ? 0 : (uint64_t)value;
 }
 
+/* Something the user may want to know that changes nothing. */
+static void note(const json_t *event)
+{
+	const char *path = json_string_value(json_object_get(event, "path"));
+	const char *message = json_string_value(json_object_get(event, "message"));
+
+	log_debug("in the guest: %s%s%s", path ? path : "", path && *path ? ": " : "", message ? message : "");
+}
+
 /* One line of the report. `t_ns` of the events is kept as the guest's clock here. */
 static struct error *take_event(struct helper_report *report, json_t *event)
 {
@@ -46,6 +55,10 @@ static struct error *take_event(struct helper_report *report, json_t *event)
 		json_object_del(event, "event");
 		json_object_del(event, "t_ns");
 		return json_array_append(report->actions, event) < 0 ? error_no_memory() : NULL;
+	}
+	if (!strcmp(name, "note")) {
+		note(event);
+		return NULL;
 	}
 	if (!strcmp(name, "staged")) {
 		report->files = number(event, "files");
