@@ -11,6 +11,7 @@
 #define BUNDLE_LAYER_H
 
 #include <archive_entry.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,6 +25,17 @@ struct layer_record {
 };
 
 /* Sorted by path, a directory before what it holds; hard links after all others. No name twice. */
+/*
+ * libarchive converts names between the thread's locale and the archive's UTF-8. In a UTF-8
+ * locale that is no conversion at all, so reading and writing happen in one, whatever the
+ * program's is.
+ */
+struct layer_locale {
+	locale_t utf8, before;
+};
+struct error *layer_locale_enter(struct layer_locale *ret) _must_check_;
+void layer_locale_leave(struct layer_locale *locale);
+
 struct layer_records {
 	struct layer_record *items;
 	size_t n;

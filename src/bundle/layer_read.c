@@ -261,8 +261,7 @@ static struct error *read_blocks(struct archive *archive, struct source *source,
 static struct error *read_content(struct archive *archive, struct source *source, const struct layer_record *record,
 				  const struct layer_consumer *consumer, bool sparse)
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *hash = sha256_create();
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
 	struct content content = {.consumer = consumer, .hash = hash};
 	uint8_t digest[SHA256_SIZE];
 	const uint8_t *expected;
@@ -287,8 +286,7 @@ static struct error *read_content(struct archive *archive, struct source *source
 static struct error *read_record(struct archive *archive, struct source *source, const struct layer_record *record,
 				 const struct layer_consumer *consumer)
 {
-	_cleanup_(archive_entry_free_ptr)
-	struct archive_entry *expected = layer_record_entry(record);
+	_cleanup_(archive_entry_free_ptr) struct archive_entry *expected = layer_record_entry(record);
 	struct archive_entry *found;
 	const char *difference;
 	int status;
@@ -309,8 +307,7 @@ static struct error *read_record(struct archive *archive, struct source *source,
 static struct error *read_records(struct source *source, const struct layer_records *records,
 				  const struct layer_consumer *consumer)
 {
-	_cleanup_(archive_read_free_ptr)
-	struct archive *archive = archive_read_new();
+	_cleanup_(archive_read_free_ptr) struct archive *archive = archive_read_new();
 	struct archive_entry *extra;
 	struct error *error = NULL;
 	int status;
@@ -347,6 +344,7 @@ struct error *layer_read(int fd, const char *path, const struct bundle_trailer *
 			 const struct layer_records *records, const struct layer_consumer *consumer)
 {
 	struct source *source = calloc(1, sizeof(*source));
+	struct layer_locale locale;
 	struct error *error;
 
 	if (!source)
@@ -358,7 +356,11 @@ struct error *layer_read(int fd, const char *path, const struct bundle_trailer *
 	source->left = trailer->tar_size;
 	error = source_init(source);
 	if (!error)
+		error = layer_locale_enter(&locale);
+	if (!error) {
 		error = read_records(source, records, consumer);
+		layer_locale_leave(&locale);
+	}
 	if (!error)
 		error = source_finish(source, trailer->tar_sha256);
 	ZSTD_freeDCtx(source->zstd);

@@ -2,6 +2,7 @@
 #include <archive.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -139,10 +140,8 @@ static struct error *add_extents(struct archive_entry *entry, int fd, uint64_t s
 static struct error *copy_content(struct archive *archive, struct sink *sink, int fd, const struct layer_record *record,
 				  uint64_t size, const uint8_t *expected)
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *hash = sha256_create();
-	_cleanup_(free_ptr)
-	char *buffer = malloc(BUFFER_SIZE);
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
+	_cleanup_(free_ptr) char *buffer = malloc(BUFFER_SIZE);
 	uint8_t digest[SHA256_SIZE];
 	uint64_t done = 0;
 	ssize_t n;
@@ -166,10 +165,8 @@ static struct error *copy_content(struct archive *archive, struct sink *sink, in
 static struct error *write_record(struct archive *archive, struct sink *sink, const struct layer_record *record,
 				  const struct change_layer *layers, size_t n_layers)
 {
-	_cleanup_(archive_entry_free_ptr)
-	struct archive_entry *entry = layer_record_entry(record);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(archive_entry_free_ptr) struct archive_entry *entry = layer_record_entry(record);
+	_cleanup_(close_fd) int fd = -1;
 	const uint8_t *sha256 = NULL;
 	struct error *error = NULL;
 	uint64_t size = 0;
@@ -193,24 +190,25 @@ static struct error *write_record(struct archive *archive, struct sink *sink, co
 	return error;
 }
 
-static bool is_ascii(const char *text)
+static bool is_utf8(const char *text)
 {
-	for (; text && *text; text++)
-		if ((unsigned char)*text > 127)
-			return false;
-	return true;
+	json_t *string = text ? json_string(text) : NULL;
+	bool valid = !text || string;
+
+	json_decref(string);
+	return valid;
 }
 
 /*
- * Names travel as the bytes they are. The mark for that makes GNU tar warn of every entry, so it
- * is left out where all names are plain.
+ * Names travel as the bytes they are. Where one of them is not UTF-8 a mark says so, which makes
+ * GNU tar warn of every entry.
  */
 static const char *tar_options(const struct layer_records *records)
 {
 	for (size_t i = 0; i < records->n; i++) {
 		const struct change *change = records->items[i].change;
 
-		if (!is_ascii(change->path) || !is_ascii(change->target) || !is_ascii(change->before.target))
+		if (!is_utf8(change->path) || !is_utf8(change->target) || !is_utf8(change->before.target))
 			return "hdrcharset=BINARY,xattrheader=SCHILY";
 	}
 	return "xattrheader=SCHILY"; /* the one form OCI tools read */
@@ -219,8 +217,7 @@ static const char *tar_options(const struct layer_records *records)
 static struct error *write_records(struct sink *sink, const struct layer_records *records,
 				   const struct change_layer *layers, size_t n_layers)
 {
-	_cleanup_(archive_write_free_ptr)
-	struct archive *archive = archive_write_new();
+	_cleanup_(archive_write_free_ptr) struct archive *archive = archive_write_new();
 	struct error *error = NULL;
 
 	if (!archive)
@@ -246,6 +243,7 @@ struct error *layer_write(int fd, const char *path, const struct layer_records *
 			  const struct change_layer *layers, size_t n_layers, struct layer_result *ret)
 {
 	struct sink *sink = calloc(1, sizeof(*sink));
+	struct layer_locale locale;
 	struct error *error;
 	off_t offset;
 
@@ -256,7 +254,11 @@ struct error *layer_write(int fd, const char *path, const struct layer_records *
 	offset = lseek(fd, 0, SEEK_CUR);
 	error = offset < 0 ? error_system(errno, path, "cannot seek") : sink_init(sink);
 	if (!error)
+		error = layer_locale_enter(&locale);
+	if (!error) {
 		error = write_records(sink, records, layers, n_layers);
+		layer_locale_leave(&locale);
+	}
 	if (!error) {
 		sink->result.offset = (uint64_t)offset;
 		sha256_final(sink->hash, sink->result.tar_sha256);

@@ -33,8 +33,7 @@ static struct error *get_u32(const json_t *object, const char *key, uint32_t *re
 /* A string without NUL of at most PAYLOAD_STRING_MAX bytes. */
 static struct error *get_string(const json_t *object, const char *key, char **ret)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	struct error *error;
 	size_t size;
 
@@ -302,10 +301,8 @@ static struct error *check_format(const json_t *root)
 
 struct error *manifest_from_json(const char *text, size_t size, const char *path, struct bundle_manifest *ret)
 {
-	_cleanup_(bundle_manifest_deinit)
-	struct bundle_manifest manifest = {};
-	_cleanup_(json_decref_ptr)
-	json_t *root = NULL;
+	_cleanup_(bundle_manifest_deinit) struct bundle_manifest manifest = {};
+	_cleanup_(json_decref_ptr) json_t *root = NULL;
 	struct error *error;
 	json_t *info;
 

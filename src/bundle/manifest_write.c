@@ -184,8 +184,7 @@ static struct error *set_lists(json_t *root, const struct bundle_manifest *manif
 
 struct error *manifest_to_json(const struct bundle_manifest *manifest, char **ret, size_t *ret_size)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *root = json_object();
+	_cleanup_(json_decref_ptr) json_t *root = json_object();
 	struct error *error;
 	char *text;
 

@@ -118,8 +118,7 @@ bool payload_path_valid(const char *path)
 
 static struct error *parse_path(struct cursor *c, char **ret)
 {
-	_cleanup_(free_ptr)
-	char *path = NULL;
+	_cleanup_(free_ptr) char *path = NULL;
 	struct error *error;
 
 	error = parse_string(c, PAYLOAD_STRING_MAX, &path);
@@ -434,8 +433,7 @@ static struct error *parse_actions(struct cursor *c, uint32_t n, struct action_l
 
 struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, struct payload *ret)
 {
-	_cleanup_(payload_deinit)
-	struct payload payload = {.header = *header};
+	_cleanup_(payload_deinit) struct payload payload = {.header = *header};
 	struct cursor c = cursor_init(index, header->index_size, "payload");
 	struct error *error;
 

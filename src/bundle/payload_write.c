@@ -308,8 +308,7 @@ static void pack_header(struct packer *p, const struct payload_header *header)
 
 static struct error *hash(const void *data, size_t size, uint8_t digest[SHA256_SIZE])
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *sha256 = sha256_create();
+	_cleanup_(sha256_destroy_ptr) struct sha256 *sha256 = sha256_create();
 
 	if (!sha256)
 		return error_no_memory();
@@ -322,8 +321,7 @@ static struct error *hash(const void *data, size_t size, uint8_t digest[SHA256_S
 static struct error *write_front(struct writer *w, uint8_t ret_sha256[SHA256_SIZE])
 {
 	size_t size = PAYLOAD_HEADER_SIZE + w->header.index_size;
-	_cleanup_(free_ptr)
-	uint8_t *front = malloc(size);
+	_cleanup_(free_ptr) uint8_t *front = malloc(size);
 	struct packer header = {.data = front};
 	struct packer index = {.data = front + PAYLOAD_HEADER_SIZE};
 	struct error *error;
@@ -374,8 +372,7 @@ static struct error *write_payload(struct bundle *bundle, struct writer *w, uint
 struct error *bundle_write_payload(struct bundle *bundle, const struct action_list *actions, const char *path,
 				   uint8_t ret_sha256[SHA256_SIZE], uint64_t *ret_size)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	uint8_t sha256[SHA256_SIZE];
 	struct writer w = {.path = path, .actions = actions};
 	struct error *error;

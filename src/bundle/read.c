@@ -16,12 +16,9 @@
 static struct error *read_json(const struct bundle *bundle, char **ret)
 {
 	const struct bundle_trailer *t = &bundle->trailer;
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *sha256 = sha256_create();
-	_cleanup_(free_ptr)
-	char *data = malloc(t->manifest_size + 1);
-	_cleanup_(free_ptr)
-	char *json = malloc(t->json_size + 1);
+	_cleanup_(sha256_destroy_ptr) struct sha256 *sha256 = sha256_create();
+	_cleanup_(free_ptr) char *data = malloc(t->manifest_size + 1);
+	_cleanup_(free_ptr) char *json = malloc(t->json_size + 1);
 	uint8_t digest[SHA256_SIZE];
 	struct error *error;
 	size_t n;
@@ -45,8 +42,7 @@ static struct error *read_json(const struct bundle *bundle, char **ret)
 
 static struct error *open_checked(struct bundle *bundle)
 {
-	_cleanup_(free_ptr)
-	char *json = NULL;
+	_cleanup_(free_ptr) char *json = NULL;
 	struct error *error;
 	struct stat st;
 
@@ -66,8 +62,7 @@ static struct error *open_checked(struct bundle *bundle)
 
 struct error *bundle_open(const char *path, struct bundle **ret)
 {
-	_cleanup_(bundle_close_ptr)
-	struct bundle *bundle = calloc(1, sizeof(*bundle));
+	_cleanup_(bundle_close_ptr) struct bundle *bundle = calloc(1, sizeof(*bundle));
 	struct error *error;
 
 	if (!bundle)

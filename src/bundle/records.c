@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <archive_entry.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -241,4 +242,21 @@ struct archive_entry *layer_record_entry(const struct layer_record *record)
 	layer_record_content(record, &size, &sha256);
 	archive_entry_set_size(entry, (int64_t)size);
 	return entry;
+}
+
+struct error *layer_locale_enter(struct layer_locale *ret)
+{
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+
+	if (!utf8)
+		return error_remedy(error_system(errno, NULL, "the locale C.UTF-8 is not there"), "install libc-bin");
+	ret->utf8 = utf8;
+	ret->before = uselocale(utf8);
+	return NULL;
+}
+
+void layer_locale_leave(struct layer_locale *locale)
+{
+	uselocale(locale->before);
+	freelocale(locale->utf8);
 }

@@ -33,8 +33,7 @@ static struct error *compress(const char *text, size_t size, void **ret, size_t 
 
 static struct error *hash(const void *data, size_t size, uint8_t digest[SHA256_SIZE])
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *sha256 = sha256_create();
+	_cleanup_(sha256_destroy_ptr) struct sha256 *sha256 = sha256_create();
 
 	if (!sha256)
 		return error_no_memory();
@@ -49,10 +48,8 @@ static struct error *write_manifest(int fd, const char *path, const struct bundl
 {
 	uint8_t head[BUNDLE_FRAME_HEAD_SIZE];
 	struct packer p = {.data = head};
-	_cleanup_(free_ptr)
-	void *data = NULL;
-	_cleanup_(free_ptr)
-	char *json = NULL;
+	_cleanup_(free_ptr) void *data = NULL;
+	_cleanup_(free_ptr) char *json = NULL;
 	size_t json_size = 0, size = 0;
 	struct error *error;
 
@@ -74,8 +71,7 @@ static struct error *write_manifest(int fd, const char *path, const struct bundl
 static struct error *write_frames(int fd, const char *path, const struct bundle_manifest *manifest,
 				  const struct change_layer *layers, size_t n_layers)
 {
-	_cleanup_(layer_records_deinit)
-	struct layer_records records = {};
+	_cleanup_(layer_records_deinit) struct layer_records records = {};
 	uint8_t header[BUNDLE_HEADER_FRAME_SIZE], trailer_bytes[BUNDLE_TRAILER_FRAME_SIZE];
 	struct bundle_trailer trailer = {};
 	struct layer_result layer;
@@ -100,10 +96,8 @@ static struct error *write_frames(int fd, const char *path, const struct bundle_
 struct error *bundle_write(const char *path, const struct bundle_manifest *manifest, const struct change_layer *layers,
 			   size_t n_layers)
 {
-	_cleanup_(free_ptr)
-	char *temporary = string_format("%s.XXXXXX", path);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *temporary = string_format("%s.XXXXXX", path);
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 
 	if (!temporary)
