@@ -170,7 +170,7 @@ survivors_before() {
 # check_versions NAME UPDATE-JSON: the guest has the versions that the emulation promised.
 check_versions() {
 	jq -r '.packages[] | select(.new) | "\(.name) \(.new)"' "$2" | sort >"$work/promised"
-	guest "$1" "dpkg-query -W -f '\${db:Status-Status} \${Package} \${Version}\n'" | sed -n 's/^installed //p' | sort >"$work/has"
+	guest "$1" "dpkg-query -W -f '\${db:Status-Status} \${binary:Package} \${Version}\n'" | sed -n 's/^installed //p' | sort >"$work/has"
 	check "$1: has the promised versions" test -s "$work/promised" -a -z "$(comm -23 "$work/promised" "$work/has")"
 }
 
