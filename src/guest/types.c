@@ -91,10 +91,8 @@ static struct error *build_index(struct types *types)
 /* Before libbpf 1.6 the library does not export btf__new_split(): give it a file. NULL with errno. */
 static struct btf *new_split(const void *blob, size_t size, struct btf *base)
 {
-	_cleanup_(close_fd)
-	int fd = memfd_create("btf", MFD_CLOEXEC);
-	_cleanup_(error_destroy_ptr)
-	struct error *error = NULL;
+	_cleanup_(close_fd) int fd = memfd_create("btf", MFD_CLOEXEC);
+	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 	char path[64];
 
 	if (fd < 0)
@@ -108,16 +106,31 @@ static struct btf *new_split(const void *blob, size_t size, struct btf *base)
 	return btf__parse_raw_split(path, base);
 }
 
+/* libbpf adds the header's own size to its offsets without looking at it: all sections must lie inside. */
+static bool sections_inside(const void *blob, size_t size)
+{
+	struct btf_header header;
+	uint64_t left;
+
+	if (size < sizeof(header))
+		return false;
+	memcpy(&header, blob, sizeof(header));
+	if (header.magic != BTF_MAGIC || header.hdr_len < sizeof(header) || header.hdr_len > size)
+		return false;
+	left = size - header.hdr_len;
+	return (uint64_t)header.type_off + header.type_len <= left && (uint64_t)header.str_off + header.str_len <= left;
+}
+
 struct error *types_create(const void *blob, size_t size, const struct types *base, struct types **ret)
 {
-	_cleanup_(types_destroy_ptr)
-	struct types *types = calloc(1, sizeof(*types));
+	_cleanup_(types_destroy_ptr) struct types *types = calloc(1, sizeof(*types));
 	struct error *error;
 
 	if (!types)
 		return error_no_memory();
-	if (size > UINT32_MAX)
-		return error_create(ERROR_FORMAT, "the guest's type information (BTF) has %zu bytes", size);
+	if (size > UINT32_MAX || !sections_inside(blob, size))
+		return error_create(ERROR_FORMAT, "the guest's type information (BTF) of %zu bytes has no valid header",
+				    size);
 	/* Its complaints would go to standard error; what failed is said by our own error. */
 	libbpf_set_print(NULL);
 	types->base = base;

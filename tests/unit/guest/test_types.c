@@ -62,8 +62,7 @@ static void assert_member(const struct types *types, const char *type, const cha
 static void members(void **state)
 {
 	struct btf *btf = make_types();
-	_cleanup_(types_destroy_ptr)
-	struct types *types = load(btf, NULL);
+	_cleanup_(types_destroy_ptr) struct types *types = load(btf, NULL);
 
 	btf__free(btf);
 	assert_member(types, "inner", "b", 4, 4);
@@ -85,8 +84,7 @@ static void members(void **state)
 static void needs(void **state)
 {
 	struct btf *btf = make_types();
-	_cleanup_(types_destroy_ptr)
-	struct types *types = load(btf, NULL);
+	_cleanup_(types_destroy_ptr) struct types *types = load(btf, NULL);
 	struct member a, b = {.present = true};
 	const struct member_need fine[] = {{"inner", "a", &a}, {"inner", "c", &b, .optional = true}};
 	const struct member_need missing[] = {{"inner", "c", &b}};
@@ -102,10 +100,8 @@ static void needs(void **state)
 static void split(void **state)
 {
 	struct btf *base_btf = make_types(), *btf = btf__new_empty_split(base_btf);
-	_cleanup_(types_destroy_ptr)
-	struct types *base = load(base_btf, NULL);
-	_cleanup_(types_destroy_ptr)
-	struct types *types = NULL;
+	_cleanup_(types_destroy_ptr) struct types *base = load(base_btf, NULL);
+	_cleanup_(types_destroy_ptr) struct types *types = NULL;
 	int inner = btf__find_by_name(base_btf, "inner");
 
 	assert_true(btf__add_struct(btf, "module_thing", 16) > 0);
@@ -122,8 +118,7 @@ static void split(void **state)
 static void contains_itself(void **state)
 {
 	struct btf *btf = btf__new_empty();
-	_cleanup_(types_destroy_ptr)
-	struct types *types = NULL;
+	_cleanup_(types_destroy_ptr) struct types *types = NULL;
 	int anonymous = btf__add_struct(btf, NULL, 8), alias = anonymous + 2;
 
 	for (unsigned i = 0; i < 8; i++)
@@ -157,6 +152,27 @@ static void cut_at_every_byte(void **state)
 	btf__free(btf);
 }
 
+/* Sections outside of the blob. */
+static void bad_headers(void **state)
+{
+	struct btf *btf = make_types();
+	uint32_t size;
+	const void *data = btf__raw_data(btf, &size);
+
+	/* Each number of the header in turn: magic, length, and the places and sizes of types and strings. */
+	for (size_t i = 0; i < sizeof(struct btf_header) / 4; i++) {
+		struct types *types = NULL;
+		uint32_t *copy = malloc(size);
+
+		assert_non_null(copy);
+		memcpy(copy, data, size);
+		copy[i] = 0xfffffff0;
+		assert_error(types_create(copy, size, NULL, &types), ERROR_FORMAT);
+		free(copy);
+	}
+	btf__free(btf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +181,7 @@ int main(void)
 		cmocka_unit_test(split),
 		cmocka_unit_test(contains_itself),
 		cmocka_unit_test(cut_at_every_byte),
+		cmocka_unit_test(bad_headers),
 	};
 
 	return cmocka_run_group_tests_name("types", tests, NULL, NULL);
