@@ -130,8 +130,7 @@ static struct error *append(struct guest_file_system **items, size_t *n, const s
 
 struct error *guest_file_systems(struct guest *guest, struct guest_file_system **ret, size_t *ret_n)
 {
-	_cleanup_(free_ptr)
-	struct guest_file_system *items = NULL;
+	_cleanup_(free_ptr) struct guest_file_system *items = NULL;
 	struct super_layout layout;
 	struct loop_guard guard = {0};
 	size_t n = 0;

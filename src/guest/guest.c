@@ -12,8 +12,7 @@
 
 static struct error *load_types(struct guest *guest)
 {
-	_cleanup_(free_ptr)
-	void *blob = NULL;
+	_cleanup_(free_ptr) void *blob = NULL;
 	struct gva start, stop;
 	struct error *error = NULL;
 
@@ -101,8 +100,7 @@ static struct error *try_note(struct guest *guest, struct image *image, const st
 
 struct error *guest_open(struct image *image, struct guest **ret)
 {
-	_cleanup_(guest_close_ptr)
-	struct guest *guest = calloc(1, sizeof(*guest));
+	_cleanup_(guest_close_ptr) struct guest *guest = calloc(1, sizeof(*guest));
 	struct error *error = NULL;
 	struct kernel_note note;
 	struct gpa from = {0};

@@ -163,8 +163,7 @@ static struct error *add_name(struct symbols *symbols, const char *name, size_t 
 static struct error *load_names(struct memory *memory, const struct kallsyms_tables *tables, uint32_t n,
 				struct symbols *symbols)
 {
-	_cleanup_(free_ptr)
-	struct tokens *tokens = calloc(1, sizeof(*tokens));
+	_cleanup_(free_ptr) struct tokens *tokens = calloc(1, sizeof(*tokens));
 	struct names names = {.memory = memory, .next = tables->names};
 	struct error *error;
 
@@ -253,8 +252,7 @@ static bool check_encoding(struct memory *memory, const struct symbols *symbols,
 			   enum encoding encoding, uint64_t stext)
 {
 	static const char banner[] = "Linux version ";
-	_cleanup_(error_destroy_ptr)
-	struct error *error = NULL;
+	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 	char text[sizeof(banner)];
 	struct gva position;
 
@@ -273,8 +271,7 @@ static bool check_encoding(struct memory *memory, const struct symbols *symbols,
 
 static struct error *set_addresses(struct memory *memory, const struct kallsyms_tables *tables, struct symbols *symbols)
 {
-	_cleanup_(free_ptr)
-	int32_t *values = calloc(symbols->n, sizeof(*values));
+	_cleanup_(free_ptr) int32_t *values = calloc(symbols->n, sizeof(*values));
 	struct offsets offsets = {.values = values, .place = tables->offsets, .has_base = tables->relative_base.v != 0};
 	struct error *error = NULL;
 
@@ -300,8 +297,7 @@ static struct error *set_addresses(struct memory *memory, const struct kallsyms_
 
 struct error *symbols_load(struct memory *memory, const struct kallsyms_tables *tables, struct symbols **ret)
 {
-	_cleanup_(symbols_destroy_ptr)
-	struct symbols *symbols = calloc(1, sizeof(*symbols));
+	_cleanup_(symbols_destroy_ptr) struct symbols *symbols = calloc(1, sizeof(*symbols));
 	uint32_t n;
 	struct error *error;
 

@@ -102,8 +102,7 @@ struct error *kernel_note_parse(const char *text, size_t size, struct kernel_not
 /* Reads the note at `page`, if there is one. */
 static bool read_note(struct image *image, struct gpa page, struct kernel_note *ret)
 {
-	_cleanup_(error_destroy_ptr)
-	struct error *error = NULL;
+	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 	struct note_header header;
 	char text[NOTE_SIZE_MAX];
 	uint32_t size;

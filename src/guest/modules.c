@@ -24,8 +24,7 @@ static struct error *load_layout(struct guest *guest, struct btf_layout *ret)
 
 static struct error *load_blob(struct guest *guest, const struct btf_layout *layout, struct gva btf, struct types **ret)
 {
-	_cleanup_(free_ptr)
-	void *blob = NULL;
+	_cleanup_(free_ptr) void *blob = NULL;
 	uint64_t data, size;
 	const struct member_read reads[] = {{&layout->data, &data}, {&layout->data_size, &size}};
 	struct error *error = guest_read_members(guest, btf, reads, ARRAY_SIZE(reads));

@@ -104,8 +104,7 @@ static struct error *detect(struct image *image)
 
 struct error *image_open(const char *path, struct image **ret)
 {
-	_cleanup_(image_close_ptr)
-	struct image *image = calloc(1, sizeof(*image));
+	_cleanup_(image_close_ptr) struct image *image = calloc(1, sizeof(*image));
 	struct error *error;
 
 	if (!image)

@@ -56,8 +56,7 @@ static bool read_block(const struct image_file *file, const struct image_map *ma
 		       size_t size)
 {
 	uint64_t place;
-	_cleanup_(error_destroy_ptr)
-	struct error *error = NULL;
+	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 
 	if (offset / IMAGE_PAGE_SIZE >= map->pages.n_pages)
 		return false;

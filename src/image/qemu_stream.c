@@ -442,8 +442,7 @@ static struct error *check_end(struct stream *s)
 {
 	struct reader *r = &s->reader;
 	uint64_t ram_end = r->position, start = ram_end;
-	_cleanup_(free_ptr)
-	uint8_t *tail = NULL;
+	_cleanup_(free_ptr) uint8_t *tail = NULL;
 	size_t size;
 	struct error *error;
 

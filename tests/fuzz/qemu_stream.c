@@ -31,10 +31,8 @@ static void read_image(struct image *image)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_(image_close_ptr)
-	struct image *image = NULL;
-	_cleanup_(close_fd)
-	int fd = memfd_create("input", MFD_CLOEXEC);
+	_cleanup_(image_close_ptr) struct image *image = NULL;
+	_cleanup_(close_fd) int fd = memfd_create("input", MFD_CLOEXEC);
 	char path[64];
 	struct error *error;
 

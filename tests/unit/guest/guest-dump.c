@@ -29,8 +29,7 @@ static void set_integer(json_t *object, const char *key, uint64_t value)
 
 static struct error *set_uuid(json_t *object, const char *key, const uint8_t id[16])
 {
-	_cleanup_(free_ptr)
-	char *text = uuid_text(id);
+	_cleanup_(free_ptr) char *text = uuid_text(id);
 
 	return set_text(object, key, text);
 }
@@ -72,8 +71,7 @@ static struct error *dump_clock(struct guest *guest, json_t *root)
 
 static struct error *dump_file_systems(struct guest *guest, json_t *root)
 {
-	_cleanup_(free_ptr)
-	struct guest_file_system *items = NULL;
+	_cleanup_(free_ptr) struct guest_file_system *items = NULL;
 	json_t *array = json_array();
 	size_t n = 0;
 	struct error *error = guest_file_systems(guest, &items, &n);
@@ -115,8 +113,7 @@ static struct error *dump_process(const struct guest_process *process, json_t *a
 
 static struct error *dump_processes(struct guest *guest, json_t *root)
 {
-	_cleanup_(guest_process_list_deinit)
-	struct guest_process_list list = {0};
+	_cleanup_(guest_process_list_deinit) struct guest_process_list list = {0};
 	json_t *array = json_array();
 	struct error *error = guest_processes(guest, &list);
 
@@ -129,10 +126,8 @@ static struct error *dump_processes(struct guest *guest, json_t *root)
 
 static struct error *dump(const char *path, json_t *root)
 {
-	_cleanup_(image_close_ptr)
-	struct image *image = NULL;
-	_cleanup_(guest_close_ptr)
-	struct guest *guest = NULL;
+	_cleanup_(image_close_ptr) struct image *image = NULL;
+	_cleanup_(guest_close_ptr) struct guest *guest = NULL;
 	json_t *timing = json_object();
 	uint64_t start = clock_monotonic_ns();
 	struct error *error = image_open(path, &image);
@@ -162,8 +157,7 @@ static struct error *dump(const char *path, json_t *root)
 
 int main(int argc, char **argv)
 {
-	_cleanup_(error_destroy_ptr)
-	struct error *error = NULL;
+	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 	json_t *root = json_object();
 
 	if (argc != 2) {

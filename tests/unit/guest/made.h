@@ -70,8 +70,7 @@ static inline struct made_guest *made_guest_create(void)
 /* Turns the memory as it is now into the image and starts reading it. */
 static inline void made_guest_open(struct made_guest *guest)
 {
-	_cleanup_(close_fd)
-	int fd = memfd_create("core", MFD_CLOEXEC);
+	_cleanup_(close_fd) int fd = memfd_create("core", MFD_CLOEXEC);
 	const Elf64_Phdr segment = {
 		.p_type = PT_LOAD, .p_offset = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr), .p_filesz = RAM_SIZE};
 	const Elf64_Ehdr header = {

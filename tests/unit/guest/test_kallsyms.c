@@ -110,10 +110,8 @@ static void each_encoding(void **state)
 {
 	for (int encoding = ABSOLUTE_PERCPU; encoding <= PLACE; encoding++) {
 		struct kallsyms_tables tables;
-		_cleanup_(made_guest_destroy_ptr)
-		struct made_guest *guest = make((enum encoding)encoding, &tables);
-		_cleanup_(symbols_destroy_ptr)
-		struct symbols *symbols = NULL;
+		_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = make((enum encoding)encoding, &tables);
+		_cleanup_(symbols_destroy_ptr) struct symbols *symbols = NULL;
 		struct gva address;
 
 		made_guest_open(guest);
@@ -134,10 +132,8 @@ static void each_encoding(void **state)
 static void long_names(void **state)
 {
 	struct kallsyms_tables tables;
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = make(RELATIVE, &tables);
-	_cleanup_(symbols_destroy_ptr)
-	struct symbols *symbols = NULL;
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = make(RELATIVE, &tables);
+	_cleanup_(symbols_destroy_ptr) struct symbols *symbols = NULL;
 	char name[400];
 	uint64_t at = NAMES;
 	struct gva address;
@@ -203,8 +199,7 @@ static void refused(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {
 		struct kallsyms_tables tables;
-		_cleanup_(made_guest_destroy_ptr)
-		struct made_guest *guest = make(RELATIVE, &tables);
+		_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = make(RELATIVE, &tables);
 		struct symbols *symbols = NULL;
 		struct error *error;
 
@@ -222,8 +217,7 @@ static void unmapped_tables(void **state)
 {
 	for (unsigned i = 0; i < 6; i++) {
 		struct kallsyms_tables tables;
-		_cleanup_(made_guest_destroy_ptr)
-		struct made_guest *guest = make(RELATIVE, &tables);
+		_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = make(RELATIVE, &tables);
 		struct gva *const fields[] = {&tables.names,       &tables.num_syms, &tables.token_table,
 					      &tables.token_index, &tables.offsets,  &tables.relative_base};
 		struct symbols *symbols = NULL;

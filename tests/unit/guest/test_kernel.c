@@ -68,8 +68,7 @@ static void put_note(struct made_guest *guest, uint64_t at, uint32_t size)
 /* The first three only look like one. */
 static void search(void **state)
 {
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = made_guest_create();
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
 	struct kernel_note note;
 	struct gpa from = {0};
 
@@ -90,8 +89,7 @@ static void search(void **state)
 /* A note that leads nowhere, and no note at all. */
 static void no_kernel(void **state)
 {
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = made_guest_create();
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
 	struct guest *opened = NULL;
 
 	made_guest_open(guest);

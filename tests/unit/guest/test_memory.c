@@ -22,8 +22,7 @@ static uint64_t translated(struct made_guest *guest, uint64_t address)
 
 static void four_levels(void **state)
 {
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = made_guest_create();
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
 	const uint64_t address = UINT64_C(0xffff888012345000);
 	struct gpa physical;
 
@@ -40,8 +39,7 @@ static void four_levels(void **state)
 
 static void five_levels(void **state)
 {
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = made_guest_create();
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
 	const uint64_t address = UINT64_C(0xff11000012345000);
 	struct gpa physical;
 
@@ -55,8 +53,7 @@ static void five_levels(void **state)
 
 static void large_pages(void **state)
 {
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = made_guest_create();
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
 
 	write_u64(guest, TOP_TABLE, 0x11000 | 3);
 	write_u64(guest, 0x11000 + 8, UINT64_C(0x40000000) | 0x1000 | 0x80 | 3); /* 1 GiB; PAT bit set */
@@ -70,8 +67,7 @@ static void large_pages(void **state)
 /* With SME one bit of the entries is no address. */
 static void encryption_bit(void **state)
 {
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = made_guest_create();
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
 	const uint64_t bit = UINT64_C(1) << 47;
 
 	write_u64(guest, TOP_TABLE, bit | 0x11000 | 3);
@@ -83,8 +79,7 @@ static void encryption_bit(void **state)
 
 static void tables_outside(void **state)
 {
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = made_guest_create();
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
 	struct gpa physical;
 
 	write_u64(guest, TOP_TABLE, UINT64_C(0x7ffffffff000) | 3);
@@ -94,8 +89,7 @@ static void tables_outside(void **state)
 
 static void reads(void **state)
 {
-	_cleanup_(made_guest_destroy_ptr)
-	struct made_guest *guest = made_guest_create();
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
 	const uint64_t address = UINT64_C(0xffff888012345000);
 	char text[16];
 	uint64_t value = 0;

@@ -79,8 +79,7 @@ static inline void put_fill(struct made *made, uint8_t fill, size_t size)
  */
 static inline void assert_cuts_refused(const struct made *made)
 {
-	_cleanup_(close_fd)
-	int fd = memfd_create("image", MFD_CLOEXEC);
+	_cleanup_(close_fd) int fd = memfd_create("image", MFD_CLOEXEC);
 	char path[64];
 
 	assert_int_equal(write(fd, made->data, made->size), (ssize_t)made->size);
@@ -103,8 +102,7 @@ static inline void assert_cuts_refused(const struct made *made)
 /* Opens the first `size` bytes as an image, without a file's name. */
 static inline struct error *open_bytes(const void *data, size_t size, struct image **ret)
 {
-	_cleanup_(close_fd)
-	int fd = memfd_create("image", MFD_CLOEXEC);
+	_cleanup_(close_fd) int fd = memfd_create("image", MFD_CLOEXEC);
 	char path[64];
 
 	assert_true(fd >= 0);

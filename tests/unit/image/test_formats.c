@@ -37,10 +37,8 @@ static void put_core(struct made *m)
 
 static void elf_core(void **state)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
-	_cleanup_(image_close_ptr)
-	struct image *image = NULL;
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
 	uint8_t bytes[256];
 	struct image_range range;
 
@@ -60,8 +58,7 @@ static void elf_core(void **state)
 
 static void elf_cut_at_every_byte(void **state)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
+	_cleanup_(made_deinit) struct made m = {0};
 
 	put_core(&m);
 	for (size_t size = 0; size < m.size; size++) {
@@ -82,8 +79,7 @@ static void elf_hostile(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(segments); i++) {
-		_cleanup_(made_deinit)
-		struct made m = {0};
+		_cleanup_(made_deinit) struct made m = {0};
 		struct image *image = NULL;
 
 		put_elf(&m, &segments[i], 1);
@@ -114,10 +110,8 @@ static void put_save(struct made *m, uint32_t version, uint32_t data_size, uint3
 
 static void libvirt_save(void **state)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
-	_cleanup_(image_close_ptr)
-	struct image *image = NULL;
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
 	uint8_t byte;
 
 	put_save(&m, 2, 9, 0);
@@ -159,8 +153,7 @@ static void libvirt_refused(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_(made_deinit)
-		struct made m = {0};
+		_cleanup_(made_deinit) struct made m = {0};
 		struct image *image = NULL;
 
 		put_save(&m, cases[i].version, cases[i].data_size, cases[i].format);

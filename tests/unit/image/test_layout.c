@@ -60,8 +60,7 @@ static void put_tables(struct image_map *map, int fd, uint32_t address, const ch
 
 static uint64_t probed_cut(uint64_t size, uint32_t address, const char *signature)
 {
-	_cleanup_(close_fd)
-	int fd = memfd_create("image", MFD_CLOEXEC);
+	_cleanup_(close_fd) int fd = memfd_create("image", MFD_CLOEXEC);
 	struct image_file file = {.fd = fd, .size = 3 * PAGE};
 	struct image_map map = {0};
 	uint64_t low;

@@ -139,10 +139,8 @@ static uint8_t byte_at(struct image *image, uint64_t address)
 
 static void last_copy_wins(void **state)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
-	_cleanup_(image_close_ptr)
-	struct image *image = NULL;
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
 	static const uint8_t wanted[] = {0x10, 0x21, 0x00, 0x13, 0x24, 0x00, 0x00};
 	uint8_t across[2 * PAGE];
 
@@ -162,10 +160,8 @@ static void last_copy_wins(void **state)
 
 static void what_is_not_held(void **state)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
-	_cleanup_(image_close_ptr)
-	struct image *image = NULL;
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
 	uint8_t buffer[PAGE];
 	struct error *error;
 
@@ -182,10 +178,8 @@ static void what_is_not_held(void **state)
 
 static void ranges_and_search(void **state)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
-	_cleanup_(image_close_ptr)
-	struct image *image = NULL;
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
 	struct image_range range;
 	struct gpa found;
 
@@ -205,8 +199,7 @@ static void ranges_and_search(void **state)
 /* A stream cut anywhere is refused, and the error says where. */
 static void cut_at_every_byte(void **state)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
+	_cleanup_(made_deinit) struct made m = {0};
 
 	put_whole(&m);
 	assert_cuts_refused(&m);
@@ -215,8 +208,7 @@ static void cut_at_every_byte(void **state)
 /* One record with these flags, for the page 3. */
 static struct error *open_with_flags(uint64_t flags)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
+	_cleanup_(made_deinit) struct made m = {0};
 	struct image *image = NULL;
 	struct error *error;
 
@@ -425,8 +417,7 @@ static void malformed(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
-		_cleanup_(made_deinit)
-		struct made m = {0};
+		_cleanup_(made_deinit) struct made m = {0};
 		struct image *image = NULL;
 		struct error *error;
 
@@ -505,8 +496,7 @@ static void unsupported(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
-		_cleanup_(made_deinit)
-		struct made m = {0};
+		_cleanup_(made_deinit) struct made m = {0};
 		struct image *image = NULL;
 		struct error *error;
 
@@ -521,10 +511,8 @@ static void unsupported(void **state)
 /* What QEMU may also write: no footers, harmless commands, known parts of the configuration, a memory backend. */
 static void variants(void **state)
 {
-	_cleanup_(made_deinit)
-	struct made m = {0};
-	_cleanup_(image_close_ptr)
-	struct image *image = NULL;
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
 	static const uint8_t uuid[16] = {1};
 
 	put_start(&m, "microvm");
