@@ -71,6 +71,7 @@ static struct error *ask_in_shadow(struct session *session, struct sleeping *s, 
 {
 	_cleanup_(shadow_destroy_ptr) struct shadow *shadow = NULL;
 	struct shadow_options options = {.disk = s->disk,
+					 .disk_name = s->disk_name,
 					 .uts = &s->uts,
 					 .clock = &s->clock,
 					 .processes = &s->processes,

@@ -58,6 +58,10 @@ static struct error *open_memory(struct session *session, struct sleeping *sleep
 		error = guest_boot_id(sleeping->guest, sleeping->boot_id);
 	if (!error)
 		error = guest_processes(sleeping->guest, &sleeping->processes);
+	/* Half a list could hide a package manager at work. */
+	if (!error && sleeping->processes.incomplete)
+		error = error_format(session->file.memory, ERROR_NO_ADDRESS,
+				     "the guest's list of processes is damaged");
 	return error_wrap(error, "memory of %s", session->file.name);
 }
 
@@ -130,6 +134,23 @@ static struct error *match_mount(const struct session *session, const struct dis
 		"the memory is worthless now: start the VM without it");
 }
 
+/*
+ * The disk of a partition, by the kernel's naming: a disk whose name ends with a digit has a 'p'
+ * before the partition's number ("nvme0n1p2" to "nvme0n1"), another has not ("vda2" to "vda"). A
+ * disk without partitions stays. NULL without memory.
+ */
+static char *without_partition(const char *id)
+{
+	static const char digits[] = "0123456789";
+	size_t length = strlen(id);
+
+	while (length && strchr(digits, id[length - 1]))
+		length--;
+	if (length > 1 && id[length - 1] == 'p' && strchr(digits, id[length - 2]))
+		return strndup(id, length - 1);
+	return strcspn(id, digits) < length ? strdup(id) : strndup(id, length);
+}
+
 /* The file systems that the guest's kernel had mounted are those of the disk, in the same state. */
 static struct error *match_memory_and_disk(const struct session *session, struct sleeping *sleeping)
 {
@@ -140,6 +161,11 @@ static struct error *match_memory_and_disk(const struct session *session, struct
 
 	for (size_t i = 0; !error && i < n_mounts; i++)
 		error = match_mount(session, &mounts[i], systems, n);
+	if (!error && n_mounts) {
+		const struct guest_file_system *root = find_by_uuid(systems, n, mounts[0].uuid);
+
+		sleeping->disk_name = root ? without_partition(root->id) : NULL;
+	}
 	return error;
 }
 
@@ -252,6 +278,7 @@ void sleeping_close(struct sleeping *sleeping)
 		error_destroy(error);
 	}
 	free(sleeping->work_dir);
+	free(sleeping->disk_name);
 	free(sleeping->os_name);
 	free(sleeping->os_id);
 	json_decref(sleeping->fingerprint);

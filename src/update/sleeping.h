@@ -22,8 +22,9 @@ struct sleeping {
 	struct guest_process_list processes;
 	char *work_dir; /* removed again by sleeping_close() */
 	struct disk *disk;
-	char *os_name; /* os-release's PRETTY_NAME, or "unknown" */
-	char *os_id;   /* os-release's ID, or "unknown" */
+	char *disk_name; /* the guest's name for its disk, "vda"; NULL: not known */
+	char *os_name;   /* os-release's PRETTY_NAME, or "unknown" */
+	char *os_id;     /* os-release's ID, or "unknown" */
 	json_t *fingerprint;
 };
 
