@@ -61,8 +61,7 @@ struct error *io_pwrite(int fd, const void *buffer, size_t size, uint64_t offset
 
 struct error *io_read_all(int fd, size_t max, const char *path, char **ret, size_t *ret_size)
 {
-	_cleanup_(free_ptr)
-	char *buffer = NULL;
+	_cleanup_(free_ptr) char *buffer = NULL;
 	size_t size = 0, allocated = 0;
 
 	for (;;) {
@@ -102,8 +101,7 @@ static struct error *open_failure(int errnum, const char *path, const char *text
 
 struct error *io_read_file(const char *path, size_t max, char **ret, size_t *ret_size)
 {
-	_cleanup_(close_fd)
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return open_failure(errno, path, "cannot open");
@@ -112,10 +110,8 @@ struct error *io_read_file(const char *path, size_t max, char **ret, size_t *ret
 
 struct error *io_sync_parent(const char *path)
 {
-	_cleanup_(free_ptr)
-	char *parent = strdup(path);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *parent = strdup(path);
+	_cleanup_(close_fd) int fd = -1;
 	char *slash;
 
 	if (!parent)
@@ -133,8 +129,7 @@ struct error *io_sync_parent(const char *path)
 
 static struct error *write_temporary(const char *path, const void *data, size_t size, mode_t mode)
 {
-	_cleanup_(close_fd)
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	_cleanup_(close_fd) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	struct error *error;
 
 	if (fd < 0)
@@ -151,8 +146,7 @@ static struct error *write_temporary(const char *path, const void *data, size_t 
 
 struct error *io_replace_file(const char *path, const void *data, size_t size, mode_t mode)
 {
-	_cleanup_(free_ptr)
-	char *temporary = string_format("%s.new", path);
+	_cleanup_(free_ptr) char *temporary = string_format("%s.new", path);
 	struct error *error;
 
 	if (!temporary)
@@ -169,8 +163,7 @@ struct error *io_replace_file(const char *path, const void *data, size_t size, m
 
 struct error *io_mkdirs(const char *path, mode_t mode)
 {
-	_cleanup_(free_ptr)
-	char *copy = strdup(path);
+	_cleanup_(free_ptr) char *copy = strdup(path);
 	struct stat st;
 
 	if (!copy)
@@ -199,8 +192,7 @@ struct error *io_mkdirs(const char *path, mode_t mode)
 /* Empties the directory `fd`, which it takes, staying on `device`. */
 static struct error *remove_below(int fd, dev_t device, const char *path)
 {
-	_cleanup_(closedir_ptr)
-	DIR *directory = fdopendir(fd);
+	_cleanup_(closedir_ptr) DIR *directory = fdopendir(fd);
 	struct dirent *entry;
 
 	if (!directory) {
@@ -260,8 +252,7 @@ struct error *io_open_in_root(int root_fd, const char *path, int flags, int *ret
 		.flags = (uint64_t)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY)),
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
-	_cleanup_(close_fd)
-	int fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	_cleanup_(close_fd) int fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
 	struct stat st;
 
 	if (fd < 0)
@@ -278,8 +269,7 @@ struct error *io_open_in_root(int root_fd, const char *path, int flags, int *ret
 
 struct error *io_read_in_root(int root_fd, const char *path, size_t max, char **ret, size_t *ret_size)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error = io_open_in_root(root_fd, path, O_RDONLY, &fd);
 
 	if (error)

@@ -22,8 +22,7 @@ struct error *json_parse(const char *text, size_t size, const char *path, json_t
 
 struct error *json_load_path(const char *path, size_t max, json_t **ret)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	size_t size;
 	struct error *error = io_read_file(path, max, &text, &size);
 
@@ -34,10 +33,8 @@ struct error *json_load_path(const char *path, size_t max, json_t **ret)
 
 struct error *json_replace_file(const char *path, const json_t *value, mode_t mode)
 {
-	_cleanup_(free_ptr)
-	char *text = json_dumps(value, JSON_INDENT(2));
-	_cleanup_(free_ptr)
-	char *line = text ? string_format("%s\n", text) : NULL;
+	_cleanup_(free_ptr) char *text = json_dumps(value, JSON_INDENT(2));
+	_cleanup_(free_ptr) char *line = text ? string_format("%s\n", text) : NULL;
 
 	if (!line)
 		return error_no_memory();
@@ -143,10 +140,8 @@ static bool utf8_clean(const uint8_t *data, size_t size, char *out)
 
 static struct error *set_base64(json_t *object, const char *key, const void *data, size_t size)
 {
-	_cleanup_(free_ptr)
-	char *raw_key = string_format("%s_b64", key);
-	_cleanup_(free_ptr)
-	char *encoded = base64_encode(data, size);
+	_cleanup_(free_ptr) char *raw_key = string_format("%s_b64", key);
+	_cleanup_(free_ptr) char *encoded = base64_encode(data, size);
 
 	if (!raw_key || !encoded || json_object_set_new(object, raw_key, json_string(encoded)) < 0)
 		return error_no_memory();
@@ -155,8 +150,7 @@ static struct error *set_base64(json_t *object, const char *key, const void *dat
 
 struct error *json_set_bytes(json_t *object, const char *key, const void *data, size_t size)
 {
-	_cleanup_(free_ptr)
-	char *text = malloc(3 * size + 1);
+	_cleanup_(free_ptr) char *text = malloc(3 * size + 1);
 	bool clean;
 
 	if (!text)
@@ -169,8 +163,7 @@ struct error *json_set_bytes(json_t *object, const char *key, const void *data, 
 
 struct error *json_get_bytes(const json_t *object, const char *key, char **ret, size_t *ret_size)
 {
-	_cleanup_(free_ptr)
-	char *raw_key = string_format("%s_b64", key);
+	_cleanup_(free_ptr) char *raw_key = string_format("%s_b64", key);
 	const char *text;
 	struct error *error;
 
@@ -205,10 +198,8 @@ char *base64_encode(const void *data, size_t size)
 
 struct error *base64_decode(const char *text, char **ret, size_t *ret_size)
 {
-	_cleanup_(free_ptr)
-	char *bytes = NULL;
-	_cleanup_(free_ptr)
-	char *again = NULL;
+	_cleanup_(free_ptr) char *bytes = NULL;
+	_cleanup_(free_ptr) char *again = NULL;
 	size_t length = strlen(text), padding = 0, size;
 
 	if (length % 4 || length > INT_MAX / 2)

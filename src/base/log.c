@@ -16,8 +16,7 @@ void log_set(log_function function, void *data)
 
 void log_print(enum log_level level, const char *format, ...)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	va_list arguments;
 	int n;
 

@@ -24,8 +24,7 @@ static int keep_descriptors(const struct process_options *options)
 
 static int redirect(int from, int to)
 {
-	_cleanup_(close_fd)
-	int null_fd = -1;
+	_cleanup_(close_fd) int null_fd = -1;
 
 	if (from > 0)
 		return from == to ? fcntl(to, F_SETFD, 0) : dup2(from, to);
@@ -163,8 +162,7 @@ static struct error *run_captured(const struct process_options *options, uint64_
 				  struct capture captures[2], int *ret_status)
 {
 	uint64_t deadline = timeout_ms ? clock_monotonic_ns() + timeout_ms * 1000000 : 0;
-	_cleanup_(close_fd)
-	int out = -1, err = -1, pidfd = -1;
+	_cleanup_(close_fd) int out = -1, err = -1, pidfd = -1;
 	struct process_options child = *options;
 	int pipes[2][2];
 	pid_t pid;

@@ -17,7 +17,7 @@ struct process_options {
 	int stdin_fd;            /* 0: /dev/null; otherwise duplicated onto 0 (borrowed) */
 	int stdout_fd;           /* 0: /dev/null; likewise */
 	int stderr_fd;           /* 0: captured into the error or the result */
-	const char *directory;    /* the child's working directory; NULL: ours */
+	const char *directory;   /* the child's working directory; NULL: ours */
 	const int *keep_fds;     /* descriptors that stay open in the child under their own numbers */
 	unsigned n_keep_fds;
 	bool new_session;     /* setsid(): the child outlives us and takes no terminal signals */

@@ -6,10 +6,8 @@
 
 struct error *sha256_fd(int fd, const char *path, uint8_t digest[SHA256_SIZE])
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *hash = sha256_create();
-	_cleanup_(free_ptr)
-	void *buffer = malloc(256 * 1024);
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
+	_cleanup_(free_ptr) void *buffer = malloc(256 * 1024);
 
 	if (!hash || !buffer)
 		return error_no_memory();

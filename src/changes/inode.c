@@ -59,8 +59,7 @@ struct error *inode_open(struct inode_place place, int flags, int *ret)
 
 struct error *inode_stat(struct inode_place place, bool *ret_exists, struct stat *ret)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 
 	error = inode_open(place, O_PATH, &fd);
@@ -79,8 +78,7 @@ struct error *inode_stat(struct inode_place place, bool *ret_exists, struct stat
 
 struct error *inode_xattr(struct inode_place place, const char *name, void *value, size_t size, ssize_t *ret)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 	ssize_t n;
 
@@ -118,10 +116,8 @@ static struct error *add_xattr(const char *proc, const char *path, const char *n
 			       struct change_attributes *attributes)
 {
 	struct change_xattr *xattr = &attributes->xattrs[attributes->n_xattrs];
-	_cleanup_(free_ptr)
-	char *guest_name = NULL;
-	_cleanup_(free_ptr)
-	char *value = NULL;
+	_cleanup_(free_ptr) char *guest_name = NULL;
+	_cleanup_(free_ptr) char *value = NULL;
 	bool private;
 	ssize_t n;
 
@@ -158,8 +154,7 @@ static size_t count_names(const char *list, size_t size)
 
 static struct error *read_xattrs(int fd, const char *path, const char *prefix, struct change_attributes *attributes)
 {
-	_cleanup_(free_ptr)
-	char *list = malloc(XATTR_LIST_BYTES);
+	_cleanup_(free_ptr) char *list = malloc(XATTR_LIST_BYTES);
 	struct proc_path proc = proc_path(fd);
 	ssize_t size;
 	size_t n;
@@ -197,8 +192,7 @@ struct error *inode_attributes(struct inode_place place, const struct stat *st, 
 		.mtime_s = st->st_mtim.tv_sec,
 		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
 	};
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 
 	error = inode_open(place, O_PATH, &fd);
@@ -234,10 +228,8 @@ bool attributes_equal(const struct change_attributes *a, const struct change_att
 
 struct error *inode_target(struct inode_place place, const struct stat *st, char **ret)
 {
-	_cleanup_(free_ptr)
-	char *target = malloc(PATH_MAX);
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *target = malloc(PATH_MAX);
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 	ssize_t n;
 
@@ -258,8 +250,7 @@ struct error *inode_target(struct inode_place place, const struct stat *st, char
 
 struct error *inode_sha256(struct inode_place place, uint64_t size, uint8_t digest[SHA256_SIZE])
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 	struct stat st;
 
@@ -353,12 +344,9 @@ static bool is_dot(const char *name)
 
 struct error *inode_names(struct inode_place place, char ***ret)
 {
-	_cleanup_(names_free_ptr)
-	char **names = calloc(1, sizeof(*names));
-	_cleanup_(closedir_ptr)
-	DIR *dir = NULL;
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(names_free_ptr) char **names = calloc(1, sizeof(*names));
+	_cleanup_(closedir_ptr) DIR *dir = NULL;
+	_cleanup_(close_fd) int fd = -1;
 	struct dirent *entry;
 	struct error *error;
 	size_t n = 0;

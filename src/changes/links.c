@@ -137,10 +137,8 @@ static struct error *same_content(struct scan *scan, const struct group *group, 
 	struct inode_place then = {scan->layer->lower_fd, entry->path};
 	const struct stat *a = &entry->node.st, *b = &entry->before;
 	uint8_t x[SHA256_SIZE], y[SHA256_SIZE];
-	_cleanup_(free_ptr)
-	char *p = NULL;
-	_cleanup_(free_ptr)
-	char *q = NULL;
+	_cleanup_(free_ptr) char *p = NULL;
+	_cleanup_(free_ptr) char *q = NULL;
 	struct error *error;
 
 	*ret = false;
@@ -279,8 +277,7 @@ static struct error *decide_upper(struct scan *scan, struct group *group, struct
 /* Names of a lower inode in other places: links to a name that is as it was, if there is one. */
 static struct error *decide_lower(struct scan *scan, struct group *group)
 {
-	_cleanup_(free_ptr)
-	char *leader = NULL;
+	_cleanup_(free_ptr) char *leader = NULL;
 	const struct lower_name *names = NULL;
 	struct error *error = NULL;
 	size_t n = 0;
@@ -390,10 +387,8 @@ static struct error *resolve_run(struct scan *scan, const struct key *keys, bool
 
 struct error *scan_links(struct scan *scan)
 {
-	_cleanup_(free_ptr)
-	struct key *keys = NULL;
-	_cleanup_(free_ptr)
-	bool *used = NULL;
+	_cleanup_(free_ptr) struct key *keys = NULL;
+	_cleanup_(free_ptr) bool *used = NULL;
 	struct claims claims = {};
 	struct error *error;
 	size_t n = 0;

@@ -39,14 +39,12 @@ static struct error *append_name(struct scan *scan, uint64_t inode, const char *
 
 static struct error *collect(struct scan *scan, const char *directory)
 {
-	_cleanup_(names_free_ptr)
-	char **names = NULL;
+	_cleanup_(names_free_ptr) char **names = NULL;
 	struct error *error;
 
 	error = inode_names((struct inode_place){scan->layer->lower_fd, directory}, &names);
 	for (size_t i = 0; !error && names[i]; i++) {
-		_cleanup_(free_ptr)
-		char *path = path_join(directory, names[i]);
+		_cleanup_(free_ptr) char *path = path_join(directory, names[i]);
 		struct stat st;
 		bool exists;
 
@@ -117,8 +115,7 @@ static struct error *handle_equal(struct inode_place place, const uint8_t *origi
 		uint8_t bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
 	} buffer = {.handle.handle_bytes = MAX_HANDLE_SZ};
 	size_t handle_size = size - ORIGIN_HEADER_SIZE;
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 	int mount;
 

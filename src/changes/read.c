@@ -348,8 +348,7 @@ static struct error *emit_directory_attributes(struct reader *reader, const stru
 
 static struct error *pass_directories(struct reader *reader, const struct scan *scan)
 {
-	_cleanup_(directory_list_deinit)
-	struct directory_list list = {};
+	_cleanup_(directory_list_deinit) struct directory_list list = {};
 	struct error *error;
 
 	error = collect_directories(scan, &list);

@@ -53,10 +53,8 @@ char *layer_guest_path(const struct change_layer *layer, const char *path)
 
 bool scan_excluded(const struct scan *scan, const char *path)
 {
-	_cleanup_(free_ptr)
-	char *guest = layer_guest_path(scan->layer, path);
-	_cleanup_(free_ptr)
-	char *absolute = guest ? string_format("/%s", guest) : NULL;
+	_cleanup_(free_ptr) char *guest = layer_guest_path(scan->layer, path);
+	_cleanup_(free_ptr) char *absolute = guest ? string_format("/%s", guest) : NULL;
 
 	/* Without memory nothing is excluded; the next allocation reports it. */
 	return absolute && path_excluded(scan->options, absolute);
@@ -73,8 +71,7 @@ static struct error *delete_tree(struct scan *scan, const char *path, const stru
 
 static struct error *delete_child(struct scan *scan, const char *directory, const char *name, bool room)
 {
-	_cleanup_(free_ptr)
-	char *path = path_join(directory, name);
+	_cleanup_(free_ptr) char *path = path_join(directory, name);
 	struct error *error;
 	struct stat st;
 	bool exists;
@@ -90,8 +87,7 @@ static struct error *delete_child(struct scan *scan, const char *directory, cons
 /* Everything of lower at `path`, children first. Recursion ends with the longest path the kernel opens. */
 static struct error *delete_tree(struct scan *scan, const char *path, const struct stat *st, bool room)
 {
-	_cleanup_(names_free_ptr)
-	char **names = NULL;
+	_cleanup_(names_free_ptr) char **names = NULL;
 	struct error *error = NULL;
 
 	if (S_ISDIR(st->st_mode))
@@ -160,10 +156,8 @@ static struct error *compare(struct scan *scan, const char *path, struct view_no
 static struct error *scan_child(struct scan *scan, const char *directory, const struct view_node *parent,
 				const char *name, bool was_directory)
 {
-	_cleanup_(free_ptr)
-	char *path = path_join(directory, name);
-	_cleanup_(view_node_deinit)
-	struct view_node node = {};
+	_cleanup_(free_ptr) char *path = path_join(directory, name);
+	_cleanup_(view_node_deinit) struct view_node node = {};
 	bool exists, had = false;
 	struct stat before;
 	struct error *error;
@@ -182,8 +176,7 @@ static struct error *scan_child(struct scan *scan, const char *directory, const 
 
 static struct error *add_names(int root_fd, const char *path, char ***names, size_t *n)
 {
-	_cleanup_(names_free_ptr)
-	char **more = NULL;
+	_cleanup_(names_free_ptr) char **more = NULL;
 	struct error *error;
 	size_t n_more = 0;
 	void *larger;
@@ -218,8 +211,7 @@ static struct error *scan_directory(struct scan *scan, const char *path, const s
 				    bool was_directory)
 {
 	bool in_place = node->lower && strcmp(node->lower, path) == 0;
-	_cleanup_(names_free_ptr)
-	char **names = NULL;
+	_cleanup_(names_free_ptr) char **names = NULL;
 	struct error *error;
 	size_t n = 0;
 
@@ -238,8 +230,7 @@ static struct error *scan_directory(struct scan *scan, const char *path, const s
 
 struct error *scan_layer(struct scan *scan)
 {
-	_cleanup_(view_node_deinit)
-	struct view_node root = {};
+	_cleanup_(view_node_deinit) struct view_node root = {};
 	struct error *error;
 
 	error = view_root(scan->layer, &root);

@@ -36,8 +36,7 @@ const char *view_private_prefix(const struct change_layer *layer, const struct v
 struct error *view_overlay_xattr(const struct change_layer *layer, const char *upper, const char *name, void *value,
 				 size_t size, ssize_t *ret)
 {
-	_cleanup_(free_ptr)
-	char *full = string_format("%s%s", layer->xattr_prefix, name);
+	_cleanup_(free_ptr) char *full = string_format("%s%s", layer->xattr_prefix, name);
 
 	if (!full)
 		return error_no_memory();
@@ -124,8 +123,7 @@ static struct error *read_redirect(const struct change_layer *layer, const struc
 static struct error *find_lower_directory(const struct change_layer *layer, const struct view_node *parent,
 					  const char *name, struct view_node *node)
 {
-	_cleanup_(free_ptr)
-	char *lower = NULL;
+	_cleanup_(free_ptr) char *lower = NULL;
 	struct error *error;
 	bool opaque, exists;
 	struct stat st;
@@ -196,8 +194,7 @@ static struct error *resolve_upper(const struct change_layer *layer, const struc
 static struct error *stat_child(int root_fd, const char *parent, const char *name, bool *ret_exists, char **ret_path,
 				struct stat *ret)
 {
-	_cleanup_(free_ptr)
-	char *path = NULL;
+	_cleanup_(free_ptr) char *path = NULL;
 	struct error *error;
 
 	*ret_exists = false;
@@ -257,8 +254,7 @@ struct error *view_root(const struct change_layer *layer, struct view_node *ret)
 
 struct error *view_lookup(const struct change_layer *layer, const char *path, bool *ret_exists, struct view_node *ret)
 {
-	_cleanup_(free_ptr)
-	char *copy = strdup(path);
+	_cleanup_(free_ptr) char *copy = strdup(path);
 	struct view_node node;
 	char *rest = copy, *name;
 	bool exists = true;

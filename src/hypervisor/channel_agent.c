@@ -97,8 +97,7 @@ static struct error *agent_wait(struct vm *vm, uint64_t timeout_ms)
 
 static struct error *call(struct vm *vm, const char *command, json_t *arguments, uint64_t deadline_ns, json_t **ret)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *owned = arguments;
+	_cleanup_(json_decref_ptr) json_t *owned = arguments;
 	struct error *error = agent_ready(vm, deadline_ns);
 
 	if (error)
@@ -113,8 +112,7 @@ static struct error *call(struct vm *vm, const char *command, json_t *arguments,
 /* The arguments of guest-exec; NULL without memory or if an argument is not UTF-8. */
 static json_t *exec_arguments(const char *const *argv, const char *input_base64)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *list = json_array();
+	_cleanup_(json_decref_ptr) json_t *list = json_array();
 	json_t *arguments;
 
 	for (size_t i = 1; argv[i]; i++)
@@ -130,8 +128,7 @@ static json_t *exec_arguments(const char *const *argv, const char *input_base64)
 
 static struct error *read_input(int fd, char **ret)
 {
-	_cleanup_(free_ptr)
-	char *data = NULL;
+	_cleanup_(free_ptr) char *data = NULL;
 	size_t size;
 	struct error *error = io_read_all(fd, AGENT_STDIN_MAX, "standard input", &data, &size);
 	char *text;
@@ -182,8 +179,7 @@ static struct error *await_exit(struct vm *vm, json_int_t pid, uint64_t deadline
 	uint64_t delay_ms = AGENT_POLL_MIN_MS;
 
 	for (;;) {
-		_cleanup_(json_decref_ptr)
-		json_t *status = NULL;
+		_cleanup_(json_decref_ptr) json_t *status = NULL;
 		struct error *error =
 			call(vm, "guest-exec-status", json_pack("{s:I}", "pid", pid), deadline_ns, &status);
 
@@ -206,10 +202,8 @@ static struct error *agent_run(struct vm *vm, const char *const *argv, int stdin
 			       struct channel_result *ret)
 {
 	uint64_t deadline_ns = wire_deadline(timeout_ms);
-	_cleanup_(free_ptr)
-	char *input = NULL;
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(free_ptr) char *input = NULL;
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	json_t *arguments, *pid;
 	struct error *error = NULL;
 
@@ -244,10 +238,8 @@ static struct error *run_script(struct vm *vm, const char *script, const char *p
 
 static struct error *write_chunk(struct vm *vm, json_int_t handle, const void *data, size_t size)
 {
-	_cleanup_(free_ptr)
-	char *text = base64_encode(data, size);
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(free_ptr) char *text = base64_encode(data, size);
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	struct error *error;
 
 	if (!text)
@@ -263,8 +255,7 @@ static struct error *write_chunk(struct vm *vm, json_int_t handle, const void *d
 
 static struct error *write_chunks(struct vm *vm, json_int_t handle, int fd, const char *path)
 {
-	_cleanup_(free_ptr)
-	char *buffer = malloc(AGENT_CHUNK);
+	_cleanup_(free_ptr) char *buffer = malloc(AGENT_CHUNK);
 
 	if (!buffer)
 		return error_no_memory();
@@ -286,8 +277,7 @@ static struct error *write_chunks(struct vm *vm, json_int_t handle, int fd, cons
 
 static struct error *write_file(struct vm *vm, int fd, const char *path, const char *guest_path)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *handle = NULL;
+	_cleanup_(json_decref_ptr) json_t *handle = NULL;
 	struct error *error, *closing;
 
 	error = call(vm, "guest-file-open", json_pack("{s:s, s:s}", "path", guest_path, "mode", "w"),
@@ -310,8 +300,7 @@ static struct error *agent_put(struct vm *vm, int fd, const char *path, const ch
 	static const char prepare[] = "umask 077; mkdir -p \"${1%/*}\" && rm -f \"$2\"";
 	static const char finish[] = "chmod 0700 \"$2\" && mv -f \"$2\" \"$1\"";
 	static const char undo[] = "rm -f \"$2\"";
-	_cleanup_(free_ptr)
-	char *temporary = string_format("%s.part", guest_path);
+	_cleanup_(free_ptr) char *temporary = string_format("%s.part", guest_path);
 	struct error *error;
 
 	if (!temporary)

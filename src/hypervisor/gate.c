@@ -39,8 +39,7 @@ static struct error *close_network(struct vm *vm, const struct nic_list *list)
 
 struct error *vm_gate_close(struct vm *vm)
 {
-	_cleanup_(nic_list_deinit)
-	struct nic_list list = {};
+	_cleanup_(nic_list_deinit) struct nic_list list = {};
 	struct error *error;
 
 	if (vm->settings.gate == GATE_NONE)
@@ -53,8 +52,7 @@ struct error *vm_gate_close(struct vm *vm)
 
 struct error *vm_gate_open(struct vm *vm)
 {
-	_cleanup_(nic_list_deinit)
-	struct nic_list list = {};
+	_cleanup_(nic_list_deinit) struct nic_list list = {};
 	struct error *error;
 
 	if (vm->settings.gate == GATE_NONE)
@@ -107,10 +105,8 @@ static struct error *describe(const struct nic_list *list, const bool *filtered,
 
 struct error *vm_gate_show(struct vm *vm, struct gate_status *ret)
 {
-	_cleanup_(nic_list_deinit)
-	struct nic_list list = {};
-	_cleanup_(free_ptr)
-	bool *filtered = NULL;
+	_cleanup_(nic_list_deinit) struct nic_list list = {};
+	_cleanup_(free_ptr) bool *filtered = NULL;
 	struct error *error;
 
 	if (vm->settings.gate == GATE_NONE) {

@@ -203,8 +203,7 @@ static struct error *run_nft(const char *commands, char **ret_output)
 
 struct error *gate_nft_close(const char *vm_name, char *const *taps, size_t n_taps, const struct ssh_endpoint *endpoint)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	size_t size;
 	uint32_t mark;
 	FILE *out;
@@ -233,8 +232,7 @@ struct error *gate_nft_close(const char *vm_name, char *const *taps, size_t n_ta
 
 struct error *gate_nft_open(const char *vm_name)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 
@@ -249,10 +247,8 @@ struct error *gate_nft_open(const char *vm_name)
 /* The chain's line as the kernel's tables are listed: hook, our device and the policy in one. */
 static bool is_hooked(const char *table, const char *hook, const char *tap)
 {
-	_cleanup_(free_ptr)
-	char *copy = strdup(table);
-	_cleanup_(free_ptr)
-	char *quoted = string_format("\"%s\"", tap);
+	_cleanup_(free_ptr) char *copy = strdup(table);
+	_cleanup_(free_ptr) char *quoted = string_format("\"%s\"", tap);
 	char *position = copy, *line;
 
 	if (!copy || !quoted)
@@ -266,12 +262,9 @@ static bool is_hooked(const char *table, const char *hook, const char *tap)
 /* nft 1.0.6 leaves the device out of its JSON; so the text is read. */
 static struct error *list_table(const char *vm_name, char **ret)
 {
-	_cleanup_(free_ptr)
-	char *tables = NULL;
-	_cleanup_(free_ptr)
-	char *wanted = string_format("table netdev " TABLE "\n", vm_name);
-	_cleanup_(free_ptr)
-	char *command = string_format("list table netdev " TABLE "\n", vm_name);
+	_cleanup_(free_ptr) char *tables = NULL;
+	_cleanup_(free_ptr) char *wanted = string_format("table netdev " TABLE "\n", vm_name);
+	_cleanup_(free_ptr) char *command = string_format("list table netdev " TABLE "\n", vm_name);
 	struct error *error;
 
 	if (!wanted || !command)
@@ -287,8 +280,7 @@ static struct error *list_table(const char *vm_name, char **ret)
 
 struct error *gate_nft_show(const char *vm_name, char *const *taps, size_t n_taps, bool *ret)
 {
-	_cleanup_(free_ptr)
-	char *table = NULL;
+	_cleanup_(free_ptr) char *table = NULL;
 	struct error *error = list_table(vm_name, &table);
 
 	if (error)

@@ -153,8 +153,7 @@ struct error *vm_channel_wait(struct vm *vm, uint64_t timeout_ms)
 /* The bytes as a file, which is what the channels send. */
 static struct error *memory_file(const void *data, size_t size, int *ret)
 {
-	_cleanup_(close_fd)
-	int fd = memfd_create("put", MFD_CLOEXEC);
+	_cleanup_(close_fd) int fd = memfd_create("put", MFD_CLOEXEC);
 	struct error *error;
 
 	if (fd < 0)
@@ -170,8 +169,7 @@ static struct error *memory_file(const void *data, size_t size, int *ret)
 
 struct error *vm_channel_put(struct vm *vm, const void *data, size_t size, const char *guest_path)
 {
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 
 	if (size > CHANNEL_PUT_MAX)

@@ -51,8 +51,7 @@ static void launch_deinit(struct launch *launch)
 static struct error *with_log(const struct launch *launch, struct error *error)
 {
 	const char *path = launch->vm->settings.log_path;
-	_cleanup_(close_fd)
-	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	_cleanup_(close_fd) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	char text[LOG_TAIL + 1];
 	off_t end, start;
 	ssize_t n;
@@ -106,10 +105,8 @@ static struct error *open_log(struct launch *launch, int *ret)
 static struct error *start_process(struct launch *launch, bool incoming)
 {
 	struct vm *vm = launch->vm;
-	_cleanup_(free_ptr)
-	const char **argv = launch_argv(vm, incoming);
-	_cleanup_(close_fd)
-	int log = -1;
+	_cleanup_(free_ptr) const char **argv = launch_argv(vm, incoming);
+	_cleanup_(close_fd) int log = -1;
 	struct process_options options = {.argv = argv, .directory = vm->settings.directory, .new_session = true};
 	struct error *error;
 
@@ -200,10 +197,8 @@ static struct error *refuse_if_there(struct vm *vm)
 static struct error *migrate_incoming(struct launch *launch)
 {
 	const char *path = launch->vm->settings.memory;
-	_cleanup_(free_ptr)
-	char *quoted = shell_quote(path);
-	_cleanup_(free_ptr)
-	char *uri = quoted ? string_format("exec:cat %s", quoted) : NULL;
+	_cleanup_(free_ptr) char *quoted = shell_quote(path);
+	_cleanup_(free_ptr) char *uri = quoted ? string_format("exec:cat %s", quoted) : NULL;
 	json_t *arguments;
 
 	if (!uri)
@@ -217,8 +212,7 @@ static struct error *migrate_incoming(struct launch *launch)
 /* *ret_loaded: the stream is in, and no more is to come. */
 static struct error *load_progress(struct launch *launch, bool *ret_loaded)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	char status[QMP_STATUS_SIZE];
 	const char *phase, *why;
 	struct error *error = qmp_execute(launch->qmp, "query-migrate", NULL, &answer);
@@ -288,8 +282,7 @@ static struct error *load(struct launch *launch)
 
 struct error *qemu_load(struct vm *vm)
 {
-	_cleanup_(launch_deinit)
-	struct launch launch = {.vm = vm, .pidfd = -1};
+	_cleanup_(launch_deinit) struct launch launch = {.vm = vm, .pidfd = -1};
 
 	return load(&launch);
 }
@@ -315,8 +308,7 @@ static struct error *boot_paused(struct launch *launch)
 
 struct error *qemu_boot_paused(struct vm *vm)
 {
-	_cleanup_(launch_deinit)
-	struct launch launch = {.vm = vm, .pidfd = -1};
+	_cleanup_(launch_deinit) struct launch launch = {.vm = vm, .pidfd = -1};
 
 	return boot_paused(&launch);
 }

@@ -36,8 +36,7 @@ static bool plausible_device(const char *path)
 static struct error *find_in_guest(struct vm *vm, char **ret)
 {
 	static const char *const argv[] = {"/bin/sh", "-c", find_script, NULL};
-	_cleanup_(channel_result_deinit)
-	struct channel_result result = {};
+	_cleanup_(channel_result_deinit) struct channel_result result = {};
 	struct error *error = vm->channel->run(vm, argv, -1, FIND_MS, &result);
 
 	if (error)
@@ -69,10 +68,8 @@ static struct error *attach_disk(struct vm *vm, const char *path, struct payload
 
 static struct error *attach_file(struct vm *vm, const char *path, struct payload_place *ret)
 {
-	_cleanup_(close_fd)
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	_cleanup_(free_ptr)
-	char *guest_path = strdup(PAYLOAD_GUEST_FILE);
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(free_ptr) char *guest_path = strdup(PAYLOAD_GUEST_FILE);
 	struct error *error;
 
 	if (!guest_path)

@@ -17,8 +17,7 @@
 
 static struct error *ask_state(struct vm *vm, enum vm_state *ret)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 	char status[QMP_STATUS_SIZE];
 	struct error *error = qmp_open(vm->settings.qmp, &qmp);
 
@@ -53,8 +52,7 @@ static struct error *qemu_state(struct vm *vm, enum vm_state *ret)
 
 static struct error *qemu_resume(struct vm *vm, uint64_t *ret_ns)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 	char status[QMP_STATUS_SIZE];
 	uint64_t before_ns;
 	struct error *error = qmp_open(vm->settings.qmp, &qmp);
@@ -101,8 +99,7 @@ void qemu_reap(struct vm *vm)
 
 struct error *qemu_quit_and_wait(struct vm *vm, struct qmp *qmp)
 {
-	_cleanup_(close_fd)
-	int pidfd = -1;
+	_cleanup_(close_fd) int pidfd = -1;
 	struct pollfd fd = {.events = POLLIN};
 	uint64_t deadline_ns = clock_monotonic_ns() + QUIT_MS * 1000000ull;
 	struct error *error = qemu_pidfd(qmp, &pidfd);
@@ -127,8 +124,7 @@ struct error *qemu_quit_and_wait(struct vm *vm, struct qmp *qmp)
 
 static struct error *qemu_quit(struct vm *vm)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 	struct error *error = qmp_open(vm->settings.qmp, &qmp);
 
 	if (error && error->code == ERROR_NOT_FOUND) {

@@ -102,8 +102,7 @@ static bool try_ports(struct qmp *qmp, const json_t *devices, unsigned *tried)
 
 static bool try_pci_ports(struct qmp *qmp)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *buses = NULL;
+	_cleanup_(json_decref_ptr) json_t *buses = NULL;
 	struct error *error = qmp_execute(qmp, "query-pci", NULL, &buses);
 	unsigned tried = 0;
 	size_t i;
@@ -120,8 +119,7 @@ static bool try_pci_ports(struct qmp *qmp)
 
 static bool is_plugged(struct qmp *qmp)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	size_t i;
 	json_t *device;
 
@@ -138,8 +136,7 @@ static bool is_plugged(struct qmp *qmp)
 
 static bool has_node(struct qmp *qmp)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	size_t i;
 	json_t *node;
 
@@ -187,8 +184,7 @@ static struct error *detach(struct qmp *qmp)
 
 struct error *qemu_disk_detach(struct vm *vm)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 	struct error *error = qmp_open(vm->settings.qmp, &qmp);
 
 	if (error && error->code == ERROR_NOT_FOUND) {
@@ -200,8 +196,7 @@ struct error *qemu_disk_detach(struct vm *vm)
 
 struct error *qemu_disk_attach(struct vm *vm, const char *path)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 	struct error *error = qmp_open(vm->settings.qmp, &qmp);
 
 	if (!error)

@@ -88,8 +88,7 @@ struct error *nic_list_add_tap(struct nic_list *list, const char *tap)
 static bool tap_of_fd(pid_t pid, const char *fd, char ret[IF_NAMESIZE])
 {
 	char path[64], link[32];
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	struct error *error;
 	const char *found;
 	ssize_t n;
@@ -132,8 +131,7 @@ static bool same_network(pid_t pid)
 
 static struct error *list_taps(pid_t pid, struct nic_list *list)
 {
-	_cleanup_(closedir_ptr)
-	DIR *directory = NULL;
+	_cleanup_(closedir_ptr) DIR *directory = NULL;
 	char path[64];
 	struct dirent *entry;
 
@@ -268,8 +266,7 @@ static struct error *parse_line(struct parser *parser, const char *line)
 
 struct error *qemu_parse_network(const char *text, pid_t pid, struct nic_list *list)
 {
-	_cleanup_(free_ptr)
-	char *copy = strdup(text);
+	_cleanup_(free_ptr) char *copy = strdup(text);
 	struct parser parser = {.list = list, .pid = pid};
 	char *position = copy, *line;
 
@@ -287,8 +284,7 @@ struct error *qemu_parse_network(const char *text, pid_t pid, struct nic_list *l
 /* A card that the host gave away bypasses the host: nothing here could close it. */
 static struct error *refuse_passthrough(struct qmp *qmp)
 {
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 	struct error *error = qmp_human(qmp, "info qtree", &text);
 
 	if (error)
@@ -303,8 +299,7 @@ static struct error *refuse_passthrough(struct qmp *qmp)
 
 static struct error *read_marks(struct qmp *qmp, struct nic_list *list)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	size_t i;
 	json_t *device;
 	struct error *error = qmp_execute(qmp, "query-chardev", NULL, &answer);
@@ -326,12 +321,9 @@ static struct error *read_marks(struct qmp *qmp, struct nic_list *list)
 
 struct error *qemu_network(struct vm *vm, struct nic_list *ret)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
-	_cleanup_(free_ptr)
-	char *text = NULL;
-	_cleanup_(nic_list_deinit)
-	struct nic_list list = {};
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
+	_cleanup_(nic_list_deinit) struct nic_list list = {};
 	pid_t pid;
 	struct error *error = qmp_open(vm->settings.qmp, &qmp);
 
@@ -362,10 +354,8 @@ static struct error *set_link(struct qmp *qmp, const char *nic, bool up)
 /* The mark says "down" at most while the link is: it is made after the link goes and removed before it comes. */
 struct error *qemu_set_link(struct vm *vm, const char *nic, bool up)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
-	_cleanup_(free_ptr)
-	char *mark = string_format("%s%s", LINK_MARK, nic);
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
+	_cleanup_(free_ptr) char *mark = string_format("%s%s", LINK_MARK, nic);
 	struct error *error = mark ? qmp_open(vm->settings.qmp, &qmp) : error_no_memory();
 
 	if (!error && !up)

@@ -20,8 +20,7 @@ struct qga {
 
 struct error *qga_open(const char *path, struct qga **ret)
 {
-	_cleanup_(qga_close_ptr)
-	struct qga *qga = calloc(1, sizeof(*qga));
+	_cleanup_(qga_close_ptr) struct qga *qga = calloc(1, sizeof(*qga));
 	struct error *error;
 
 	if (!qga)
@@ -48,8 +47,7 @@ bool qga_in_step(const struct qga *qga)
 
 static struct error *send_command(struct qga *qga, const json_t *message, uint64_t deadline_ns)
 {
-	_cleanup_(free_ptr)
-	char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+	_cleanup_(free_ptr) char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 	struct error *error;
 
 	if (!text)
@@ -70,8 +68,7 @@ static const char *after_sentinel(const char *line, size_t size)
 static struct error *await_sync(struct qga *qga, json_int_t id, uint64_t deadline_ns)
 {
 	for (;;) {
-		_cleanup_(json_decref_ptr)
-		json_t *message = NULL;
+		_cleanup_(json_decref_ptr) json_t *message = NULL;
 		const char *line, *text;
 		size_t size;
 		struct error *error = wire_line(qga->wire, QGA_LINE_MAX, deadline_ns, &line, &size);
@@ -92,8 +89,7 @@ struct error *qga_sync(struct qga *qga, uint64_t timeout_ms)
 {
 	static const char sentinel = QGA_SENTINEL;
 	uint64_t deadline_ns = wire_deadline(timeout_ms);
-	_cleanup_(json_decref_ptr)
-	json_t *message = NULL;
+	_cleanup_(json_decref_ptr) json_t *message = NULL;
 	uint32_t random;
 	struct error *error;
 
@@ -140,12 +136,9 @@ static struct error *receive_answer(struct qga *qga, uint64_t deadline_ns, json_
 struct error *qga_execute(struct qga *qga, const char *command, json_t *arguments, uint64_t timeout_ms, json_t **ret)
 {
 	uint64_t deadline_ns = wire_deadline(timeout_ms);
-	_cleanup_(json_decref_ptr)
-	json_t *owned = arguments;
-	_cleanup_(json_decref_ptr)
-	json_t *message = json_pack("{s:s}", "execute", command);
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(json_decref_ptr) json_t *owned = arguments;
+	_cleanup_(json_decref_ptr) json_t *message = json_pack("{s:s}", "execute", command);
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	json_t *failure, *result;
 	struct error *error;
 

@@ -18,8 +18,7 @@ struct qmp {
 
 static struct error *receive(struct qmp *qmp, uint64_t deadline_ns, json_t **ret)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *message = NULL;
+	_cleanup_(json_decref_ptr) json_t *message = NULL;
 	const char *line;
 	size_t size;
 	struct error *error = wire_line(qmp->wire, QMP_LINE_MAX, deadline_ns, &line, &size);
@@ -60,8 +59,7 @@ static struct error *receive_answer(struct qmp *qmp, const char *command, json_i
 	uint64_t deadline_ns = wire_deadline(QMP_TIMEOUT_MS);
 
 	for (;;) {
-		_cleanup_(json_decref_ptr)
-		json_t *message = NULL;
+		_cleanup_(json_decref_ptr) json_t *message = NULL;
 		json_t *failure, *result;
 		struct error *error = receive(qmp, deadline_ns, &message);
 
@@ -92,12 +90,9 @@ static struct error *receive_answer(struct qmp *qmp, const char *command, json_i
 
 struct error *qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, json_t **ret)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *owned = arguments;
-	_cleanup_(json_decref_ptr)
-	json_t *message = json_pack("{s:s, s:I}", "execute", command, "id", ++qmp->last_id);
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(json_decref_ptr) json_t *owned = arguments;
+	_cleanup_(json_decref_ptr) json_t *message = json_pack("{s:s, s:I}", "execute", command, "id", ++qmp->last_id);
+	_cleanup_(free_ptr) char *text = NULL;
 	struct error *error;
 
 	if (!message || (owned && json_object_set(message, "arguments", owned) < 0))
@@ -116,8 +111,7 @@ struct error *qmp_execute(struct qmp *qmp, const char *command, json_t *argument
 /* The greeting comes as soon as QEMU serves us; silence means that it serves another client. */
 static struct error *greet(struct qmp *qmp)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *message = NULL;
+	_cleanup_(json_decref_ptr) json_t *message = NULL;
 	struct error *error = receive(qmp, wire_deadline(QMP_GREETING_MS), &message);
 
 	if (error && error->code == ERROR_TIMEOUT) {
@@ -137,8 +131,7 @@ static struct error *greet(struct qmp *qmp)
 
 struct error *qmp_open(const char *path, struct qmp **ret)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = calloc(1, sizeof(*qmp));
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = calloc(1, sizeof(*qmp));
 	struct error *error;
 
 	if (!qmp)
@@ -168,8 +161,7 @@ void qmp_close(struct qmp *qmp)
 
 struct error *qmp_human(struct qmp *qmp, const char *line, char **ret)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *result = NULL;
+	_cleanup_(json_decref_ptr) json_t *result = NULL;
 	struct error *error =
 		qmp_execute(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line), &result);
 	char *text;
@@ -207,8 +199,7 @@ struct error *qmp_wait_event(struct qmp *qmp, const char *name, uint64_t timeout
 	uint64_t deadline_ns = wire_deadline(timeout_ms);
 
 	while (!take_event(qmp, name, ret_data)) {
-		_cleanup_(json_decref_ptr)
-		json_t *message = NULL;
+		_cleanup_(json_decref_ptr) json_t *message = NULL;
 		struct error *error = receive(qmp, deadline_ns, &message);
 
 		if (!error && json_object_get(message, "event"))
@@ -221,8 +212,7 @@ struct error *qmp_wait_event(struct qmp *qmp, const char *name, uint64_t timeout
 
 struct error *qmp_status(struct qmp *qmp, char ret[QMP_STATUS_SIZE])
 {
-	_cleanup_(json_decref_ptr)
-	json_t *result = NULL;
+	_cleanup_(json_decref_ptr) json_t *result = NULL;
 	const char *status;
 	struct error *error = qmp_execute(qmp, "query-status", NULL, &result);
 

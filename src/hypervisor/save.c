@@ -40,8 +40,7 @@ static void save_deinit(struct save *save)
 static struct error *create_partial(struct save *save)
 {
 	const char *memory = save->vm->settings.memory;
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(close_fd) int fd = -1;
 	struct stat status;
 
 	if (lstat(memory, &status) == 0)
@@ -75,10 +74,8 @@ static struct error *check_status(struct save *save)
 /* Options of live migration that would change the format of the stream, or split it. */
 static struct error *clear_capabilities(struct qmp *qmp)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *now = NULL;
-	_cleanup_(json_decref_ptr)
-	json_t *wanted = json_array();
+	_cleanup_(json_decref_ptr) json_t *now = NULL;
+	_cleanup_(json_decref_ptr) json_t *wanted = json_array();
 	size_t i;
 	json_t *capability;
 	struct error *error = qmp_execute(qmp, "query-migrate-capabilities", NULL, &now);
@@ -101,12 +98,9 @@ static struct error *clear_capabilities(struct qmp *qmp)
 
 static struct error *begin_migration(struct save *save)
 {
-	_cleanup_(free_ptr)
-	char *from = shell_quote(save->partial);
-	_cleanup_(free_ptr)
-	char *to = shell_quote(save->complete);
-	_cleanup_(free_ptr)
-	char *uri = NULL;
+	_cleanup_(free_ptr) char *from = shell_quote(save->partial);
+	_cleanup_(free_ptr) char *to = shell_quote(save->complete);
+	_cleanup_(free_ptr) char *uri = NULL;
 	json_t *arguments;
 	struct error *error = clear_capabilities(save->qmp);
 
@@ -128,8 +122,7 @@ static struct error *begin_migration(struct save *save)
 /* One look at the migration. *ret_bytes: written so far. */
 static struct error *save_progress(struct save *save, uint64_t *ret_bytes, bool *ret_done)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	const char *phase, *why;
 	json_t *ram;
 	uint64_t bytes;
@@ -192,8 +185,7 @@ static struct error *await_saved(struct save *save)
 static struct error *publish(struct save *save)
 {
 	const char *memory = save->vm->settings.memory;
-	_cleanup_(close_fd)
-	int fd = open(save->complete, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open(save->complete, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct error *error;
 
 	if (fd < 0)
@@ -244,8 +236,7 @@ static struct error *save_memory(struct save *save)
 
 struct error *qemu_suspend(struct vm *vm)
 {
-	_cleanup_(save_deinit)
-	struct save save = {.vm = vm};
+	_cleanup_(save_deinit) struct save save = {.vm = vm};
 	struct error *error = qmp_open(vm->settings.qmp, &save.qmp);
 
 	if (error && error->code == ERROR_NOT_FOUND)

@@ -59,10 +59,8 @@ static struct error *socket_address(const char *path, int *ret_directory, struct
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
-	_cleanup_(free_ptr)
-	char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	_cleanup_(close_fd) int fd = -1;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int n;
 
@@ -97,10 +95,8 @@ static struct error *connect_failure(const char *path)
 struct error *wire_connect(const char *path, uint64_t deadline_ns, struct wire **ret)
 {
 	static const struct timespec pause = {.tv_nsec = WIRE_RETRY_MS * 1000000};
-	_cleanup_(wire_destroy_ptr)
-	struct wire *wire = calloc(1, sizeof(*wire));
-	_cleanup_(close_fd)
-	int directory = -1;
+	_cleanup_(wire_destroy_ptr) struct wire *wire = calloc(1, sizeof(*wire));
+	_cleanup_(close_fd) int directory = -1;
 	struct sockaddr_un address;
 	struct error *error;
 

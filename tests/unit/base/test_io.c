@@ -29,10 +29,8 @@ static char *in_directory(const char *name)
 
 static void replaces_atomically_with_the_mode(void **state)
 {
-	_cleanup_(free_ptr)
-	char *path = in_directory("file");
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(free_ptr) char *path = in_directory("file");
+	_cleanup_(free_ptr) char *text = NULL;
 	struct stat st;
 	size_t size;
 
@@ -47,8 +45,7 @@ static void replaces_atomically_with_the_mode(void **state)
 
 static void a_file_over_the_limit_is_refused(void **state)
 {
-	_cleanup_(free_ptr)
-	char *path = in_directory("large");
+	_cleanup_(free_ptr) char *path = in_directory("large");
 	char *text = NULL;
 
 	assert_ok(io_replace_file(path, "0123456789", 10, 0600));
@@ -59,14 +56,10 @@ static void a_file_over_the_limit_is_refused(void **state)
 
 static void makes_and_removes_trees(void **state)
 {
-	_cleanup_(free_ptr)
-	char *deep = in_directory("a/b/c");
-	_cleanup_(free_ptr)
-	char *top = in_directory("a");
-	_cleanup_(free_ptr)
-	char *link = in_directory("a/b/outside");
-	_cleanup_(free_ptr)
-	char *outside = in_directory("outside");
+	_cleanup_(free_ptr) char *deep = in_directory("a/b/c");
+	_cleanup_(free_ptr) char *top = in_directory("a");
+	_cleanup_(free_ptr) char *link = in_directory("a/b/outside");
+	_cleanup_(free_ptr) char *outside = in_directory("outside");
 
 	assert_ok(io_mkdirs(deep, 0700));
 	assert_ok(io_mkdirs(deep, 0700));
@@ -79,22 +72,14 @@ static void makes_and_removes_trees(void **state)
 
 static void symlinks_stay_inside_the_root(void **state)
 {
-	_cleanup_(free_ptr)
-	char *root = in_directory("root");
-	_cleanup_(free_ptr)
-	char *etc = in_directory("root/etc");
-	_cleanup_(free_ptr)
-	char *link = in_directory("root/passwd");
-	_cleanup_(free_ptr)
-	char *up = in_directory("root/up");
-	_cleanup_(free_ptr)
-	char *inside = in_directory("root/etc/passwd");
-	_cleanup_(free_ptr)
-	char *fifo = in_directory("root/fifo");
-	_cleanup_(free_ptr)
-	char *text = NULL;
-	_cleanup_(close_fd)
-	int fd = -1;
+	_cleanup_(free_ptr) char *root = in_directory("root");
+	_cleanup_(free_ptr) char *etc = in_directory("root/etc");
+	_cleanup_(free_ptr) char *link = in_directory("root/passwd");
+	_cleanup_(free_ptr) char *up = in_directory("root/up");
+	_cleanup_(free_ptr) char *inside = in_directory("root/etc/passwd");
+	_cleanup_(free_ptr) char *fifo = in_directory("root/fifo");
+	_cleanup_(free_ptr) char *text = NULL;
+	_cleanup_(close_fd) int fd = -1;
 
 	assert_ok(io_mkdirs(etc, 0700));
 	assert_ok(io_replace_file(inside, "guest", 5, 0600));
@@ -114,8 +99,7 @@ static void symlinks_stay_inside_the_root(void **state)
 /* FIPS 180-4's own example. */
 static void sha256_of_a_known_text(void **state)
 {
-	_cleanup_(sha256_destroy_ptr)
-	struct sha256 *hash = sha256_create();
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
 	uint8_t digest[SHA256_SIZE], again[SHA256_SIZE];
 	char hex[SHA256_HEX_SIZE];
 

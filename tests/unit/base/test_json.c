@@ -8,10 +8,8 @@ static void bytes_survive_the_round_trip(void **state)
 					    "\xed\xa0\x80", "new\nline", "\xf4\x90\x80\x80", "cut\xe2\x82"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_(json_decref_ptr)
-		json_t *object = json_object();
-		_cleanup_(free_ptr)
-		char *back = NULL;
+		_cleanup_(json_decref_ptr) json_t *object = json_object();
+		_cleanup_(free_ptr) char *back = NULL;
 		size_t size;
 
 		assert_ok(json_set_bytes(object, "k", cases[i], strlen(cases[i])));
@@ -23,8 +21,7 @@ static void bytes_survive_the_round_trip(void **state)
 
 static void only_what_is_not_utf8_is_given_again(void **state)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *object = json_object();
+	_cleanup_(json_decref_ptr) json_t *object = json_object();
 	const char *text;
 
 	assert_ok(json_set_bytes(object, "good", "caf\xc3\xa9", 5));
@@ -37,8 +34,7 @@ static void only_what_is_not_utf8_is_given_again(void **state)
 
 static void base64_is_canonical_or_refused(void **state)
 {
-	_cleanup_(free_ptr)
-	char *bytes = NULL;
+	_cleanup_(free_ptr) char *bytes = NULL;
 	size_t size;
 
 	assert_ok(base64_decode("YWI=", &bytes, &size));
@@ -51,8 +47,7 @@ static void base64_is_canonical_or_refused(void **state)
 
 static void wrong_documents_are_refused(void **state)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *value = NULL;
+	_cleanup_(json_decref_ptr) json_t *value = NULL;
 	const char *text;
 	uint64_t number;
 

@@ -88,8 +88,7 @@ static struct error *write_payload(struct bundle *bundle, const char *path)
 
 static struct error *use_bundle(char **args, int n)
 {
-	_cleanup_(bundle_close_ptr)
-	struct bundle *bundle = NULL;
+	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
 	struct error *error;
 
 	error = bundle_open(args[1], &bundle);

@@ -246,12 +246,9 @@ static const struct payload_entry *find(const struct payload *payload, const cha
 
 static void test_payload(void **state)
 {
-	_cleanup_(bundle_close_ptr)
-	struct bundle *bundle = NULL;
-	_cleanup_(payload_deinit)
-	struct payload payload = {};
-	_cleanup_(free_ptr)
-	char *data = NULL;
+	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
+	_cleanup_(payload_deinit) struct payload payload = {};
+	_cleanup_(free_ptr) char *data = NULL;
 	struct payload_header header;
 	const struct payload_entry *entry;
 	uint8_t sha256[SHA256_SIZE];

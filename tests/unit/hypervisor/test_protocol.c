@@ -100,8 +100,7 @@ static int stop_peer(void **state)
 
 static struct error *open_qmp(void)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 
 	return qmp_open(path, &qmp);
 }
@@ -206,10 +205,8 @@ static void test_qmp_bad_peers(void **state)
 
 static void test_qmp_answers(void **state)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
-	_cleanup_(json_decref_ptr)
-	json_t *answer = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
+	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 
 	start_peer(play_refuse);
 	assert_ok(qmp_open(path, &qmp));
@@ -225,8 +222,7 @@ static void test_qmp_answers(void **state)
 /* A flood of events neither fills the memory nor keeps us. */
 static void test_qmp_flood(void **state)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 
 	start_peer(play_events);
 	assert_ok(qmp_open(path, &qmp));
@@ -253,8 +249,7 @@ static void play_agent_stale(const struct play *play)
 
 static void test_agent_in_step(void **state)
 {
-	_cleanup_(qga_close_ptr)
-	struct qga *qga = NULL;
+	_cleanup_(qga_close_ptr) struct qga *qga = NULL;
 
 	start_peer(play_agent_stale);
 	assert_ok(qga_open(path, &qga));
@@ -293,8 +288,7 @@ static struct error *run_in(struct vm *vm, uint64_t timeout_ms)
 
 static void test_agent_silent(void **state)
 {
-	_cleanup_(vm_destroy_ptr)
-	struct vm *vm = agent_vm();
+	_cleanup_(vm_destroy_ptr) struct vm *vm = agent_vm();
 	uint64_t start = clock_monotonic_ns();
 	bool synced = true;
 
@@ -345,8 +339,7 @@ static void play_agent_restarts(const struct play *play)
 
 static void test_agent_restarts(void **state)
 {
-	_cleanup_(vm_destroy_ptr)
-	struct vm *vm = agent_vm();
+	_cleanup_(vm_destroy_ptr) struct vm *vm = agent_vm();
 
 	start_peer(play_agent_restarts);
 	assert_ok(run_in(vm, 5000));

@@ -97,8 +97,7 @@ static enum vm_state state_of(struct fixture *fixture)
 
 static pid_t pid_of(struct fixture *fixture)
 {
-	_cleanup_(qmp_close_ptr)
-	struct qmp *qmp = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 	pid_t pid;
 
 	assert_ok(qmp_open(fixture->qmp, &qmp));
@@ -109,10 +108,8 @@ static pid_t pid_of(struct fixture *fixture)
 /* No file of a save that failed is left. */
 static void assert_only(const struct fixture *fixture, const char *path, bool exists)
 {
-	_cleanup_(free_ptr)
-	char *partial = string_format("%s.partial", fixture->memory);
-	_cleanup_(free_ptr)
-	char *complete = string_format("%s.complete", fixture->memory);
+	_cleanup_(free_ptr) char *partial = string_format("%s.partial", fixture->memory);
+	_cleanup_(free_ptr) char *complete = string_format("%s.complete", fixture->memory);
 
 	assert_int_equal(access(path, F_OK) == 0, exists);
 	assert_int_not_equal(access(partial, F_OK), 0);
@@ -166,10 +163,8 @@ static void test_suspend_without_process(void **state)
 static void test_disk_full(void **state)
 {
 	struct fixture *fixture = *state;
-	_cleanup_(free_ptr)
-	char *small = string_format("%s/small", fixture->directory);
-	_cleanup_(free_ptr)
-	char *memory = string_format("%s/m", small);
+	_cleanup_(free_ptr) char *small = string_format("%s/small", fixture->directory);
+	_cleanup_(free_ptr) char *memory = string_format("%s/m", small);
 	uint64_t ns;
 
 	need_qemu();
@@ -266,8 +261,7 @@ static void test_wrong_command(void **state)
 static void test_busy(void **state)
 {
 	struct fixture *fixture = *state;
-	_cleanup_(qmp_close_ptr)
-	struct qmp *other = NULL;
+	_cleanup_(qmp_close_ptr) struct qmp *other = NULL;
 	enum vm_state ignored;
 
 	need_qemu();
@@ -298,10 +292,8 @@ static void test_killed(void **state)
 static void test_long_socket_path(void **state)
 {
 	struct fixture *fixture = *state;
-	_cleanup_(free_ptr)
-	char *deep = string_format("%s/%0100d/%0100d", fixture->directory, 1, 2);
-	_cleanup_(free_ptr)
-	char *qmp = string_format("%s/q's 1.qmp", deep);
+	_cleanup_(free_ptr) char *deep = string_format("%s/%0100d/%0100d", fixture->directory, 1, 2);
+	_cleanup_(free_ptr) char *qmp = string_format("%s/q's 1.qmp", deep);
 
 	need_qemu();
 	assert_ok(io_mkdirs(deep, 0700));
@@ -318,8 +310,7 @@ static void test_long_socket_path(void **state)
 
 static struct error *plug(struct fixture *fixture, const char *const *command)
 {
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/payload", fixture->directory);
+	_cleanup_(free_ptr) char *path = string_format("%s/payload", fixture->directory);
 
 	assert_ok(io_replace_file(path, "payload", 7, 0600));
 	use(fixture, command);
@@ -355,8 +346,7 @@ static void test_plug_again(void **state)
 {
 	static const char *const command[] = {MACHINE("q35"), QMP, "-device", "virtio-scsi-pci", NULL};
 	struct fixture *fixture = *state;
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/payload", fixture->directory);
+	_cleanup_(free_ptr) char *path = string_format("%s/payload", fixture->directory);
 
 	need_qemu();
 	assert_ok(io_replace_file(path, "payload", 7, 0600));
@@ -484,8 +474,7 @@ static void test_network_text(void **state)
 				   "lost: index=0,type=nic,model=e1000,macaddr=x\r\n"
 				   " \\ net3: index=0,type=tap,fd=999\r\n"
 				   " \\ \r\n: index=\r\n \\ : index=0,type=nic";
-	_cleanup_(nic_list_deinit)
-	struct nic_list list = {};
+	_cleanup_(nic_list_deinit) struct nic_list list = {};
 
 	assert_ok(nic_list_add_tap(&list, "tapA"));
 	assert_ok(nic_list_add_tap(&list, "tapB"));

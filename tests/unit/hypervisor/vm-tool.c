@@ -126,8 +126,7 @@ static struct error *do_wait(struct vm *vm, char **arguments, int *ret)
 
 static struct error *do_put(struct vm *vm, char **arguments, int *ret)
 {
-	_cleanup_(free_ptr)
-	char *data = NULL;
+	_cleanup_(free_ptr) char *data = NULL;
 	size_t size;
 	struct error *error = io_read_file(arguments[0], PUT_MAX, &data, &size);
 
@@ -157,8 +156,7 @@ static struct error *do_run(struct vm *vm, char **arguments, int *ret)
 
 static struct error *do_input(struct vm *vm, char **arguments, int *ret)
 {
-	_cleanup_(close_fd)
-	int fd = open(arguments[1], O_RDONLY | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open(arguments[1], O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return error_system(errno, arguments[1], "cannot open");
@@ -216,8 +214,7 @@ static const struct verb *find_verb(const char *name, int n_arguments)
 int main(int argc, char **argv)
 {
 	struct vm_settings settings = {.name = "vm", .command = (const char *const *)&argv[argc]};
-	_cleanup_(vm_destroy_ptr)
-	struct vm *vm = NULL;
+	_cleanup_(vm_destroy_ptr) struct vm *vm = NULL;
 	const struct verb *verb;
 	int first = 1, end = argc, status = 0;
 	struct error *error;

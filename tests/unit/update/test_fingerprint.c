@@ -35,8 +35,7 @@ static json_t *fingerprint_now(void)
 
 static void changes_are_seen(void **state)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *before = NULL, *same = NULL, *after = NULL;
+	_cleanup_(json_decref_ptr) json_t *before = NULL, *same = NULL, *after = NULL;
 
 	assert_ok(io_replace_file(memory, "m", 1, 0600));
 	assert_ok(io_replace_file(disk, "0123456789abcdef", 16, 0600));

@@ -5,10 +5,8 @@
 
 static void expect(const char *before, const char *after, const char *expected)
 {
-	_cleanup_(json_decref_ptr)
-	json_t *list = NULL;
-	_cleanup_(free_ptr)
-	char *text = NULL;
+	_cleanup_(json_decref_ptr) json_t *list = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
 
 	assert_ok(packages_difference(before, after, &list));
 	text = json_dumps(list, JSON_COMPACT | JSON_ENCODE_ANY);

@@ -49,8 +49,7 @@ static void every_state_survives_the_round_trip(void **state)
 static void damaged_files_are_errors(void **state)
 {
 	static const char *const cases[] = {"", "{}", "[]", "{\"state\":\"sleepy\"}", "{\"state\":3}", "nonsense"};
-	_cleanup_(free_ptr)
-	char *path = string_format("%s/state.json", directory);
+	_cleanup_(free_ptr) char *path = string_format("%s/state.json", directory);
 	struct state s;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

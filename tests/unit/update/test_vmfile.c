@@ -30,13 +30,11 @@ static char *write_file(const char *name, const char *text)
 
 static void reads_everything(void **state)
 {
-	_cleanup_(free_ptr)
-	char *path = write_file("web1.vm", GOOD "[channel]\ntype = ssh\nssh = root@10.0.0.2\nport = 2222\nkey = id\n"
-						"[update]\nproxy = http://proxy:3128\napt-options = A::B=1;C::D=2\n");
-	_cleanup_(free_ptr)
-	char *memory = string_format("%s/web1.mig", directory);
-	_cleanup_(free_ptr)
-	char *key = string_format("%s/id", directory);
+	_cleanup_(free_ptr) char *path =
+		write_file("web1.vm", GOOD "[channel]\ntype = ssh\nssh = root@10.0.0.2\nport = 2222\nkey = id\n"
+					   "[update]\nproxy = http://proxy:3128\napt-options = A::B=1;C::D=2\n");
+	_cleanup_(free_ptr) char *memory = string_format("%s/web1.mig", directory);
+	_cleanup_(free_ptr) char *key = string_format("%s/id", directory);
 	struct vm_file file;
 
 	assert_ok(vm_file_load("/nonexistent", path, &file));
@@ -78,8 +76,7 @@ static void bad_files_are_refused(void **state)
 	struct vm_file file;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_(free_ptr)
-		char *path = write_file("bad.vm", cases[i]);
+		_cleanup_(free_ptr) char *path = write_file("bad.vm", cases[i]);
 
 		assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
 	}
@@ -87,8 +84,7 @@ static void bad_files_are_refused(void **state)
 
 static void an_unknown_key_is_named_with_its_file(void **state)
 {
-	_cleanup_(free_ptr)
-	char *path = write_file("named.vm", GOOD "[channel]\nagnet = x\n");
+	_cleanup_(free_ptr) char *path = write_file("named.vm", GOOD "[channel]\nagnet = x\n");
 	struct vm_file file;
 	struct error *error = vm_file_load("/", path, &file);
 
@@ -100,8 +96,7 @@ static void an_unknown_key_is_named_with_its_file(void **state)
 
 static void names_are_checked(void **state)
 {
-	_cleanup_(free_ptr)
-	char *path = write_file("bad name.vm", GOOD);
+	_cleanup_(free_ptr) char *path = write_file("bad name.vm", GOOD);
 	struct vm_file file;
 
 	assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
