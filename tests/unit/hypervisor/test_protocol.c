@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * QMP and the guest agent against a peer that does what no honest one does. What an honest one
- * does is tested with a real QEMU (test_qemu.c) and a real agent (tests/vm/channel).
+ * does is tested with a real QEMU (test_qemu.c) and a real agent (tests/vm/channel.test).
  */
 #include <poll.h>
 #include <signal.h>
