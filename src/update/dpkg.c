@@ -473,11 +473,26 @@ static struct error *dpkg_audit(const struct package_run *run)
 	return error;
 }
 
+/* Without lists apt would say that nothing waits, which is not known. */
+static struct error *require_lists(const struct package_run *run)
+{
+	static const char *const argv[] = {"/bin/sh", "-c", "ls /var/lib/apt/lists | grep -m 1 _Packages || true",
+					   NULL};
+	_cleanup_(free_ptr) char *output = NULL;
+	struct error *error = ask(run, argv, &output);
+
+	if (!error && !*output)
+		error = error_create(ERROR_NOT_FOUND, "the guest has no package lists of its own");
+	return error;
+}
+
 static struct error *dpkg_waiting(const struct package_run *run, size_t *ret_n)
 {
 	struct plan plan = {0};
-	struct error *error = simulate(run, &plan);
+	struct error *error = require_lists(run);
 
+	if (!error)
+		error = simulate(run, &plan);
 	if (error)
 		return error;
 	g_free(plan.removed);

@@ -106,7 +106,7 @@ static struct error *describe_waiting(struct session *session, struct sleeping *
 	if (!error)
 		error = ask_in_shadow(session, s, manager, layers_dir, run_dir, &n);
 	if (error) {
-		log_warning("waiting updates are not known: %s", error->message);
+		log_info("waiting updates are not known: %s", error->message);
 		error_destroy(error);
 		return json_object_set_new(document, "updates_waiting", json_null()) < 0 ? error_no_memory() : NULL;
 	}
