@@ -103,10 +103,9 @@ json_true() {
 
 # must COMMAND...: what the rest of the test needs; ends it otherwise.
 must() {
-	"$@" >&2 || {
-		not_ok "$(basename "$0" .test): preparation" "failed ($?): $*"
-		exit 1
-	}
+	"$@" >&2 && return
+	not_ok "$(basename "$0" .test): preparation" "failed: $*"
+	exit 1
 }
 
 # new_vm GUEST-RECIPE NAME [PORT]: a suspended VM of its own: $work/NAME.vm. Sets vm_guest to the cached guest.
