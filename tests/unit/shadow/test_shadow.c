@@ -219,7 +219,7 @@ static void test_refusals(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		assert_cannot(f, "socket", families[i]);
 	assert_cannot(f, "ptrace", "1");
-	assert_cannot(f, "connect", "1.1.1.1");
+	assert_cannot(f, "connect", "198.51.100.1" /* for documentation, RFC 5737 */);
 	assert_cannot(f, "connect", "127.0.0.1");
 	assert_cannot(f, "write", "/proc/sys/kernel/printk");
 	assert_cannot(f, "write", "/proc/sysrq-trigger");
