@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
+
 /* Handed out when there is no memory for a real one; never freed. */
 static char no_memory_text[] = "out of memory";
 static struct error no_memory = {
@@ -51,19 +53,6 @@ static struct error *set_message(struct error *error, char *text)
 	return error;
 }
 
-/* asprintf that yields NULL without memory. */
-static char *_printf_(1, 2) text_format(const char *format, ...)
-{
-	char *text;
-	va_list arguments;
-	int n;
-
-	va_start(arguments, format);
-	n = vasprintf(&text, format, arguments);
-	va_end(arguments);
-	return n < 0 ? NULL : text;
-}
-
 struct error *error_system(int errnum, const char *path, const char *format, ...)
 {
 	struct error *error;
@@ -79,8 +68,8 @@ struct error *error_system(int errnum, const char *path, const char *format, ...
 		error->code = ERROR_NO_MEMORY;
 	if (path)
 		error->path = strdup(path);
-	return set_message(
-		error, text_format("%s%s%s: %s", error->message, path ? ": " : "", path ? path : "", strerror(errnum)));
+	return set_message(error, string_format("%s%s%s: %s", error->message, path ? ": " : "", path ? path : "",
+						strerror(errnum)));
 }
 
 struct error *error_format(const char *path, uint64_t offset, const char *format, ...)
@@ -97,9 +86,9 @@ struct error *error_format(const char *path, uint64_t offset, const char *format
 	if (path)
 		error->path = strdup(path);
 	if (offset == ERROR_NO_ADDRESS)
-		return path ? set_message(error, text_format("%s: %s", path, error->message)) : error;
-	return set_message(error, text_format("%s%soffset 0x%llx: %s", path ? path : "", path ? ": " : "",
-					      (unsigned long long)offset, error->message));
+		return path ? set_message(error, string_format("%s: %s", path, error->message)) : error;
+	return set_message(error, string_format("%s%soffset 0x%llx: %s", path ? path : "", path ? ": " : "",
+						(unsigned long long)offset, error->message));
 }
 
 struct error *error_wrap(struct error *error, const char *format, ...)
@@ -115,7 +104,7 @@ struct error *error_wrap(struct error *error, const char *format, ...)
 	va_end(arguments);
 	if (n < 0)
 		return error;
-	set_message(error, text_format("%s: %s", context, error->message));
+	set_message(error, string_format("%s: %s", context, error->message));
 	free(context);
 	return error;
 }
