@@ -206,6 +206,11 @@ int disk_root(const struct disk *disk)
 	return disk->root_fd;
 }
 
+const char *disk_image(const struct disk *disk)
+{
+	return storage_path(disk->storage);
+}
+
 const struct disk_mount *disk_mounts(const struct disk *disk, size_t *ret_n)
 {
 	*ret_n = disk->n_mounts;

@@ -38,11 +38,12 @@ struct disk_file {
 
 /* A file system of the guest and where /etc/fstab of the guest mounts it. */
 struct disk_mount {
-	char *target;  /* in the guest: "/", "/boot", no "..", no trailing slash; parents first, [0] is "/" */
-	char *path;    /* on the host: directory where it is mounted read-only, without the mounts below it */
-	char *type;    /* as blkid names it: "ext4" (also "ext2", "ext3"), "xfs", "btrfs" */
-	char *uuid;    /* as blkid writes it */
-	char *options; /* fstab's mount options ("defaults" if none) */
+	char *target;   /* in the guest: "/", "/boot", no "..", no trailing slash; parents first, [0] is "/" */
+	char *path;     /* on the host: directory where it is mounted read-only, without the mounts below it */
+	char *type;     /* as blkid names it: "ext4" (also "ext2", "ext3"), "xfs", "btrfs" */
+	char *uuid;     /* as blkid writes it */
+	char *options;  /* fstab's mount options ("defaults" if none) */
+	uint64_t start; /* where the file system begins in disk_image(), bytes */
 	uint32_t ext4_mount_count; /* s_mnt_count and s_mtime before the journal replay; 0 unless ext4 */
 	uint64_t ext4_mount_time_s;
 };
@@ -65,6 +66,12 @@ struct error *disk_private_namespace(void) _must_check_;
 
 /* The guest's root with everything mounted in its place, as an O_PATH descriptor for io_open_in_root(); borrowed. */
 int disk_root(const struct disk *disk);
+
+/*
+ * The whole virtual disk, partition table and all, as a raw file on the host: an absolute path, as long as the disk is
+ * open. To be opened for reading only, for the file systems in it are mounted. Borrowed.
+ */
+const char *disk_image(const struct disk *disk);
 
 /* Borrowed. */
 const struct disk_mount *disk_mounts(const struct disk *disk, size_t *ret_n);

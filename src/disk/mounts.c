@@ -210,6 +210,7 @@ static struct error *add_mount(struct disk *disk, const struct planned *planned,
 	mount->type = strdup(fs->partition->type);
 	mount->uuid = strdup(fs->partition->uuid ? fs->partition->uuid : "");
 	mount->options = strdup(planned->entry->options);
+	mount->start = fs->partition->start;
 	mount->ext4_mount_count = fs->ext4_mount_count;
 	mount->ext4_mount_time_s = fs->ext4_mount_time_s;
 	return target && mount->path && mount->type && mount->uuid && mount->options ? NULL : error_no_memory();

@@ -31,28 +31,6 @@ static struct error *read_line(const char *path, char **ret)
 	return error;
 }
 
-/* The file and offset behind the loop device that `path` is mounted from. */
-static struct error *find_backing(const char *path, char **ret_file, uint64_t *ret_offset)
-{
-	_cleanup_(free_ptr) char *file_path = NULL, *offset_path = NULL, *offset = NULL;
-	struct error *error;
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return error_system(errno, path, "cannot stat");
-	file_path = string_format("/sys/dev/block/%u:%u/loop/backing_file", major(st.st_dev), minor(st.st_dev));
-	offset_path = string_format("/sys/dev/block/%u:%u/loop/offset", major(st.st_dev), minor(st.st_dev));
-	if (!file_path || !offset_path)
-		return error_no_memory();
-	error = read_line(offset_path, &offset);
-	if (!error)
-		error = read_line(file_path, ret_file);
-	if (error)
-		return error;
-	*ret_offset = strtoull(offset, NULL, 10);
-	return NULL;
-}
-
 static int try_attach(const struct loop_config *config, char *name, size_t size)
 {
 	_cleanup_(close_fd) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
@@ -154,15 +132,11 @@ static struct error *add_partitions(struct devices *devices)
 
 struct error *devices_open(const char *path, const char *disk_name, struct devices *ret)
 {
-	_cleanup_(free_ptr) char *file = NULL;
 	struct error *error;
-	uint64_t offset;
 
 	*ret = (struct devices){.loop_fd = -1};
 	snprintf(ret->disk_name, sizeof(ret->disk_name), "%s", disk_name);
-	error = find_backing(path, &file, &offset);
-	if (!error)
-		error = attach(file, ret);
+	error = attach(path, ret);
 	if (!error)
 		error = add_partitions(ret);
 	if (error)
@@ -190,25 +164,15 @@ void devices_partition_name(const struct devices *devices, const struct device_p
 	snprintf(ret, 32, "%s%s%u", devices->disk_name, digit ? "p" : "", partition->number);
 }
 
-struct error *devices_name(const struct devices *devices, const char *path, char ret[32])
+void devices_name(const struct devices *devices, uint64_t start, char ret[32])
 {
-	_cleanup_(free_ptr) char *file = NULL;
-	struct error *error;
-	uint64_t offset;
-
-	error = find_backing(path, &file, &offset);
-	/* btrfs has a device number of its own: no name, as for a directory that is no mount. */
-	if (error && error->code == ERROR_SYSTEM && error->errnum == ENOENT)
-		error_destroy(take_ptr(error));
-	else if (error)
-		return error;
 	ret[0] = '\0';
-	if (!file)
-		return NULL;
-	if (devices->n_partitions == 0)
+	if (devices->loop_fd < 0)
+		return;
+	/* No table: the file system is on the whole disk. */
+	if (devices->n_partitions == 0 && start == 0)
 		snprintf(ret, 32, "%s", devices->disk_name);
 	for (unsigned i = 0; i < devices->n_partitions; i++)
-		if (devices->partitions[i].start == offset)
+		if (devices->partitions[i].start == start)
 			devices_partition_name(devices, &devices->partitions[i], ret);
-	return NULL;
 }

@@ -29,15 +29,12 @@ struct devices {
 	unsigned n_partitions;
 };
 
-/*
- * `path` is a directory mounted from a loop device of a disk image. The whole image becomes
- * another, read-only loop device with the partitions of its table.
- */
+/* The disk image at `path`, a raw file, becomes a read-only loop device with the partitions of its table. */
 struct error *devices_open(const char *path, const char *disk_name, struct devices *ret) _must_check_;
 void devices_close(struct devices *devices);
 
-/* The guest's name ("vda1") of the device that the directory `path` is mounted from; "" if none. */
-struct error *devices_name(const struct devices *devices, const char *path, char ret[32]) _must_check_;
+/* The guest's name ("vda1") of what begins at byte `start` of the image; "" if none. */
+void devices_name(const struct devices *devices, uint64_t start, char ret[32]);
 
 /* Name of a partition of `devices`: "vda1", "nvme0n1p1". */
 void devices_partition_name(const struct devices *devices, const struct device_partition *partition, char ret[32]);

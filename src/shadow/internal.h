@@ -34,6 +34,7 @@ struct shadow_tree {
 	const char *target;
 	const char *lower;
 	const char *uuid; /* of the file system; may be NULL */
+	uint64_t start;   /* where the file system begins in the image, bytes; without an image of no meaning */
 };
 
 /* One overlay. */
@@ -68,9 +69,9 @@ struct shadow {
 
 /*
  * shadow_create() over any directories; `options->disk` is ignored. The door for tests and tools.
- * `has_disk`: trees[0] is mounted from a loop device of a disk image, which the guest may see as block devices.
+ * `image`: the disk that the trees are of, a raw file, which the guest sees as block devices; NULL: none.
  */
-struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, bool has_disk,
+struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, const char *image,
 				 const struct shadow_options *options, struct shadow **ret) _must_check_;
 
 /* --- userns.c --- */

@@ -182,8 +182,6 @@ static struct error *mount_layer(struct shadow *shadow, struct layer *layer, siz
 	struct error *error;
 
 	error = open_directory(layer->lower, &layer->lower_fd);
-	if (!error && shadow->devices.loop_fd >= 0)
-		error = devices_name(&shadow->devices, layer->lower, layer->device);
 	if (!error)
 		error = mount_lower(shadow, layer, index);
 	if (!error)
@@ -201,12 +199,13 @@ static struct error *mount_layer(struct shadow *shadow, struct layer *layer, siz
 	return NULL;
 }
 
-static struct error *layer_init(struct layer *layer, const struct shadow_tree *tree)
+static struct error *layer_init(const struct shadow *shadow, const struct shadow_tree *tree, struct layer *layer)
 {
 	*layer = (struct layer){.lower_fd = -1, .upper_fd = -1, .upper_raw_fd = -1, .work_fd = -1};
 	layer->target = strdup(tree->target);
 	layer->lower = strdup(tree->lower);
 	layer->uuid = tree->uuid ? strdup(tree->uuid) : NULL;
+	devices_name(&shadow->devices, tree->start, layer->device);
 	return layer->target && layer->lower && (layer->uuid || !tree->uuid) ? NULL : error_no_memory();
 }
 
@@ -245,7 +244,7 @@ struct error *layers_mount(struct shadow *shadow, const struct shadow_tree *tree
 		struct layer *layer = &shadow->layers[i];
 
 		shadow->n_layers = i + 1;
-		error = layer_init(layer, &trees[i]);
+		error = layer_init(shadow, &trees[i], layer);
 		if (!error)
 			error = mount_layer(shadow, layer, i, unshift_ns);
 		if (error)

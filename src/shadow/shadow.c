@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "shadow/init_image.h"
 #include "shadow/internal.h"
 
@@ -51,7 +52,21 @@ static struct error *init_directories(struct shadow *shadow, const struct shadow
 	return NULL;
 }
 
-struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, bool has_disk,
+/* Without them only programs that look for the disk below the root (grub) fail, and say so. */
+static void open_devices(struct shadow *shadow, const char *image, const char *disk_name)
+{
+	struct error *error = NULL;
+
+	if (!image)
+		log_info("the shadow has no disk: nothing below the file systems is known");
+	else
+		error = devices_open(image, disk_name ? disk_name : "vda", &shadow->devices);
+	if (error)
+		log_warning("the shadow goes without its disk, boot loaders may fail in it: %s", error->message);
+	error_destroy(error);
+}
+
+struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, const char *image,
 				 const struct shadow_options *options, struct shadow **ret)
 {
 	_cleanup_(shadow_destroy_ptr) struct shadow *shadow = calloc(1, sizeof(*shadow));
@@ -71,10 +86,10 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		error = make_init(&shadow->init_fd);
 	if (!error)
 		error = userns_create(0, SHADOW_ID_BASE, SHADOW_ID_COUNT, &shadow->user_ns);
-	if (!error && has_disk)
-		error = devices_open(trees[0].lower, options->disk_name ? options->disk_name : "vda", &shadow->devices);
-	if (!error)
+	if (!error) {
+		open_devices(shadow, image, options->disk_name);
 		error = layers_mount(shadow, trees, n_trees);
+	}
 	if (error)
 		return error_wrap(error, "cannot create the VM Shadow");
 	*ret = take_ptr(shadow);
@@ -92,9 +107,11 @@ struct error *shadow_create(const struct shadow_options *options, struct shadow 
 	if (!trees)
 		return error_no_memory();
 	for (size_t i = 0; i < n; i++)
-		trees[i] = (struct shadow_tree){
-			.target = mounts[i].target, .lower = mounts[i].path, .uuid = mounts[i].uuid};
-	return shadow_create_from(trees, n, true, options, ret);
+		trees[i] = (struct shadow_tree){.target = mounts[i].target,
+						.lower = mounts[i].path,
+						.uuid = mounts[i].uuid,
+						.start = mounts[i].start};
+	return shadow_create_from(trees, n, disk_image(options->disk), options, ret);
 }
 
 const struct change_layer *shadow_layers(const struct shadow *shadow, size_t *ret_n)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For trying: shadow-run ROOT LAYERS [--net] [--allow HOST] [--hostname NAME] [--release RELEASE] [--timeout S]
- * [--also TARGET=DIRECTORY] [--disk UUID] -- COMMAND...  runs the command in a shadow over the directory ROOT, with
- * what it writes in LAYERS, and prints on standard error what it asked of the running system.
+ * [--also TARGET=DIRECTORY] -- COMMAND...  runs the command in a shadow over ROOT, a directory or the raw image of a
+ * disk, with what it writes in LAYERS, and prints on standard error what it asked of the running system.
  */
 #include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
 #include "base/log.h"
@@ -32,7 +33,6 @@ static int report(struct error *error)
 struct arguments {
 	struct shadow_tree trees[8];
 	size_t n_trees;
-	bool has_disk;
 	const char *layers;
 	struct guest_uts uts;
 	const char *allow[9];
@@ -49,7 +49,6 @@ static bool parse(int argc, char *argv[], struct arguments *ret)
 						{"release", required_argument, NULL, 'r'},
 						{"timeout", required_argument, NULL, 't'},
 						{"also", required_argument, NULL, 'm'},
-						{"disk", required_argument, NULL, 'd'},
 						{0}};
 	size_t n_allow = 0;
 	char *equals;
@@ -73,10 +72,6 @@ static bool parse(int argc, char *argv[], struct arguments *ret)
 		case 't':
 			ret->timeout_s = strtoull(optarg, NULL, 10);
 			break;
-		case 'd':
-			ret->has_disk = true;
-			ret->trees[0].uuid = optarg;
-			break;
 		case 'm':
 			equals = strchr(optarg, '=');
 			if (!equals || ret->n_trees == ARRAY_SIZE(ret->trees))
@@ -90,6 +85,26 @@ static bool parse(int argc, char *argv[], struct arguments *ret)
 	}
 	ret->command = (const char *const *)argv + optind;
 	return optind < argc;
+}
+
+/* *ret_disk is NULL if the root is a directory. */
+static struct error *create(const struct arguments *arguments, struct shadow_options *options, struct disk **ret_disk,
+			    struct shadow **ret)
+{
+	const struct disk_options disk_options = {
+		.path = arguments->trees[0].lower, .format = "raw", .work_dir = options->run_dir};
+	struct error *error;
+	struct stat st;
+
+	if (stat(disk_options.path, &st) < 0)
+		return error_system(errno, disk_options.path, "cannot stat");
+	if (S_ISDIR(st.st_mode))
+		return shadow_create_from(arguments->trees, arguments->n_trees, NULL, options, ret);
+	error = disk_open(&disk_options, ret_disk);
+	if (error)
+		return error;
+	options->disk = *ret_disk;
+	return shadow_create(options, ret);
 }
 
 static int run(const struct arguments *arguments)
@@ -110,6 +125,7 @@ static int run(const struct arguments *arguments)
 						 .output_fd = 1,
 						 .timeout_s = arguments->timeout_s};
 	struct shadow *shadow = NULL;
+	struct disk *disk = NULL;
 	struct error *error;
 	int status = 125;
 
@@ -117,8 +133,7 @@ static int run(const struct arguments *arguments)
 		return report(error_system(errno, NULL, "cannot prepare"));
 	error = io_mkdirs(arguments->layers, 0700);
 	if (!error)
-		error = shadow_create_from(arguments->trees, arguments->n_trees, arguments->has_disk, &options,
-					   &shadow);
+		error = create(arguments, &options, &disk, &shadow);
 	if (!error)
 		error = shadow_run(shadow, &run_options, &status);
 	for (size_t i = 0; shadow && i < shadow_actions(shadow)->n; i++) {
@@ -127,6 +142,7 @@ static int run(const struct arguments *arguments)
 		fprintf(stderr, "action: %s %s\n", action->verb, action->unit ? action->unit : "");
 	}
 	shadow_destroy(shadow);
+	disk_close(disk);
 	rmdir(run_dir);
 	return error ? report(error) : status;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sandbox over a small root of busybox and probe.c. */
-#include "../test.h"
+#include "tests/unit/shadow/fixture.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,43 +23,15 @@ struct fixture {
 	struct shadow *shadow;
 };
 
-static const char *const env[] = {"PATH=/bin", NULL};
 static const struct guest_uts uts = {"Linux", "web1", "6.1.0-18-test", "#1 SMP PREEMPT a guest", "x86_64", "example"};
 static const struct guest_clock guest_time = {.monotonic_ns = 5000000000000, .boottime_ns = 9000500000000};
 
-static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void shell(const char *format, ...)
-{
-	char command[2048];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	assert_ok(process_check((const char *const[]){"sh", "-ec", command, NULL}));
-}
-
-static void make_root(struct fixture *f)
-{
-	shell("mkdir -p %s/bin %s/proc %s/sys %s/dev %s/run %s/tmp %s/etc %s/boot %s/data/dir %s/root; chmod 1777 "
-	      "%s/tmp;"
-	      "cp %s %s/bin/busybox; cp %s %s/bin/probe; for a in sh cat ls id stat mv rm mkdir ln chown hostname sleep"
-	      " touch kill ps yes head setsid; do ln -s busybox %s/bin/$a; done",
-	      f->root, f->root, f->root, f->root, f->root, f->root, f->root, f->root, f->root, f->root, f->root,
-	      BUSYBOX, f->root, PROBE, f->root, f->root);
-	shell("cd %s; echo one >data/file; ln data/file data/link; echo below >data/dir/below; echo gone >data/gone;"
-	      "chown 70000:80000 data/gone; echo id >data/ids; chown 1000:100000 data/ids; setfacl -m u:1000:r "
-	      "data/ids;"
-	      "cp bin/busybox data/capable; setcap cap_net_raw+ep data/capable; mkdir -p %s; echo kernel >%s/vmlinuz",
-	      f->root, f->boot, f->boot);
-}
-
 static void create(struct fixture *f)
 {
-	struct shadow_tree trees[] = {{"/", f->root, NULL}, {"/boot", f->boot, NULL}};
+	struct shadow_tree trees[] = {{.target = "/", .lower = f->root}, {.target = "/boot", .lower = f->boot}};
 	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run, .uts = &uts, .clock = &guest_time};
 
-	assert_ok(shadow_create_from(trees, 2, false, &options, &f->shadow));
+	assert_ok(shadow_create_from(trees, 2, NULL, &options, &f->shadow));
 }
 
 static int setup(void **state)
@@ -76,7 +48,8 @@ static int setup(void **state)
 	f->boot = string_format("%s/boot", f->dir);
 	f->layers = string_format("%s/layers", f->dir);
 	f->run = string_format("%s/run", f->dir);
-	make_root(f);
+	make_root(f->root);
+	shell("mkdir -p %s; echo kernel >%s/vmlinuz", f->boot, f->boot);
 	mkdir(f->layers, 0700);
 	mkdir(f->run, 0700);
 	create(f);
@@ -100,53 +73,19 @@ static int teardown(void **state)
 	return error ? -1 : 0;
 }
 
-/* Runs `argv` and returns its status; output, trimmed, in a static buffer. */
-static const char *output_of(const struct fixture *f, const char *const *argv, bool network, int *ret_status)
-{
-	static char buffer[65536];
-	struct shadow_network net = {.enabled = network};
-	struct shadow_run_options options = {.argv = argv, .env = env, .network = &net, .timeout_s = 60};
-	char *output = NULL;
-	size_t n;
-
-	assert_ok(shadow_capture(f->shadow, &options, ret_status, &output));
-	snprintf(buffer, sizeof(buffer), "%s", output);
-	free(output);
-	n = strlen(buffer);
-	if (n > 0 && buffer[n - 1] == '\n')
-		buffer[n - 1] = '\0';
-	return buffer;
-}
-
-static int status_of(const struct fixture *f, const char *script)
-{
-	int status;
-
-	output_of(f, (const char *const[]){"sh", "-c", script, NULL}, false, &status);
-	return status;
-}
-
-static void assert_says(const struct fixture *f, const char *script, const char *expected)
-{
-	int status;
-
-	assert_string_equal(output_of(f, (const char *const[]){"sh", "-c", script, NULL}, false, &status), expected);
-	assert_int_equal(status, 0);
-}
-
 static void test_statuses(void **state)
 {
 	const struct fixture *f = *state;
 	int status;
 
 	need_root();
-	assert_int_equal(status_of(f, "exit 0"), 0);
-	assert_int_equal(status_of(f, "exit 7"), 7);
-	assert_int_equal(status_of(f, "kill -9 $$"), 137);
-	output_of(f, (const char *const[]){"/no/such/program", NULL}, false, &status);
+	assert_int_equal(status_of(f->shadow, "exit 0"), 0);
+	assert_int_equal(status_of(f->shadow, "exit 7"), 7);
+	assert_int_equal(status_of(f->shadow, "kill -9 $$"), 137);
+	output_of(f->shadow, (const char *const[]){"/no/such/program", NULL}, false, &status);
 	assert_int_equal(status, 127);
 	/* Orphans end with the run, and do not hold it up for long. */
-	assert_int_equal(status_of(f, "setsid sleep 1000 & exit 3"), 3);
+	assert_int_equal(status_of(f->shadow, "setsid sleep 1000 & exit 3"), 3);
 }
 
 static void test_answers(void **state)
@@ -156,14 +95,14 @@ static void test_answers(void **state)
 	long seconds;
 
 	need_root();
-	assert_says(f, "probe uname", "Linux|web1|6.1.0-18-test|#1 SMP PREEMPT a guest|x86_64");
-	assert_says(f, "hostname", "web1");
-	assert_says(f, "cat /proc/sys/kernel/osrelease", "6.1.0-18-test");
-	assert_says(f, "cat /proc/version", "Linux version 6.1.0-18-test #1 SMP PREEMPT a guest");
-	assert_says(f, "id -u; cat /proc/self/uid_map | { read a b c; echo $a $c; }", "0\n0 1073741824");
-	seconds = atol(output_of(f, (const char *const[]){"probe", "monotonic", NULL}, false, &status));
+	assert_says(f->shadow, "probe uname", "Linux|web1|6.1.0-18-test|#1 SMP PREEMPT a guest|x86_64");
+	assert_says(f->shadow, "hostname", "web1");
+	assert_says(f->shadow, "cat /proc/sys/kernel/osrelease", "6.1.0-18-test");
+	assert_says(f->shadow, "cat /proc/version", "Linux version 6.1.0-18-test #1 SMP PREEMPT a guest");
+	assert_says(f->shadow, "id -u; cat /proc/self/uid_map | { read a b c; echo $a $c; }", "0\n0 1073741824");
+	seconds = atol(output_of(f->shadow, (const char *const[]){"probe", "monotonic", NULL}, false, &status));
 	assert_in_range(seconds, 5000, 5060);
-	seconds = atol(output_of(f, (const char *const[]){"probe", "boottime", NULL}, false, &status));
+	seconds = atol(output_of(f->shadow, (const char *const[]){"probe", "boottime", NULL}, false, &status));
 	assert_in_range(seconds, 9000, 9060);
 }
 
@@ -171,7 +110,7 @@ static void assert_cannot(const struct fixture *f, const char *probe, const char
 {
 	const char *argv[] = {"probe", probe, argument, NULL};
 	int status;
-	const char *output = output_of(f, argv, false, &status);
+	const char *output = output_of(f->shadow, argv, false, &status);
 
 	if (status != 1)
 		fail_msg("%s %s: status %d, %s", probe, argument ? argument : "", status, output);
@@ -224,7 +163,7 @@ static void test_refusals(void **state)
 	assert_cannot(f, "write", "/proc/sys/kernel/printk");
 	assert_cannot(f, "write", "/proc/sysrq-trigger");
 	/* Not every refusal is a failure of the probe itself. */
-	assert_int_equal(status_of(f, "probe fifo && probe open /data/file"), 0);
+	assert_int_equal(status_of(f->shadow, "probe fifo && probe open /data/file"), 0);
 }
 
 static void test_host_is_hidden(void **state)
@@ -243,9 +182,9 @@ static void test_host_is_hidden(void **state)
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	assert_cannot(f, "kill", pid);
 	/* init and the shell and ps: nothing else is to be seen. */
-	assert_says(f, "set -- /proc/[0-9]*; echo $#", "2");
-	assert_says(f, "ls /proc/self/fd | head -4", "0\n1\n2\n3");
-	assert_int_equal(status_of(f, "cat /proc/self/mountinfo | busybox grep -q /tmp/test-shadow"), 1);
+	assert_says(f->shadow, "set -- /proc/[0-9]*; echo $#", "2");
+	assert_says(f->shadow, "ls /proc/self/fd | head -4", "0\n1\n2\n3");
+	assert_int_equal(status_of(f->shadow, "cat /proc/self/mountinfo | busybox grep -q /tmp/test-shadow"), 1);
 }
 
 static int upper_stat(const struct fixture *f, size_t layer, const char *path, struct stat *st)
@@ -273,7 +212,7 @@ static void test_layers(void **state)
 	      "sha256sum; } |"
 	      " sha256sum >../before",
 	      f->root);
-	assert_int_equal(status_of(f,
+	assert_int_equal(status_of(f->shadow,
 				   "echo new >/data/new && chown 3000000:65535 /data/new && echo more >>/data/file && "
 				   "rm /data/gone && mv /data/dir /data/renamed && touch /data/ids /data/capable && "
 				   "echo new >/boot/initrd && echo x >/tmp/x && echo x >/run/x"),
@@ -311,14 +250,14 @@ static void test_layers(void **state)
 	      f->root);
 	shell("cmp %s/before %s/after", f->dir, f->dir);
 	/* A second run sees what the first wrote. */
-	assert_says(f, "cat /data/new /data/renamed/below /data/link", "new\nbelow\none\nmore");
+	assert_says(f->shadow, "cat /data/new /data/renamed/below /data/link", "new\nbelow\none\nmore");
 }
 
 static void test_timeout(void **state)
 {
 	const struct fixture *f = *state;
 	const char *const argv[] = {"sh", "-c", "trap '' TERM; while :; do sleep 1; done", NULL};
-	struct shadow_run_options options = {.argv = argv, .env = env, .timeout_s = 1};
+	struct shadow_run_options options = {.argv = argv, .env = shadow_env, .timeout_s = 1};
 	uint64_t begin_ns;
 	int status;
 
@@ -332,7 +271,7 @@ static void test_input_and_bounds(void **state)
 {
 	const struct fixture *f = *state;
 	const char *const cat[] = {"cat", NULL}, *const yes[] = {"yes", NULL};
-	struct shadow_run_options options = {.argv = cat, .env = env, .timeout_s = 60};
+	struct shadow_run_options options = {.argv = cat, .env = shadow_env, .timeout_s = 60};
 	char *output = NULL;
 	int fds[2], status;
 
@@ -345,34 +284,11 @@ static void test_input_and_bounds(void **state)
 	assert_string_equal(output, "hello");
 	free(output);
 	close(fds[0]);
-	options = (struct shadow_run_options){.argv = yes, .env = env, .timeout_s = 3};
+	options = (struct shadow_run_options){.argv = yes, .env = shadow_env, .timeout_s = 3};
 	assert_error(shadow_capture(f->shadow, &options, &status, &output), ERROR_TIMEOUT);
 	options.argv = (const char *const[]){"sh", "-c", "yes | head -c 20000000", NULL};
 	options.timeout_s = 60;
 	assert_error(shadow_capture(f->shadow, &options, &status, &output), ERROR_FORMAT);
-}
-
-static unsigned count_marked(const char *mark)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	unsigned n = 0;
-
-	while ((entry = readdir(proc))) {
-		char path[300], line[256] = "";
-		int fd;
-
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		if (read(fd, line, sizeof(line) - 1) > 0)
-			for (size_t i = 0; i < sizeof(line) - strlen(mark); i++)
-				n += memcmp(line + i, mark, strlen(mark)) == 0;
-		close(fd);
-	}
-	closedir(proc);
-	return n;
 }
 
 /* A child that makes its own shadow and is killed in the middle of a run. */
@@ -387,20 +303,20 @@ static void test_killed_parent(void **state)
 	pid = fork();
 	if (pid == 0) {
 		const char *const argv[] = {"sleep", mark, NULL};
-		struct shadow_run_options options = {.argv = argv, .env = env};
+		struct shadow_run_options options = {.argv = argv, .env = shadow_env};
 		int status;
 
 		error_destroy(shadow_run(f->shadow, &options, &status));
 		_exit(0);
 	}
-	for (int i = 0; i < 100 && count_marked(mark) == 0; i++)
+	for (int i = 0; i < 100 && count_processes(mark) == 0; i++)
 		usleep(50000);
-	assert_true(count_marked(mark) > 0);
+	assert_true(count_processes(mark) > 0);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	for (int i = 0; i < 100 && count_marked(mark) > 0; i++)
+	for (int i = 0; i < 100 && count_processes(mark) > 0; i++)
 		usleep(50000);
-	assert_int_equal(count_marked(mark), 0);
+	assert_int_equal(count_processes(mark), 0);
 }
 
 static void assert_resolver(const struct fixture *f)
@@ -408,7 +324,7 @@ static void assert_resolver(const struct fixture *f)
 	struct stat st;
 	int status;
 
-	assert_string_equal(output_of(f, (const char *const[]){"cat", "/etc/resolv.conf", NULL}, true, &status),
+	assert_string_equal(output_of(f->shadow, (const char *const[]){"cat", "/etc/resolv.conf", NULL}, true, &status),
 			    "nameserver 10.0.2.3");
 	assert_int_equal(status, 0);
 	assert_int_equal(upper_stat(f, 0, "etc", &st), -1);
@@ -429,8 +345,8 @@ static void test_network(void **state)
 		const char *const device[] = {"probe", "connect-device", refused[i], NULL};
 
 		/* ECONNREFUSED: by the filter, at once; not by silence. */
-		assert_string_equal(output_of(f, argv, true, &status), "errno 111");
-		assert_string_equal(output_of(f, device, true, &status), "errno 111");
+		assert_string_equal(output_of(f->shadow, argv, true, &status), "errno 111");
+		assert_string_equal(output_of(f->shadow, device, true, &status), "errno 111");
 	}
 }
 

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/shadow/fixture.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/process.h"
+
+const char *const shadow_env[] = {"PATH=/bin", NULL};
+
+void shell(const char *format, ...)
+{
+	char command[4096];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	assert_in_range(n, 1, sizeof(command) - 1);
+	assert_ok(process_check((const char *const[]){"sh", "-ec", command, NULL}));
+}
+
+void make_root(const char *path)
+{
+	shell("mkdir -p %s; cd %s; mkdir -p bin proc sys dev run tmp etc boot data/dir root; chmod 1777 tmp\n"
+	      "cp %s bin/busybox; cp %s bin/probe\n"
+	      "for a in sh cat ls id stat mv rm mkdir ln chown hostname sleep touch kill ps yes head setsid readlink; "
+	      "do\n"
+	      "	ln -s busybox bin/$a; done",
+	      path, path, BUSYBOX, PROBE);
+	shell("cd %s/data; echo one >file; ln file link; echo below >dir/below; echo gone >gone; chown 70000:80000 "
+	      "gone\n"
+	      "echo id >ids; chown 1000:100000 ids; setfacl -m u:1000:r ids\n"
+	      "cp ../bin/busybox capable; setcap cap_net_raw+ep capable",
+	      path);
+}
+
+const char *output_of(struct shadow *shadow, const char *const *argv, bool network, int *ret_status)
+{
+	static char buffer[65536];
+	struct shadow_network net = {.enabled = network};
+	struct shadow_run_options options = {.argv = argv, .env = shadow_env, .network = &net, .timeout_s = 60};
+	char *output = NULL;
+	size_t n;
+
+	assert_ok(shadow_capture(shadow, &options, ret_status, &output));
+	snprintf(buffer, sizeof(buffer), "%s", output);
+	free(output);
+	n = strlen(buffer);
+	if (n > 0 && buffer[n - 1] == '\n')
+		buffer[n - 1] = '\0';
+	return buffer;
+}
+
+int status_of(struct shadow *shadow, const char *script)
+{
+	int status;
+
+	output_of(shadow, (const char *const[]){"sh", "-c", script, NULL}, false, &status);
+	return status;
+}
+
+void assert_says(struct shadow *shadow, const char *script, const char *expected)
+{
+	int status;
+
+	assert_string_equal(output_of(shadow, (const char *const[]){"sh", "-c", script, NULL}, false, &status),
+			    expected);
+	assert_int_equal(status, 0);
+}
+
+unsigned count_processes(const char *mark)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	unsigned n = 0;
+
+	while ((entry = readdir(proc))) {
+		char path[300], line[256] = "";
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (read(fd, line, sizeof(line) - 1) > 0)
+			for (size_t i = 0; i < sizeof(line) - strlen(mark); i++)
+				n += memcmp(line + i, mark, strlen(mark)) == 0;
+		close(fd);
+	}
+	closedir(proc);
+	return n;
+}

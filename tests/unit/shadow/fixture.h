@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A small root of busybox and probe.c, and what is asked of a shadow over it. */
+#ifndef TESTS_UNIT_SHADOW_FIXTURE_H
+#define TESTS_UNIT_SHADOW_FIXTURE_H
+
+#include "tests/unit/test.h"
+
+#include "shadow/shadow.h"
+
+/* The environment of what runs in it. */
+extern const char *const shadow_env[];
+
+/* Runs a shell script (set -e) on the host; its failure fails the test. */
+void shell(const char *format, ...) _printf_(1, 2);
+
+/* Makes the directory `path`, a guest's root with some files in /data that are not quite ordinary. */
+void make_root(const char *path);
+
+/* Runs `argv` and returns its output, trimmed, in a static buffer. */
+const char *output_of(struct shadow *shadow, const char *const *argv, bool network, int *ret_status);
+
+/* The exit status of a shell script in the shadow. */
+int status_of(struct shadow *shadow, const char *script);
+
+/* The script ends well and prints this. */
+void assert_says(struct shadow *shadow, const char *script, const char *expected);
+
+/* The host's processes with `mark` in their command line. */
+unsigned count_processes(const char *mark);
+
+#endif
