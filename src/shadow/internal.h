@@ -19,15 +19,18 @@
  * range that distributions hand out (systemd's containers end at 0x6fffffff), so that no
  * account of the host owns one. The ids behind the range are those of our own helpers.
  */
-#define SHADOW_ID_BASE     0x80000000u
-#define SHADOW_ID_COUNT    0x40000000u
-#define SHADOW_ID_WARDEN   (SHADOW_ID_BASE + SHADOW_ID_COUNT)
-#define SHADOW_ID_MANAGER  (SHADOW_ID_WARDEN + 1)
-#define SHADOW_ID_NETWORK  (SHADOW_ID_WARDEN + 2)
+#define SHADOW_ID_BASE       0x80000000u
+#define SHADOW_ID_COUNT      0x40000000u
+#define SHADOW_ID_WARDEN     (SHADOW_ID_BASE + SHADOW_ID_COUNT)
+#define SHADOW_ID_MANAGER    (SHADOW_ID_WARDEN + 1)
+#define SHADOW_ID_NETWORK    (SHADOW_ID_WARDEN + 2)
 
 /* What a hostile guest may make us keep: actions of one shadow, and bytes of one unit name or verb. */
-#define SHADOW_ACTIONS_MAX 10000
-#define SHADOW_NAME_MAX    256
+#define SHADOW_ACTIONS_MAX   10000
+#define SHADOW_NAME_MAX      256
+
+/* Processes of one shadow, our own three among them; the upgrade of a whole system needs some dozens. */
+#define SHADOW_PROCESSES_MAX 4096
 
 /* A directory of the host that the guest sees at `target`; parents first, [0] is "/". */
 struct shadow_tree {
@@ -55,6 +58,8 @@ struct shadow {
 	char *root;  /* where the merged tree is mounted: RUN_DIR/root */
 	int user_ns; /* guest id n is SHADOW_ID_BASE + n */
 	int init_fd; /* sealed memory file: the program that is pid 1 */
+	unsigned processes_max;
+	char *cgroup; /* its directory; NULL: none */
 	struct devices devices;
 	struct layer *layers;
 	size_t n_layers;
@@ -90,6 +95,20 @@ struct error *userns_idmapped_mount(const char *path, int user_ns, uint64_t attr
 
 struct error *layers_mount(struct shadow *shadow, const struct shadow_tree *trees, size_t n) _must_check_;
 void layers_unmount(struct shadow *shadow);
+
+/* --- cgroup.c --- */
+
+/*
+ * A new control group of the host for at most so many processes, its directory; freed by cgroup_remove(). NULL: this
+ * host has no hierarchy with the pids controller that we may write to.
+ */
+char *cgroup_create(unsigned processes);
+
+/* Moves the calling process into it. */
+struct error *cgroup_enter(const char *path) _must_check_;
+
+/* Its processes have been waited for. NULL is allowed. */
+void cgroup_remove(char *path);
 
 /* --- filter.c --- */
 

@@ -24,7 +24,11 @@
 #include "shadow/run.h"
 
 /* Descriptor 3 of init; see init/init.c. */
-#define RUNNER_FD 3
+#define RUNNER_FD  3
+
+/* Bytes of one file, and of one process's address space: more than an update needs, less than would stop the host. */
+#define FILE_MAX   (UINT64_C(64) << 30)
+#define MEMORY_MAX (UINT64_C(64) << 30)
 
 /*
  * What guest root may do to guest processes and files. Everything else is gone from its bounding set,
@@ -87,15 +91,21 @@ static struct error *become(uint32_t id)
 	return die_with_parent();
 }
 
-static struct error *limit_resources(void)
+/* Processes are counted by the control group as well, and then all together. */
+static struct error *limit_resources(rlim_t processes_max)
 {
-	static const struct {
+	const struct {
 		int resource;
 		rlim_t soft, hard;
 	} limits[] = {
 		{RLIMIT_CORE, 0, 0},
 		{RLIMIT_NOFILE, 1024, 524288},
-		{RLIMIT_NPROC, 16384, 16384},
+		{RLIMIT_NPROC, processes_max, processes_max},
+		/* Reading a sparse file of 2^63 bytes back would take us years. */
+		{RLIMIT_FSIZE, FILE_MAX, FILE_MAX},
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory takes terabytes of addresses of this process */
+		{RLIMIT_AS, MEMORY_MAX, MEMORY_MAX},
+#endif
 		{RLIMIT_MSGQUEUE, 819200, 819200},
 		{RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
 		{RLIMIT_SIGPENDING, 16384, 16384},
@@ -185,7 +195,7 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	if (!error)
 		error = setup_root(&setup);
 	if (!error)
-		error = limit_resources();
+		error = limit_resources(shadow->processes_max);
 	if (error)
 		return error;
 	if (write(links->ready[1], "", 1) != 1)
@@ -304,6 +314,19 @@ static struct error *leave_host(const struct sandbox *sandbox)
 	return NULL;
 }
 
+/*
+ * When the host runs short of processes or memory, it is the guest that pays. It cannot leave the group; that it
+ * cannot lower the score takes CAP_SYS_RESOURCE, which root lacks in some containers.
+ */
+static struct error *be_first_to_go(const struct shadow *shadow)
+{
+	_cleanup_(close_fd) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "1000", 4) != 4)
+		return error_system(errno, "/proc/self/oom_score_adj", "cannot set");
+	return shadow->cgroup ? cgroup_enter(shadow->cgroup) : NULL;
+}
+
 static struct error *links_init(struct links *links)
 {
 	links->manager_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -400,6 +423,8 @@ static _Noreturn void run_warden(const struct sandbox *sandbox)
 		error = close_others(sandbox);
 	if (!error && prctl(PR_SET_DUMPABLE, 0) < 0)
 		error = error_system(errno, NULL, "cannot protect the warden");
+	if (!error)
+		error = be_first_to_go(sandbox->shadow);
 	if (!error)
 		error = leave_host(sandbox);
 	if (!error)

@@ -52,6 +52,15 @@ static struct error *init_directories(struct shadow *shadow, const struct shadow
 	return NULL;
 }
 
+/* Without a control group each of the guest's users has the limit for itself. */
+static void limit_processes(struct shadow *shadow, unsigned max)
+{
+	shadow->processes_max = max ? max : SHADOW_PROCESSES_MAX;
+	shadow->cgroup = cgroup_create(shadow->processes_max);
+	if (!shadow->cgroup)
+		log_info("no control group can be made: the shadow's processes are limited for each user only");
+}
+
 /* Without them only programs that look for the disk below the root (grub) fail, and say so. */
 static void open_devices(struct shadow *shadow, const char *image, const char *disk_name)
 {
@@ -87,6 +96,7 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 	if (!error)
 		error = userns_create(0, SHADOW_ID_BASE, SHADOW_ID_COUNT, &shadow->user_ns);
 	if (!error) {
+		limit_processes(shadow, options->processes_max);
 		open_devices(shadow, image, options->disk_name);
 		error = layers_mount(shadow, trees, n_trees);
 	}
@@ -134,6 +144,7 @@ void shadow_destroy(struct shadow *shadow)
 	if (shadow->root)
 		layers_unmount(shadow);
 	devices_close(&shadow->devices);
+	cgroup_remove(shadow->cgroup);
 	if (shadow->run_dir)
 		stage = string_format("%s/stage", shadow->run_dir);
 	if (stage)

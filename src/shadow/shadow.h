@@ -30,6 +30,7 @@ struct shadow_options {
 	const struct guest_clock *clock;            /* NULL: no time namespace */
 	const char *disk_name;                      /* the guest's name for its disk; NULL: "vda" */
 	const struct guest_process_list *processes; /* for is-active; NULL: nothing runs */
+	unsigned processes_max;                     /* at the same time; 0: a limit that no honest program meets */
 };
 
 struct error *shadow_create(const struct shadow_options *options, struct shadow **ret) _must_check_;

@@ -14,8 +14,8 @@
  *    Makes the user namespaces, the idmapped views, the overlays, the loop device of the disk. Reads nothing of what is
  *in the tree: names in it are resolved with openat2 beneath its root, never through a symlink.
  *
- * 2. The warden, host's root at first: closes what it does not need, makes its own mount and network
- *    namespace (or enters the one of network.c), forks the manager and init, and then keeps no
+ * 2. The warden, host's root at first: closes what it does not need, enters the shadow's control group (which
+ *    everything below inherits and cannot leave), makes its own mount and network namespace (or enters the one of network.c), forks the manager and init, and then keeps no
  *    privilege and no descriptor but its control socket. It must not touch the guest's tree. The guest can neither see
  *nor signal it. The kernel kills it when ouassister dies, and with it, as pid 1, everything below.
  *

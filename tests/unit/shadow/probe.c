@@ -85,6 +85,42 @@ static int try_write(const char *path)
 	return fd < 0 ? -1 : (int)write(fd, "1", 1);
 }
 
+/* As many processes as can be had, but at most `max`, each as another user, all at the same time; prints how many. */
+static int try_spawn(int max)
+{
+	int n = 0, gate[2];
+	char byte;
+
+	if (pipe(gate) < 0)
+		return -1;
+	for (; n < max; n++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			break;
+		if (pid > 0)
+			continue;
+		close(gate[1]);
+		if (setresuid(1000 + n, 1000 + n, 1000 + n) == 0)
+			(void)!read(gate[0], &byte, 1);
+		_exit(0);
+	}
+	printf("%d\n", n);
+	fflush(stdout);
+	close(gate[1]);
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
+
+/* Every process has children for as long as it lives. */
+static _Noreturn void bomb(void)
+{
+	for (;;)
+		if (fork() < 0)
+			usleep(10000);
+}
+
 static int try_names(const char *name, const char *argument)
 {
 	if (!strcmp(name, "open"))
@@ -101,6 +137,10 @@ static int try_names(const char *name, const char *argument)
 		return socket(atoi(argument), SOCK_RAW, 0);
 	if (!strcmp(name, "ptrace"))
 		return (int)ptrace(PTRACE_SEIZE, atoi(argument), 0, 0);
+	if (!strcmp(name, "spawn"))
+		return try_spawn(atoi(argument));
+	if (!strcmp(name, "bomb"))
+		bomb();
 	if (!strcmp(name, "chown"))
 		return chown(argument, 3000000, 4000000);
 	errno = 0;

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -21,6 +22,7 @@ struct fixture {
 	char dir[32];
 	char *root, *boot, *layers, *run;
 	struct shadow *shadow;
+	unsigned processes_max;
 };
 
 static const struct guest_uts uts = {"Linux", "web1", "6.1.0-18-test", "#1 SMP PREEMPT a guest", "x86_64", "example"};
@@ -31,6 +33,7 @@ static void create(struct fixture *f)
 	struct shadow_tree trees[] = {{.target = "/", .lower = f->root}, {.target = "/boot", .lower = f->boot}};
 	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run, .uts = &uts, .clock = &guest_time};
 
+	options.processes_max = f->processes_max;
 	assert_ok(shadow_create_from(trees, 2, NULL, &options, &f->shadow));
 }
 
@@ -54,6 +57,16 @@ static int setup(void **state)
 	mkdir(f->run, 0700);
 	create(f);
 	return 0;
+}
+
+/* Another shadow in place of the one that is there. */
+static void create_again(struct fixture *f, unsigned processes_max)
+{
+	shadow_destroy(f->shadow);
+	f->shadow = NULL;
+	shell("rm -rf %s/*", f->layers);
+	f->processes_max = processes_max;
+	create(f);
 }
 
 static int teardown(void **state)
@@ -319,6 +332,114 @@ static void test_killed_parent(void **state)
 	assert_int_equal(count_processes(mark), 0);
 }
 
+/* The host starts processes all the while, and nothing is left of those of the guest. */
+static void test_fork_bomb(void **state)
+{
+	static const char *const argv[] = {"probe", "bomb", "54321", NULL};
+	struct fixture *f = *state;
+	struct shadow_run_options options = {.argv = argv, .env = shadow_env, .timeout_s = 3};
+	unsigned seen = 0;
+	int status, own;
+	pid_t pid;
+
+	need_root();
+	create_again(f, 200);
+	pid = fork();
+	if (pid == 0) {
+		struct error *error = shadow_run(f->shadow, &options, &status);
+
+		_exit(error && error->code == ERROR_TIMEOUT ? 0 : 1);
+	}
+	while ((own = waitpid(pid, &status, WNOHANG)) == 0) {
+		unsigned n = count_processes("54321");
+
+		seen = n > seen ? n : seen;
+		usleep(50000);
+	}
+	assert_int_equal(own, pid);
+	assert_int_equal(status, 0);
+	assert_in_range(seen, 100, 200);
+	assert_int_equal(count_processes("54321"), 0);
+	assert_int_equal(status_of(f->shadow, "exit 4"), 4);
+}
+
+/* Not even as many users: RLIMIT_NPROC would count each for itself. */
+static void test_process_limit(void **state)
+{
+	static const char *const argv[] = {"probe", "spawn", "1000", NULL};
+	struct fixture *f = *state;
+	char *stale, *living;
+	int status, parent;
+
+	need_root();
+	create_again(f, 200);
+	if (!f->shadow->cgroup) {
+		print_message("skipped: no control group can be made here\n");
+		skip();
+	}
+	assert_in_range(atol(output_of(f->shadow, argv, false, &status)), 150, 200);
+	parent = (int)(strrchr(f->shadow->cgroup, '/') - f->shadow->cgroup);
+	stale = string_format("%.*s/ouassister-4194304-0", parent, f->shadow->cgroup);
+	living = string_format("%.*s/ouassister-1-0", parent, f->shadow->cgroup);
+	assert_int_equal(mkdir(stale, 0755), 0);
+	assert_int_equal(mkdir(living, 0755), 0);
+	create_again(f, 0);
+	/* A group that nobody removed goes with the next shadow, and only that. */
+	assert_int_equal(access(stale, F_OK), -1);
+	assert_int_equal(rmdir(living), 0);
+	free(stale);
+	free(living);
+}
+
+static void test_other_limits(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_says(f->shadow, "ulimit -f", "134217728");
+	assert_int_equal(status_of(f->shadow, "busybox truncate -s 60G /data/sparse"), 0);
+	assert_int_equal(status_of(f->shadow, "busybox truncate -s 65G /data/sparse"), 128 + SIGXFSZ);
+	/* The host, in need of memory, ends the guest's programs first; they cannot change that if we had the right to.
+	 */
+	assert_says(f->shadow, "cat /proc/self/oom_score_adj", "1000");
+	if (prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE) == 1)
+		assert_cannot(f, "write", "/proc/self/oom_score_adj");
+}
+
+/* Neither sees what the other does, not even while both run. */
+static void test_two_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture other = *f;
+	struct stat st;
+	int status;
+	pid_t pid;
+
+	need_root();
+	other.layers = string_format("%s/layers2", f->dir);
+	other.run = string_format("%s/run2", f->dir);
+	assert_int_equal(mkdir(other.layers, 0700), 0);
+	assert_int_equal(mkdir(other.run, 0700), 0);
+	create(&other);
+	pid = fork();
+	if (pid == 0)
+		_exit(status_of(other.shadow, "echo two >/data/second; rm /data/file; sleep 3; exit 5"));
+	sleep(1);
+	assert_int_equal(status_of(f->shadow, "echo one >/data/first && [ -e /data/file ] && [ ! -e /data/second ]"),
+			 0);
+	/* The other still runs. */
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 5);
+	assert_int_equal(upper_stat(&other, 0, "data/first", &st), -1);
+	assert_int_equal(upper_stat(&other, 0, "data/second", &st), 0);
+	assert_int_equal(upper_stat(f, 0, "data/second", &st), -1);
+	shadow_destroy(other.shadow);
+	assert_int_equal(status_of(f->shadow, "[ -e /data/first ]"), 0);
+	free(other.layers);
+	free(other.run);
+}
+
 static void assert_resolver(const struct fixture *f)
 {
 	struct stat st;
@@ -379,6 +500,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_input_and_bounds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_parent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fork_bomb, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_process_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_other_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_network, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resolver_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resolver_link, setup, teardown),
