@@ -14,6 +14,7 @@
 
 #define AGENT_SYNC_MS     5000  /* then the sync is sent again */
 #define AGENT_RETRY_MS    200   /* between connections */
+#define AGENT_GONE_MS     3000  /* the hypervisor made the socket before it let us load: it will not come any more */
 #define AGENT_CALL_MS     60000 /* one answer; 16 MiB through an emulated serial port take a while */
 #define AGENT_SCRIPT_MS   60000
 #define AGENT_POLL_MIN_MS 10
@@ -60,19 +61,29 @@ static struct error *agent_try(struct vm *vm, uint64_t deadline_ns)
 	return error;
 }
 
+static struct error *not_answering(struct error *error)
+{
+	return error_remedy(error_wrap(error_recode(error, ERROR_TIMEOUT), "the guest agent does not answer"),
+			    "see that qemu-guest-agent is installed and running in the guest, and that "
+			    "the socket in section [channel] belongs to its port");
+}
+
 static struct error *agent_ready(struct vm *vm, uint64_t deadline_ns)
 {
+	uint64_t gone_since_ns = 0;
+
 	for (;;) {
 		struct error *error = agent_try(vm, deadline_ns);
+		uint64_t now_ns = clock_monotonic_ns();
 
 		if (!error)
 			return NULL;
-		if (clock_monotonic_ns() >= deadline_ns) {
-			error = error_recode(error, ERROR_TIMEOUT);
-			return error_remedy(error_wrap(error, "the guest agent does not answer"),
-					    "see that qemu-guest-agent is installed and running in the guest, and that "
-					    "the socket in section [channel] belongs to its port");
-		}
+		if (error->code != ERROR_NOT_FOUND)
+			gone_since_ns = 0;
+		else if (!gone_since_ns)
+			gone_since_ns = now_ns;
+		if (now_ns >= deadline_ns || (gone_since_ns && now_ns - gone_since_ns > AGENT_GONE_MS * 1000000ull))
+			return not_answering(error);
 		if (error->code != ERROR_TIMEOUT)
 			pause_ms(least(AGENT_RETRY_MS, left_ms(deadline_ns)));
 		error_destroy(error);
