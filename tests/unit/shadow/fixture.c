@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/shadow/fixture.h"
 
-#include <dirent.h>
-#include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/process.h"
 
 const char *const shadow_env[] = {"PATH=/bin", NULL};
@@ -72,25 +72,26 @@ void assert_says(struct shadow *shadow, const char *script, const char *expected
 	assert_int_equal(status, 0);
 }
 
-unsigned count_processes(const char *mark)
+unsigned count_files(const char *pattern, const char *text)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
+	glob_t paths = {0};
 	unsigned n = 0;
 
-	while ((entry = readdir(proc))) {
-		char path[300], line[256] = "";
-		int fd;
+	if (glob(pattern, 0, NULL, &paths) == 0) {
+		for (size_t i = 0; i < paths.gl_pathc; i++) {
+			_cleanup_(free_ptr) char *content = NULL;
+			size_t size = 0;
 
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		if (read(fd, line, sizeof(line) - 1) > 0)
-			for (size_t i = 0; i < sizeof(line) - strlen(mark); i++)
-				n += memcmp(line + i, mark, strlen(mark)) == 0;
-		close(fd);
+			/* What has ended in between holds nothing. */
+			error_destroy(io_read_file(paths.gl_pathv[i], 1 << 20, &content, &size));
+			n += content && memmem(content, size, text, strlen(text));
+		}
 	}
-	closedir(proc);
+	globfree(&paths);
 	return n;
+}
+
+unsigned count_processes(const char *mark)
+{
+	return count_files("/proc/[0-9]*/cmdline", mark);
 }

@@ -25,6 +25,9 @@ int status_of(struct shadow *shadow, const char *script);
 /* The script ends well and prints this. */
 void assert_says(struct shadow *shadow, const char *script, const char *expected);
 
+/* How many of the host's files that match hold this text. */
+unsigned count_files(const char *pattern, const char *text);
+
 /* The host's processes with `mark` in their command line. */
 unsigned count_processes(const char *mark);
 

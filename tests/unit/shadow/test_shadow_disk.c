@@ -6,9 +6,11 @@
 #include "tests/unit/shadow/fixture.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -246,12 +248,53 @@ static void btrfs_root(void **state)
 	assert_says(f->shadow, "cat /home/file", "mine");
 }
 
+/* What a shadow over this fixture's disk consists of, on the whole host. */
+static unsigned count_parts(const struct fixture *f)
+{
+	return count_files("/proc/[0-9]*/mountinfo", f->dir) +
+	       count_files("/sys/block/loop*/loop/backing_file", f->dir) + count_processes(f->dir);
+}
+
+/* Killed in the middle of a run, ouassister leaves no mount, no loop device, no process. */
+static void killed(void **state)
+{
+	struct fixture *f = *state;
+	const char *const argv[] = {"sh", "-c", "echo x >/data/new; sleep 1000", f->dir, NULL};
+	struct shadow_run_options options = {.argv = argv, .env = shadow_env};
+	char written[96];
+	int status;
+	pid_t pid;
+
+	need_root();
+	make_disk(f, &ext4);
+	assert_int_equal(count_parts(f), 0);
+	pid = fork();
+	if (pid == 0) {
+		assert_ok(disk_private_namespace());
+		open_shadow(f);
+		error_destroy(shadow_run(f->shadow, &options, &status));
+		_exit(1);
+	}
+	snprintf(written, sizeof(written), "%s/layers/0/upper/data/new", f->dir);
+	for (int i = 0; i < 600 && access(written, F_OK) < 0; i++)
+		usleep(50000);
+	/* Three loop devices, init, the storage daemon, its mounts and ours. */
+	assert_in_range(count_parts(f), 7, 100);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	for (int i = 0; i < 200 && count_parts(f) > 0; i++)
+		usleep(50000);
+	assert_int_equal(count_parts(f), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(ext4_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(xfs_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(btrfs_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(killed, setup, teardown),
 	};
 
 	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */
