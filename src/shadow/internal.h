@@ -153,8 +153,14 @@ struct manager_options {
 	const struct guest_process_list *processes; /* may be NULL */
 };
 
-/* A request for the running system, on its way from the manager process to us. */
+enum manager_record_kind {
+	RECORD_REQUEST = 1, /* for the running system */
+	RECORD_UNKNOWN,     /* a method without an answer: its name as verb, its interface as unit */
+};
+
+/* What the guest asked for, on its way from the manager process to us. */
 struct manager_record {
+	uint32_t kind;              /* enum manager_record_kind */
 	char verb[SHADOW_NAME_MAX]; /* NUL-terminated */
 	char unit[SHADOW_NAME_MAX]; /* NUL-terminated; empty: none */
 };

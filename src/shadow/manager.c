@@ -20,36 +20,15 @@
 #include "shadow/manager.h"
 
 #define CONNECTIONS_MAX   64
-#define RUNNER_OUTPUT_MAX 65536
-#define RUNNER_TIMEOUT_MS 60000
-#define NAMES_MAX         256 /* unit names in one request */
 #define MEMORY_MAX        (256u << 20)
 
 #define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
-#define MANAGER_PATH      "/org/freedesktop/systemd1"
-#define UNIT_PREFIX       "/org/freedesktop/systemd1/unit"
-
-struct manager {
-	const struct manager_options *options;
-	sd_event *event;
-	unsigned n_connections;
-	uint32_t n_jobs;
-};
-
-struct method {
-	const char *interface, *member;
-	int (*handle)(struct manager *manager, const struct method *method, sd_bus_message *message,
-		      sd_bus_error *error);
-	const char *argument; /* of the handler */
-};
-
-DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref)
 
 /* --- recording --- */
 
-static int record(const struct manager *manager, const char *verb, const char *unit)
+static int record(const struct manager *manager, enum manager_record_kind kind, const char *verb, const char *unit)
 {
-	struct manager_record entry = {0};
+	struct manager_record entry = {.kind = kind};
 
 	snprintf(entry.verb, sizeof(entry.verb), "%s", verb);
 	snprintf(entry.unit, sizeof(entry.unit), "%s", unit);
@@ -57,7 +36,7 @@ static int record(const struct manager *manager, const char *verb, const char *u
 	return send(manager->options->record_fd, &entry, sizeof(entry), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int read_unit(sd_bus_message *message, const char **ret, sd_bus_error *error)
+int manager_read_unit(sd_bus_message *message, const char **ret, sd_bus_error *error)
 {
 	int r = sd_bus_message_read(message, "s", ret);
 
@@ -83,32 +62,82 @@ static int emit_job_removed(struct manager *manager, sd_bus *bus, const char *un
 				  unit, "done");
 }
 
+/* Refuses what systemd refuses, and records the rest. */
+static int take_job(struct manager *manager, const char *verb, const char *name, struct unit *unit, sd_bus_error *error)
+{
+	unit_lookup(manager->options->processes, name, unit);
+	if (strcmp(unit->load_state, "not-found") == 0 && !unit->main_pid)
+		return sd_bus_error_setf(error, "org.freedesktop.systemd1.NoSuchUnit", "Unit %s not found.", name);
+	if (strcmp(unit->load_state, "masked") == 0 && strcmp(verb, "stop") != 0)
+		return sd_bus_error_setf(error, "org.freedesktop.systemd1.UnitMasked", "Unit %s is masked.", name);
+	manager->n_jobs++;
+	return record(manager, RECORD_REQUEST, verb, unit->id);
+}
+
 static int handle_job(struct manager *manager, const struct method *method, sd_bus_message *message,
 		      sd_bus_error *error)
 {
 	const char *name;
 	struct unit unit;
 	char path[64];
-	int r = read_unit(message, &name, error);
+	int r = manager_read_unit(message, &name, error);
 
-	if (r < 0)
-		return r;
 	/* StartUnitReplace: the unit whose job is replaced comes first. */
-	if (strcmp(method->member, "StartUnitReplace") == 0) {
-		r = read_unit(message, &name, error);
-		if (r < 0)
-			return r;
-	}
-	unit_lookup(manager->options->processes, name, &unit);
-	if (strcmp(unit.load_state, "not-found") == 0 && !unit.main_pid)
-		return sd_bus_error_setf(error, "org.freedesktop.systemd1.NoSuchUnit", "Unit %s not found.", name);
-	if (strcmp(unit.load_state, "masked") == 0 && strcmp(method->argument, "stop") != 0)
-		return sd_bus_error_setf(error, "org.freedesktop.systemd1.UnitMasked", "Unit %s is masked.", name);
-	r = record(manager, method->argument, unit.id);
+	if (r >= 0 && strcmp(method->member, "StartUnitReplace") == 0)
+		r = manager_read_unit(message, &name, error);
+	if (r >= 0)
+		r = take_job(manager, method->argument, name, &unit, error);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), MANAGER_PATH "/job/%u", ++manager->n_jobs);
+	snprintf(path, sizeof(path), MANAGER_PATH "/job/%u", manager->n_jobs);
 	r = sd_bus_reply_method_return(message, "o", path);
+	return r < 0 ? r : emit_job_removed(manager, sd_bus_message_get_bus(message), unit.id);
+}
+
+/* The verb of systemctl for a type of EnqueueUnitJob(); NULL: nothing that we could do later. */
+static const char *verb_of_type(const char *type)
+{
+	static const struct {
+		const char *type, *verb;
+	} verbs[] = {
+		{"start", "start"},
+		{"stop", "stop"},
+		{"restart", "restart"},
+		{"try-restart", "try-restart"},
+		{"reload", "reload"},
+		{"reload-or-restart", "reload-or-restart"},
+		{"reload-or-try-restart", "try-reload-or-restart"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (strcmp(type, verbs[i].type) == 0)
+			return verbs[i].verb;
+	return NULL;
+}
+
+/* As `systemctl --show-transaction` asks; the reply lists the jobs of other units, which nobody knows here. */
+static int handle_enqueue(struct manager *manager, const struct method *method, sd_bus_message *message,
+			  sd_bus_error *error)
+{
+	_cleanup_(free_ptr) char *object = NULL;
+	const char *name, *type;
+	struct unit unit;
+	char path[64];
+	int r = manager_read_unit(message, &name, error);
+
+	if (r >= 0)
+		r = sd_bus_message_read(message, "s", &type);
+	if (r < 0)
+		return r;
+	if (!verb_of_type(type))
+		return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Job type %.32s invalid", type);
+	r = take_job(manager, verb_of_type(type), name, &unit, error);
+	if (r >= 0)
+		r = unit_path(unit.id, &object);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), MANAGER_PATH "/job/%u", manager->n_jobs);
+	r = sd_bus_reply_method_return(message, "uososa(uosos)", manager->n_jobs, path, unit.id, object, type, 0);
 	return r < 0 ? r : emit_job_removed(manager, sd_bus_message_get_bus(message), unit.id);
 }
 
@@ -124,10 +153,10 @@ static int handle_request(struct manager *manager, const struct method *method, 
 	snprintf(verb, sizeof(verb), "%s", method->argument);
 	if (verb[n - 1] == ':') {
 		verb[n - 1] = '\0';
-		r = read_unit(message, &name, error);
+		r = manager_read_unit(message, &name, error);
 	}
 	if (r >= 0)
-		r = record(manager, verb, name);
+		r = record(manager, RECORD_REQUEST, verb, name);
 	return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
@@ -153,7 +182,7 @@ static int handle_get_unit(struct manager *manager, const struct method *method,
 {
 	struct unit unit;
 	const char *name;
-	int r = read_unit(message, &name, error);
+	int r = manager_read_unit(message, &name, error);
 
 	if (r < 0)
 		return r;
@@ -232,334 +261,6 @@ static int handle_list_jobs(struct manager *manager, const struct method *method
 	return sd_bus_reply_method_return(message, "a(usssoo)", 0);
 }
 
-/* --- file verbs: the guest's own systemctl, run by init inside the shadow --- */
-
-static ssize_t read_bounded(int fd, char *buffer, size_t size)
-{
-	size_t n = 0;
-
-	while (n < size) {
-		struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-		ssize_t part = poll(&pollfd, 1, RUNNER_TIMEOUT_MS) == 1 ? read(fd, buffer + n, size - n) : -1;
-
-		if (part < 0)
-			return -1;
-		if (part == 0)
-			break;
-		n += (size_t)part;
-	}
-	return (ssize_t)n;
-}
-
-static int send_command(int fd, const char *command, size_t size, int output)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	struct iovec iov = {(void *)command, size};
-	struct msghdr message = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-
-	memcpy(CMSG_DATA(&control.header), &output, sizeof(output));
-	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* Runs `size` bytes of NUL-terminated strings as a command; output is NUL-terminated. Returns its exit status or
- * -errno. */
-static int run_command(const struct manager *manager, const char *command, size_t size, char output[RUNNER_OUTPUT_MAX])
-{
-	struct pollfd pollfd = {.fd = manager->options->runner_fd, .events = POLLIN};
-	unsigned char status;
-	ssize_t n;
-	int fds[2], r;
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	r = send_command(manager->options->runner_fd, command, size, fds[1]);
-	close(fds[1]);
-	n = r < 0 ? -1 : read_bounded(fds[0], output, RUNNER_OUTPUT_MAX - 1);
-	close(fds[0]);
-	if (n < 0)
-		return -EIO;
-	output[n] = '\0';
-	if (poll(&pollfd, 1, RUNNER_TIMEOUT_MS) != 1 || recv(pollfd.fd, &status, 1, MSG_DONTWAIT) != 1)
-		return -EIO;
-	return status;
-}
-
-struct command {
-	char bytes[4096];
-	size_t size;
-};
-
-static int add_word(struct command *command, const char *word)
-{
-	size_t n = strlen(word) + 1;
-
-	if (command->size + n > sizeof(command->bytes))
-		return -E2BIG;
-	memcpy(command->bytes + command->size, word, n);
-	command->size += n;
-	return 0;
-}
-
-static int begin_systemctl(struct command *command, const char *verb)
-{
-	int r;
-
-	command->size = 0;
-	r = add_word(command, "systemctl");
-	if (r >= 0)
-		r = add_word(command, "--root=/");
-	return r < 0 ? r : add_word(command, verb);
-}
-
-/* The first line of what `systemctl --root=/ VERB [UNIT]` prints. */
-static int handle_file_question(struct manager *manager, const struct method *method, sd_bus_message *message,
-				sd_bus_error *error)
-{
-	char output[RUNNER_OUTPUT_MAX];
-	struct command command;
-	const char *name = NULL;
-	int r = begin_systemctl(&command, method->argument);
-
-	if (r >= 0 && strcmp(method->argument, "get-default") != 0)
-		r = read_unit(message, &name, error);
-	if (r >= 0 && name)
-		r = add_word(&command, name);
-	if (r >= 0)
-		r = run_command(manager, command.bytes, command.size, output);
-	if (r < 0)
-		return r;
-	output[strcspn(output, "\n")] = '\0';
-	if (!output[0])
-		return sd_bus_error_setf(error, SD_BUS_ERROR_FILE_NOT_FOUND, "Unit file %s does not exist.",
-					 name ? name : "default.target");
-	return sd_bus_reply_method_return(message, "s", output);
-}
-
-/* Verbs with a list of units and flags (runtime, force); the changes they made are not listed in the reply. */
-static int handle_file_verb(struct manager *manager, const struct method *method, sd_bus_message *message,
-			    sd_bus_error *error)
-{
-	bool carries = strcmp(method->argument, "enable") == 0 || strcmp(method->argument, "preset") == 0;
-	char output[RUNNER_OUTPUT_MAX];
-	struct command command;
-	const char *name;
-	unsigned n = 0;
-	int r = begin_systemctl(&command, method->argument);
-
-	if (r >= 0)
-		r = sd_bus_message_enter_container(message, 'a', "s");
-	while (r >= 0 && (r = sd_bus_message_read(message, "s", &name)) > 0) {
-		if (!unit_name_is_valid(name) || n++ >= NAMES_MAX)
-			return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, "Unit name is not valid.");
-		r = add_word(&command, name);
-	}
-	if (r >= 0)
-		r = run_command(manager, command.bytes, command.size, output);
-	if (r < 0)
-		return r;
-	if (r > 0)
-		return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED, "systemctl %s failed with status %d.",
-					 method->argument, r);
-	if (carries)
-		return sd_bus_reply_method_return(message, "ba(sss)", 1, 0);
-	return sd_bus_reply_method_return(message, "a(sss)", 0);
-}
-
-/* --- properties --- */
-
-enum property_kind {
-	PROPERTY_STRING,
-	PROPERTY_BOOL,
-	PROPERTY_U32,
-	PROPERTY_U64,
-	PROPERTY_STRINGS,    /* one string, or none if empty */
-	PROPERTY_FILE_STATE, /* asks systemctl: only when it is asked for alone */
-};
-
-struct property {
-	const char *name;
-	enum property_kind kind;
-	const char *string;
-	uint64_t number;
-};
-
-#define PROPERTIES_MAX 64
-
-static size_t unit_properties(const struct unit *unit, struct property *ret)
-{
-	const struct property all[] = {
-		{"Id", PROPERTY_STRING, unit->id},
-		{"Names", PROPERTY_STRINGS, unit->id},
-		{"Description", PROPERTY_STRING, unit->id},
-		{"LoadState", PROPERTY_STRING, unit->load_state},
-		{"ActiveState", PROPERTY_STRING, unit->active_state},
-		{"SubState", PROPERTY_STRING, unit->sub_state},
-		{"FreezerState", PROPERTY_STRING, "running"},
-		{"Following", PROPERTY_STRING, ""},
-		{"FragmentPath", PROPERTY_STRING, unit->fragment},
-		{"SourcePath", PROPERTY_STRING, ""},
-		{"DropInPaths", PROPERTY_STRINGS, ""},
-		{"UnitFileState", PROPERTY_FILE_STATE, unit->id},
-		{"UnitFilePreset", PROPERTY_STRING, ""},
-		{"CanStart", PROPERTY_BOOL, NULL, 1},
-		{"CanStop", PROPERTY_BOOL, NULL, 1},
-		{"CanReload", PROPERTY_BOOL, NULL, 1},
-		{"CanIsolate", PROPERTY_BOOL, NULL, 0},
-		{"RefuseManualStart", PROPERTY_BOOL, NULL, 0},
-		{"RefuseManualStop", PROPERTY_BOOL, NULL, 0},
-		{"NeedDaemonReload", PROPERTY_BOOL, NULL, 0},
-		{"Transient", PROPERTY_BOOL, NULL, 0},
-		{"ConditionResult", PROPERTY_BOOL, NULL, 1},
-		{"AssertResult", PROPERTY_BOOL, NULL, 1},
-		{"TriggeredBy", PROPERTY_STRINGS, ""},
-		{"Triggers", PROPERTY_STRINGS, ""},
-		{"Type", PROPERTY_STRING, "simple"},
-		{"Result", PROPERTY_STRING, "success"},
-		{"StatusText", PROPERTY_STRING, ""},
-		{"MainPID", PROPERTY_U32, NULL, unit->main_pid},
-		{"ExecMainPID", PROPERTY_U32, NULL, unit->main_pid},
-		{"ControlPID", PROPERTY_U32, NULL, 0},
-		{"NRestarts", PROPERTY_U32, NULL, 0},
-		{"ActiveEnterTimestamp", PROPERTY_U64, NULL, 0},
-		{"InactiveEnterTimestamp", PROPERTY_U64, NULL, 0},
-	};
-
-	_Static_assert(ARRAY_SIZE(all) <= PROPERTIES_MAX, "room for all properties");
-	memcpy(ret, all, sizeof(all));
-	return ARRAY_SIZE(all);
-}
-
-static size_t manager_properties(struct property *ret)
-{
-	static const struct property all[] = {
-		{"Version", PROPERTY_STRING, "shadow"},
-		{"Features", PROPERTY_STRING, ""},
-		{"Virtualization", PROPERTY_STRING, ""},
-		{"Architecture", PROPERTY_STRING, "x86-64"},
-		{"SystemState", PROPERTY_STRING, "running"},
-		{"Environment", PROPERTY_STRINGS, ""},
-		{"UnitPath", PROPERTY_STRINGS, "/etc/systemd/system"},
-		{"NNames", PROPERTY_U32, NULL, 0},
-		{"NFailedUnits", PROPERTY_U32, NULL, 0},
-		{"NJobs", PROPERTY_U32, NULL, 0},
-		{"NInstalledJobs", PROPERTY_U32, NULL, 0},
-		{"Progress", PROPERTY_STRING, ""},
-	};
-
-	memcpy(ret, all, sizeof(all));
-	return ARRAY_SIZE(all);
-}
-
-static int append_file_state(struct manager *manager, sd_bus_message *reply, const char *name)
-{
-	char output[RUNNER_OUTPUT_MAX] = "";
-	struct command command;
-	int r = begin_systemctl(&command, "is-enabled");
-
-	if (r >= 0)
-		r = add_word(&command, name);
-	if (r >= 0)
-		r = run_command(manager, command.bytes, command.size, output);
-	output[strcspn(output, "\n")] = '\0';
-	return sd_bus_message_append(reply, "v", "s", r < 0 ? "" : output);
-}
-
-static int append_property(struct manager *manager, sd_bus_message *reply, const struct property *property)
-{
-	switch (property->kind) {
-	case PROPERTY_STRING:
-		return sd_bus_message_append(reply, "v", "s", property->string);
-	case PROPERTY_BOOL:
-		return sd_bus_message_append(reply, "v", "b", (int)property->number);
-	case PROPERTY_U32:
-		return sd_bus_message_append(reply, "v", "u", (uint32_t)property->number);
-	case PROPERTY_U64:
-		return sd_bus_message_append(reply, "v", "t", property->number);
-	case PROPERTY_STRINGS:
-		if (!property->string[0])
-			return sd_bus_message_append(reply, "v", "as", 0);
-		return sd_bus_message_append(reply, "v", "as", 1, property->string);
-	case PROPERTY_FILE_STATE:
-		return append_file_state(manager, reply, property->string);
-	}
-	return -EINVAL;
-}
-
-/* The properties of the object that the message is for; negative: no such object. */
-static int object_properties(struct manager *manager, sd_bus_message *message, struct unit *unit, struct property *ret,
-			     sd_bus_error *error)
-{
-	const char *path = sd_bus_message_get_path(message);
-	_cleanup_(free_ptr) char *name = NULL;
-	int r;
-
-	if (strcmp(path, MANAGER_PATH) == 0)
-		return (int)manager_properties(ret);
-	r = sd_bus_path_decode(path, UNIT_PREFIX, &name);
-	if (r <= 0 || !unit_name_is_valid(name))
-		return sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_OBJECT, "Unknown object '%s'.", path);
-	unit_lookup(manager->options->processes, name, unit);
-	return (int)unit_properties(unit, ret);
-}
-
-static int handle_get_property(struct manager *manager, const struct method *method, sd_bus_message *message,
-			       sd_bus_error *error)
-{
-	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
-	struct property properties[PROPERTIES_MAX];
-	const char *interface, *name;
-	struct unit unit;
-	int n, r;
-
-	r = sd_bus_message_read(message, "ss", &interface, &name);
-	if (r < 0)
-		return r;
-	n = object_properties(manager, message, &unit, properties, error);
-	if (n < 0)
-		return n;
-	for (int i = 0; i < n; i++) {
-		if (strcmp(properties[i].name, name) != 0)
-			continue;
-		r = sd_bus_message_new_method_return(message, &reply);
-		if (r >= 0)
-			r = append_property(manager, reply, &properties[i]);
-		return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-	}
-	return sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_PROPERTY, "Unknown property '%.64s'.", name);
-}
-
-static int handle_get_all(struct manager *manager, const struct method *method, sd_bus_message *message,
-			  sd_bus_error *error)
-{
-	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
-	struct property properties[PROPERTIES_MAX];
-	struct unit unit;
-	int n, r;
-
-	n = object_properties(manager, message, &unit, properties, error);
-	if (n < 0)
-		return n;
-	r = sd_bus_message_new_method_return(message, &reply);
-	if (r >= 0)
-		r = sd_bus_message_open_container(reply, 'a', "{sv}");
-	for (int i = 0; r >= 0 && i < n; i++) {
-		r = sd_bus_message_open_container(reply, 'e', "sv");
-		if (r >= 0)
-			r = sd_bus_message_append(reply, "s", properties[i].name);
-		if (r >= 0)
-			r = append_property(manager, reply, &properties[i]);
-		if (r >= 0)
-			r = sd_bus_message_close_container(reply);
-	}
-	if (r >= 0)
-		r = sd_bus_message_close_container(reply);
-	return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-}
-
 /* --- the table --- */
 
 #define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
@@ -573,6 +274,7 @@ static const struct method methods[] = {
 	{MANAGER_INTERFACE, "ReloadUnit", handle_job, "reload"},
 	{MANAGER_INTERFACE, "ReloadOrRestartUnit", handle_job, "reload-or-restart"},
 	{MANAGER_INTERFACE, "ReloadOrTryRestartUnit", handle_job, "try-reload-or-restart"},
+	{MANAGER_INTERFACE, "EnqueueUnitJob", handle_enqueue},
 	{MANAGER_INTERFACE, "KillUnit", handle_request, "kill:"},
 	{MANAGER_INTERFACE, "ResetFailedUnit", handle_request, "reset-failed:"},
 	{MANAGER_INTERFACE, "ResetFailed", handle_request, "reset-failed"},
@@ -588,16 +290,37 @@ static const struct method methods[] = {
 	{MANAGER_INTERFACE, "ListUnitsByPatterns", handle_list_units},
 	{MANAGER_INTERFACE, "ListUnitsByNames", handle_list_units},
 	{MANAGER_INTERFACE, "ListJobs", handle_list_jobs},
-	{MANAGER_INTERFACE, "GetUnitFileState", handle_file_question, "is-enabled"},
-	{MANAGER_INTERFACE, "GetDefaultTarget", handle_file_question, "get-default"},
-	{MANAGER_INTERFACE, "EnableUnitFiles", handle_file_verb, "enable"},
-	{MANAGER_INTERFACE, "DisableUnitFiles", handle_file_verb, "disable"},
-	{MANAGER_INTERFACE, "PresetUnitFiles", handle_file_verb, "preset"},
-	{MANAGER_INTERFACE, "MaskUnitFiles", handle_file_verb, "mask"},
-	{MANAGER_INTERFACE, "UnmaskUnitFiles", handle_file_verb, "unmask"},
-	{PROPERTIES_INTERFACE, "Get", handle_get_property},
-	{PROPERTIES_INTERFACE, "GetAll", handle_get_all},
+	{MANAGER_INTERFACE, "GetUnitFileState", manager_file_question, "is-enabled"},
+	{MANAGER_INTERFACE, "GetDefaultTarget", manager_file_question, "get-default"},
+	{MANAGER_INTERFACE, "EnableUnitFiles", manager_file_verb, "enable"},
+	{MANAGER_INTERFACE, "EnableUnitFilesWithFlags", manager_file_verb, "enable"},
+	{MANAGER_INTERFACE, "ReenableUnitFiles", manager_file_verb, "reenable"},
+	{MANAGER_INTERFACE, "DisableUnitFiles", manager_file_verb, "disable"},
+	{MANAGER_INTERFACE, "DisableUnitFilesWithFlags", manager_file_verb, "disable"},
+	{MANAGER_INTERFACE, "DisableUnitFilesWithFlagsAndInstallInfo", manager_file_verb, "disable"},
+	{MANAGER_INTERFACE, "PresetUnitFiles", manager_file_verb, "preset"},
+	{MANAGER_INTERFACE, "MaskUnitFiles", manager_file_verb, "mask"},
+	{MANAGER_INTERFACE, "UnmaskUnitFiles", manager_file_verb, "unmask"},
+	{PROPERTIES_INTERFACE, "Get", manager_get_property},
+	{PROPERTIES_INTERFACE, "GetAll", manager_get_all},
 };
+
+/*
+ * What systemctl of a newer version would need shows in our log. It tries an older method only after
+ * this very error; sd-bus by itself would say that there is no such object. Pings are left to sd-bus.
+ */
+static int refuse_unknown(const struct manager *manager, sd_bus_message *message, sd_bus_error *error)
+{
+	const char *interface = sd_bus_message_get_interface(message), *member = sd_bus_message_get_member(message);
+
+	if (!interface || !member || !sd_bus_message_is_method_call(message, NULL, NULL) ||
+	    strcmp(interface, "org.freedesktop.DBus.Peer") == 0)
+		return 0;
+	(void)record(manager, RECORD_UNKNOWN, member, interface);
+	sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_METHOD, "Unknown method %s or interface %s.", member, interface);
+	(void)sd_bus_reply_method_error(message, error);
+	return 1;
+}
 
 static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
@@ -623,7 +346,7 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *err
 			(void)sd_bus_reply_method_error(message, error);
 		return 1;
 	}
-	return 0;
+	return refuse_unknown(manager, message, error);
 }
 
 /* --- connections --- */

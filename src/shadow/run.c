@@ -16,6 +16,8 @@
 #include "shadow/run.h"
 
 #define CAPTURE_MAX (16u << 20)
+/* Lines of the log that one run may make us write of what its manager cannot answer. */
+#define UNKNOWN_MAX 100
 
 /* Where output goes: a descriptor, or memory. */
 struct sink {
@@ -33,7 +35,8 @@ struct run {
 	int control, output, records, listener;
 	int input;        /* our end of the program's standard input; -1: it has ended */
 	int input_source; /* borrowed */
-	bool ended;       /* the status has come */
+	unsigned n_unknown;
+	bool ended; /* the status has come */
 	int status;
 	struct error *failure; /* of the setup */
 };
@@ -142,29 +145,50 @@ static struct error *read_report(struct run *run)
 	return error_create(ERROR_FAILED, "the sandbox sent an unknown report");
 }
 
-static struct error *read_record(struct run *run)
+/* A text that the guest had a say in: bounded, and nothing a terminal would obey. */
+static bool is_plain(const char text[SHADOW_NAME_MAX])
 {
-	struct manager_record record;
-	ssize_t n = recv(run->records, &record, sizeof(record), MSG_DONTWAIT);
+	size_t n = strnlen(text, SHADOW_NAME_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return false;
+	return n < SHADOW_NAME_MAX;
+}
+
+static struct error *add_action(struct run *run, const struct manager_record *record)
+{
 	struct action action = {.kind = ACTION_SYSTEMD};
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return NULL;
-	if (n != (ssize_t)sizeof(record) || memchr(record.verb, 0, sizeof(record.verb)) == NULL ||
-	    memchr(record.unit, 0, sizeof(record.unit)) == NULL) {
-		close_fd(&run->records);
-		return NULL;
-	}
 	if (run->shadow->actions.n >= SHADOW_ACTIONS_MAX)
 		return error_create(ERROR_FAILED, "more than %d requests to the running system", SHADOW_ACTIONS_MAX);
-	log_debug("recorded: %s %s", record.verb, record.unit);
-	action.verb = strdup(record.verb);
-	action.unit = record.unit[0] ? strdup(record.unit) : NULL;
-	if (!action.verb || (record.unit[0] && !action.unit)) {
+	log_debug("recorded: %s %s", record->verb, record->unit);
+	action.verb = strdup(record->verb);
+	action.unit = record->unit[0] ? strdup(record->unit) : NULL;
+	if (!action.verb || (record->unit[0] && !action.unit)) {
 		action_deinit(&action);
 		return error_no_memory();
 	}
 	return action_list_append(&run->shadow->actions, action);
+}
+
+static struct error *read_record(struct run *run)
+{
+	struct manager_record record;
+	ssize_t n = recv(run->records, &record, sizeof(record), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return NULL;
+	if (n != (ssize_t)sizeof(record) || !is_plain(record.verb) || !is_plain(record.unit)) {
+		close_fd(&run->records);
+		return NULL;
+	}
+	if (record.kind == RECORD_REQUEST)
+		return add_action(run, &record);
+	if (record.kind == RECORD_UNKNOWN && run->n_unknown++ < UNKNOWN_MAX)
+		log_debug("the guest asked its service manager what the shadow has no answer to: %s of %s", record.verb,
+			  record.unit);
+	return NULL;
 }
 
 /* One round of waiting and serving; after the program's end only what is still in the pipes. */

@@ -15,6 +15,9 @@ static const char *const unit_directories[] = {
 	"/lib/systemd/system", "/usr/lib/systemd/system",
 };
 
+/* Bytes; systemd's own files have a few kilobytes. */
+#define UNIT_FILE_MAX (1 << 20)
+
 static const char *const suffixes[] = {
 	".service",   ".socket", ".target", ".timer", ".path",   ".mount",
 	".automount", ".swap",   ".slice",  ".scope", ".device",
@@ -169,6 +172,38 @@ static bool is_wanted(const char *name)
 	return false;
 }
 
+/*
+ * Whether a unit's file says Type=oneshot and RemainAfterExit=yes: active with no process at all. Drop-ins are
+ * not read; in Debian none changes either.
+ */
+static bool remains_after_exit(const char *fragment)
+{
+	_cleanup_(fclose_ptr) FILE *file = NULL;
+	bool oneshot = false, remains = false;
+	int fd = open(fragment, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	char line[1024];
+	struct stat st;
+
+	if (fd < 0)
+		return false;
+	file = fdopen(fd, "r");
+	if (!file) {
+		close(fd);
+		return false;
+	}
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > UNIT_FILE_MAX)
+		return false;
+	while (fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "Type=", 5) == 0)
+			oneshot = strcmp(line + 5, "oneshot") == 0;
+		else if (strncmp(line, "RemainAfterExit=", 16) == 0)
+			remains = strcmp(line + 16, "yes") == 0 || strcmp(line + 16, "true") == 0 ||
+				  strcmp(line + 16, "on") == 0 || strcmp(line + 16, "1") == 0;
+	}
+	return oneshot && remains;
+}
+
 static void set_active(struct unit *unit, const char *sub_state)
 {
 	unit->active_state = "active";
@@ -176,8 +211,9 @@ static void set_active(struct unit *unit, const char *sub_state)
 }
 
 /*
- * A service runs if its cgroup holds a process. The other kinds have no process: in a guest
- * that runs at all they are taken as active if something pulls them in.
+ * A service runs if its cgroup holds a process. The other kinds, and services that did their work
+ * at the boot and remain, have no process: in a guest that runs at all they are taken as active
+ * if something pulls them in.
  */
 static void find_processes(const struct guest_process_list *processes, struct unit *unit)
 {
@@ -198,6 +234,9 @@ static void find_processes(const struct guest_process_list *processes, struct un
 		set_active(unit, has_suffix(unit->id, n, ".slice") ? "active" : "running");
 		return;
 	}
+	if (has_suffix(unit->id, n, ".service") && processes->n > 0 && strcmp(unit->load_state, "loaded") == 0 &&
+	    is_wanted(unit->id) && remains_after_exit(unit->fragment))
+		set_active(unit, "exited");
 	if (has_suffix(unit->id, n, ".service") || has_suffix(unit->id, n, ".scope") || processes->n == 0)
 		return;
 	if (has_suffix(unit->id, n, ".target") && strcmp(unit->load_state, "loaded") == 0 &&

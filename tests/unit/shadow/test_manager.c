@@ -94,6 +94,7 @@ static void assert_record(const struct fixture *f, const char *verb, const char 
 	struct manager_record record;
 
 	assert_int_equal(recv(f->records, &record, sizeof(record), MSG_DONTWAIT), sizeof(record));
+	assert_int_equal(record.kind, RECORD_REQUEST);
 	assert_string_equal(record.verb, verb);
 	assert_string_equal(record.unit, unit);
 }
@@ -129,10 +130,40 @@ static void test_jobs(void **state)
 	assert_no_record(f);
 }
 
+static int enqueue(const struct fixture *f, const char *unit, const char *type, sd_bus_message **ret)
+{
+	return sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "EnqueueUnitJob", NULL, ret, "sss", unit,
+				  type, "replace");
+}
+
+static void test_enqueued(void **state)
+{
+	const char *job, *id, *object, *type;
+	const struct fixture *f = *state;
+	sd_bus_message *reply = NULL;
+	uint32_t number;
+
+	assert_true(enqueue(f, "web.service", "reload-or-try-restart", &reply) >= 0);
+	assert_record(f, "try-reload-or-restart", "web.service");
+	assert_true(sd_bus_message_read(reply, "uosos", &number, &job, &id, &object, &type) > 0);
+	assert_int_equal(number, 1);
+	assert_string_equal(id, "web.service");
+	assert_string_equal(object, OBJECT "/unit/web_2eservice");
+	assert_string_equal(type, "reload-or-try-restart");
+	assert_true(sd_bus_message_enter_container(reply, 'a', "(uosos)") > 0);
+	assert_true(sd_bus_message_at_end(reply, false) > 0);
+	sd_bus_message_unref(reply);
+	assert_true(enqueue(f, "web.service", "nop", NULL) < 0);
+	assert_true(enqueue(f, "no-such-unit.service", "start", NULL) < 0);
+	assert_no_record(f);
+}
+
 static void test_refused(void **state)
 {
 	const struct fixture *f = *state;
 	char name[2 * SHADOW_NAME_MAX];
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	struct manager_record record;
 
 	assert_true(job(f, "StartUnit", "no-such-unit.service") < 0);
 	assert_true(job(f, "StartUnit", "") < 0);
@@ -141,7 +172,17 @@ static void test_refused(void **state)
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	assert_true(job(f, "StartUnit", name) < 0);
-	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "PowerOff", NULL, NULL, NULL) < 0);
+	assert_no_record(f);
+	/* What has no answer is refused, and we are told. */
+	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "PowerOff", &error, NULL, NULL) < 0);
+	assert_string_equal(error.name, SD_BUS_ERROR_UNKNOWN_METHOD);
+	sd_bus_error_free(&error);
+	assert_int_equal(recv(f->records, &record, sizeof(record), MSG_DONTWAIT), sizeof(record));
+	assert_int_equal(record.kind, RECORD_UNKNOWN);
+	assert_string_equal(record.verb, "PowerOff");
+	assert_string_equal(record.unit, INTERFACE);
+	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, "org.freedesktop.DBus.Peer", "Ping", NULL, NULL,
+				       NULL) >= 0);
 	assert_no_record(f);
 	/* It is still there. */
 	assert_true(job(f, "StopUnit", "web.service") >= 0);
@@ -226,6 +267,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_jobs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_enqueued, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_properties, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unit_by_pid, setup, teardown),
