@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -270,6 +271,8 @@ static void killed(void **state)
 	assert_int_equal(count_parts(f), 0);
 	pid = fork();
 	if (pid == 0) {
+		/* Should the test fail before it kills us. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		assert_ok(disk_private_namespace());
 		open_shadow(f);
 		error_destroy(shadow_run(f->shadow, &options, &status));
