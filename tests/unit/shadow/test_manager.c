@@ -63,8 +63,12 @@ static int setup(void **state)
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, runner) < 0)
 		return -1;
 	f->pid = fork();
-	if (f->pid == 0)
+	if (f->pid == 0) {
+		/* As in the shadow: the units are those of its root. */
+		if (geteuid() == 0 && (chroot(f->dir) < 0 || chdir("/") < 0))
+			_exit(1);
 		_exit(serve(listener, records[1], runner[1]));
+	}
 	close(listener);
 	close(records[1]);
 	close(runner[1]);
@@ -77,16 +81,17 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
+	struct error *error;
 
 	sd_bus_flush_close_unref(f->bus);
 	kill(f->pid, SIGKILL);
 	waitpid(f->pid, NULL, 0);
 	close(f->records);
 	close(f->runner);
-	unlink(f->path);
-	rmdir(f->dir);
+	error = io_remove_tree(f->dir);
+	error_destroy(error);
 	free(f);
-	return 0;
+	return error ? -1 : 0;
 }
 
 static void assert_record(const struct fixture *f, const char *verb, const char *unit)
@@ -218,6 +223,34 @@ static void test_properties(void **state)
 	assert_int_equal(pid, 200);
 }
 
+static void write_unit(const struct fixture *f, const char *name, const char *content)
+{
+	_cleanup_(free_ptr) char *directory = string_format("%s/etc/systemd/system/multi-user.target.wants", f->dir);
+	_cleanup_(free_ptr) char *path = string_format("%s/etc/systemd/system/%s", f->dir, name);
+	_cleanup_(free_ptr) char *link = string_format("%s/%s", directory, name);
+	_cleanup_(free_ptr) char *target = string_format("/etc/systemd/system/%s", name);
+
+	assert_ok(io_mkdirs(directory, 0755));
+	assert_ok(io_replace_file(path, content, strlen(content), 0644));
+	assert_int_equal(symlink(target, link), 0);
+}
+
+/* What did its work at the boot and remains has no process. */
+static void test_remaining(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	write_unit(f, "once.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\n");
+	write_unit(f, "gone.service", "[Service]\nType=oneshot\n");
+	write_unit(f, "daemon.service", "[Service]\nRemainAfterExit=yes\n");
+	assert_property(f, "once.service", "ActiveState", "active");
+	assert_property(f, "once.service", "SubState", "exited");
+	assert_property(f, "gone.service", "LoadState", "loaded");
+	assert_property(f, "gone.service", "ActiveState", "inactive");
+	assert_property(f, "daemon.service", "ActiveState", "inactive");
+}
+
 static void test_unit_by_pid(void **state)
 {
 	const struct fixture *f = *state;
@@ -270,6 +303,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_enqueued, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_properties, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_remaining, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unit_by_pid, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 	};
