@@ -37,16 +37,20 @@ struct error *payload_parse_header(const uint8_t bytes[PAYLOAD_HEADER_SIZE], str
 	struct payload_header header = {};
 	const uint8_t *magic;
 	uint32_t version, flags;
+	uint64_t reserved;
 	struct error *error;
 
 	if ((error = cursor_bytes(&c, strlen(PAYLOAD_MAGIC), &magic)) || (error = cursor_le32(&c, &version)) ||
 	    (error = cursor_le32(&c, &flags)) || (error = cursor_le64(&c, &header.index_size)) ||
 	    (error = cursor_le64(&c, &header.content_size)) || (error = cursor_le32(&c, &header.n_entries)) ||
 	    (error = cursor_le32(&c, &header.n_actions)) ||
-	    (error = cursor_copy(&c, header.index_sha256, sizeof(header.index_sha256))))
+	    (error = cursor_copy(&c, header.index_sha256, sizeof(header.index_sha256))) ||
+	    (error = cursor_le64(&c, &reserved)))
 		return error;
 	if (memcmp(magic, PAYLOAD_MAGIC, strlen(PAYLOAD_MAGIC)) != 0)
 		return error_format("payload", 0, "not a payload: wrong magic");
+	if (reserved != 0)
+		return error_format("payload", 72, "reserved bytes are not zero");
 	if (version != PAYLOAD_VERSION || flags != 0)
 		return error_format("payload", 8, "payload version %u with flags %#x is not known", version, flags);
 	if (header.index_size > PAYLOAD_INDEX_MAX)

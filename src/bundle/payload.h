@@ -6,7 +6,7 @@
  *
  *   payload  = header index padding content*
  *   header   = "OUAPAYL\1" u32 version(1) u32 flags(0) u64 index_size u64 content_size
- *              u32 n_entries u32 n_actions u8[32] sha256(index)          (80 bytes)
+ *              u32 n_entries u32 n_actions u8[32] sha256(index) u64 0    (80 bytes)
  *   index    = entry{n_entries} action{n_actions}                        (index_size bytes)
  *   padding  = zero bytes up to a multiple of 4096
  *   content  = bytes of one WRITE, in the order of their entries, each padded with zeros to 4096

@@ -321,7 +321,8 @@ static struct error *hash(const void *data, size_t size, uint8_t digest[SHA256_S
 static struct error *write_front(struct writer *w, uint8_t ret_sha256[SHA256_SIZE])
 {
 	size_t size = PAYLOAD_HEADER_SIZE + w->header.index_size;
-	_cleanup_(free_ptr) uint8_t *front = malloc(size);
+	/* Zeroed: the payload's name is a hash over all of the header, the reserved bytes too. */
+	_cleanup_(free_ptr) uint8_t *front = calloc(1, size);
 	struct packer header = {.data = front};
 	struct packer index = {.data = front + PAYLOAD_HEADER_SIZE};
 	struct error *error;

@@ -8,7 +8,7 @@ static const struct option_spec options[] = {
 	{"allow-remove", 0, NULL, "the upgrade may remove packages"},
 	{"keep-caches", 0, NULL, "carry the package manager's archives, lists and caches to the guest, too"},
 	{"network", 0, NULL, "give CMD the network for all of its run, not only while apt downloads"},
-	{"timeout", 0, "SECONDS", "end a program in the shadow that runs longer"},
+	{"timeout", 0, "SECONDS", "end a program in the shadow that runs longer (7200; 0: never)"},
 	{0},
 };
 
@@ -19,8 +19,13 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 		.allow_remove = invocation_option(invocation, "allow-remove"),
 		.keep_caches = invocation_option(invocation, "keep-caches"),
 		.network = invocation_option(invocation, "network"),
+		.timeout_s = 7200,
 	};
-	struct error *error = invocation_number(invocation, "timeout", 1000000, &emulate.timeout_s);
+	struct error *error;
+
+	if (invocation->rest && !*invocation->rest[0])
+		return error_create(ERROR_USAGE, "update: the command is empty");
+	error = invocation_number(invocation, "timeout", 1000000, &emulate.timeout_s);
 
 	return error ? error : update_emulate(&invocation->settings, invocation->vm, &emulate, ret);
 }

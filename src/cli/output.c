@@ -149,6 +149,24 @@ static const struct {
 	{"json", {json_step, json_update, json_end}},
 };
 
+/* Lines stay lines, but each of them is escaped. */
+static void put_lines(FILE *stream, const char *indent, const char *text)
+{
+	for (;;) {
+		size_t length = strcspn(text, "\n");
+		char *line = strndup(text, length);
+
+		fputs(indent, stream);
+		if (line)
+			put_text(stream, line);
+		free(line);
+		fputc('\n', stream);
+		if (!text[length])
+			break;
+		text += length + 1;
+	}
+}
+
 static void print_log(void *data, enum log_level level, const char *text)
 {
 	if (level == LOG_DEBUG && !is_verbose)
@@ -156,19 +174,7 @@ static void print_log(void *data, enum log_level level, const char *text)
 	progress_end();
 	if (level == LOG_WARNING)
 		fprintf(stderr, "warning: ");
-	/* Lines of a guest's output are shown as lines, but each of them is escaped. */
-	for (;;) {
-		size_t length = strcspn(text, "\n");
-		char *line = strndup(text, length);
-
-		if (line)
-			put_text(stderr, line);
-		free(line);
-		fputc('\n', stderr);
-		if (!text[length])
-			break;
-		text += length + 1;
-	}
+	put_lines(stderr, "", text);
 }
 
 struct error *output_setup(const char *mode, bool verbose)
@@ -191,11 +197,7 @@ void output_error(const struct error *error)
 {
 	progress_end();
 	fprintf(stderr, "ouassister: ");
-	put_text(stderr, error->message);
-	fputc('\n', stderr);
-	if (error->remedy) {
-		fprintf(stderr, "  ");
-		put_text(stderr, error->remedy);
-		fputc('\n', stderr);
-	}
+	put_lines(stderr, "", error->message);
+	if (error->remedy)
+		put_lines(stderr, "  ", error->remedy);
 }

@@ -44,6 +44,7 @@ static int await(pid_t pid, const struct invocation *invocation)
 	child = 0;
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
+	fprintf(stderr, "ouassister: ended by signal %d; nothing of it stays\n", WTERMSIG(status));
 	tidy_up(invocation);
 	return 128 + WTERMSIG(status);
 }

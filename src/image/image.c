@@ -44,7 +44,7 @@ static const struct {
 /* Fails with what was found instead of a memory image. */
 static struct error *unknown_format(const struct image_file *file, const uint8_t *head, size_t size)
 {
-	const char *what = "of no known format";
+	const char *what = "one of no known format";
 	char bytes[3 * 8 + 1] = "";
 	struct error *error;
 

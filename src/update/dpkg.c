@@ -212,7 +212,7 @@ static struct error *run_failed(const struct package_run *run, const char *what,
 	if (status == 0)
 		return NULL;
 	return error_remedy(error_create(ERROR_FAILED, "%s failed in the shadow with exit status %d", what, status),
-			    "its output is kept in update.log in the VM's state directory");
+			    "its output is kept in %s", run->log_path ? run->log_path : "no file");
 }
 
 /* Runs apt with the network or without; its output goes to the log, or to *ret_output. */
@@ -281,11 +281,9 @@ static struct error *refresh_lists(const struct package_run *run)
 		return error;
 	if (status == 0 && names_dead_source(output))
 		status = 100;
-	return error_remedy(
-		run_failed(run, "apt-get update", status),
-		"see update.log in the VM's state directory; a source or proxy in a private address range must be "
-		"named in [update] of %s",
-		run->file->path);
+	return error_remedy(run_failed(run, "apt-get update", status),
+			    "see %s; a source or proxy in a private address range must be named in [update] of %s",
+			    run->log_path ? run->log_path : "its output", run->file->path);
 }
 
 /* What `apt-get -s` says it would do. */

@@ -29,6 +29,7 @@ struct emulation {
 	struct shadow *shadow;
 	char *layers_dir, *run_dir;
 	int log_fd;
+	char *log_path;
 	char *packages_before;
 	json_t *packages; /* what changed */
 	struct bundle_manifest manifest;
@@ -43,12 +44,11 @@ static struct error *fresh_directory(const char *path)
 
 static struct error *open_log(struct emulation *e)
 {
-	_cleanup_(free_ptr) char *path = string_format("%s/update.log", e->session->directory);
-
-	if (!path)
+	e->log_path = string_format("%s/update.log", e->session->directory);
+	if (!e->log_path)
 		return error_no_memory();
-	e->log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return e->log_fd < 0 ? error_system(errno, path, "cannot create") : NULL;
+	e->log_fd = open(e->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return e->log_fd < 0 ? error_system(errno, e->log_path, "cannot create") : NULL;
 }
 
 static struct error *find_manager(struct emulation *e)
@@ -61,6 +61,24 @@ static struct error *find_manager(struct emulation *e)
 		return NULL;
 	}
 	return error ? error : e->manager->quiescent(root, &e->sleeping->processes);
+}
+
+/* Package lists alone take 100 MiB, and apt waits for ever on a full disk. */
+#define SPACE_MIN_MIB 256
+
+static struct error *check_host_space(const struct emulation *e)
+{
+	struct statvfs fs;
+	uint64_t free_mib;
+
+	if (statvfs(e->session->directory, &fs) < 0)
+		return error_system(errno, e->session->directory, "cannot ask for the free space of");
+	free_mib = (uint64_t)fs.f_bavail * fs.f_frsize >> 20;
+	if (free_mib >= SPACE_MIN_MIB)
+		return NULL;
+	return error_remedy(error_create(ERROR_FAILED, "%s: %llu MiB are free there, an update needs %d MiB at least",
+					 e->session->directory, (unsigned long long)free_mib, SPACE_MIN_MIB),
+			    "make room, or name another place with --state-dir");
 }
 
 static struct error *make_shadow(struct emulation *e)
@@ -88,8 +106,11 @@ static struct error *make_shadow(struct emulation *e)
 
 static struct package_run package_run(const struct emulation *e)
 {
-	return (struct package_run){
-		.shadow = e->shadow, .file = &e->session->file, .options = e->options, .log_fd = e->log_fd};
+	return (struct package_run){.shadow = e->shadow,
+				    .file = &e->session->file,
+				    .options = e->options,
+				    .log_fd = e->log_fd,
+				    .log_path = e->log_path};
 }
 
 /* A guest without a known package manager runs the user's command with no more than a PATH. */
@@ -144,18 +165,43 @@ static struct error *run_update(struct emulation *e)
 
 static void log_tail(const struct emulation *e)
 {
-	_cleanup_(free_ptr) char *path = string_format("%s/update.log", e->session->directory);
 	_cleanup_(free_ptr) char *text = NULL;
 	size_t size;
-	struct error *error;
+	struct error *error = io_read_file(e->log_path, 256u << 20, &text, &size);
 
-	if (!path)
-		return;
-	error = io_read_file(path, 256u << 20, &text, &size);
 	if (error)
 		error_destroy(error);
 	else if (size)
 		log_warning("the end of the output in the shadow:\n%s", text + (size > LOG_TAIL ? size - LOG_TAIL : 0));
+}
+
+/* Requests that would end the guest in the middle of its update: the user's to make, afterwards. */
+static bool ends_guest(const struct action *action)
+{
+	static const char *const units[] = {"reboot.target", "poweroff.target",    "halt.target",
+					    "kexec.target",  "soft-reboot.target", "exit.target",
+					    "rescue.target", "emergency.target"};
+
+	for (size_t i = 0; action->unit && i < ARRAY_SIZE(units); i++)
+		if (!strcmp(action->unit, units[i]))
+			return true;
+	return false;
+}
+
+static void drop_endings(struct action_list *actions)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < actions->n; i++) {
+		if (ends_guest(&actions->items[i])) {
+			log_warning("the update asked for %s: not done, it is yours to do when the network is open",
+				    actions->items[i].unit);
+			action_deinit(&actions->items[i]);
+		} else {
+			actions->items[kept++] = actions->items[i];
+		}
+	}
+	actions->n = kept;
 }
 
 static struct error *capture(struct emulation *e)
@@ -171,7 +217,10 @@ static struct error *capture(struct emulation *e)
 		return error;
 	if (e->manifest.changes.n == 0)
 		return error_create(ERROR_NOTHING, "the command changed nothing in the guest");
-	return action_list_coalesce(shadow_actions(e->shadow), &e->manifest.actions);
+	error = action_list_coalesce(shadow_actions(e->shadow), &e->manifest.actions);
+	if (!error)
+		drop_endings(&e->manifest.actions);
+	return error;
 }
 
 /* Bytes that the changes take on the layer's file system while old and new are both there. */
@@ -283,6 +332,8 @@ static struct error *emulate(struct emulation *e)
 	struct error *error = open_log(e);
 
 	if (!error)
+		error = check_host_space(e);
+	if (!error)
 		error = find_manager(e);
 	if (!error)
 		error = make_shadow(e);
@@ -318,6 +369,7 @@ static void emulation_deinit(struct emulation *e)
 	close_fd(&e->log_fd);
 	remove_directory(e->layers_dir);
 	remove_directory(e->run_dir);
+	free(e->log_path);
 	free(e->packages_before);
 	json_decref(e->packages);
 	bundle_manifest_deinit(&e->manifest);

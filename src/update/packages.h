@@ -30,7 +30,8 @@ struct package_run {
 	struct shadow *shadow;
 	const struct vm_file *file;
 	const struct emulate_options *options;
-	int log_fd; /* the package manager's output; -1: dropped */
+	int log_fd;           /* the package manager's output; -1: dropped */
+	const char *log_path; /* its file, for messages; NULL: none */
 };
 
 struct package_manager {

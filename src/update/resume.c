@@ -233,23 +233,19 @@ static struct error *ensure_running(struct resume *r)
 /* What the helper's last words mean for us; NULL: applied. */
 static struct error *judge(const struct helper_report *report)
 {
-	const char *message = report->message ? report->message : "no reason was given";
-	const char *path = report->path ? report->path : "", *colon = report->path ? ": " : "";
+	const char *message = report->message ? report->message : report->path ? report->path : "no reason was given";
 
 	if (!strcmp(report->result, HELPER_RESULT_APPLIED))
 		return NULL;
 	if (!strcmp(report->result, HELPER_RESULT_CONFLICT))
 		return error_remedy(
 			error_create(ERROR_CONFLICT,
-				     "the guest is not as the bundle expects, nothing was changed in it: %s%s%s", path,
-				     colon, message),
+				     "the guest is not as the bundle expects, nothing was changed in it: %s", message),
 			"open the gate by hand, or update the guest in its own way");
 	if (!strcmp(report->result, HELPER_RESULT_ROLLED_BACK))
 		return error_create(ERROR_CONFLICT,
-				    "the update was applied but failed, and was undone in the guest: %s%s%s", path,
-				    colon, message);
-	return error_create(ERROR_FAILED, "the update was not applied (%s): %s%s%s", report->result, path, colon,
-			    message);
+				    "the update was applied but failed, and was undone in the guest: %s", message);
+	return error_create(ERROR_FAILED, "the update was not applied (%s): %s", report->result, message);
 }
 
 static struct error *run_helper(struct resume *r)

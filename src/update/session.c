@@ -150,7 +150,7 @@ struct error *session_missing_memory(const struct session *session)
 				"%s: the memory image is spent: the guest has run since, its memory no longer fits "
 				"its disk",
 				session->file.memory),
-			"start the VM, or wake it with resume, and suspend it again");
+			"start the VM with its own command, and suspend it again");
 	return error_remedy(error_create(ERROR_NOT_FOUND, "%s: there is no such memory image", session->file.memory),
 			    "suspend the VM, or correct \"memory\" in %s", session->file.path);
 }

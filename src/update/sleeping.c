@@ -74,7 +74,7 @@ static struct error *refuse_spent(const struct session *session, const json_t *f
 		error_create(ERROR_CONFLICT,
 			     "%s: the memory image is spent: the guest was woken from this very state before",
 			     session->file.memory),
-		"start the VM, or wake it with resume, and suspend it again");
+		"start the VM with its own command, and suspend it again");
 }
 
 /* "xxxxxxxx-xxxx-…" to 16 bytes; false if it is none. */
@@ -128,10 +128,15 @@ static struct error *match_mount(const struct session *session, const struct dis
 	return error_remedy(
 		error_create(
 			ERROR_CONFLICT,
-			"%s: the disk has changed since the suspend: its file system for %s was mounted again after "
-			"the memory %s was saved",
-			session->file.disk, mount->target, session->file.memory),
-		"the memory is worthless now: start the VM without it");
+			"the memory %s and the disk %s do not belong together: in the memory the file system for %s "
+			"was "
+			"mounted %u times, on the disk %u times: the disk has changed since the suspend, or one of the "
+			"two is another VM's",
+			session->file.memory, session->file.disk, mount->target, found->ext4_mount_count,
+			mount->ext4_mount_count),
+		"correct \"memory\" or \"disk\" in %s; if they are right, the VM ran meanwhile and its memory is "
+		"worthless",
+		session->file.path);
 }
 
 /*

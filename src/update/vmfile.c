@@ -220,6 +220,10 @@ static struct error *check_values(const struct vm_file *file)
 		return bad_value(file, "channel", "ssh", file->ssh, "user@host");
 	if (file->port && (strspn(file->port, "0123456789") != strlen(file->port) || strlen(file->port) > 5))
 		return bad_value(file, "channel", "port", file->port, "a port number");
+	if (file->proxy && strncmp(file->proxy, "http://", 7) != 0 && strncmp(file->proxy, "https://", 8) != 0)
+		return bad_value(file, "update", "proxy", file->proxy, "http://HOST:PORT");
+	if (file->sources && access(file->sources, R_OK) < 0)
+		return bad_value(file, "update", "sources", file->sources, "a file that can be read");
 	for (char **option = file->apt_options; option && *option; option++)
 		if (**option == '-' || !strchr(*option, '='))
 			return bad_value(file, "update", "apt-options", *option, "Name::Option=value");
@@ -261,6 +265,8 @@ static struct error *find_path(const char *config_dir, const char *vm, char **re
 				    "describe the VM's QEMU in a VM file, see ouassister-vm(5)");
 	if (!*vm)
 		return error_create(ERROR_USAGE, "the VM's name is empty");
+	if (stat(vm, &st) == 0 && S_ISDIR(st.st_mode))
+		return error_create(ERROR_USAGE, "%s is a directory, not a VM file", vm);
 	if (strchr(vm, '/') || (stat(vm, &st) == 0 && S_ISREG(st.st_mode)))
 		*ret = strdup(vm);
 	else
