@@ -29,7 +29,7 @@ struct vm_settings {
 	const char *name;      /* for messages, log files and filter tables: [A-Za-z0-9._-] */
 	const char *directory; /* working directory for the command */
 	const char *memory;    /* saved memory image */
-	const char *disk;
+	const char *disk;      /* the image the process must hold open; NULL: not checked */
 	const char *disk_format;
 	const char *const *command; /* argv that starts it, without -incoming */
 	const char *qmp;            /* QMP socket that command creates */

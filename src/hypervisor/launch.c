@@ -4,6 +4,7 @@
  * never runs before vm_continue() (-S); the memory image comes in by `migrate-incoming`, so that
  * a failure is reported over QMP or by the end of the process, not by a guess.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
@@ -256,6 +257,45 @@ static struct error *await_loaded(struct launch *launch, uint64_t size)
 	return NULL;
 }
 
+/* True if one of the process's descriptors is the file. */
+static bool process_holds(pid_t pid, const struct stat *file)
+{
+	char path[64];
+	_cleanup_(closedir_ptr) DIR *directory = NULL;
+	struct dirent *entry;
+	struct stat status;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory)))
+		if (fstatat(dirfd(directory), entry->d_name, &status, 0) == 0 && status.st_dev == file->st_dev &&
+		    status.st_ino == file->st_ino)
+			return true;
+	return false;
+}
+
+/*
+ * The disk that was looked at is the disk the guest will write to: a command that names another
+ * one would bring memory and disk together that do not belong together.
+ */
+static struct error *require_disk(struct launch *launch)
+{
+	const struct vm_settings *settings = &launch->vm->settings;
+	struct stat file;
+	pid_t pid;
+	struct error *error;
+
+	if (!settings->disk)
+		return NULL;
+	if (stat(settings->disk, &file) < 0)
+		return error_system(errno, settings->disk, "cannot find the disk");
+	error = qmp_pid(launch->qmp, &pid);
+	if (error || process_holds(pid, &file))
+		return error;
+	return error_remedy(error_create(ERROR_USAGE, "the VM's command does not open its disk %s", settings->disk),
+			    "\"disk\" and \"command\" of the VM file must name the same image");
+}
+
 static struct error *load(struct launch *launch)
 {
 	const char *memory = launch->vm->settings.memory;
@@ -271,6 +311,8 @@ static struct error *load(struct launch *launch)
 	if (error)
 		return error;
 	error = await_qmp(launch);
+	if (!error)
+		error = require_disk(launch);
 	if (!error)
 		error = migrate_incoming(launch);
 	if (!error)
@@ -297,6 +339,8 @@ static struct error *boot_paused(struct launch *launch)
 	if (error)
 		return error;
 	error = await_qmp(launch);
+	if (!error)
+		error = require_disk(launch);
 	if (!error)
 		error = qmp_status(launch->qmp, status);
 	if (!error && strcmp(status, "running") == 0)

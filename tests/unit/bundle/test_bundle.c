@@ -244,6 +244,33 @@ static const struct payload_entry *find(const struct payload *payload, const cha
 	return NULL;
 }
 
+/* A resume that goes on where a killed one was must give the helper the same name, whatever the heap holds. */
+static void test_payload_has_one_name(void **state)
+{
+	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
+	_cleanup_(free_ptr) char *data = NULL;
+	uint8_t sha256[SHA256_SIZE], again[SHA256_SIZE];
+	struct payload_header header;
+	uint64_t size;
+
+	need_root();
+	make_tree();
+	assert_ok(write_bundle(*state));
+	assert_ok(bundle_open("bundle", &bundle));
+	assert_ok(bundle_write_payload(bundle, &bundle_manifest(bundle)->actions, "payload", sha256, &size));
+	for (size_t filler = 64; filler < 1 << 20; filler *= 2) {
+		void *dirt = malloc(filler);
+
+		memset(dirt, 0xa5, filler);
+		free(dirt);
+		assert_ok(bundle_write_payload(bundle, &bundle_manifest(bundle)->actions, "payload", again, &size));
+		assert_memory_equal(sha256, again, SHA256_SIZE);
+	}
+	assert_ok(io_read_file("payload", 64 << 20, &data, NULL));
+	data[PAYLOAD_HEADER_SIZE - 1] = 1;
+	assert_error(payload_parse_header((const uint8_t *)data, &header), ERROR_FORMAT);
+}
+
 static void test_payload(void **state)
 {
 	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
@@ -287,6 +314,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_content_that_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_payload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_payload_has_one_name, setup, teardown),
 	};
 
 	umask(022);
