@@ -252,7 +252,7 @@ static void test_headers(void **state)
 	pack_le64(&p, 8192);
 	pack_le32(&p, 1);
 	pack_le32(&p, 1);
-	memset(bytes + p.size, 0, SHA256_SIZE);
+	memset(bytes + p.size, 0, sizeof(bytes) - p.size);
 	assert_ok(payload_parse_header(bytes, &header));
 	assert_int_equal(payload_content_start(&header), 8192);
 	/* magic, version, flags, index, content, entries, actions: one byte of each that makes it impossible */
