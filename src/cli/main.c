@@ -123,7 +123,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2) {
 		print_help(stderr);
-		return 2;
+		return conclude(error_create(ERROR_USAGE, "no verb"));
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		print_help(stdout);
