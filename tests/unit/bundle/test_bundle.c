@@ -186,7 +186,11 @@ static void test_damaged(void **state)
 	for (size_t i = 0; i < size; i += i < 64 || (i + 64 > end && i < end + 64) || i + 200 > size ? 1 : 97, n++) {
 		data[i] ^= 0x20;
 		if (accepted(data, size)) {
-			assert_in_range(i, BUNDLE_FRAME_HEAD_SIZE + BUNDLE_HEADER_SIZE, end - 1);
+			/* A few bits inside a zstd frame, the layer's or the manifest's, mean nothing to its decoder.
+			 */
+			assert_in_range(i, BUNDLE_FRAME_HEAD_SIZE + BUNDLE_HEADER_SIZE,
+					size - BUNDLE_FRAME_HEAD_SIZE - BUNDLE_TRAILER_SIZE - 1);
+			assert_false(i >= end && i < end + BUNDLE_FRAME_HEAD_SIZE);
 			meaningless++;
 		}
 		data[i] ^= 0x20;
