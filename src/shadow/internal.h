@@ -81,6 +81,10 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 
 /* --- userns.c --- */
 
+/* Writes the one line of /proc/PID/NAME ("uid_map", "gid_map"): `count` ids from `inside` are those from `outside`. */
+struct error *userns_write_map(pid_t pid, const char *name, uint32_t inside, uint32_t outside, uint32_t count)
+	_must_check_;
+
 /*
  * A user namespace in which ids inside .. inside + count - 1 are outside .. of the host, for users and groups;
  * nothing runs in it. It is created by the host id `owner`.

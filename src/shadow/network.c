@@ -68,20 +68,6 @@ static _Noreturn void hold_namespaces(int channel)
 	_exit(0);
 }
 
-static struct error *write_id_map(pid_t pid, const char *name)
-{
-	_cleanup_(free_ptr) char *path = string_format("/proc/%d/%s", pid, name);
-	_cleanup_(free_ptr) char *line = string_format("0 %u 1\n", SHADOW_ID_NETWORK);
-	_cleanup_(close_fd) int fd = -1;
-
-	if (!path || !line)
-		return error_no_memory();
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return error_system(errno, path, "cannot open the id map");
-	return io_write(fd, line, strlen(line), path);
-}
-
 static struct error *open_namespace(pid_t pid, const char *name, int *ret)
 {
 	_cleanup_(free_ptr) char *path = string_format("/proc/%d/ns/%s", pid, name);
@@ -103,9 +89,9 @@ static struct error *take_namespaces(pid_t pid, int channel, struct network *net
 
 	if (read(channel, &byte, 1) != 1 || !byte)
 		return error_create(ERROR_UNSUPPORTED, "cannot create a network namespace");
-	error = write_id_map(pid, "uid_map");
+	error = userns_write_map(pid, "uid_map", 0, SHADOW_ID_NETWORK, 1);
 	if (!error)
-		error = write_id_map(pid, "gid_map");
+		error = userns_write_map(pid, "gid_map", 0, SHADOW_ID_NETWORK, 1);
 	if (!error)
 		error = open_namespace(pid, "user", &network->user_ns);
 	if (!error)

@@ -11,7 +11,7 @@
 #include "base/io.h"
 #include "shadow/internal.h"
 
-static struct error *write_map(pid_t pid, const char *name, uint32_t inside, uint32_t outside, uint32_t count)
+struct error *userns_write_map(pid_t pid, const char *name, uint32_t inside, uint32_t outside, uint32_t count)
 {
 	_cleanup_(free_ptr) char *path = string_format("/proc/%d/%s", pid, name);
 	_cleanup_(free_ptr) char *line = string_format("%u %u %u\n", inside, outside, count);
@@ -43,10 +43,10 @@ static struct error *map_and_open(pid_t pid, uint32_t inside, uint32_t outside, 
 	struct error *error;
 	int fd;
 
-	error = write_map(pid, "uid_map", inside, outside, count);
+	error = userns_write_map(pid, "uid_map", inside, outside, count);
 	if (error)
 		return error;
-	error = write_map(pid, "gid_map", inside, outside, count);
+	error = userns_write_map(pid, "gid_map", inside, outside, count);
 	if (error)
 		return error;
 	path = string_format("/proc/%d/ns/user", pid);
