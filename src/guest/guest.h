@@ -13,6 +13,10 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "guest/files.h"
+#include "guest/mounts.h"
+#include "guest/process.h"
+#include "guest/system.h"
 #include "image/image.h"
 
 /* A guest-virtual address, in bytes. */

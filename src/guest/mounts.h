@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mounts and control groups of a sleeping guest. Included by guest/guest.h. */
+#ifndef GUEST_MOUNTS_H
+#define GUEST_MOUNTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct guest;
+
+/* A line of /proc/PID/mountinfo, in its order. Strings are owned, without the escapes that the kernel writes. */
+struct guest_mount {
+	int32_t id, parent;    /* mnt_id */
+	uint32_t major, minor; /* of the file system's device */
+	char *root;            /* which directory of the file system is mounted: "/" */
+	char *target;          /* where, as the task's root sees it */
+	char *fstype;          /* with subtype: "fuse.sshfs" */
+	char *source;          /* "/dev/vda1", "tmpfs" */
+	char *options;         /* as /proc/PID/mounts: the mount's, then the file system's own as far as memory tells:
+				  "rw,relatime" */
+	uint32_t peer_group;   /* shared:N; 0: none */
+	uint32_t master;       /* master:N; 0: none */
+	bool unbindable;
+};
+struct guest_mount_list {
+	struct guest_mount *items;
+	size_t n;
+	struct error *incomplete;
+};
+/* The mounts that the task (guest_task.address) sees; 0: the first process's (pid 1). */
+struct error *guest_mounts(struct guest *guest, uint64_t task, struct guest_mount_list *ret) _must_check_;
+void guest_mount_list_deinit(struct guest_mount_list *list);
+
+/* A line of /proc/PID/cgroup. */
+struct guest_cgroup {
+	uint32_t hierarchy; /* 0: version 2 */
+	char *controllers;  /* "cpu,cpuacct", "name=systemd", "" for version 2; owned */
+	char *path;         /* owned */
+};
+struct guest_cgroup_list {
+	struct guest_cgroup *items;
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_task_cgroups(struct guest *guest, uint64_t task, struct guest_cgroup_list *ret) _must_check_;
+void guest_cgroup_list_deinit(struct guest_cgroup_list *list);
+
+#endif

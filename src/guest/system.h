@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A sleeping guest's kernel as a whole: modules, counters, settings, network, log. Included by guest/guest.h. */
+#ifndef GUEST_SYSTEM_H
+#define GUEST_SYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "guest/process.h"
+
+struct guest;
+
+/* A line of /proc/modules, in its order. */
+struct guest_module {
+	char name[64];
+	uint64_t address; /* of its text: as root sees it */
+	uint64_t size;    /* bytes */
+	uint32_t refcount;
+	char *users;    /* names of the modules that use it, in /proc/modules' order, separated by commas; "" for none;
+			   owned */
+	char state;     /* L live, C coming, G going */
+	char taint[32]; /* "OE", "" for none */
+};
+struct guest_module_list {
+	struct guest_module *items;
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_modules(struct guest *guest, struct guest_module_list *ret) _must_check_;
+void guest_module_list_deinit(struct guest_module_list *list);
+
+/* A record of the kernel's log. */
+struct guest_log_record {
+	uint64_t sequence;
+	uint64_t time_ns; /* since boot (the log's own clock) */
+	uint8_t level;    /* 0..7 */
+	uint8_t facility;
+	uint32_t caller; /* thread or CPU id as CONFIG_PRINTK_CALLER has it; 0: not there */
+	struct guest_bytes text;
+};
+struct guest_log {
+	struct guest_log_record *items; /* oldest first */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_kernel_log(struct guest *guest, struct guest_log *ret) _must_check_;
+void guest_log_deinit(struct guest_log *log);
+
+struct guest_load {
+	uint32_t milli[3];                 /* 1, 5 and 15 minutes, in thousandths */
+	uint32_t running, tasks, last_pid; /* as /proc/loadavg */
+};
+struct error *guest_load_average(struct guest *guest, struct guest_load *ret) _must_check_;
+
+/* As /proc/meminfo, in bytes; UINT64_MAX: this kernel's memory does not tell. */
+struct guest_memory_counters {
+	uint64_t total, free, available, buffers, cached, swap_cached, active, inactive, swap_total, swap_free, dirty,
+		writeback, anonymous, mapped, shmem, slab_reclaimable, slab_unreclaimable, kernel_stack, page_tables,
+		committed;
+};
+struct error *guest_memory_counters(struct guest *guest, struct guest_memory_counters *ret) _must_check_;
+
+struct guest_cpus {
+	uint32_t possible, present, online; /* counts */
+};
+struct error *guest_cpus(struct guest *guest, struct guest_cpus *ret) _must_check_;
+
+/* A sysctl, by its name with slashes below /proc/sys ("kernel/hostname"): value as a read gives it, without the
+ * newline. */
+struct error *guest_sysctl(struct guest *guest, const char *name, char **ret) _must_check_;
+struct guest_sysctl {
+	char *name;  /* owned */
+	char *value; /* owned; NULL: only the running kernel can compute it */
+	uint32_t mode;
+};
+struct guest_sysctl_list {
+	struct guest_sysctl *items; /* by name */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_sysctls(struct guest *guest, struct guest_sysctl_list *ret) _must_check_;
+void guest_sysctl_list_deinit(struct guest_sysctl_list *list);
+
+struct guest_address {
+	uint8_t family;    /* 4 or 6 */
+	uint8_t prefix;    /* bits */
+	uint8_t bytes[16]; /* network order */
+	uint8_t scope;     /* RT_SCOPE_* */
+	char label[16];
+};
+struct guest_interface {
+	uint32_t index;
+	char name[16];
+	uint32_t flags; /* IFF_* as the kernel reports them */
+	uint32_t mtu;
+	uint8_t operstate; /* IF_OPER_* */
+	uint16_t type;     /* ARPHRD_* */
+	uint8_t hardware[32];
+	uint8_t hardware_size;
+	struct guest_address *addresses; /* owned */
+	size_t n_addresses;
+};
+struct guest_interface_list {
+	struct guest_interface *items; /* by index */
+	size_t n;
+	struct error *incomplete;
+};
+/* Of the network namespace of the task (guest_task.address); 0: of the initial one. */
+struct error *guest_interfaces(struct guest *guest, uint64_t task, struct guest_interface_list *ret) _must_check_;
+void guest_interface_list_deinit(struct guest_interface_list *list);
+
+enum guest_socket_kind {
+	GUEST_SOCKET_TCP,
+	GUEST_SOCKET_UDP,
+	GUEST_SOCKET_RAW,
+	GUEST_SOCKET_UNIX,
+};
+struct guest_socket {
+	enum guest_socket_kind kind;
+	uint8_t family;                /* 4 or 6; 0 for unix */
+	uint8_t state;                 /* TCP_*; unix: SS_* as /proc/net/unix shows it */
+	uint16_t type;                 /* unix: SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+	uint32_t flags;                /* unix: as /proc/net/unix */
+	uint8_t local[16], remote[16]; /* addresses in network order */
+	uint16_t local_port, remote_port;
+	uint32_t interface; /* bound to this index; 0: any */
+	uint32_t uid;
+	uint64_t inode;                     /* as in "socket:[N]"; 0: belongs to no file (TIME_WAIT, …) */
+	uint32_t receive_queue, send_queue; /* as ss shows them: bytes, or the backlog of a listener */
+	struct guest_bytes path;            /* unix: its name; an abstract one begins with a NUL; NULL data: none */
+	uint64_t peer_inode;                /* unix: of the other end; 0: none */
+};
+struct guest_socket_list {
+	struct guest_socket *items;
+	size_t n;
+	struct error *incomplete;
+};
+/* TCP and UDP over IPv4 and IPv6, raw and unix sockets of the task's network namespace; 0: of the initial one. */
+struct error *guest_sockets(struct guest *guest, uint64_t task, struct guest_socket_list *ret) _must_check_;
+void guest_socket_list_deinit(struct guest_socket_list *list);
+
+#endif
