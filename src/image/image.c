@@ -102,14 +102,16 @@ static struct error *detect(struct image *image)
 	return unknown_format(&image->file, head, size);
 }
 
-struct error *image_open(const char *path, struct image **ret)
+struct error *image_open(const char *path, const struct image_options *options, struct image **ret)
 {
+	static const struct image_options defaults;
 	_cleanup_(image_close_ptr) struct image *image = calloc(1, sizeof(*image));
 	struct error *error;
 
 	if (!image)
 		return error_no_memory();
 	image->file.fd = -1;
+	image->file.options = options ? options : &defaults;
 	error = open_file(path, &image->file);
 	if (!error)
 		error = detect(image);
@@ -119,6 +121,7 @@ struct error *image_open(const char *path, struct image **ret)
 		error = image_map_finish(&image->map, image->file.path);
 	if (error)
 		return error;
+	image->file.options = NULL;
 	*ret = take_ptr(image);
 	return NULL;
 }

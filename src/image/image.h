@@ -24,8 +24,23 @@ struct gpa {
 
 struct image;
 
-/* Opens and indexes the file. A format that is not known is ERROR_FORMAT and says what was found. */
-struct error *image_open(const char *path, struct image **ret) _must_check_;
+/* What the file itself cannot say. All zero: nothing more is known. */
+struct image_options {
+	/*
+	 * Where a raw file's bytes lie in guest-physical memory; only for files without a format of
+	 * their own, which are refused without it. A word ("firecracker", "cloud-hypervisor") or
+	 * pieces START-END[@OFFSET] or START+SIZE[@OFFSET], separated by commas (image/raw.c). Borrowed.
+	 */
+	const char *layout;
+	/* The name or id of an internal snapshot of a qcow2 file that holds several; NULL: the only one. Borrowed. */
+	const char *snapshot;
+};
+
+/*
+ * Opens and indexes the file. A format that is not known is ERROR_FORMAT and says what was found.
+ * `options` NULL is all zero; one that does not fit the file is ERROR_USAGE.
+ */
+struct error *image_open(const char *path, const struct image_options *options, struct image **ret) _must_check_;
 
 /* A stable word for the format: "qemu-stream", … */
 const char *image_format(const struct image *image);

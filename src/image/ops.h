@@ -21,13 +21,15 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "image/image.h"
 #include "image/map.h"
 
 /* The file behind an image; open() may replace fd (owned) and size by those of a spooled copy. */
 struct image_file {
 	int fd;
-	uint64_t size; /* bytes */
-	char *path;    /* for errors; owned */
+	uint64_t size;                       /* bytes */
+	char *path;                          /* for errors; owned */
+	const struct image_options *options; /* borrowed while the image is opened; never NULL then */
 };
 
 struct image_ops {

@@ -45,7 +45,7 @@ static struct error *check_files(struct session *session, json_t **ret)
 
 static struct error *open_memory(struct session *session, struct sleeping *sleeping)
 {
-	struct error *error = error_remedy(image_open(session->file.memory, &sleeping->image),
+	struct error *error = error_remedy(image_open(session->file.memory, NULL, &sleeping->image),
 					   "\"memory\" must name the whole image of a suspend, as QEMU wrote it");
 
 	if (!error)

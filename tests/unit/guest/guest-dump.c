@@ -130,7 +130,7 @@ static struct error *dump(const char *path, json_t *root)
 	_cleanup_(guest_close_ptr) struct guest *guest = NULL;
 	json_t *timing = json_object();
 	uint64_t start = clock_monotonic_ns();
-	struct error *error = image_open(path, &image);
+	struct error *error = image_open(path, NULL, &image);
 
 	json_object_set_new(root, "version", json_integer(1));
 	json_object_set_new(root, "timing_ms", timing);

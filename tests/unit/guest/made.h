@@ -90,7 +90,7 @@ static inline void made_guest_open(struct made_guest *guest)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	image_close(guest->image);
 	guest->image = NULL;
-	assert_ok(image_open(path, &guest->image));
+	assert_ok(image_open(path, NULL, &guest->image));
 	memory_init(&guest->memory, guest->image, (struct gpa){TOP_TABLE}, false, 0);
 }
 

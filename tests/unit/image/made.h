@@ -89,7 +89,7 @@ static inline void assert_cuts_refused(const struct made *made)
 		struct error *error;
 
 		assert_int_equal(ftruncate(fd, (off_t)size), 0);
-		error = image_open(path, &image);
+		error = image_open(path, NULL, &image);
 		if (!error)
 			fail_msg("a file of %zu bytes, cut to %zu, is taken for whole", made->size, size);
 		assert_int_equal(error->code, ERROR_FORMAT);
@@ -108,7 +108,7 @@ static inline struct error *open_bytes(const void *data, size_t size, struct ima
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, data, size), (ssize_t)size);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return image_open(path, ret);
+	return image_open(path, NULL, ret);
 }
 
 static inline struct error *open_made(const struct made *made, struct image **ret)

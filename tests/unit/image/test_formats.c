@@ -92,7 +92,7 @@ static void elf_program(void **state)
 {
 	struct image *image = NULL;
 
-	assert_error(image_open("/proc/self/exe", &image), ERROR_FORMAT);
+	assert_error(image_open("/proc/self/exe", NULL, &image), ERROR_FORMAT);
 }
 
 /* ---- libvirt ---- */
@@ -194,13 +194,13 @@ static void no_file(void **state)
 	struct image *image = NULL;
 	char directory[] = "/tmp/test-formats-XXXXXX", fifo[64];
 
-	assert_error(image_open("/nonexistent/image", &image), ERROR_NOT_FOUND);
-	assert_error(image_open("/", &image), ERROR_FORMAT);
-	assert_error(image_open("/dev/null", &image), ERROR_FORMAT);
+	assert_error(image_open("/nonexistent/image", NULL, &image), ERROR_NOT_FOUND);
+	assert_error(image_open("/", NULL, &image), ERROR_FORMAT);
+	assert_error(image_open("/dev/null", NULL, &image), ERROR_FORMAT);
 	assert_non_null(mkdtemp(directory));
 	snprintf(fifo, sizeof(fifo), "%s/fifo", directory);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
-	assert_error(image_open(fifo, &image), ERROR_FORMAT);
+	assert_error(image_open(fifo, NULL, &image), ERROR_FORMAT);
 	unlink(fifo);
 	rmdir(directory);
 }
