@@ -89,7 +89,7 @@ static struct error *detect(struct image *image)
 {
 	uint8_t head[IMAGE_PROBE_SIZE];
 	size_t size = image->file.size < sizeof(head) ? image->file.size : sizeof(head);
-	struct error *error = io_pread(image->file.fd, head, size, 0, image->file.path);
+	struct error *error = image_file_read(&image->file, head, size, 0);
 
 	if (error)
 		return error;
@@ -192,7 +192,7 @@ struct error *image_read(struct image *image, struct gpa address, void *buffer, 
 		if (place & PAGE_PLACE_FILL)
 			memset(out, (int)(place & 0xff), n);
 		else
-			error = io_pread(image->file.fd, out, n, place, image->file.path);
+			error = image_file_read(&image->file, out, n, place);
 		if (error)
 			return error;
 		out += n;
@@ -213,6 +213,16 @@ struct image_range image_next_range(const struct image *image, struct gpa addres
 	return (struct image_range){.start = {region->start}, .size = region->size};
 }
 
+static bool try_read(const struct image_file *file, void *buffer, size_t size, uint64_t offset)
+{
+	_cleanup_(error_destroy_ptr) struct error *error = NULL;
+
+	if (!file->extents)
+		return pread(file->fd, buffer, size, (off_t)offset) == (ssize_t)size;
+	error = image_file_read(file, buffer, size, offset);
+	return !error;
+}
+
 /* Whether the page at `address` in `region` begins with the bytes. */
 static bool page_begins(const struct image *image, const struct image_region *region, uint64_t address,
 			const void *bytes, size_t size)
@@ -224,7 +234,7 @@ static bool page_begins(const struct image *image, const struct image_region *re
 		return false;
 	if (place & PAGE_PLACE_FILL)
 		memset(head, (int)(place & 0xff), size);
-	else if (pread(image->file.fd, head, size, (off_t)place) != (ssize_t)size)
+	else if (!try_read(&image->file, head, size, place))
 		return false;
 	return memcmp(head, bytes, size) == 0;
 }
@@ -283,7 +293,6 @@ void image_close(struct image *image)
 	if (!image)
 		return;
 	image_map_deinit(&image->map);
-	close_fd(&image->file.fd);
-	free(image->file.path);
+	image_file_deinit(&image->file);
 	free(image);
 }

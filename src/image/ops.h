@@ -24,13 +24,33 @@
 #include "image/image.h"
 #include "image/map.h"
 
-/* The file behind an image; open() may replace fd (owned) and size by those of a spooled copy. */
+/* From `start` to the next extent's, the bytes lie together at `position` of the descriptor. */
+struct file_extent {
+	uint64_t start;    /* offset in the logical file; the first extent's is 0 */
+	uint64_t position; /* FILE_EXTENT_ZERO: every byte is 0 */
+};
+#define FILE_EXTENT_ZERO UINT64_MAX
+
+/*
+ * The file behind an image. It is logical: its bytes are those of the descriptor, or scattered
+ * there (a snapshot's in a disk image). open() may replace fd and size by those of a spooled copy.
+ */
 struct image_file {
-	int fd;
+	int fd;                              /* owned */
 	uint64_t size;                       /* bytes */
 	char *path;                          /* for errors; owned */
 	const struct image_options *options; /* borrowed while the image is opened; never NULL then */
+	struct file_extent *extents;         /* sorted by start; NULL: the bytes lie as in the descriptor. Owned */
+	size_t n_extents;
 };
+
+/* Reads exactly `size` bytes; the end of the file in between is ERROR_FORMAT. Never fd itself: there may be extents. */
+struct error *image_file_read(const struct image_file *file, void *buffer, size_t size, uint64_t offset) _must_check_;
+
+/* Adds an extent that begins at `start`, above that of the last one; one that only goes on is merged. */
+struct error *image_file_add_extent(struct image_file *file, uint64_t start, uint64_t position) _must_check_;
+
+void image_file_deinit(struct image_file *file);
 
 struct image_ops {
 	const char *name; /* stable word for the user: image_format() */
