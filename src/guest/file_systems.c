@@ -34,22 +34,17 @@ static struct error *load_layout(struct guest *guest, struct super_layout *ret)
 /* ext4 is part of the kernel in some distributions and a module in others. */
 static struct error *find_ext4(struct guest *guest, struct super_layout *layout)
 {
+	const struct types *types;
 	struct error *error;
 
 	if (layout->ext4_super.present)
 		return NULL;
-	layout->ext4_super = types_find(guest->types, "ext4_sb_info", "s_es");
-	if (layout->ext4_super.present)
-		return NULL;
-	if (!guest->ext4_types) {
-		error = modules_load_types(guest, "ext4", &guest->ext4_types);
-		if (error)
-			return error;
-	}
-	layout->ext4_super = types_find(guest->ext4_types, "ext4_sb_info", "s_es");
+	error = guest_module_types(guest, "ext4", &types);
+	if (error)
+		return error;
+	layout->ext4_super = types_find(types, "ext4_sb_info", "s_es");
 	if (!layout->ext4_super.present)
-		return error_create(ERROR_UNSUPPORTED,
-				    "the guest's kernel has no member 's_es' in struct ext4_sb_info");
+		return error_create(ERROR_NOT_FOUND, "the guest's kernel has no member 's_es' in struct ext4_sb_info");
 	return NULL;
 }
 

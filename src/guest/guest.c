@@ -10,16 +10,20 @@
 #define NOTES_MAX 16u
 #define BTF_MAX   (64u * 1024 * 1024)
 
-static struct error *load_types(struct guest *guest)
+static struct error *load_types(struct guest *guest, const struct guest_options *options)
 {
 	_cleanup_(free_ptr) void *blob = NULL;
 	struct gva start, stop;
 	struct error *error = NULL;
 
+	if (options->btf_path)
+		return types_load_file(options->btf_path, &guest->types);
 	if (!symbols_find(guest->symbols, "__start_BTF", &start) || !symbols_find(guest->symbols, "__stop_BTF", &stop))
-		return error_remedy(error_create(ERROR_UNSUPPORTED,
-						 "the guest's kernel has no type information (BTF) in its memory"),
-				    "The guest needs a kernel built with CONFIG_DEBUG_INFO_BTF");
+		return error_remedy(
+			error_create(ERROR_UNSUPPORTED,
+				     "the guest's kernel has no type information (BTF) in its memory"),
+			"Give that of exactly this kernel with --btf FILE: its vmlinux with a section .BTF, or "
+			"what `pahole -J` made of its debug information");
 	if (stop.v <= start.v || stop.v - start.v > BTF_MAX)
 		return error_format(NULL, start.v, "the guest's type information (BTF) ends at 0x%llx",
 				    (unsigned long long)stop.v);
@@ -78,14 +82,16 @@ static struct error *check_kernel(struct guest *guest, const struct kernel_note 
 
 static void reset(struct guest *guest)
 {
-	types_destroy(guest->ext4_types);
+	while (guest->n_modules > 0)
+		types_destroy(guest->modules[--guest->n_modules].types);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
-	guest->ext4_types = guest->types = NULL;
+	guest->types = NULL;
 	guest->symbols = NULL;
 }
 
-static struct error *try_note(struct guest *guest, struct image *image, const struct kernel_note *note)
+static struct error *try_note(struct guest *guest, struct image *image, const struct guest_options *options,
+			      const struct kernel_note *note)
 {
 	uint64_t top = note->init_top_pgt - KERNEL_BASE + (uint64_t)note->phys_base;
 	struct error *error;
@@ -94,12 +100,13 @@ static struct error *try_note(struct guest *guest, struct image *image, const st
 	memory_init(&guest->memory, image, (struct gpa){top}, note->five_levels, note->sme_mask);
 	error = load_symbols(guest, note);
 	if (!error)
-		error = load_types(guest);
+		error = load_types(guest, options);
 	return error ? error : check_kernel(guest, note);
 }
 
-struct error *guest_open(struct image *image, struct guest **ret)
+struct error *guest_open(struct image *image, const struct guest_options *options, struct guest **ret)
 {
+	const struct guest_options none = {0};
 	_cleanup_(guest_close_ptr) struct guest *guest = calloc(1, sizeof(*guest));
 	struct error *error = NULL;
 	struct kernel_note note;
@@ -109,7 +116,7 @@ struct error *guest_open(struct image *image, struct guest **ret)
 		return error_no_memory();
 	for (unsigned i = 0; i < NOTES_MAX && kernel_next_note(image, &from, &note); i++) {
 		error_destroy(error);
-		error = try_note(guest, image, &note);
+		error = try_note(guest, image, options ? options : &none, &note);
 		if (error)
 			continue;
 		*ret = take_ptr(guest);
@@ -141,9 +148,12 @@ struct error *guest_read_member(struct guest *guest, struct gva object, const st
 		return error_create(ERROR_UNSUPPORTED, "a number of %u bytes in a structure of the guest",
 				    member->size);
 	error = memory_read(&guest->memory, (struct gva){object.v + member->offset}, &value, member->size);
-	if (!error)
-		*ret = value;
-	return error;
+	if (error)
+		return error;
+	if (member->bits)
+		value = value >> member->shift & (UINT64_MAX >> (64 - member->bits));
+	*ret = value;
+	return NULL;
 }
 
 struct error *guest_read_members(struct guest *guest, struct gva object, const struct member_read *reads, size_t n)

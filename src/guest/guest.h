@@ -26,11 +26,20 @@ struct gva {
 
 struct guest;
 
+/* What memory itself may not say. All zero: nothing more is known. */
+struct guest_options {
+	/*
+	 * Type information (BTF) for a kernel that has none in its memory: a blob, or an ELF file (vmlinux) with a
+	 * section .BTF. Used instead of the kernel's own; one of another kernel is ERROR_USAGE. Borrowed.
+	 */
+	const char *btf_path;
+};
+
 /*
- * Finds the kernel. `image` is borrowed and must outlive the guest. No kernel found, or one
- * without BTF, is ERROR_UNSUPPORTED with what was looked for.
+ * Finds the kernel. `image` is borrowed and must outlive the guest; `options` NULL is all zero.
+ * No kernel found, or one without BTF, is ERROR_UNSUPPORTED with what was looked for.
  */
-struct error *guest_open(struct image *image, struct guest **ret) _must_check_;
+struct error *guest_open(struct image *image, const struct guest_options *options, struct guest **ret) _must_check_;
 void guest_close(struct guest *guest);
 DEFINE_CLEANUP(struct guest *, guest_close)
 

@@ -103,24 +103,37 @@ DEFINE_CLEANUP(struct symbols *, symbols_destroy)
 /* A member of a structure. */
 struct member {
 	bool present;
-	uint32_t offset; /* bytes */
-	uint32_t size;   /* bytes */
+	uint32_t offset;     /* bytes; of a bit field: of the first byte that holds some of it */
+	uint32_t size;       /* bytes; of a bit field: those that hold it all; of an array: all of it */
+	uint32_t count;      /* elements of an array, each of size / count bytes; 0: not an array */
+	uint8_t bits, shift; /* of a bit field: its width and its lowest bit in the bytes; 0 bits: not one */
 };
 
 struct types;
 
 /* Parses a BTF blob (copied). `base`: the types that a module's refer to, or NULL; it must outlive the result. */
 struct error *types_create(const void *blob, size_t size, const struct types *base, struct types **ret) _must_check_;
+/* The same out of a file of the user's: a BTF blob, or an ELF file with one in its section .BTF. */
+struct error *types_load_file(const char *path, struct types **ret) _must_check_;
 void types_destroy(struct types *types);
 DEFINE_CLEANUP(struct types *, types_destroy)
 
 /*
- * The member at `path` ("name.len"; members of anonymous structures count as the outer one's) of
- * structure `type`. Not there: present is false.
+ * The member at `path` ("name.len") of structure or union `type`. Members of anonymous structures
+ * count as the outer one's; of an array that a path goes through the first element is meant, of
+ * "mem[3].base" the fourth. Not there, or of no fixed size: present is false.
  */
 struct member types_find(const struct types *types, const char *type, const char *path);
 /* Bytes of the structure; 0: no such type. */
 uint32_t types_size(const struct types *types, const char *type);
+/*
+ * The value of `constant` in the enumeration `name`; NULL: in any, also in those without a name.
+ * A value of 32 bits is not sign-extended. False: there is none.
+ */
+bool types_enum(const struct types *types, const char *name, const char *constant, uint64_t *ret);
+/* The same; a missing constant is ERROR_UNSUPPORTED that names it. */
+struct error *types_get_enum(const struct types *types, const char *name, const char *constant, uint64_t *ret)
+	_must_check_;
 
 /* One line of a table that says which members a walk needs. */
 struct member_need {
@@ -134,14 +147,21 @@ struct error *types_need(const struct types *types, const struct member_need *ne
 
 /* ---- The guest ---- */
 
+#define GUEST_MODULES_MAX 64u
+
 struct guest {
 	struct memory memory;
 	struct symbols *symbols;
-	struct types *types;      /* of the kernel image */
-	struct types *ext4_types; /* where ext4 is a module; made when first needed */
+	struct types *types; /* of the kernel image */
+	/* Types of modules that were asked for; types NULL: that module has none. */
+	struct module_types {
+		char name[64];
+		struct types *types;
+	} modules[GUEST_MODULES_MAX];
+	size_t n_modules;
 };
 
-/* Reads a member of at most 8 bytes as an unsigned number. The member must be present. */
+/* Reads a member of at most 8 bytes, or a bit field, as an unsigned number. The member must be present. */
 struct error *guest_read_member(struct guest *guest, struct gva object, const struct member *member, uint64_t *ret)
 	_must_check_;
 
@@ -153,8 +173,55 @@ struct member_read {
 struct error *guest_read_members(struct guest *guest, struct gva object, const struct member_read *reads, size_t n)
 	_must_check_;
 
-/* Types of the module `name` (its BTF lies in the kernel's list); ERROR_NOT_FOUND: no such module. */
-struct error *modules_load_types(struct guest *guest, const char *name, struct types **ret) _must_check_;
+/*
+ * Types to look up what the module `name` ("nf_conntrack") defines: its own and the kernel's, or
+ * the kernel's alone where it is built in, absent or without type information. Borrowed from the
+ * guest, which keeps them.
+ */
+struct error *guest_module_types(struct guest *guest, const char *name, const struct types **ret) _must_check_;
+
+/* ---- Variables (variables.c) ---- */
+
+/* The value of a variable of the kernel; one that it does not have is ERROR_UNSUPPORTED. */
+struct error *guest_symbol_u64(struct guest *guest, const char *name, uint64_t *ret) _must_check_;
+struct error *guest_symbol_u32(struct guest *guest, const char *name, uint32_t *ret) _must_check_;
+
+/* Where CPU `cpu` has its copy of the per-CPU variable whose symbol is at `variable`. */
+struct error *guest_percpu(struct guest *guest, struct gva variable, uint32_t cpu, struct gva *ret) _must_check_;
+
+/* The guest's processors, by number. */
+#define CPUS_MAX 8192u /* CONFIG_NR_CPUS's maximum */
+struct cpu_sets {
+	uint32_t possible, present, online;   /* how many */
+	uint64_t possible_set[CPUS_MAX / 64]; /* bit n: CPU n; gaps occur */
+	uint64_t online_set[CPUS_MAX / 64];
+};
+struct error *cpu_sets_load(struct guest *guest, struct cpu_sets *ret) _must_check_;
+/* The first CPU of a set at or above `from`; CPUS_MAX: none. */
+uint32_t cpu_sets_next(const uint64_t set[CPUS_MAX / 64], uint32_t from);
+
+/* ---- Pages (pages.c) ---- */
+
+/* What turns a struct page into memory. Addresses are guest-virtual. */
+struct page_layout {
+	uint64_t vmemmap;    /* of the struct page of frame 0 */
+	uint64_t direct_map; /* where guest-physical 0 is mapped */
+	uint32_t page_size;  /* sizeof(struct page) */
+	struct member flags; /* page.flags; a word even where it is a structure (7.0 and later) */
+	uint64_t head_bit;   /* PG_head, as a bit of flags */
+	struct member order; /* of the second page of a folio: its order in the low 8 bits */
+	uint32_t order_page; /* bytes from the folio to that second page */
+};
+struct error *page_layout_load(struct guest *guest, struct page_layout *ret) _must_check_;
+/* The memory that a struct page stands for; a pointer that is not one is ERROR_FORMAT. */
+struct error *page_physical(const struct page_layout *layout, struct gva page, struct gpa *ret) _must_check_;
+/* The struct page of the frame at `address`. */
+struct gva page_at(const struct page_layout *layout, struct gpa address);
+/* A folio has 2^order pages; 0 for a page that is not compound. */
+struct error *page_order(struct guest *guest, const struct page_layout *layout, struct gva folio, unsigned *ret)
+	_must_check_;
+/* Where guest-physical memory is in the kernel's direct map. */
+struct gva page_mapped(const struct page_layout *layout, struct gpa address);
 
 /*
  * Notices when a walk over a list goes in circles (Brent): one remembered place, replaced at

@@ -40,16 +40,19 @@ static struct error *load_blob(struct guest *guest, const struct btf_layout *lay
 	return error ? error : types_create(blob, size, guest->types, ret);
 }
 
-struct error *modules_load_types(struct guest *guest, const char *name, struct types **ret)
+/* Leaves *ret alone if the module is not there. */
+static struct error *load_module(struct guest *guest, const char *name, struct types **ret)
 {
 	struct btf_layout layout;
 	struct loop_guard guard = {0};
 	struct gva head;
 	uint64_t next;
-	struct error *error = load_layout(guest, &layout);
+	struct error *error;
 
-	if (!error)
-		error = symbols_get(guest->symbols, "btf_modules", &head);
+	/* Before 5.11 modules have no type information. */
+	if (!symbols_find(guest->symbols, "btf_modules", &head))
+		return NULL;
+	error = load_layout(guest, &layout);
 	if (!error)
 		error = memory_read_u64(&guest->memory, head, &next);
 	while (!error && next != head.v) {
@@ -68,7 +71,26 @@ struct error *modules_load_types(struct guest *guest, const char *name, struct t
 		if (!error)
 			error = memory_read_u64(&guest->memory, (struct gva){next}, &next);
 	}
-	if (error)
-		return error_wrap(error, "types of module %s", name);
-	return error_create(ERROR_NOT_FOUND, "the guest has no module '%s' with type information", name);
+	return error_wrap(error, "types of module %s", name);
+}
+
+struct error *guest_module_types(struct guest *guest, const char *name, const struct types **ret)
+{
+	struct module_types *module = guest->modules;
+	struct error *error;
+
+	while (module < guest->modules + guest->n_modules && strcmp(module->name, name) != 0)
+		module++;
+	if (module == guest->modules + guest->n_modules) {
+		if (guest->n_modules == GUEST_MODULES_MAX || strlen(name) >= sizeof(module->name))
+			return error_create(ERROR_FAILED, "types of module %s: too many modules", name);
+		*module = (struct module_types){0};
+		strcpy(module->name, name);
+		error = load_module(guest, name, &module->types);
+		if (error)
+			return error;
+		guest->n_modules++;
+	}
+	*ret = module->types ? module->types : guest->types;
+	return NULL;
 }

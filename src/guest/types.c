@@ -6,6 +6,7 @@
  */
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,11 +20,12 @@
 #define SEARCH_MAX 100000u
 /* Names that fall on one another in the index: a few by chance, all of them by intent. */
 #define PROBES_MAX 512u
+#define FILE_MAX   (64u * 1024 * 1024)
 
 struct types {
 	struct btf *btf;
 	const struct types *base;
-	uint32_t *index; /* structures by hash of their name: type ids; 0: empty */
+	uint32_t *index; /* structures and enumerations by hash of their name: type ids; 0: empty */
 	uint32_t mask;   /* slots of the index - 1 */
 };
 
@@ -41,6 +43,17 @@ static bool is_structure(const struct btf_type *type)
 	return btf_is_struct(type) || btf_is_union(type);
 }
 
+static bool is_enumeration(const struct btf_type *type)
+{
+	return btf_is_enum(type) || btf_is_enum64(type);
+}
+
+/* A structure and an enumeration may have the same name. */
+static bool same_kind(const struct btf_type *a, const struct btf_type *b)
+{
+	return is_structure(a) == is_structure(b);
+}
+
 static const char *type_name(const struct btf *btf, const struct btf_type *type)
 {
 	const char *name = btf__name_by_offset(btf, type->name_off);
@@ -48,14 +61,14 @@ static const char *type_name(const struct btf *btf, const struct btf_type *type)
 	return name ? name : "";
 }
 
-static struct error *index_type(struct types *types, uint32_t id, const char *name)
+static struct error *index_type(struct types *types, uint32_t id, const struct btf_type *type, const char *name)
 {
 	uint32_t slot = hash_name(name, strlen(name)) & types->mask;
 
 	for (unsigned probes = 0; types->index[slot]; probes++, slot = (slot + 1) & types->mask) {
 		const struct btf_type *other = btf__type_by_id(types->btf, types->index[slot]);
 
-		if (other && strcmp(type_name(types->btf, other), name) == 0)
+		if (other && same_kind(other, type) && strcmp(type_name(types->btf, other), name) == 0)
 			return NULL; /* the first one counts */
 		if (probes >= PROBES_MAX)
 			return error_create(ERROR_FORMAT, "the guest's type information (BTF) has colliding names");
@@ -80,8 +93,8 @@ static struct error *build_index(struct types *types)
 		const struct btf_type *type = btf__type_by_id(types->btf, id);
 		struct error *error = NULL;
 
-		if (type && is_structure(type) && *type_name(types->btf, type))
-			error = index_type(types, id, type_name(types->btf, type));
+		if (type && (is_structure(type) || is_enumeration(type)) && *type_name(types->btf, type))
+			error = index_type(types, id, type, type_name(types->btf, type));
 		if (error)
 			return error;
 	}
@@ -145,6 +158,60 @@ struct error *types_create(const void *blob, size_t size, const struct types *ba
 	return NULL;
 }
 
+/* A blob of BTF in a file of its own. */
+static struct error *load_raw(const char *path, struct types **ret)
+{
+	_cleanup_(free_ptr) char *blob = NULL;
+	size_t size;
+	struct error *error = io_read_file(path, FILE_MAX, &blob, &size);
+
+	return error ? error : types_create(blob, size, NULL, ret);
+}
+
+/* The section .BTF of an ELF file; libbpf reads that, through libelf. */
+static struct error *load_elf(const char *path, struct types **ret)
+{
+	struct btf *btf;
+	const void *blob;
+	uint32_t size;
+	struct error *error;
+
+	libbpf_set_print(NULL);
+	btf = btf__parse_elf(path, NULL);
+	if (!btf && errno == ENODATA)
+		return error_remedy(error_create(ERROR_USAGE,
+						 "%s: an ELF file without type information (it has no section .BTF)",
+						 path),
+				    "`pahole -J %s` makes it from the file's debug information", path);
+	if (!btf)
+		return error_system(errno, path, "cannot read type information");
+	blob = btf__raw_data(btf, &size);
+	error = blob ? types_create(blob, size, NULL, ret) : error_no_memory();
+	btf__free(btf);
+	return error;
+}
+
+struct error *types_load_file(const char *path, struct types **ret)
+{
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	uint8_t magic[4];
+	struct error *error;
+
+	if (fd < 0)
+		return error_system(errno, path, "cannot open the type information");
+	error = io_pread(fd, magic, sizeof(magic), 0, path);
+	if (error)
+		return error;
+	if (memcmp(magic,
+		   "\x7f"
+		   "ELF",
+		   4) == 0)
+		return load_elf(path, ret);
+	if ((magic[0] | magic[1] << 8) != BTF_MAGIC)
+		return error_create(ERROR_USAGE, "%s: neither type information (BTF) nor an ELF file with it", path);
+	return error_wrap(load_raw(path, ret), "%s", path);
+}
+
 void types_destroy(struct types *types)
 {
 	if (!types)
@@ -154,17 +221,18 @@ void types_destroy(struct types *types)
 	free(types);
 }
 
-static const struct btf_type *find_structure(const struct types *types, const char *name)
+/* The structure or enumeration of that name. */
+static const struct btf_type *find_type(const struct types *types, const char *name, bool structure)
 {
 	uint32_t slot = hash_name(name, strlen(name)) & types->mask;
 
 	for (; types->index[slot]; slot = (slot + 1) & types->mask) {
 		const struct btf_type *type = btf__type_by_id(types->btf, types->index[slot]);
 
-		if (type && strcmp(type_name(types->btf, type), name) == 0)
+		if (type && is_structure(type) == structure && strcmp(type_name(types->btf, type), name) == 0)
 			return type;
 	}
-	return types->base ? find_structure(types->base, name) : NULL;
+	return types->base ? find_type(types->base, name, structure) : NULL;
 }
 
 /* Through typedefs and qualifiers to what it is; NULL if that never ends. */
@@ -189,6 +257,7 @@ struct search {
 	size_t size;
 	uint32_t steps;
 	uint64_t offset; /* bits from the outermost structure */
+	uint32_t bits;   /* width of a bit field, or 0 */
 	uint32_t id;     /* the member's type */
 };
 
@@ -206,6 +275,7 @@ static bool find_member(struct search *s, const struct btf_type *type, uint64_t 
 			return false;
 		if (strlen(name) == s->size && memcmp(name, s->name, s->size) == 0) {
 			s->offset = inner;
+			s->bits = btf_member_bitfield_size(type, i);
 			s->id = members[i].type;
 			return true;
 		}
@@ -217,32 +287,140 @@ static bool find_member(struct search *s, const struct btf_type *type, uint64_t 
 	return false;
 }
 
-struct member types_find(const struct types *types, const char *structure, const char *path)
+/* From an array on to its element number `index`; anything else stays, and has only number 0. */
+static const struct btf_type *enter_array(struct search *s, const struct btf_type *type, uint64_t index)
 {
-	const struct btf_type *type = find_structure(types, structure);
-	struct search search = {.btf = types->btf};
+	const struct btf_array *array;
 	int64_t size;
 
-	for (const char *part = path;; part += search.size + 1) {
-		search.name = part;
-		search.size = strcspn(part, ".");
-		if (!type || !is_structure(type) || search.size == 0 || !find_member(&search, type, search.offset, 0))
-			return (struct member){0};
-		if (!part[search.size])
-			break;
-		type = strip(types->btf, search.id);
+	if (!type || !btf_is_array(type))
+		return index == 0 ? type : NULL;
+	array = btf_array(type);
+	size = btf__resolve_size(s->btf, array->type);
+	/* A flexible array, of 0 elements in the type, has a first one all the same. */
+	if (size < 0 || size > UINT32_MAX || (index > 0 && index >= array->nelems))
+		return NULL;
+	s->offset += (uint64_t)size * 8 * index;
+	s->id = array->type;
+	return strip(s->btf, array->type);
+}
+
+/* Splits "name[3].rest": sets the search's name, yields the index and where the rest begins. */
+static bool next_part(struct search *s, const char **path, uint64_t *ret_index)
+{
+	const char *rest = *path + strcspn(*path, ".[");
+	char *end;
+
+	s->name = *path;
+	s->size = (size_t)(rest - *path);
+	*ret_index = 0;
+	if (*rest == '[') {
+		*ret_index = strtoull(rest + 1, &end, 10);
+		if (end == rest + 1 || *end != ']')
+			return false;
+		rest = end + 1;
 	}
-	size = btf__resolve_size(types->btf, search.id);
-	if (search.offset % 8 || search.offset / 8 > UINT32_MAX || size < 0 || size > UINT32_MAX)
+	*path = rest;
+	return s->size > 0 && (*rest == '\0' || *rest == '.');
+}
+
+/* What was found, in bytes; also finishes a path that ends in "[3]". */
+static struct member found_member(const struct search *s, const struct btf_type *type)
+{
+	int64_t size = btf__resolve_size(s->btf, s->id);
+	uint64_t offset = s->offset / 8;
+	struct member member = {.present = true, .offset = (uint32_t)offset, .size = (uint32_t)size};
+
+	if (offset > UINT32_MAX || size < 0 || size > UINT32_MAX)
 		return (struct member){0};
-	return (struct member){.present = true, .offset = (uint32_t)(search.offset / 8), .size = (uint32_t)size};
+	if (s->bits || s->offset % 8) {
+		if (s->bits == 0 || s->bits > 64)
+			return (struct member){0};
+		member.bits = (uint8_t)s->bits;
+		member.shift = s->offset % 8;
+		member.size = (member.shift + s->bits + 7) / 8;
+	} else if (type && btf_is_array(type)) {
+		member.count = btf_array(type)->nelems;
+	}
+	return member;
+}
+
+struct member types_find(const struct types *types, const char *structure, const char *path)
+{
+	const struct btf_type *type = find_type(types, structure, true);
+	struct search search = {.btf = types->btf};
+
+	for (;;) {
+		uint64_t index;
+		bool indexed;
+
+		if (!type || !is_structure(type) || !next_part(&search, &path, &index) ||
+		    !find_member(&search, type, search.offset, 0))
+			return (struct member){0};
+		type = strip(types->btf, search.id);
+		indexed = path[-1] == ']';
+		if (*path == '.' || indexed)
+			type = enter_array(&search, type, index);
+		if (!type && indexed)
+			return (struct member){0};
+		if (!*path++)
+			return found_member(&search, type);
+	}
 }
 
 uint32_t types_size(const struct types *types, const char *structure)
 {
-	const struct btf_type *type = find_structure(types, structure);
+	const struct btf_type *type = find_type(types, structure, true);
 
 	return type ? type->size : 0;
+}
+
+/* ---- Enumerations ---- */
+
+/* Whether the constant number `i` has that name. */
+static bool is_constant(const struct btf *btf, uint32_t name_offset, const char *constant)
+{
+	const char *name = btf__name_by_offset(btf, name_offset);
+
+	return name && strcmp(name, constant) == 0;
+}
+
+static bool find_constant(const struct btf *btf, const struct btf_type *type, const char *constant, uint64_t *ret)
+{
+	for (uint32_t i = 0; i < btf_vlen(type); i++) {
+		if (btf_is_enum(type) && is_constant(btf, btf_enum(type)[i].name_off, constant)) {
+			*ret = (uint32_t)btf_enum(type)[i].val;
+			return true;
+		}
+		if (btf_is_enum64(type) && is_constant(btf, btf_enum64(type)[i].name_off, constant)) {
+			*ret = btf_enum64_value(&btf_enum64(type)[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool types_enum(const struct types *types, const char *name, const char *constant, uint64_t *ret)
+{
+	const struct btf_type *type = name ? find_type(types, name, false) : NULL;
+	uint32_t n = name ? 0 : btf__type_cnt(types->btf); /* with those of the base */
+
+	if (type)
+		return find_constant(types->btf, type, constant, ret);
+	for (uint32_t id = 1; id < n; id++) {
+		type = btf__type_by_id(types->btf, id);
+		if (type && is_enumeration(type) && find_constant(types->btf, type, constant, ret))
+			return true;
+	}
+	return false;
+}
+
+struct error *types_get_enum(const struct types *types, const char *name, const char *constant, uint64_t *ret)
+{
+	if (types_enum(types, name, constant, ret))
+		return NULL;
+	return error_create(ERROR_UNSUPPORTED, "the guest's kernel has no constant '%s'%s%s", constant,
+			    name ? " in enum " : "", name ? name : "");
 }
 
 struct error *types_need(const struct types *types, const struct member_need *needs, size_t n)

@@ -49,7 +49,7 @@ static struct error *open_memory(struct session *session, struct sleeping *sleep
 					   "\"memory\" must name the whole image of a suspend, as QEMU wrote it");
 
 	if (!error)
-		error = guest_open(sleeping->image, &sleeping->guest);
+		error = guest_open(sleeping->image, NULL, &sleeping->guest);
 	if (!error)
 		error = guest_uts(sleeping->guest, &sleeping->uts);
 	if (!error)

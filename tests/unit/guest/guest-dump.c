@@ -140,7 +140,7 @@ static struct error *dump(const char *path, json_t *root)
 	json_object_set_new(root, "format", json_string(image_format(image)));
 	set_integer(root, "ram_size", image_ram_size(image));
 	start = clock_monotonic_ns();
-	error = guest_open(image, &guest);
+	error = guest_open(image, NULL, &guest);
 	set_integer(timing, "guest", (clock_monotonic_ns() - start) / 1000000);
 	start = clock_monotonic_ns();
 	if (!error)

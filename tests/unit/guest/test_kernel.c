@@ -93,10 +93,10 @@ static void no_kernel(void **state)
 	struct guest *opened = NULL;
 
 	made_guest_open(guest);
-	assert_error(guest_open(guest->image, &opened), ERROR_UNSUPPORTED);
+	assert_error(guest_open(guest->image, NULL, &opened), ERROR_UNSUPPORTED);
 	put_note(guest, 0x40000, (uint32_t)strlen(text));
 	made_guest_open(guest);
-	assert_error(guest_open(guest->image, &opened), ERROR_UNSUPPORTED);
+	assert_error(guest_open(guest->image, NULL, &opened), ERROR_UNSUPPORTED);
 	assert_null(opened);
 }
 

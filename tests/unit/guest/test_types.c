@@ -74,11 +74,86 @@ static void members(void **state)
 	assert_member(types, "outer", "name", 32, 16);
 	assert_int_equal(types_size(types, "outer"), 48);
 	assert_int_equal(types_size(types, "nothing"), 0);
-	assert_false(types_find(types, "outer", "bit").present);
 	assert_false(types_find(types, "outer", "in.c").present);
 	assert_false(types_find(types, "outer", "next.first").present);
 	assert_false(types_find(types, "outer", "").present);
 	assert_false(types_find(types, "int", "a").present);
+}
+
+/*
+ * struct cell { int x; unsigned low : 3; unsigned long wide : 40; };
+ * struct grid { struct cell row[4]; struct { struct cell rest[0]; }; };
+ */
+static void arrays_and_bits(void **state)
+{
+	struct btf *btf = btf__new_empty();
+	_cleanup_(types_destroy_ptr) struct types *types = NULL;
+	int integer = btf__add_int(btf, "int", 4, 0), wide = btf__add_int(btf, "long", 8, 0);
+	int cell = btf__add_struct(btf, "cell", 16), row = cell + 1, rest = cell + 2, anonymous = cell + 3;
+	struct member bits;
+
+	assert_int_equal(btf__add_field(btf, "x", integer, 0, 0), 0);
+	assert_int_equal(btf__add_field(btf, "low", integer, 32, 3), 0);
+	assert_int_equal(btf__add_field(btf, "wide", wide, 35, 40), 0);
+	assert_int_equal(btf__add_array(btf, integer, cell, 4), row);
+	assert_int_equal(btf__add_array(btf, integer, cell, 0), rest);
+	assert_int_equal(btf__add_struct(btf, NULL, 0), anonymous);
+	assert_int_equal(btf__add_field(btf, "rest", rest, 0, 0), 0);
+	assert_true(btf__add_struct(btf, "grid", 64) > 0);
+	assert_int_equal(btf__add_field(btf, "row", row, 0, 0), 0);
+	assert_int_equal(btf__add_field(btf, NULL, anonymous, 512, 0), 0);
+	types = load(btf, NULL);
+	btf__free(btf);
+	assert_member(types, "grid", "row", 0, 64);
+	assert_int_equal(types_find(types, "grid", "row").count, 4);
+	assert_member(types, "grid", "row.x", 0, 4);
+	assert_member(types, "grid", "row[2]", 32, 16);
+	assert_int_equal(types_find(types, "grid", "row[2]").count, 0);
+	assert_member(types, "grid", "row[3].x", 48, 4);
+	assert_member(types, "grid", "rest.x", 64, 4);
+	assert_false(types_find(types, "grid", "row[4]").present);
+	assert_false(types_find(types, "grid", "row[4].x").present);
+	assert_false(types_find(types, "grid", "row[].x").present);
+	assert_false(types_find(types, "grid", "row[1").present);
+	assert_false(types_find(types, "grid", "row[1]x").present);
+	assert_false(types_find(types, "grid", "row.").present);
+	assert_false(types_find(types, "cell", "x[1]").present);
+	bits = types_find(types, "cell", "low");
+	assert_true(bits.present && bits.offset == 4 && bits.size == 1 && bits.bits == 3 && bits.shift == 0);
+	bits = types_find(types, "grid", "row[1].wide");
+	assert_true(bits.present && bits.offset == 20 && bits.size == 6 && bits.bits == 40 && bits.shift == 3);
+}
+
+static void enumerations(void **state)
+{
+	struct btf *btf = btf__new_empty();
+	_cleanup_(types_destroy_ptr) struct types *types = NULL;
+	uint64_t value = 0;
+
+	assert_true(btf__add_struct(btf, "colour", 4) > 0);
+	assert_true(btf__add_enum(btf, "colour", 4) > 0);
+	assert_int_equal(btf__add_enum_value(btf, "RED", 7), 0);
+	assert_int_equal(btf__add_enum_value(btf, "NONE", -1), 0);
+	assert_true(btf__add_enum(btf, NULL, 4) > 0);
+	assert_int_equal(btf__add_enum_value(btf, "LOOSE", 9), 0);
+	assert_true(btf__add_enum64(btf, "wide", 8, false) > 0);
+	assert_int_equal(btf__add_enum64_value(btf, "HIGH", UINT64_C(1) << 40), 0);
+	types = load(btf, NULL);
+	btf__free(btf);
+	assert_true(types_enum(types, "colour", "RED", &value));
+	assert_int_equal(value, 7);
+	assert_true(types_enum(types, "colour", "NONE", &value));
+	assert_int_equal(value, UINT32_MAX);
+	assert_true(types_enum(types, "wide", "HIGH", &value));
+	assert_int_equal(value, UINT64_C(1) << 40);
+	assert_true(types_enum(types, NULL, "LOOSE", &value));
+	assert_int_equal(value, 9);
+	assert_false(types_enum(types, "colour", "LOOSE", &value));
+	assert_false(types_enum(types, "none", "RED", &value));
+	assert_false(types_enum(types, NULL, "ABSENT", &value));
+	assert_int_equal(types_size(types, "colour"), 4);
+	assert_error(types_get_enum(types, "colour", "GREEN", &value), ERROR_UNSUPPORTED);
+	assert_error(types_get_enum(types, NULL, "GREEN", &value), ERROR_UNSUPPORTED);
 }
 
 static void needs(void **state)
@@ -177,6 +252,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(members),
+		cmocka_unit_test(arrays_and_bits),
+		cmocka_unit_test(enumerations),
 		cmocka_unit_test(needs),
 		cmocka_unit_test(split),
 		cmocka_unit_test(contains_itself),
