@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "image/find.h"
 #include "image/map.h"
 #include "image/ops.h"
 
@@ -140,28 +140,6 @@ uint64_t image_ram_size(const struct image *image)
 	return size;
 }
 
-/* The place of the byte at `address`, in the encoding of page_table; the region holds it. */
-static uint64_t find_place(const struct image *image, const struct image_region *region, uint64_t address)
-{
-	uint64_t offset = address - region->start, place;
-
-	if (!region->paged)
-		return region->position + offset;
-	place = page_table_get(&image->map.pages, region->first_page + offset / IMAGE_PAGE_SIZE);
-	if (place == PAGE_PLACE_ABSENT || place & PAGE_PLACE_FILL)
-		return place;
-	return place + offset % IMAGE_PAGE_SIZE;
-}
-
-/* How many bytes from `address` on lie together. */
-static uint64_t run_size(const struct image_region *region, uint64_t address)
-{
-	uint64_t left = region->start + (region->size - 1) - address + 1;
-	uint64_t page_left = IMAGE_PAGE_SIZE - (address - region->start) % IMAGE_PAGE_SIZE;
-
-	return region->paged && page_left < left ? page_left : left;
-}
-
 static struct error *not_held(const struct image *image, uint64_t address)
 {
 	struct error *error = error_create(ERROR_NOT_FOUND, "%s: it does not hold guest-physical address 0x%llx",
@@ -183,10 +161,10 @@ struct error *image_read(struct image *image, struct gpa address, void *buffer, 
 
 		if (!region || at < region->start)
 			return not_held(image, at);
-		place = find_place(image, region, at);
+		place = image_map_place(&image->map, region, at);
 		if (place == PAGE_PLACE_ABSENT)
 			return not_held(image, at);
-		n = run_size(region, at);
+		n = image_map_run(region, at);
 		if (n > size)
 			n = size;
 		if (place & PAGE_PLACE_FILL)
@@ -213,79 +191,9 @@ struct image_range image_next_range(const struct image *image, struct gpa addres
 	return (struct image_range){.start = {region->start}, .size = region->size};
 }
 
-static bool try_read(const struct image_file *file, void *buffer, size_t size, uint64_t offset)
-{
-	_cleanup_(error_destroy_ptr) struct error *error = NULL;
-
-	if (!file->extents)
-		return pread(file->fd, buffer, size, (off_t)offset) == (ssize_t)size;
-	error = image_file_read(file, buffer, size, offset);
-	return !error;
-}
-
-/* Whether the page at `address` in `region` begins with the bytes. */
-static bool page_begins(const struct image *image, const struct image_region *region, uint64_t address,
-			const void *bytes, size_t size)
-{
-	uint64_t place = find_place(image, region, address);
-	uint8_t head[IMAGE_FIND_MAX];
-
-	if (place == PAGE_PLACE_ABSENT)
-		return false;
-	if (place & PAGE_PLACE_FILL)
-		memset(head, (int)(place & 0xff), size);
-	else if (!try_read(&image->file, head, size, place))
-		return false;
-	return memcmp(head, bytes, size) == 0;
-}
-
-/* The next page start to look at from `at` on, inside a region and whole; false: there is none. */
-static bool next_page(const struct image *image, uint64_t *at, const struct image_region **ret)
-{
-	const uint64_t mask = IMAGE_PAGE_SIZE - 1;
-
-	for (;;) {
-		const struct image_region *region = image_map_find(&image->map, *at);
-		uint64_t last;
-
-		if (!region)
-			return false;
-		if (*at < region->start)
-			*at = region->start;
-		*at = (*at + mask) & ~mask;
-		if (*at < region->start)
-			return false; /* wrapped */
-		last = region->start + (region->size - 1);
-		if (*at <= last && last - *at >= mask) {
-			*ret = region;
-			return true;
-		}
-		*at = last + 1;
-		if (*at == 0)
-			return false;
-	}
-}
-
 bool image_find_page(struct image *image, struct gpa from, const void *bytes, size_t size, struct gpa *ret)
 {
-	const struct image_region *region;
-	uint64_t at = from.v;
-
-	if (size > IMAGE_FIND_MAX)
-		return false;
-	while (next_page(image, &at, &region)) {
-		if (page_begins(image, region, at, bytes, size)) {
-			*ret = (struct gpa){at};
-			return true;
-		}
-		if (region->paged)
-			at = region->start + paged_next(&image->map, region, at - region->start);
-		else
-			at += IMAGE_PAGE_SIZE;
-		if (at == 0)
-			return false;
-	}
-	return false;
+	return size <= IMAGE_FIND_MAX && find_page(&image->file, &image->map, from.v, bytes, size, &ret->v);
 }
 
 void image_close(struct image *image)

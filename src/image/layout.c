@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 
 #define GIB         (UINT64_C(1) << 30)
 #define MIB         (UINT64_C(1) << 20)
@@ -67,7 +66,7 @@ static bool read_block(const struct image_file *file, const struct image_map *ma
 		memset(buffer, (int)(place & 0xff), size);
 		return true;
 	}
-	error = io_pread(file->fd, buffer, size, place + offset % IMAGE_PAGE_SIZE, file->path);
+	error = image_file_read(file, buffer, size, (place & PAGE_PLACE_OFFSET) + offset % IMAGE_PAGE_SIZE);
 	return !error;
 }
 

@@ -108,17 +108,51 @@ const struct image_region *image_map_find(const struct image_map *map, uint64_t 
 	return low < map->n_regions ? &map->regions[low] : NULL;
 }
 
-uint64_t paged_next(const struct image_map *map, const struct image_region *region, uint64_t offset)
+struct error *image_map_keep(struct image_map *map, uint8_t *bitmap)
 {
-	uint64_t page = region->first_page + offset / IMAGE_PAGE_SIZE + 1;
+	uint8_t **bitmaps = reallocarray(map->bitmaps, map->n_bitmaps + 1, sizeof(*bitmaps));
 
-	while (page < map->pages.n_pages && page % PAGE_TABLE_CHUNK == 0 && !map->pages.chunks[page / PAGE_TABLE_CHUNK])
-		page += PAGE_TABLE_CHUNK;
-	return (page - region->first_page) * IMAGE_PAGE_SIZE;
+	if (!bitmaps) {
+		free(bitmap);
+		return error_no_memory();
+	}
+	map->bitmaps = bitmaps;
+	map->bitmaps[map->n_bitmaps++] = bitmap;
+	return NULL;
+}
+
+static bool is_present(const struct image_region *region, uint64_t page)
+{
+	page += region->first_page;
+	return !region->present || region->present[page / 8] >> page % 8 & 1;
+}
+
+uint64_t image_map_place(const struct image_map *map, const struct image_region *region, uint64_t address)
+{
+	uint64_t offset = address - region->start, place;
+
+	if (!region->paged)
+		return is_present(region, offset / IMAGE_PAGE_SIZE) ? region->position + offset : PAGE_PLACE_FILL;
+	place = page_table_get(&map->pages, region->first_page + offset / IMAGE_PAGE_SIZE);
+	if (place == PAGE_PLACE_ABSENT || place & PAGE_PLACE_FILL)
+		return place;
+	return (place & PAGE_PLACE_OFFSET) + offset % IMAGE_PAGE_SIZE;
+}
+
+uint64_t image_map_run(const struct image_region *region, uint64_t address)
+{
+	uint64_t offset = address - region->start;
+	uint64_t left = region->size - offset;
+	uint64_t page_left = IMAGE_PAGE_SIZE - offset % IMAGE_PAGE_SIZE;
+
+	return (region->paged || region->present) && page_left < left ? page_left : left;
 }
 
 void image_map_deinit(struct image_map *map)
 {
+	for (size_t i = 0; i < map->n_bitmaps; i++)
+		free(map->bitmaps[i]);
+	free(map->bitmaps);
 	free(map->regions);
 	page_table_deinit(&map->pages);
 	*map = (struct image_map){0};

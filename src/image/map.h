@@ -25,10 +25,19 @@
 
 /*
  * One page's place. 0: the file does not hold it. Bit 63 set: every byte of it is the low byte.
- * Otherwise: the file offset of its content (which is never 0, a header comes first).
+ * Otherwise: the file offset of its content (which is never 0, a header comes first) in 48 bits,
+ * and above it a digest of the page's first four bytes, so that a search for a page need not read
+ * every page a second time.
  */
 #define PAGE_PLACE_ABSENT UINT64_C(0)
 #define PAGE_PLACE_FILL   (UINT64_C(1) << 63)
+#define PAGE_PLACE_OFFSET ((UINT64_C(1) << 48) - 1)
+
+/* The place of a page whose content begins with `head` and lies at `offset` <= PAGE_PLACE_OFFSET. */
+static inline uint64_t page_place(uint64_t offset, uint32_t head)
+{
+	return offset | (uint64_t)(head * 0x9e3779b1u >> 17) << 48;
+}
 
 struct page_table {
 	uint64_t n_pages;
@@ -46,8 +55,9 @@ struct image_region {
 	uint64_t start; /* guest-physical */
 	uint64_t size;  /* bytes */
 	bool paged;
-	uint64_t position;   /* linear: file offset of the first byte */
-	uint64_t first_page; /* paged: index into the map's table */
+	uint64_t position;      /* linear: file offset of the first byte */
+	uint64_t first_page;    /* paged: index into the map's table; else into `present` */
+	const uint8_t *present; /* linear: a bit a page, lowest first; those without are all zero. NULL: all present */
 };
 
 #define IMAGE_REGIONS_MAX 4096u
@@ -56,6 +66,8 @@ struct image_map {
 	struct image_region *regions; /* sorted by start and disjoint, once finished */
 	size_t n_regions;
 	struct page_table pages; /* what paged regions index */
+	uint8_t **bitmaps;       /* what linear regions look into; owned */
+	size_t n_bitmaps;
 };
 
 /* Adds a region; zero-sized ones are dropped, one that wraps around is ERROR_FORMAT. */
@@ -64,8 +76,12 @@ struct error *image_map_add(struct image_map *map, const struct image_region *re
 struct error *image_map_finish(struct image_map *map, const char *path) _must_check_;
 /* The first region that ends above `address`, or NULL. */
 const struct image_region *image_map_find(const struct image_map *map, uint64_t address);
-/* The offset of the page after the one at `offset` of a paged region; passes over what the file leaves out. */
-uint64_t paged_next(const struct image_map *map, const struct image_region *region, uint64_t offset);
+/* Makes `bitmap` the map's own, also on failure. */
+struct error *image_map_keep(struct image_map *map, uint8_t *bitmap) _must_check_;
+/* The place of the byte at `address` of the region: absent, all of one byte, or else its file offset. */
+uint64_t image_map_place(const struct image_map *map, const struct image_region *region, uint64_t address);
+/* How many bytes from `address` of the region on have their places one after the other. */
+uint64_t image_map_run(const struct image_region *region, uint64_t address);
 void image_map_deinit(struct image_map *map);
 
 #endif

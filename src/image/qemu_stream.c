@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "image/layout.h"
 #include "image/ops.h"
 #include "image/reader.h"
@@ -206,7 +205,7 @@ static struct error *read_sizes(struct stream *s, uint64_t total)
 	}
 	error = layout_find_ram(s->blocks, s->n_blocks, &s->ram);
 	if (error)
-		return error_wrap(error, "%s", r->path);
+		return error_wrap(error, "%s", r->file->path);
 	return page_table_init(&s->map->pages, s->blocks[s->ram].size / IMAGE_PAGE_SIZE);
 }
 
@@ -234,12 +233,39 @@ static struct error *find_block(struct stream *s, bool same, const struct ram_bl
 	return reader_error(r, "a page of RAM block '%s', which is not in the list", name);
 }
 
+/* The content of a page, which stays where it is: its place. */
+static struct error *pass_content(struct stream *s, uint64_t *ret)
+{
+	struct reader *r = &s->reader;
+	uint64_t place = r->position;
+	const uint8_t *content;
+	uint32_t head;
+	struct error *error = reader_peek(r, sizeof(head), &content);
+
+	if (error)
+		return error;
+	if (place > PAGE_PLACE_OFFSET)
+		return reader_error(r, "a page beyond byte 2^48");
+	memcpy(&head, content, sizeof(head));
+	*ret = page_place(place, head);
+	return reader_skip(r, IMAGE_PAGE_SIZE);
+}
+
+static struct error *pass_fill(struct stream *s, uint64_t *ret)
+{
+	uint8_t fill;
+	struct error *error = reader_u8(&s->reader, &fill);
+
+	if (!error)
+		*ret = PAGE_PLACE_FILL | fill;
+	return error;
+}
+
 static struct error *read_page(struct stream *s, uint64_t offset, uint64_t flags)
 {
 	struct reader *r = &s->reader;
 	const struct ram_block *block;
-	uint64_t place;
-	uint8_t fill = 0;
+	uint64_t place = PAGE_PLACE_ABSENT;
 	struct error *error = find_block(s, flags & RAM_CONTINUE, &block);
 
 	if (error)
@@ -247,13 +273,7 @@ static struct error *read_page(struct stream *s, uint64_t offset, uint64_t flags
 	if (offset >= block->size)
 		return reader_error(r, "a page at 0x%llx of RAM block '%s', which has 0x%llx bytes",
 				    (unsigned long long)offset, block->name, (unsigned long long)block->size);
-	place = r->position;
-	if (flags & RAM_ZERO) {
-		error = reader_u8(r, &fill);
-		place = PAGE_PLACE_FILL | fill;
-	} else {
-		error = reader_skip(r, IMAGE_PAGE_SIZE);
-	}
+	error = flags & RAM_ZERO ? pass_fill(s, &place) : pass_content(s, &place);
 	if (error || block != &s->blocks[s->ram])
 		return error;
 	return page_table_set(&s->map->pages, offset / IMAGE_PAGE_SIZE, place);
@@ -446,22 +466,22 @@ static struct error *check_end(struct stream *s)
 	size_t size;
 	struct error *error;
 
-	if (r->size - start > TAIL_MAX)
-		start = r->size - TAIL_MAX;
-	size = r->size - start;
+	if (r->file->size - start > TAIL_MAX)
+		start = r->file->size - TAIL_MAX;
+	size = r->file->size - start;
 	tail = malloc(size + 1);
 	if (!tail)
 		return error_no_memory();
-	error = io_pread(r->fd, tail, size, start, r->path);
+	error = image_file_read(r->file, tail, size, start);
 	if (error)
 		return error;
 	while (size > 0 && tail[size - 1] != '}')
 		size--;
 	if (ends_in_description(tail, size))
 		return NULL;
-	r->position = r->size;
+	r->position = r->file->size;
 	error = reader_error(r, "the file ends at byte %llu, inside the devices' state (RAM ends at byte %llu)",
-			     (unsigned long long)r->size, (unsigned long long)ram_end);
+			     (unsigned long long)r->file->size, (unsigned long long)ram_end);
 	return error_remedy(error, "The memory image is incomplete: suspend the VM again, or take a whole copy");
 }
 
@@ -497,10 +517,11 @@ struct error *qemu_stream_index(struct image_file *file, uint64_t offset, struct
 	struct stream s = {.map = map};
 	struct error *error;
 
-	reader_init(&s.reader, file->fd, file->path, file->size, offset);
+	reader_init(&s.reader, file, offset);
 	error = stream_read(&s);
 	if (!error)
 		error = layout_split(file, s.machine, s.blocks[s.ram].size, map);
+	reader_deinit(&s.reader);
 	free(s.blocks);
 	return error;
 }

@@ -4,36 +4,37 @@
 #include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 
-void reader_init(struct reader *r, int fd, const char *path, uint64_t size, uint64_t position)
+void reader_init(struct reader *r, const struct image_file *file, uint64_t position)
 {
-	r->fd = fd;
-	r->path = path;
-	r->what = "the header";
-	r->size = size;
-	r->position = position < size ? position : size;
-	r->window_start = 0;
-	r->window_size = 0;
+	*r = (struct reader){
+		.file = file, .what = "the header", .position = position < file->size ? position : file->size};
+}
+
+void reader_deinit(struct reader *r)
+{
+	free(r->window);
+	r->window = NULL;
 }
 
 /* The file ends before `need` bytes at the position. */
 static struct error *truncated(const struct reader *r, uint64_t need)
 {
 	struct error *error = error_format(
-		r->path, r->position, "the file ends at byte %llu, inside %s (%llu bytes at byte %llu)",
-		(unsigned long long)r->size, r->what, (unsigned long long)need, (unsigned long long)r->position);
+		r->file->path, r->position, "the file ends at byte %llu, inside %s (%llu bytes at byte %llu)",
+		(unsigned long long)r->file->size, r->what, (unsigned long long)need, (unsigned long long)r->position);
 
 	return error_remedy(error, "The memory image is incomplete: suspend the VM again, or take a whole copy");
 }
 
-/* Makes the window hold `need` bytes at the position. */
+/* Makes the window hold `need` bytes at the position, and whatever fits after them. */
 static struct error *fill(struct reader *r, size_t need)
 {
-	uint64_t left = r->size - r->position;
+	uint64_t left = r->file->size - r->position;
 	uint32_t size = left < READER_WINDOW ? (uint32_t)left : READER_WINDOW;
 	struct error *error;
 
@@ -42,8 +43,13 @@ static struct error *fill(struct reader *r, size_t need)
 	if (r->position >= r->window_start && r->position - r->window_start <= r->window_size &&
 	    r->window_size - (r->position - r->window_start) >= need)
 		return NULL;
+	if (!r->window) {
+		r->window = malloc(READER_WINDOW);
+		if (!r->window)
+			return error_no_memory();
+	}
 	r->window_size = 0;
-	error = io_pread(r->fd, r->window, size, r->position, r->path);
+	error = image_file_read(r->file, r->window, size, r->position);
 	if (error)
 		return error;
 	r->window_start = r->position;
@@ -51,13 +57,23 @@ static struct error *fill(struct reader *r, size_t need)
 	return NULL;
 }
 
-struct error *reader_copy(struct reader *r, void *buffer, size_t size)
+struct error *reader_peek(struct reader *r, size_t size, const uint8_t **ret)
 {
 	struct error *error = fill(r, size);
 
+	if (!error)
+		*ret = r->window + (r->position - r->window_start);
+	return error;
+}
+
+struct error *reader_copy(struct reader *r, void *buffer, size_t size)
+{
+	const uint8_t *bytes;
+	struct error *error = reader_peek(r, size, &bytes);
+
 	if (error)
 		return error;
-	memcpy(buffer, r->window + (r->position - r->window_start), size);
+	memcpy(buffer, bytes, size);
 	r->position += size;
 	return NULL;
 }
@@ -99,7 +115,7 @@ struct error *reader_be64(struct reader *r, uint64_t *ret)
 
 struct error *reader_skip(struct reader *r, uint64_t size)
 {
-	if (size > r->size - r->position)
+	if (size > r->file->size - r->position)
 		return truncated(r, size);
 	r->position += size;
 	return NULL;
@@ -130,5 +146,5 @@ struct error *reader_error(const struct reader *r, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	return error_format(r->path, r->position, "%s", text);
+	return error_format(r->file->path, r->position, "%s", text);
 }
