@@ -24,7 +24,9 @@
 
 /* ---- Reading ---- */
 
-#define TLB_SIZE    1024u /* entries; a power of two */
+/* Entries for pages of 4 KiB and of 2 MiB; powers of two. Small, so that one a process costs nothing. */
+#define TLB_SMALL   256u
+#define TLB_LARGE   64u
 
 struct tlb_entry {
 	uint64_t page;     /* virtual page number + 1; 0: empty */
@@ -37,13 +39,14 @@ struct memory {
 	struct gpa top;      /* the page table of the highest level */
 	bool five_levels;
 	uint64_t sme_mask; /* bits of an entry that mean "encrypted", not address */
-	struct tlb_entry tlb[TLB_SIZE];
+	struct tlb_entry small[TLB_SMALL];
+	struct tlb_entry large[TLB_LARGE];
 };
 
 /* Starts anew with these page tables. */
 void memory_init(struct memory *memory, struct image *image, struct gpa top, bool five_levels, uint64_t sme_mask);
 
-/* An address without a mapping is ERROR_FORMAT with that address. */
+/* An address without a mapping is ERROR_FORMAT with that address, a page that is swapped out ERROR_NOT_FOUND. */
 struct error *memory_translate(struct memory *memory, struct gva address, struct gpa *ret) _must_check_;
 struct error *memory_read(struct memory *memory, struct gva address, void *buffer, size_t size) _must_check_;
 struct error *memory_read_u64(struct memory *memory, struct gva address, uint64_t *ret) _must_check_;
@@ -179,6 +182,12 @@ struct error *guest_read_members(struct guest *guest, struct gva object, const s
  * guest, which keeps them.
  */
 struct error *guest_module_types(struct guest *guest, const char *name, const struct types **ret) _must_check_;
+
+/*
+ * The address space of a process (a struct mm_struct), for memory_read(). Cheap: about 5 KiB.
+ * Pages that are swapped out are ERROR_NOT_FOUND.
+ */
+struct error *guest_user_memory(struct guest *guest, struct gva mm, struct memory *ret) _must_check_;
 
 /* ---- Variables (variables.c) ---- */
 

@@ -4,9 +4,19 @@
 
 #include "guest/internal.h"
 
-#define ENTRY_PRESENT UINT64_C(1)
-#define ENTRY_LARGE   (UINT64_C(1) << 7)
-#define ENTRY_ADDRESS UINT64_C(0x000ffffffffff000)
+#define ENTRY_PRESENT   UINT64_C(1)
+#define ENTRY_LARGE     (UINT64_C(1) << 7)
+#define ENTRY_PROT_NONE (UINT64_C(1) << 8) /* of an entry that is not present (_PAGE_PROTNONE) */
+#define ENTRY_ADDRESS   UINT64_C(0x000ffffffffff000)
+
+#define SHIFT_SMALL     12u
+#define SHIFT_LARGE     21u
+
+/* What an address leads to: `physical` is the first byte of a page of 2^shift bytes. */
+struct leaf {
+	uint64_t physical;
+	unsigned shift;
+};
 
 void memory_init(struct memory *memory, struct image *image, struct gpa top, bool five_levels, uint64_t sme_mask)
 {
@@ -30,7 +40,24 @@ static bool is_canonical(struct gva address, unsigned bits)
 	return (uint64_t)shifted == address.v;
 }
 
-static struct error *walk(struct memory *memory, struct gva address, uint64_t *ret)
+/*
+ * An entry that the processor does not follow. The kernel keeps pages in memory under such
+ * entries: PROT_NONE mappings (also those that NUMA balancing makes for a while) and large pages
+ * that are being split. Their address bits are inverted (arch/x86/include/asm/pgtable-invert.h).
+ */
+static struct error *not_present(struct gva address, uint64_t entry, unsigned shift, uint64_t *ret)
+{
+	if (entry & ENTRY_PROT_NONE || (shift > SHIFT_SMALL && shift <= 30 && entry & ENTRY_LARGE)) {
+		*ret = ~entry;
+		return NULL;
+	}
+	if (entry == 0)
+		return bad_address(address, "is not mapped");
+	return error_recode(bad_address(address, "is not in memory: its page is swapped out or being moved"),
+			    ERROR_NOT_FOUND);
+}
+
+static struct error *walk(struct memory *memory, struct gva address, struct leaf *ret)
 {
 	unsigned shift = memory->five_levels ? 48 : 39;
 	uint64_t table = memory->top.v;
@@ -39,35 +66,70 @@ static struct error *walk(struct memory *memory, struct gva address, uint64_t *r
 		return bad_address(address, "is not canonical");
 	for (;; shift -= 9) {
 		uint64_t entry, index = address.v >> shift & 511;
-		uint64_t size = UINT64_C(1) << shift;
+		bool leaf;
 		struct error *error = image_read(memory->image, (struct gpa){table + index * 8}, &entry, sizeof(entry));
 
 		if (error)
 			return error_wrap(error, "page table of guest address 0x%llx", (unsigned long long)address.v);
-		if (!(entry & ENTRY_PRESENT))
-			return bad_address(address, "is not mapped");
+		leaf = shift == SHIFT_SMALL || (shift <= 30 && entry & ENTRY_LARGE);
+		if (!(entry & ENTRY_PRESENT)) {
+			error = not_present(address, entry, shift, &entry);
+			if (error)
+				return error;
+			leaf = true;
+		}
 		table = entry & ENTRY_ADDRESS & ~memory->sme_mask;
-		if (shift == 12 || (shift <= 30 && entry & ENTRY_LARGE)) {
-			*ret = (table & ~(size - 1)) | (address.v & (size - 1));
+		if (leaf) {
+			ret->physical = table & ~((UINT64_C(1) << shift) - 1);
+			ret->shift = shift;
 			return NULL;
 		}
 	}
 }
 
-struct error *memory_translate(struct memory *memory, struct gva address, struct gpa *ret)
+static struct tlb_entry *tlb_slot(struct memory *memory, struct gva address, unsigned shift)
 {
-	uint64_t page = address.v / PAGE_SIZE, physical = 0;
-	struct tlb_entry *entry = &memory->tlb[page % TLB_SIZE];
+	uint64_t page = address.v >> shift;
+
+	return shift == SHIFT_SMALL ? &memory->small[page % TLB_SMALL] : &memory->large[page % TLB_LARGE];
+}
+
+/* Looks `address` up and says how many bytes from there on lie together: to the end of a page of 4 KiB or 2 MiB. */
+static struct error *translate(struct memory *memory, struct gva address, struct gpa *ret, uint64_t *ret_size)
+{
+	static const unsigned shifts[] = {SHIFT_LARGE, SHIFT_SMALL};
+	struct leaf leaf = {0};
+	unsigned shift;
+	uint64_t within;
 	struct error *error;
 
-	if (entry->page != page + 1) {
-		error = walk(memory, (struct gva){page * PAGE_SIZE}, &physical);
-		if (error)
-			return error;
-		*entry = (struct tlb_entry){.page = page + 1, .physical = physical};
+	for (size_t i = 0; i < ARRAY_SIZE(shifts); i++) {
+		const struct tlb_entry *entry = tlb_slot(memory, address, shifts[i]);
+
+		if (entry->page != (address.v >> shifts[i]) + 1)
+			continue;
+		within = address.v & ((UINT64_C(1) << shifts[i]) - 1);
+		ret->v = entry->physical + within;
+		*ret_size = (UINT64_C(1) << shifts[i]) - within;
+		return NULL;
 	}
-	ret->v = entry->physical + address.v % PAGE_SIZE;
+	error = walk(memory, address, &leaf);
+	if (error)
+		return error;
+	ret->v = leaf.physical + (address.v & ((UINT64_C(1) << leaf.shift) - 1));
+	shift = leaf.shift > SHIFT_LARGE ? SHIFT_LARGE : leaf.shift;
+	within = address.v & ((UINT64_C(1) << shift) - 1);
+	*ret_size = (UINT64_C(1) << shift) - within;
+	*tlb_slot(memory, address, shift) =
+		(struct tlb_entry){.page = (address.v >> shift) + 1, .physical = ret->v - within};
 	return NULL;
+}
+
+struct error *memory_translate(struct memory *memory, struct gva address, struct gpa *ret)
+{
+	uint64_t size;
+
+	return translate(memory, address, ret, &size);
 }
 
 struct error *memory_read(struct memory *memory, struct gva address, void *buffer, size_t size)
@@ -75,9 +137,9 @@ struct error *memory_read(struct memory *memory, struct gva address, void *buffe
 	uint8_t *out = buffer;
 
 	while (size > 0) {
-		size_t n = PAGE_SIZE - address.v % PAGE_SIZE;
 		struct gpa physical;
-		struct error *error = memory_translate(memory, address, &physical);
+		uint64_t n;
+		struct error *error = translate(memory, address, &physical, &n);
 
 		if (error)
 			return error;
@@ -132,5 +194,20 @@ struct error *memory_read_string(struct memory *memory, struct gva address, char
 		address.v += n;
 	}
 	buffer[done] = '\0';
+	return NULL;
+}
+
+struct error *guest_user_memory(struct guest *guest, struct gva mm, struct memory *ret)
+{
+	struct member member = types_find(guest->types, "mm_struct", "pgd");
+	struct gpa top = {0};
+	uint64_t pgd;
+	struct error *error = guest_read_member(guest, mm, &member, &pgd);
+
+	if (!error)
+		error = memory_translate(&guest->memory, (struct gva){pgd}, &top);
+	if (error)
+		return error_wrap(error, "page tables of a process");
+	memory_init(ret, guest->memory.image, top, guest->memory.five_levels, guest->memory.sme_mask);
 	return NULL;
 }

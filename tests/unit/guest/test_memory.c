@@ -77,6 +77,28 @@ static void encryption_bit(void **state)
 	assert_int_equal(translated(guest, 5), 0x40000005);
 }
 
+/* Entries that the processor does not follow, some of pages that are there all the same, with their address inverted.
+ */
+static void not_present(void **state)
+{
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
+	const uint64_t address = UINT64_C(0x12345000), protection_none = 0x100, large = 0x80;
+	const uint64_t inverted = ~UINT64_C(0x20000) & UINT64_C(0x000ffffffffff000);
+	struct gpa physical;
+
+	map_small(guest, TOP_TABLE, address);
+	write_u64(guest, 0x13000 + (address >> 12 & 511) * 8, inverted | protection_none);
+	write_u64(guest, 0x13000 + ((address >> 12 & 511) + 1) * 8, UINT64_C(0x0fffffffffffe000));
+	write_u64(guest, 0x12000, (~UINT64_C(0x600000) & UINT64_C(0x000fffffffe00000)) | large);
+	write_u64(guest, 0x12000 + 8, UINT64_C(0x0fffffffffffe002)); /* a large page that is being moved */
+	made_guest_open(guest);
+	assert_int_equal(translated(guest, address + 5), 0x20005);
+	assert_int_equal(translated(guest, (address & ~UINT64_C(0x3fffffff)) + 0x12345), 0x612345);
+	assert_error(memory_translate(&guest->memory, (struct gva){address + PAGE}, &physical), ERROR_NOT_FOUND);
+	assert_error(memory_translate(&guest->memory, (struct gva){0x200000}, &physical), ERROR_NOT_FOUND);
+	assert_error(memory_translate(&guest->memory, (struct gva){address + 2 * PAGE}, &physical), ERROR_FORMAT);
+}
+
 static void tables_outside(void **state)
 {
 	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
@@ -133,7 +155,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(four_levels),    cmocka_unit_test(five_levels),    cmocka_unit_test(large_pages),
 		cmocka_unit_test(encryption_bit), cmocka_unit_test(tables_outside), cmocka_unit_test(reads),
-		cmocka_unit_test(loops_end),
+		cmocka_unit_test(loops_end),      cmocka_unit_test(not_present),
 	};
 
 	return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
