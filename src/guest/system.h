@@ -18,8 +18,8 @@ struct guest_module {
 	uint64_t address; /* of its text: as root sees it */
 	uint64_t size;    /* bytes */
 	uint32_t refcount;
-	char *users;    /* names of the modules that use it, in /proc/modules' order, separated by commas; "" for none;
-			   owned */
+	char *users;    /* names of the modules that use it, in /proc/modules' order, separated by commas, with
+			   "[permanent]" behind them for one that cannot be unloaded; "" for none; owned */
 	char state;     /* L live, C coming, G going */
 	char taint[32]; /* "OE", "" for none */
 };
@@ -31,19 +31,21 @@ struct guest_module_list {
 struct error *guest_modules(struct guest *guest, struct guest_module_list *ret) _must_check_;
 void guest_module_list_deinit(struct guest_module_list *list);
 
-/* A record of the kernel's log. */
+/* A record of the kernel's log, as /dev/kmsg gives it. */
 struct guest_log_record {
 	uint64_t sequence;
 	uint64_t time_ns; /* since boot (the log's own clock) */
 	uint8_t level;    /* 0..7 */
-	uint8_t facility;
-	uint32_t caller; /* thread or CPU id as CONFIG_PRINTK_CALLER has it; 0: not there */
-	struct guest_bytes text;
+	uint8_t facility; /* 0: the kernel */
+	uint32_t caller;  /* who wrote it: a thread's id, with bit 31 a CPU's number; 0: unknown. The guest itself
+			     shows it only if built with CONFIG_PRINTK_CALLER */
+	struct guest_bytes text; /* lines separated by newlines, none behind the last; data is never NULL */
 };
 struct guest_log {
-	struct guest_log_record *items; /* oldest first */
+	struct guest_log_record *items; /* oldest first; finished ones: an unfinished line is not shown by dmesg */
 	size_t n;
-	struct error *incomplete;
+	uint64_t cleared;         /* records of lower sequence were cleared: dmesg does not show them, /dev/kmsg does */
+	struct error *incomplete; /* records that are damaged are left out */
 };
 struct error *guest_kernel_log(struct guest *guest, struct guest_log *ret) _must_check_;
 void guest_log_deinit(struct guest_log *log);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Objects of the guest read whole: one read instead of one a member, for walks over many of them.
+ * Private to guest/.
+ */
+#ifndef GUEST_OBJECT_H
+#define GUEST_OBJECT_H
+
+#include "guest/internal.h"
+
+/* Bytes of an object that are read: more than the largest of them, a struct tcp6_sock, has. */
+#define OBJECT_MAX 8192u
+
+/* Part of a structure: the bytes from its beginning that hold all members looked for. */
+struct object_span {
+	uint32_t size; /* <= OBJECT_MAX */
+};
+
+/* types_need() that also widens *span so that it holds these members of one structure. */
+struct error *object_need(const struct types *types, const struct member_need *needs, size_t n,
+			  struct object_span *span) _must_check_;
+
+struct error *object_read(struct guest *guest, struct gva address, struct object_span span, uint8_t buffer[OBJECT_MAX])
+	_must_check_;
+
+/* A member of at most 8 bytes, or a bit field, of an object that was read; 0 for one that is not present. */
+uint64_t object_field(const uint8_t *object, const struct member *member);
+
+/*
+ * Makes room for one more item behind `n` in a malloc'd array that doubles; `items` points to the
+ * array's pointer. An array that grows only so needs no record of its room.
+ */
+struct error *array_room(void *items, size_t n, size_t item_size) _must_check_;
+
+#endif
