@@ -12,6 +12,7 @@
 #include "image/find.h"
 #include "image/map.h"
 #include "image/ops.h"
+#include "image/unpack.h"
 
 static const struct image_ops *const formats[] = {
 	&qemu_stream_ops,
@@ -32,13 +33,16 @@ static const struct {
 	const char *what;
 } others[] = {
 	{"QFI\xfb", 4, "a qcow2 disk image"},
-	{"LibvirtQemudPart", 16, "a libvirt save file that was not finished"},
 	{"Xen saved domain", 16, "a Xen save file"},
-	{"\x1f\x8b", 2, "gzip data"},
-	{"\x28\xb5\x2f\xfd", 4, "zstd data"},
-	{"\xfd"
-	 "7zXZ",
-	 5, "xz data"},
+	{"KDMP", 4, "a compressed kdump file"},
+	{"\xd2\xbe\xd2\xbe", 4, "a VMware snapshot (.vmss)"},
+	{"\xd0\xbe\xd2\xbe", 4, "a VMware snapshot (.vmss)"},
+	{"\xd1\xba\xd1\xba", 4, "a VMware snapshot (.vmss)"},
+	{"\x7fVirtualBox SavedState V", 24, "a VirtualBox saved state (.sav)"},
+	{"LIBXLFMT", 8, "a Xen save file"},
+	{"hibr", 4, "a Windows hibernation file"},
+	{"PAGEDU64", 8, "a Windows crash dump"},
+	{"vhdxfile", 8, "a Hyper-V disk image"},
 };
 
 /* Fails with what was found instead of a memory image. */
@@ -60,8 +64,7 @@ static struct error *unknown_format(const struct image_file *file, const uint8_t
 		error = error_format(file->path, 0, "not a memory image that can be read, but %s (it begins with%s)",
 				     what, bytes);
 	}
-	return error_remedy(error, "Memory can be read from QEMU migration streams, uncompressed libvirt save files "
-				   "and ELF cores");
+	return error_remedy(error, "Memory can be read from QEMU migration streams, libvirt save files and ELF cores");
 }
 
 static struct error *open_file(const char *path, struct image_file *file)
@@ -85,21 +88,48 @@ static struct error *open_file(const char *path, struct image_file *file)
 	return NULL;
 }
 
+static const struct image_ops *find_format(const uint8_t *head, size_t size)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		if (formats[i]->probe(head, size))
+			return formats[i];
+	}
+	return NULL;
+}
+
+/* Whether a compressed file holds memory is seen at the beginning of what is unpacked. */
+static struct error *inspect_unpacked(const void *data, const uint8_t *head, size_t size)
+{
+	return find_format(head, size) ? NULL : unknown_format(data, head, size);
+}
+
+/* Unpacks a file that was compressed as a whole, by what its beginning shows. */
+static struct error *unpack_whole(struct image_file *file, uint8_t *head, size_t *size)
+{
+	const struct unpack_method *method = unpack_detect(head, *size);
+	struct error *error;
+
+	if (!method)
+		return NULL;
+	error = unpack_file(file, 0, method, inspect_unpacked, file);
+	if (error)
+		return error;
+	*size = file->size < IMAGE_PROBE_SIZE ? file->size : IMAGE_PROBE_SIZE;
+	return image_file_read(file, head, *size, 0);
+}
+
 static struct error *detect(struct image *image)
 {
 	uint8_t head[IMAGE_PROBE_SIZE];
 	size_t size = image->file.size < sizeof(head) ? image->file.size : sizeof(head);
 	struct error *error = image_file_read(&image->file, head, size, 0);
 
+	if (!error)
+		error = unpack_whole(&image->file, head, &size);
 	if (error)
 		return error;
-	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-		if (!formats[i]->probe(head, size))
-			continue;
-		image->ops = formats[i];
-		return NULL;
-	}
-	return unknown_format(&image->file, head, size);
+	image->ops = find_format(head, size);
+	return image->ops ? NULL : unknown_format(&image->file, head, size);
 }
 
 struct error *image_open(const char *path, const struct image_options *options, struct image **ret)
