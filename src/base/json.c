@@ -87,10 +87,9 @@ struct error *json_get_object(const json_t *object, const char *key, json_t **re
 	return NULL;
 }
 
-/* Bytes of the UTF-8 character at `text` (at most `size`), 0 if there is none (RFC 3629: no overlongs, no surrogates).
- */
-static size_t utf8_length(const uint8_t *text, size_t size)
+size_t utf8_length(const void *data, size_t size)
 {
+	const uint8_t *text = data;
 	uint8_t first = text[0];
 	size_t length;
 	uint32_t point;

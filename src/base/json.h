@@ -34,6 +34,12 @@ struct error *json_set_bytes(json_t *object, const char *key, const void *data, 
 /* The reverse: `KEY_b64` where present, else `key`. The caller frees; NUL-terminated. */
 struct error *json_get_bytes(const json_t *object, const char *key, char **ret, size_t *ret_size) _must_check_;
 
+/*
+ * Bytes of the UTF-8 character that the text begins with (RFC 3629: no overlong forms, no surrogates);
+ * 0: none. `size` is at least 1. NUL is none.
+ */
+size_t utf8_length(const void *text, size_t size);
+
 /* base64 (RFC 4648); malloc'd, NUL-terminated; NULL without memory. */
 char *base64_encode(const void *data, size_t size);
 /* ERROR_FORMAT for anything but canonical base64. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/output.h"
+#include "cli/source.h"
 #include "cli/verb.h"
 
 static const struct option_spec options[] = {
@@ -9,10 +10,22 @@ static const struct option_spec options[] = {
 	{0},
 };
 
+static struct error *inspect_memory(const struct invocation *invocation, json_t **ret)
+{
+	_cleanup_(source_close) struct source source = {0};
+	struct error *error = source_open(invocation, &source);
+
+	return error ? error : update_inspect_memory(source.guest, ret);
+}
+
 static struct error *run(const struct invocation *invocation, json_t **ret)
 {
-	struct inspect_options inspect = {.updates = !invocation_option(invocation, "no-updates")};
+	struct inspect_options inspect = {.updates = !invocation_option(invocation, "no-updates"),
+					  .image = invocation->image,
+					  .guest = invocation->guest};
 
+	if (invocation->memory)
+		return inspect_memory(invocation, ret);
 	return update_inspect(&invocation->settings, invocation->vm, &inspect, ret);
 }
 
@@ -50,6 +63,7 @@ const struct verb verb_inspect = {
 	.name = "inspect",
 	.arguments = "VM",
 	.summary = "say what sleeps there: system, kernel, disk, waiting updates",
+	.reads_memory = true,
 	.supervised = true,
 	.options = options,
 	.run = run,

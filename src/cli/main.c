@@ -28,26 +28,50 @@ static void print_help(FILE *stream)
 		"5 busy, 6 nothing to do.\n");
 }
 
+/* The tables of a verb's options, in the order of its help. */
+#define OPTION_TABLES 3
+
+struct titled_options {
+	const char *title;
+	const struct option_spec *options; /* NULL: none */
+};
+
+static void list_options(const struct verb *verb, struct titled_options ret[OPTION_TABLES])
+{
+	ret[0] = (struct titled_options){"Options", verb->options};
+	ret[1] = (struct titled_options){"Options of every verb that reads memory",
+					 verb->reads_memory ? memory_options : NULL};
+	ret[2] = (struct titled_options){"Options of every verb", common_options};
+}
+
 static void print_verb_help(const struct verb *verb)
 {
-	printf("Usage: ouassister %s %s [OPTIONS]\n\n%s.\n", verb->name, verb->arguments, verb->summary);
-	if (verb->options) {
-		printf("\nOptions:\n");
-		options_print(stdout, verb->options);
+	struct titled_options tables[OPTION_TABLES];
+
+	list_options(verb, tables);
+	printf("Usage: ouassister %s %s [OPTIONS]\n", verb->name, verb->arguments);
+	if (verb->reads_memory)
+		printf("       ouassister %s --memory FILE%s [OPTIONS]\n", verb->name, verb->arguments + strlen("VM"));
+	printf("\n%s.\n", verb->summary);
+	for (size_t i = 0; i < OPTION_TABLES; i++) {
+		if (!tables[i].options)
+			continue;
+		printf("\n%s:\n", tables[i].title);
+		options_print(stdout, tables[i].options);
 	}
-	printf("\nOptions of every verb:\n");
-	options_print(stdout, common_options);
 }
 
 /* One line a verb, "NAME OPTION…": what a shell needs to complete. */
 static void print_completion(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		struct titled_options tables[OPTION_TABLES];
+
+		list_options(verbs[i], tables);
 		printf("%s", verbs[i]->name);
-		for (const struct option_spec *o = verbs[i]->options; o && o->name; o++)
-			printf(" --%s", o->name);
-		for (const struct option_spec *o = common_options; o->name; o++)
-			printf(" --%s", o->name);
+		for (size_t k = 0; k < OPTION_TABLES; k++)
+			for (const struct option_spec *o = tables[k].options; o && o->name; o++)
+				printf(" --%s", o->name);
 		printf("\n");
 	}
 }
@@ -60,17 +84,27 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
-static struct error *print_document(const struct verb *verb, bool json, const json_t *document)
+static void print_document(const struct verb *verb, bool json, const json_t *document)
 {
 	if (!json) {
 		verb->print(document);
-	} else {
-		json_dumpf(document, stdout, JSON_INDENT(2));
-		putchar('\n');
+		return;
 	}
-	if (fflush(stdout) != 0)
-		return error_system(errno, NULL, "cannot write to standard output");
-	return NULL;
+	/* A terminal obeys more characters than JSON escapes by itself. */
+	json_dumpf(document, stdout,
+		   JSON_INDENT(2) | JSON_REAL_PRECISION(15) | (isatty(STDOUT_FILENO) == 1 ? JSON_ENSURE_ASCII : 0));
+	putchar('\n');
+}
+
+/* Whether all that was printed has arrived: a full disk shows here. */
+static struct error *flush_output(void)
+{
+	bool lost = ferror(stdout);
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !lost)
+		return NULL;
+	return error_system(errno ? errno : EIO, NULL, "cannot write to standard output");
 }
 
 /* Prints the error, if it is one, and yields the exit status. */
@@ -86,13 +120,41 @@ static int conclude(struct error *error)
 	return status;
 }
 
-static int work(const struct invocation *invocation, const void *data)
+/* The same after something was printed. A reader who has gone (`| head`) needs no word of it. */
+static int conclude_output(struct error *error)
+{
+	struct error *lost = flush_output();
+
+	if (error || !lost || lost->errnum != EPIPE) {
+		int status = conclude(error ? error : lost);
+
+		if (error)
+			error_destroy(lost);
+		return status;
+	}
+	error_destroy(lost);
+	return 1;
+}
+
+static struct error *run_and_print(const struct verb *verb, const struct invocation *invocation)
 {
 	_cleanup_(json_decref_ptr) json_t *document = NULL;
-	const struct verb *verb = data;
 	struct error *error = verb->run(invocation, &document);
+	const char *why;
 
-	return conclude(error ? error : print_document(verb, invocation->json, document));
+	if (error)
+		return error;
+	output_begin();
+	print_document(verb, invocation->json, document);
+	why = json_string_value(json_object_get(document, "incomplete"));
+	return why ? error_create(ERROR_FAILED, "incomplete: %s", why) : NULL;
+}
+
+static int work(const struct invocation *invocation, const void *data)
+{
+	const struct verb *verb = data;
+
+	return conclude_output(verb->show ? verb->show(invocation) : run_and_print(verb, invocation));
 }
 
 static int run_verb(const struct verb *verb, int argc, char **argv)
@@ -104,12 +166,13 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 		return conclude(error);
 	if (invocation_option(&invocation, "help")) {
 		print_verb_help(verb);
-		return 0;
+		return conclude_output(NULL);
 	}
 	error = output_setup(invocation_option(&invocation, "progress"), invocation.verbose);
 	if (error)
 		return conclude(error);
-	return verb->supervised ? supervise(&invocation, work, verb) : work(&invocation, verb);
+	/* Without a VM nothing is mounted and nothing is left behind. */
+	return verb->supervised && invocation.vm ? supervise(&invocation, work, verb) : work(&invocation, verb);
 }
 
 static int unknown_verb(const char *word)
@@ -127,15 +190,15 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		print_help(stdout);
-		return 0;
+		return conclude_output(NULL);
 	}
 	if (!strcmp(argv[1], "--version")) {
 		printf("ouassister %s\n", OUASSISTER_VERSION);
-		return 0;
+		return conclude_output(NULL);
 	}
 	if (!strcmp(argv[1], "--completion")) {
 		print_completion();
-		return 0;
+		return conclude_output(NULL);
 	}
 	verb = find_verb(argv[1]);
 	return verb ? run_verb(verb, argc - 1, argv + 1) : unknown_verb(argv[1]);

@@ -18,6 +18,14 @@ const struct option_spec common_options[] = {
 	{0},
 };
 
+const struct option_spec memory_options[] = {
+	{"memory", 0, "FILE", "read this memory image instead of a VM's"},
+	{"btf", 0, "FILE", "types of the guest's kernel (BTF, or vmlinux), if its memory has none"},
+	{"layout", 0, "LAYOUT", "where a raw image's bytes lie: START-END[@OFFSET],…, or a hypervisor's name"},
+	{"snapshot", 0, "NAME", "which snapshot, if a qcow2 file holds several"},
+	{0},
+};
+
 /* getopt's own tables, made of ours; the index of an option is its value. */
 struct getopt_tables {
 	struct option long_options[OPTIONS_MAX + 1];
@@ -61,6 +69,8 @@ static struct error *collect(const struct verb *verb, int argc, char **argv, str
 	int value;
 
 	add_specs(&tables, verb->options);
+	if (verb->reads_memory)
+		add_specs(&tables, memory_options);
 	add_specs(&tables, common_options);
 	opterr = 0;
 	optind = 1;
@@ -115,10 +125,11 @@ static struct error *take_directories(struct invocation *ret)
 
 static struct error *take_words(const struct verb *verb, char **words, struct invocation *ret)
 {
-	if (*words)
+	if (*words && !ret->memory)
 		ret->vm = *words++;
-	if (!ret->vm && !verb->vm_optional)
-		return error_create(ERROR_USAGE, "%s: which VM?", verb->name);
+	if (!ret->vm && !ret->memory && !verb->vm_optional)
+		return error_create(ERROR_USAGE, "%s: which VM?%s", verb->name,
+				    verb->reads_memory ? " (or --memory FILE)" : "");
 	if (*words && !verb->takes_rest)
 		return error_create(ERROR_USAGE, "%s: one word too many: %s", verb->name, *words);
 	if (*words)
@@ -126,11 +137,21 @@ static struct error *take_words(const struct verb *verb, char **words, struct in
 	return NULL;
 }
 
+/* Given or not, all that is known without the words. */
+static void take_memory_options(struct invocation *ret)
+{
+	ret->memory = invocation_option(ret, "memory");
+	ret->guest.btf_path = invocation_option(ret, "btf");
+	ret->image.layout = invocation_option(ret, "layout");
+	ret->image.snapshot = invocation_option(ret, "snapshot");
+}
+
 struct error *options_parse(const struct verb *verb, int argc, char **argv, struct invocation *ret)
 {
 	struct invocation invocation = {0};
 	struct error *error = collect(verb, argc, argv, &invocation);
 
+	take_memory_options(&invocation);
 	if (!error && !invocation_option(&invocation, "help"))
 		error = take_words(verb, argv + optind, &invocation);
 	if (error)

@@ -9,6 +9,8 @@
 
 /* Options that every verb has. */
 extern const struct option_spec common_options[];
+/* Options of the verbs that read memory. */
+extern const struct option_spec memory_options[];
 
 /* Parses what follows the verb (argv[0] is the verb). ERROR_USAGE for what the tables do not hold. */
 struct error *options_parse(const struct verb *verb, int argc, char **argv, struct invocation *ret) _must_check_;

@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/output.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/progress.h"
+#include "cli/escape.h"
 
 static bool is_verbose;
 
 static void put_text(FILE *stream, const char *text)
 {
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		/* JSON strings are valid UTF-8: what is left to fear is the control characters, C1 ones too. */
-		if (c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0)
-			fprintf(stream, "\\u%04x", (unsigned char)*++text);
-		else if (c < 0x20 || c == 0x7f)
-			fprintf(stream, "\\x%02x", c);
-		else
-			fputc(c, stream);
-	}
+	escape_print(stream, text, strlen(text), ESCAPE_TEXT);
 }
 
 void output_text(const char *text)
@@ -191,6 +183,12 @@ struct error *output_setup(const char *mode, bool verbose)
 			return NULL;
 		}
 	return error_create(ERROR_USAGE, "--progress: \"%s\" is none of auto, bar, lines, json, none", mode);
+}
+
+void output_begin(void)
+{
+	progress_end();
+	signal(SIGPIPE, SIG_IGN);
 }
 
 void output_error(const struct error *error)

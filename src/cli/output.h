@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-/* Prints with control characters and invalid UTF-8 as \xNN. */
+/* Prints on one line whatever the text is (ESCAPE_TEXT of cli/escape.h). */
 void output_text(const char *text);
 
 /* "LABEL:   VALUE"; nothing if the member is absent or null. Strings are escaped. */
@@ -26,6 +26,12 @@ const char *output_size(uint64_t bytes);
 
 /* Listens to log and progress. `mode` as the option --progress has it; NULL: auto. */
 struct error *output_setup(const char *mode, bool verbose) _must_check_;
+
+/*
+ * To be called before the first byte of a result: a reader who goes away is from here on a failure to
+ * write, which ends the output (ferror), and no signal.
+ */
+void output_begin(void);
 
 /* "ouassister: MESSAGE" and the remedy. */
 void output_error(const struct error *error);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "image/image.h"
 #include "update/update.h"
 
 #define OPTIONS_MAX 24
@@ -28,8 +29,11 @@ struct invocation {
 	struct update_settings settings;
 	bool json;
 	bool verbose;
-	const char *vm;          /* NULL if not given */
-	const char *const *rest; /* what follows the VM, NULL-terminated; NULL if nothing does */
+	const char *vm;             /* NULL if not given */
+	const char *memory;         /* --memory: a memory image instead of a VM; NULL if not given */
+	struct image_options image; /* --layout, --snapshot */
+	struct guest_options guest; /* --btf */
+	const char *const *rest;    /* what follows the VM, NULL-terminated; NULL if nothing does */
 	struct {
 		const struct option_spec *spec;
 		const char *value; /* "" for options that take no argument */
@@ -49,15 +53,21 @@ struct verb {
 	const char *arguments; /* for the usage line: "VM [-- CMD]" */
 	const char *summary;   /* one line */
 	bool vm_optional;
+	bool reads_memory;                 /* of a VM, or of a file by --memory: see memory_options */
 	bool takes_rest;                   /* words after the VM */
 	bool supervised;                   /* mounts and runs things: see cli/supervise.h */
 	const struct option_spec *options; /* ends with a NULL name; NULL: none */
 	struct error *(*run)(const struct invocation *invocation, json_t **ret);
 	/* Prints the document for people; never called with --json. */
 	void (*print)(const json_t *document);
+	/*
+	 * Instead of both: writes to standard output as it goes, because there may be a lot. What it
+	 * wrote stays when it fails. Failures to write need not be looked at.
+	 */
+	struct error *(*show)(const struct invocation *invocation);
 };
 
-extern const struct verb verb_gate, verb_inspect, verb_resume, verb_rollback, verb_show, verb_status, verb_suspend,
-	verb_update;
+extern const struct verb verb_cat, verb_dmesg, verb_gate, verb_inspect, verb_maps, verb_modules, verb_mounts, verb_ps,
+	verb_resume, verb_rollback, verb_services, verb_show, verb_sockets, verb_status, verb_suspend, verb_update;
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "shadow/shadow.h"
+#include "update/memory_facts.h"
 #include "update/packages.h"
 #include "update/session.h"
 #include "update/sleeping.h"
@@ -18,27 +19,13 @@ static struct error *set_text(json_t *document, const char *key, const char *tex
 
 static struct error *describe_guest(const struct session *session, const struct sleeping *s, json_t *document)
 {
-	size_t user_processes = 0;
 	struct error *error = set_text(document, "os", s->os_name);
 
 	if (!error)
-		error = set_text(document, "kernel", s->uts.release);
-	if (!error)
-		error = set_text(document, "kernel_version", s->uts.version);
-	if (!error)
-		error = set_text(document, "machine", s->uts.machine);
-	if (!error)
-		error = set_text(document, "hostname", s->uts.nodename);
+		error = memory_facts_describe(s->guest, document);
 	if (error)
 		return error;
-	for (size_t i = 0; i < s->processes.n; i++)
-		user_processes += !s->processes.items[i].kernel_thread;
-	if (json_object_set_new(document, "uptime_s", json_real((double)s->clock.boottime_ns / 1e9)) < 0 ||
-	    json_object_set_new(document, "suspended_at_s", json_integer(s->clock.realtime_ns / 1000000000)) < 0 ||
-	    json_object_set(document, "boot_id", json_object_get(json_object_get(s->fingerprint, "guest"), "boot_id")) <
-		    0 ||
-	    json_object_set_new(document, "processes", json_integer((json_int_t)user_processes)) < 0 ||
-	    json_object_set_new(document, "memory_format", json_string(image_format(s->image))) < 0 ||
+	if (json_object_set_new(document, "memory_format", json_string(image_format(s->image))) < 0 ||
 	    json_object_set_new(document, "memory_bytes", json_integer((json_int_t)image_ram_size(s->image))) < 0 ||
 	    json_object_set_new(document, "state", json_string(state_name(session->state.state))) < 0)
 		return error_no_memory();
@@ -126,6 +113,8 @@ struct error *update_inspect(const struct update_settings *settings, const char 
 
 	if (error)
 		return error;
+	session.image_options = options->image;
+	session.guest_options = options->guest;
 	document = session_document(&session);
 	error = sleeping_open(&session, &sleeping);
 	if (!error)
@@ -139,5 +128,36 @@ struct error *update_inspect(const struct update_settings *settings, const char 
 	session_close(&session);
 	if (!error)
 		*ret = take_ptr(document);
+	return error;
+}
+
+struct error *update_inspect_memory(struct guest *guest, json_t **ret)
+{
+	_cleanup_(json_decref_ptr) json_t *document = json_pack("{s:i}", "version", 1);
+	struct error *error = document ? memory_facts_describe(guest, document) : error_no_memory();
+
+	if (!error)
+		*ret = take_ptr(document);
+	return error;
+}
+
+struct error *update_memory_path(const struct update_settings *settings, const char *vm, char **ret)
+{
+	struct session session;
+	char *path = NULL;
+	struct error *error = session_open(settings, vm, SESSION_READ, &session);
+
+	if (error)
+		return error;
+	error = sleeping_refuse_running(&session);
+	if (!error && access(session.file.memory, F_OK) < 0)
+		error = session_missing_memory(&session);
+	if (!error) {
+		path = strdup(session.file.memory);
+		error = path ? NULL : error_no_memory();
+	}
+	session_close(&session);
+	if (!error)
+		*ret = path;
 	return error;
 }

@@ -4,7 +4,9 @@
 #define UPDATE_SESSION_H
 
 #include "base/error.h"
+#include "guest/guest.h"
 #include "hypervisor/hypervisor.h"
+#include "image/image.h"
 #include "update/state.h"
 #include "update/update.h"
 #include "update/vmfile.h"
@@ -17,6 +19,8 @@ struct session {
 	char *bundle_path; /* the bundle that waits, or would */
 	struct state state;
 	struct vm *vm;
+	struct image_options image_options; /* of its memory; borrowed strings */
+	struct guest_options guest_options;
 	int lock_fd; /* -1: opened without the lock */
 };
 

@@ -11,7 +11,7 @@
 
 #define OS_RELEASE_MAX 65536
 
-static struct error *refuse_running(struct session *session)
+struct error *sleeping_refuse_running(struct session *session)
 {
 	enum vm_state state;
 	struct error *error = vm_state(session->vm, &state);
@@ -45,11 +45,11 @@ static struct error *check_files(struct session *session, json_t **ret)
 
 static struct error *open_memory(struct session *session, struct sleeping *sleeping)
 {
-	struct error *error = error_remedy(image_open(session->file.memory, NULL, &sleeping->image),
+	struct error *error = error_remedy(image_open(session->file.memory, &session->image_options, &sleeping->image),
 					   "\"memory\" must name the whole image of a suspend, as QEMU wrote it");
 
 	if (!error)
-		error = guest_open(sleeping->image, NULL, &sleeping->guest);
+		error = guest_open(sleeping->image, &session->guest_options, &sleeping->guest);
 	if (!error)
 		error = guest_uts(sleeping->guest, &sleeping->uts);
 	if (!error)
@@ -237,7 +237,7 @@ static struct error *read_os_release(struct sleeping *sleeping)
 
 static struct error *open_parts(struct session *session, struct sleeping *sleeping)
 {
-	struct error *error = refuse_running(session);
+	struct error *error = sleeping_refuse_running(session);
 
 	if (error)
 		return error;

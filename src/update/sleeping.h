@@ -35,4 +35,7 @@ struct sleeping {
 struct error *sleeping_open(struct session *session, struct sleeping *ret) _must_check_;
 void sleeping_close(struct sleeping *sleeping);
 
+/* ERROR_BUSY if a process answers where the VM's would. */
+struct error *sleeping_refuse_running(struct session *session) _must_check_;
+
 #endif

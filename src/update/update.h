@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "guest/guest.h"
+#include "image/image.h"
 
 /* Where things are kept; absolute paths, borrowed. */
 struct update_settings {
@@ -30,10 +32,21 @@ struct update_settings {
 struct error *update_suspend(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
 
 struct inspect_options {
-	bool updates; /* ask the guest's package manager, in the shadow, what its own lists offer */
+	bool updates;               /* ask the guest's package manager, in the shadow, what its own lists offer */
+	struct image_options image; /* what the VM's memory image cannot say of itself */
+	struct guest_options guest;
 };
 struct error *update_inspect(const struct update_settings *settings, const char *vm,
 			     const struct inspect_options *options, json_t **ret) _must_check_;
+
+/* The same of a memory image alone: no "vm", nothing of a disk. */
+struct error *update_inspect_memory(struct guest *guest, json_t **ret) _must_check_;
+
+/*
+ * The file with the memory of the sleeping VM, for those who read facts out of it; the caller frees it.
+ * ERROR_BUSY: the VM runs. ERROR_CONFLICT: the image is spent. ERROR_NOT_FOUND: there is none.
+ */
+struct error *update_memory_path(const struct update_settings *settings, const char *vm, char **ret) _must_check_;
 
 struct emulate_options {
 	const char *const *command; /* what to run, NULL-terminated; NULL: the package manager's full upgrade */
