@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Open files of every kind. The actor that holds them sleeps. */
+#define _GNU_SOURCE
+#include "actor.h"
+
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+static void open_regular(void)
+{
+	int fd = make_file("/mnt/data/open", 100000);
+
+	MUST(lseek(fd, 4711, SEEK_SET));
+	MUST(fcntl(fd, F_SETFD, FD_CLOEXEC));
+	fd = open("/mnt/data/log", O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_SYNC, 0600);
+	MUST(write(fd, "two\nlines\n", 10));
+	/* Not on the disk yet when the guest sleeps. */
+	fd = make_file("/mnt/data/late", 300000);
+	fd = make_file("/mnt/data/deleted while open", 20000);
+	MUST(unlink("/mnt/data/deleted while open"));
+	fd = make_file("/run/deleted", 20000);
+	MUST(unlink("/run/deleted"));
+	MUST(lseek(fd, (off_t)5 << 30, SEEK_SET));
+	/* Another has the name now. */
+	fd = make_file("/run/replaced", 10);
+	MUST(unlink("/run/replaced"));
+	close(make_file("/run/replaced", 20));
+	MUST(open("/mnt/data/really (deleted)", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	MUST(open("/mnt/data/n\new\xff\\\t", O_RDWR | O_CREAT, 0600));
+	TRY(open("/mnt/data", O_RDWR | O_TMPFILE, 0600));
+	MUST(open("/mnt/bind", O_RDONLY | O_DIRECTORY));
+	MUST(open("/", O_PATH));
+	/* Far up in the table. */
+	MUST(fcntl(fd, F_DUPFD, 1000));
+}
+
+static void open_long(void)
+{
+	char name[201];
+	int directory = open("/mnt/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	memset(name, 'd', 200);
+	name[200] = 0;
+	for (int i = 0; i < 12; i++) {
+		int next;
+
+		MUST(mkdirat(directory, name, 0755));
+		next = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(directory);
+		directory = next;
+	}
+	MUST(openat(directory, "deep", O_RDWR | O_CREAT, 0600));
+}
+
+static void open_special(void)
+{
+	int pipes[2], pair[2], primary, secondary;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	MUST(pipe(pipes));
+	MUST(write(pipes[1], "in the pipe", 11));
+	MUST(open("/run/fifo", O_RDWR | O_NONBLOCK));
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	MUST(eventfd(7, EFD_CLOEXEC));
+	MUST(epoll_create1(0));
+	MUST(timerfd_create(CLOCK_MONOTONIC, 0));
+	MUST(signalfd(-1, &set, 0));
+	MUST(inotify_init1(IN_CLOEXEC));
+	MUST(memfd_create("memory", 0));
+	MUST(open("/dev/null", O_RDWR));
+	MUST(open("/dev/vda", O_RDONLY));
+	MUST(open("/proc/self/ns/mnt", O_RDONLY));
+	MUST(open("/proc/self/status", O_RDONLY));
+	TRY(syscall(SYS_pidfd_open, getpid(), 0));
+	TRY(openpty(&primary, &secondary, NULL, NULL, NULL));
+}
+
+void act_files(void)
+{
+	struct rlimit limit = {4096, 4096};
+
+	MUST(setrlimit(RLIMIT_NOFILE, &limit));
+	open_regular();
+	open_long();
+	open_special();
+}

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs in a test's guest: writes down all that the kernel says of itself (/proc, /run, netlink, its log).
+ *
+ * usage: collect BULK [TREE...]
+ *
+ * BULK (a block device or file) gets what lasts: it is on its way before the last look at the processes. That
+ * look and the clocks go out byte by byte through QEMU's debug console (port 0xe9), which no kernel is asked for;
+ * then a write to the pvpanic port stops the machine on the spot: nothing happens between the truth and the suspend.
+ *
+ * A record is one line "KIND PATH-LENGTH DATA-LENGTH", then path and data: F a file's content, L a link's target,
+ * S stat's numbers, E an error's number, N netlink's answer, W words about the collection itself.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	PORT_DEBUG = 0xe9,
+	PORT_PANIC = 0x2e0,
+	BLOCK = 4096,
+};
+
+struct buffer {
+	char *data;
+	size_t size, room;
+};
+
+static void die(const char *what)
+{
+	fprintf(stderr, "collect: %s: %m\n", what);
+	exit(1);
+}
+
+static char *buffer_room(struct buffer *buffer, size_t more)
+{
+	if (buffer->size + more > buffer->room) {
+		buffer->room = (buffer->size + more) * 2;
+		buffer->data = realloc(buffer->data, buffer->room);
+		if (!buffer->data)
+			die("memory");
+	}
+	return buffer->data + buffer->size;
+}
+
+static void buffer_add(struct buffer *buffer, const void *data, size_t size)
+{
+	memcpy(buffer_room(buffer, size), data, size);
+	buffer->size += size;
+}
+
+/* Where records go. */
+static struct buffer out;
+
+static void record(char kind, const char *path, const void *data, size_t size)
+{
+	char head[64];
+
+	buffer_add(&out, head, (size_t)sprintf(head, "%c %zu %zu\n", kind, strlen(path), size));
+	buffer_add(&out, path, strlen(path));
+	buffer_add(&out, data, size);
+}
+
+static void record_errno(const char *path)
+{
+	char text[16];
+
+	record('E', path, text, (size_t)sprintf(text, "%d", errno));
+}
+
+/* One read after the other, until nothing comes: files of /proc have no size. */
+static void put_file(const char *path)
+{
+	static struct buffer content;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ssize_t got;
+
+	if (fd < 0) {
+		record_errno(path);
+		return;
+	}
+	content.size = 0;
+	while ((got = read(fd, buffer_room(&content, 1 << 16), 1 << 16)) > 0)
+		content.size += (size_t)got;
+	if (got < 0 && content.size == 0)
+		record_errno(path);
+	else
+		record('F', path, content.data, content.size);
+	close(fd);
+}
+
+static void put_link(const char *path)
+{
+	static char target[1 << 16];
+	ssize_t size = readlink(path, target, sizeof(target));
+
+	if (size < 0)
+		record_errno(path);
+	else
+		record('L', path, target, (size_t)size);
+}
+
+static void put_stat(const char *path, const struct stat *st)
+{
+	char text[256];
+	int size = sprintf(text, "%o %u %u %lld %lu %lu %u:%u %u:%u %lld.%09ld %lld", st->st_mode, st->st_uid,
+			   st->st_gid, (long long)st->st_size, (unsigned long)st->st_nlink, (unsigned long)st->st_ino,
+			   major(st->st_dev), minor(st->st_dev), major(st->st_rdev), minor(st->st_rdev),
+			   (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (long long)st->st_blocks);
+
+	record('S', path, text, (size_t)size);
+}
+
+static bool is_dot(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+static bool is_number(const char *name)
+{
+	return *name && strspn(name, "0123456789") == strlen(name);
+}
+
+/* Calls `each` for every entry of a directory. */
+static void for_entries(const char *directory, bool (*want)(const char *), void (*each)(const char *path))
+{
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+
+	if (!dir) {
+		record_errno(directory);
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		char *path = NULL;
+
+		if (is_dot(entry->d_name) || (want && !want(entry->d_name)))
+			continue;
+		if (asprintf(&path, "%s/%s", directory, entry->d_name) < 0)
+			die("memory");
+		each(path);
+		free(path);
+	}
+	closedir(dir);
+}
+
+/* A tree with all it holds; one file system. */
+static dev_t tree_device;
+static void put_tree(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0) {
+		record_errno(path);
+		return;
+	}
+	put_stat(path, &st);
+	if (S_ISLNK(st.st_mode))
+		put_link(path);
+	if (S_ISREG(st.st_mode))
+		put_file(path);
+	if (S_ISDIR(st.st_mode) && st.st_dev == tree_device)
+		for_entries(path, NULL, put_tree);
+}
+
+static void put_sysctl(const char *path)
+{
+	struct stat st;
+
+	/* The first is different each time, the others begin something. */
+	if (strstr(path, "/random/uuid") || strstr(path, "/binfmt_misc"))
+		return;
+	if (lstat(path, &st) < 0)
+		return;
+	if (S_ISDIR(st.st_mode))
+		for_entries(path, NULL, put_sysctl);
+	else
+		put_stat(path, &st), put_file(path);
+}
+
+static void put_cgroup(const char *path)
+{
+	char *procs = NULL;
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return;
+	if (asprintf(&procs, "%s/cgroup.procs", path) < 0)
+		die("memory");
+	put_file(procs);
+	free(procs);
+	for_entries(path, NULL, put_cgroup);
+}
+
+static void put_all(const char *directory, const char *const *names, void (*put)(const char *))
+{
+	for (; *names; names++) {
+		char *path = NULL;
+
+		if (asprintf(&path, "%s/%s", directory, *names) < 0)
+			die("memory");
+		put(path);
+		free(path);
+	}
+}
+
+static void put_thread(const char *directory)
+{
+	static const char *const files[] = {"stat", "comm", "status", "cgroup", "cmdline", NULL};
+	static const char *const links[] = {"exe", NULL};
+
+	put_all(directory, files, put_file);
+	put_all(directory, links, put_link);
+}
+
+static void put_process(const char *directory)
+{
+	static const char *const files[] = {"stat",    "status",        "statm",     "comm",      "cmdline",
+					    "environ", "cgroup",        "mounts",    "mountinfo", "maps",
+					    "limits",  "oom_score_adj", "sessionid", "loginuid",  NULL};
+	static const char *const links[] = {"exe", "cwd", "root", NULL};
+	static const char *const links_in[] = {"ns", "fd", NULL};
+	char path[64];
+
+	put_all(directory, files, put_file);
+	put_all(directory, links, put_link);
+	for (const char *const *name = links_in; *name; name++) {
+		sprintf(path, "%s/%s", directory, *name);
+		for_entries(path, NULL, put_link);
+	}
+	sprintf(path, "%s/fdinfo", directory);
+	for_entries(path, NULL, put_file);
+	sprintf(path, "%s/task", directory);
+	for_entries(path, is_number, put_thread);
+}
+
+/* --- the network --- */
+
+static void netlink_dump(const char *name, int protocol, void *request, size_t size)
+{
+	static struct buffer answer;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	bool done = false;
+
+	answer.size = 0;
+	if (fd < 0 || send(fd, request, size, 0) < 0)
+		done = true;
+	while (!done) {
+		char *room = buffer_room(&answer, 1 << 17);
+		ssize_t got = recv(fd, room, 1 << 17, 0);
+
+		if (got <= 0)
+			break;
+		for (struct nlmsghdr *h = (void *)room; NLMSG_OK(h, got); h = NLMSG_NEXT(h, got)) {
+			size_t whole = NLMSG_ALIGN(h->nlmsg_len);
+
+			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) {
+				done = true;
+				break;
+			}
+			answer.size += whole;
+		}
+	}
+	record('N', name, answer.data ? answer.data : "", answer.size);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void put_rtnetlink(const char *prefix, const char *what, uint16_t type)
+{
+	struct {
+		struct nlmsghdr h;
+		struct rtgenmsg body;
+	} request = {{.nlmsg_len = sizeof(request), .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		     {.rtgen_family = AF_UNSPEC}};
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s/%s", prefix, what);
+	netlink_dump(name, NETLINK_ROUTE, &request, sizeof(request));
+}
+
+static void put_inet_diag(const char *prefix, uint8_t family, uint8_t protocol)
+{
+	struct {
+		struct nlmsghdr h;
+		struct inet_diag_req_v2 body;
+	} request = {{.nlmsg_len = sizeof(request),
+		      .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		      .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		     {.sdiag_family = family, .sdiag_protocol = protocol, .idiag_states = ~0U}};
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s/inet-diag/%u/%u", prefix, family, protocol);
+	netlink_dump(name, NETLINK_SOCK_DIAG, &request, sizeof(request));
+}
+
+static void put_unix_diag(const char *prefix)
+{
+	struct {
+		struct nlmsghdr h;
+		struct unix_diag_req body;
+	} request = {{.nlmsg_len = sizeof(request),
+		      .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		      .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		     {.sdiag_family = AF_UNIX,
+		      .udiag_states = ~0U,
+		      .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN}};
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s/unix-diag", prefix);
+	netlink_dump(name, NETLINK_SOCK_DIAG, &request, sizeof(request));
+}
+
+static void put_network(const char *prefix)
+{
+	put_rtnetlink(prefix, "links", RTM_GETLINK);
+	put_rtnetlink(prefix, "addresses", RTM_GETADDR);
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t family = i ? AF_INET6 : AF_INET;
+
+		put_inet_diag(prefix, family, IPPROTO_TCP);
+		put_inet_diag(prefix, family, IPPROTO_UDP);
+		put_inet_diag(prefix, family, IPPROTO_RAW);
+	}
+	put_unix_diag(prefix);
+}
+
+/* Other network namespaces: by a short visit. */
+static void put_network_of(const char *directory)
+{
+	static const char *const files[] = {"tcp", "tcp6", "udp", "udp6", "raw", "raw6", "unix", NULL};
+	char path[64], here[64], there[64];
+	int home, fd;
+	ssize_t size_here, size_there;
+
+	snprintf(path, sizeof(path), "%s/ns/net", directory);
+	size_here = readlink("/proc/self/ns/net", here, sizeof(here));
+	size_there = readlink(path, there, sizeof(there));
+	if (size_there < 0 || (size_here == size_there && !memcmp(here, there, (size_t)size_here)))
+		return;
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (home < 0 || fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+		die(path);
+	snprintf(path, sizeof(path), "%s/net", directory);
+	put_network(path);
+	put_all(path, files, put_file);
+	if (setns(home, CLONE_NEWNET) < 0)
+		die("setns");
+	close(home);
+	close(fd);
+}
+
+/* --- the rest --- */
+
+/* Each read is one record. */
+static void put_log(void)
+{
+	static struct buffer log;
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ssize_t got;
+
+	while (fd >= 0 && ((got = read(fd, buffer_room(&log, 1 << 14), 1 << 14)) > 0 || errno == EPIPE))
+		log.size += got > 0 ? (size_t)got : 0;
+	record('F', "/dev/kmsg", log.data ? log.data : "", log.size);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void put_bulk(char **trees)
+{
+	static const char *const files[] = {"cmdline",  "cgroups",  "cpuinfo",    "filesystems",  "modules",  "swaps",
+					    "version",  "net/tcp",  "net/tcp6",   "net/udp",      "net/udp6", "net/raw",
+					    "net/raw6", "net/unix", "net/packet", "net/if_inet6", "net/dev",  NULL};
+
+	put_all("/proc", files, put_file);
+	put_network("/proc/net");
+	for_entries("/proc", is_number, put_process);
+	for_entries("/proc", is_number, put_network_of);
+	for_entries("/proc/sys", NULL, put_sysctl);
+	put_cgroup("/sys/fs/cgroup");
+	for (; *trees; trees++) {
+		struct stat st;
+
+		if (lstat(*trees, &st) < 0)
+			die(*trees);
+		tree_device = st.st_dev;
+		put_tree(*trees);
+	}
+	put_log();
+}
+
+static void write_bulk(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	size_t done = 0, size;
+
+	record('W', "end", "bulk", 4);
+	size = (out.size + BLOCK - 1) / BLOCK * BLOCK;
+	memset(buffer_room(&out, size - out.size), '\n', size - out.size);
+	while (fd >= 0 && done < size) {
+		ssize_t wrote = write(fd, out.data + done, size - done);
+
+		if (wrote < 0)
+			die(path);
+		done += (size_t)wrote;
+	}
+	if (fd < 0 || fsync(fd) < 0 || close(fd) < 0)
+		die(path);
+	out.size = 0;
+}
+
+static void put_clock(const char *name, clockid_t id)
+{
+	struct timespec ts;
+	char text[64];
+
+	clock_gettime(id, &ts);
+	record('W', name, text, (size_t)sprintf(text, "%lld%09ld", (long long)ts.tv_sec, ts.tv_nsec));
+}
+
+static void put_thread_stat(const char *directory)
+{
+	static const char *const files[] = {"stat", NULL};
+
+	put_all(directory, files, put_file);
+}
+
+static void put_process_stat(const char *directory)
+{
+	char path[64];
+
+	put_thread_stat(directory);
+	sprintf(path, "%s/task", directory);
+	for_entries(path, is_number, put_thread_stat);
+}
+
+static bool is_other(const char *name)
+{
+	return is_number(name) && atoi(name) != getpid();
+}
+
+static void look_at_tasks(void)
+{
+	out.size = 0;
+	for_entries("/proc", is_other, put_process_stat);
+}
+
+/* Idle workers of the kernel wake up and go back to sleep: two looks in a row must be the same. */
+static void look_until_quiet(void)
+{
+	struct buffer before = {0};
+
+	for (int i = 0; i < 50; i++) {
+		look_at_tasks();
+		if (before.size == out.size && !memcmp(before.data, out.data, out.size))
+			break;
+		before.size = 0;
+		buffer_add(&before, out.data, out.size);
+	}
+	free(before.data);
+}
+
+static void put_last(void)
+{
+	static const char *const files[] = {"meminfo", "loadavg", "stat", "uptime", NULL};
+	char text[32];
+
+	look_until_quiet();
+	record('W', "collector", text, (size_t)sprintf(text, "%d", getpid()));
+	sprintf(text, "/proc/%d", getpid());
+	put_process_stat(text);
+	put_file("/proc/sys/kernel/random/boot_id");
+	put_all("/proc", files, put_file);
+	put_clock("realtime", CLOCK_REALTIME);
+	put_clock("monotonic", CLOCK_MONOTONIC);
+	put_clock("boottime", CLOCK_BOOTTIME);
+	record('W', "end", "last", 4);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		fprintf(stderr, "usage: collect BULK [TREE...]\n");
+		return 2;
+	}
+	if (ioperm(PORT_DEBUG, 1, 1) < 0 || ioperm(PORT_PANIC, 1, 1) < 0)
+		die("ioperm");
+	put_bulk(argv + 2);
+	write_bulk(argv[1]);
+	sleep(2); /* The disk's work and the log's readers come to rest. */
+	put_last();
+	outsb(PORT_DEBUG, out.data, out.size);
+	outb(1, PORT_PANIC);
+	for (;;)
+		pause();
+}
