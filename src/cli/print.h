@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the verbs that read memory print: for people as the tool they know does, and as JSON
+ * (doc/json.md). Only printing: nothing here opens or reads anything of the guest. Lists are
+ * borrowed. Failures to write stay with the stream.
+ */
+#ifndef CLI_PRINT_H
+#define CLI_PRINT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "cli/users.h"
+#include "guest/guest.h"
+
+/* What a `ps` shows besides the tasks. */
+struct ps_view {
+	bool threads;
+	struct guest_clock clock;
+	struct users users; /* empty: numbers */
+};
+
+/* Like `ps -ef`, with threads like `ps -eLf`. Times of day are in the time zone of whoever reads it. */
+void print_ps(FILE *stream, const struct guest_task_list *list, const struct ps_view *view);
+void print_ps_json(FILE *stream, const struct guest_task_list *list);
+
+/* Like `lsmod`. */
+void print_modules(FILE *stream, const struct guest_module_list *list);
+void print_modules_json(FILE *stream, const struct guest_module_list *list);
+
+struct dmesg_view {
+	unsigned levels; /* bit of each level that is shown */
+	bool all;        /* also what was cleared (dmesg --clear) */
+	bool wall_clock; /* dates instead of seconds since boot */
+	bool decode;     /* facility and level in words */
+	struct guest_clock clock;
+};
+#define DMESG_ALL_LEVELS 0xffu
+
+/* Bits out of "err,warn" or "warn+" (that level and more severe ones); false: there is a word that is no level. */
+bool dmesg_parse_levels(const char *text, unsigned *ret);
+
+/* Like `dmesg`; what a record has behind a newline is indented, so that no record looks like another. */
+void print_dmesg(FILE *stream, const struct guest_log *log, const struct dmesg_view *view);
+void print_dmesg_json(FILE *stream, const struct guest_log *log, const struct dmesg_view *view);
+
+/* "pts/3" for the device number of a terminal; "?" for 0. */
+void terminal_name(uint32_t tty, char *buffer, size_t size);
+
+#endif
