@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "guest/internal.h"
+#include "guest/task.h"
 
 /* Each costs a tenth of a second; copies of the note occur, dozens of them only in a forged image. */
 #define NOTES_MAX 16u
@@ -84,8 +85,10 @@ static void reset(struct guest *guest)
 {
 	while (guest->n_modules > 0)
 		types_destroy(guest->modules[--guest->n_modules].types);
+	process_layout_destroy(guest->processes);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
+	guest->processes = NULL;
 	guest->types = NULL;
 	guest->symbols = NULL;
 }

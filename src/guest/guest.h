@@ -72,22 +72,4 @@ struct guest_file_system {
 /* The caller frees *ret. Pseudo file systems are included. */
 struct error *guest_file_systems(struct guest *guest, struct guest_file_system **ret, size_t *ret_n) _must_check_;
 
-/* A process (a thread group's leader). */
-struct guest_process {
-	uint32_t pid, ppid;
-	uint32_t uid;
-	uint64_t start_ns; /* task.start_boottime: since the guest's boot */
-	bool kernel_thread;
-	char comm[16]; /* NUL-terminated */
-	char *exe;     /* path of the executable, " (deleted)" behind it if it is; owned; NULL: none or unknown */
-	char *cgroup;  /* path in the default (v2 or systemd) hierarchy: "/system.slice/nginx.service"; owned */
-};
-struct guest_process_list {
-	struct guest_process *items;
-	size_t n;
-	bool incomplete; /* the walk met a bad pointer and stopped */
-};
-struct error *guest_processes(struct guest *guest, struct guest_process_list *ret) _must_check_;
-void guest_process_list_deinit(struct guest_process_list *list);
-
 #endif

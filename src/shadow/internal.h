@@ -68,7 +68,7 @@ struct shadow {
 	struct guest_uts uts;
 	bool has_clock;
 	int64_t monotonic_offset_ns, boottime_offset_ns; /* guest's clock less the host's */
-	const struct guest_process_list *processes;      /* borrowed, may be NULL */
+	const struct guest_task_list *processes;         /* borrowed, may be NULL */
 	struct action_list actions;
 };
 
@@ -151,10 +151,10 @@ DEFINE_CLEANUP(struct network *, network_stop)
 /* --- manager.c --- */
 
 struct manager_options {
-	int listener;                               /* /run/systemd/private */
-	int record_fd;                              /* takes struct manager_record */
-	int runner_fd;                              /* init's door: see init/init.c */
-	const struct guest_process_list *processes; /* may be NULL */
+	int listener;                            /* /run/systemd/private */
+	int record_fd;                           /* takes struct manager_record */
+	int runner_fd;                           /* init's door: see init/init.c */
+	const struct guest_task_list *processes; /* may be NULL */
 };
 
 enum manager_record_kind {

@@ -195,7 +195,7 @@ static int handle_get_unit(struct manager *manager, const struct method *method,
 static int handle_get_unit_by_pid(struct manager *manager, const struct method *method, sd_bus_message *message,
 				  sd_bus_error *error)
 {
-	const struct guest_process_list *processes = manager->options->processes;
+	const struct guest_task_list *processes = manager->options->processes;
 	char name[SHADOW_NAME_MAX];
 	uint32_t pid;
 	int r = sd_bus_message_read(message, "u", &pid);
@@ -220,7 +220,7 @@ static int append_listed(sd_bus_message *reply, const struct unit *unit)
 }
 
 /* Whether the unit comes up for the first time at this process: each is listed once. */
-static bool is_first(const struct guest_process_list *processes, size_t index, const char *name)
+static bool is_first(const struct guest_task_list *processes, size_t index, const char *name)
 {
 	char other[SHADOW_NAME_MAX];
 
@@ -234,7 +234,7 @@ static bool is_first(const struct guest_process_list *processes, size_t index, c
 static int handle_list_units(struct manager *manager, const struct method *method, sd_bus_message *message,
 			     sd_bus_error *error)
 {
-	const struct guest_process_list *processes = manager->options->processes;
+	const struct guest_task_list *processes = manager->options->processes;
 	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
 	char name[SHADOW_NAME_MAX];
 	struct unit unit;

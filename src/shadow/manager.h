@@ -29,10 +29,10 @@ struct unit {
 bool unit_name_is_valid(const char *name);
 
 /* Looks it up in the guest's unit directories and among `processes` (may be NULL). The name must be valid. */
-void unit_lookup(const struct guest_process_list *processes, const char *name, struct unit *ret);
+void unit_lookup(const struct guest_task_list *processes, const char *name, struct unit *ret);
 
 /* The unit that a guest process belongs to, by its cgroup; false: none. */
-bool unit_of_process(const struct guest_process *process, char ret[SHADOW_NAME_MAX]);
+bool unit_of_process(const struct guest_task *process, char ret[SHADOW_NAME_MAX]);
 
 struct manager;
 

@@ -27,10 +27,10 @@ struct shadow_options {
 	const char *layers_dir;      /* existing directory, 0700, on a file system overlayfs can use; kept afterwards */
 	const char *run_dir;         /* existing directory, 0700, for mount points and sockets */
 	const struct guest_uts *uts; /* NULL: no memory image; the host's kernel release shows */
-	const struct guest_clock *clock;            /* NULL: no time namespace */
-	const char *disk_name;                      /* the guest's name for its disk; NULL: "vda" */
-	const struct guest_process_list *processes; /* for is-active; NULL: nothing runs */
-	unsigned processes_max;                     /* at the same time; 0: a limit that no honest program meets */
+	const struct guest_clock *clock;         /* NULL: no time namespace */
+	const char *disk_name;                   /* the guest's name for its disk; NULL: "vda" */
+	const struct guest_task_list *processes; /* for is-active; NULL: nothing runs */
+	unsigned processes_max;                  /* at the same time; 0: a limit that no honest program meets */
 };
 
 struct error *shadow_create(const struct shadow_options *options, struct shadow **ret) _must_check_;

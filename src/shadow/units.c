@@ -43,7 +43,7 @@ static bool has_suffix(const char *name, size_t length, const char *suffix)
 }
 
 /* The last component of the cgroup that is a unit: a unit may have cgroups below its own. */
-bool unit_of_process(const struct guest_process *process, char ret[SHADOW_NAME_MAX])
+bool unit_of_process(const struct guest_task *process, char ret[SHADOW_NAME_MAX])
 {
 	bool found = false;
 
@@ -65,7 +65,7 @@ bool unit_of_process(const struct guest_process *process, char ret[SHADOW_NAME_M
 	return found;
 }
 
-static bool holds_process(const struct guest_process *process, const char *name)
+static bool holds_process(const struct guest_task *process, const char *name)
 {
 	size_t n = strlen(name);
 
@@ -215,13 +215,13 @@ static void set_active(struct unit *unit, const char *sub_state)
  * at the boot and remain, have no process: in a guest that runs at all they are taken as active
  * if something pulls them in.
  */
-static void find_processes(const struct guest_process_list *processes, struct unit *unit)
+static void find_processes(const struct guest_task_list *processes, struct unit *unit)
 {
-	const struct guest_process *main = NULL;
+	const struct guest_task *main = NULL;
 	size_t n = strlen(unit->id);
 
 	for (size_t i = 0; i < processes->n; i++) {
-		const struct guest_process *process = &processes->items[i];
+		const struct guest_task *process = &processes->items[i];
 
 		if (process->kernel_thread || !holds_process(process, unit->id))
 			continue;
@@ -248,7 +248,7 @@ static void find_processes(const struct guest_process_list *processes, struct un
 		set_active(unit, "listening");
 }
 
-void unit_lookup(const struct guest_process_list *processes, const char *name, struct unit *ret)
+void unit_lookup(const struct guest_task_list *processes, const char *name, struct unit *ret)
 {
 	char template[SHADOW_NAME_MAX];
 

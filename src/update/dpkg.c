@@ -88,7 +88,7 @@ static struct error *refuse_journal(int root_fd)
 	return NULL;
 }
 
-static struct error *dpkg_quiescent(int root_fd, const struct guest_process_list *processes)
+static struct error *dpkg_quiescent(int root_fd, const struct guest_task_list *processes)
 {
 	static const char *const busy[] = {"apt", "apt-get", "aptitude", "dpkg", "dpkg-deb", "unattended-upgr"};
 

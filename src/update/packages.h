@@ -37,7 +37,7 @@ struct package_run {
 struct package_manager {
 	const char *name;
 	bool (*detect)(int root_fd);
-	struct error *(*quiescent)(int root_fd, const struct guest_process_list *processes);
+	struct error *(*quiescent)(int root_fd, const struct guest_task_list *processes);
 	struct error *(*upgrade)(const struct package_run *run);
 	struct error *(*command)(const struct package_run *run);
 	struct error *(*list)(const struct package_run *run, char **ret);

@@ -57,11 +57,11 @@ static struct error *open_memory(struct session *session, struct sleeping *sleep
 	if (!error)
 		error = guest_boot_id(sleeping->guest, sleeping->boot_id);
 	if (!error)
-		error = guest_processes(sleeping->guest, &sleeping->processes);
+		error = guest_tasks(sleeping->guest, GUEST_PROCESSES, &sleeping->processes);
 	/* Half a list could hide a package manager at work. */
-	if (!error && sleeping->processes.incomplete)
-		error = error_format(session->file.memory, ERROR_NO_ADDRESS,
-				     "the guest's list of processes is damaged");
+	if (!error)
+		error = error_wrap(take_ptr(sleeping->processes.incomplete),
+				   "the guest's list of processes is damaged");
 	return error_wrap(error, "memory of %s", session->file.name);
 }
 
@@ -272,7 +272,7 @@ struct error *sleeping_open(struct session *session, struct sleeping *ret)
 void sleeping_close(struct sleeping *sleeping)
 {
 	disk_close(sleeping->disk);
-	guest_process_list_deinit(&sleeping->processes);
+	guest_task_list_deinit(&sleeping->processes);
 	guest_close(sleeping->guest);
 	image_close(sleeping->image);
 	if (sleeping->work_dir) {

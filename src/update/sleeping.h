@@ -19,7 +19,7 @@ struct sleeping {
 	struct guest_uts uts;
 	struct guest_clock clock;
 	uint8_t boot_id[16];
-	struct guest_process_list processes;
+	struct guest_task_list processes;
 	char *work_dir; /* removed again by sleeping_close() */
 	struct disk *disk;
 	char *disk_name; /* the guest's name for its disk, "vda"; NULL: not known */

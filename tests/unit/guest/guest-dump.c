@@ -94,33 +94,66 @@ static struct error *dump_file_systems(struct guest *guest, json_t *root)
 	return error;
 }
 
-static struct error *dump_process(const struct guest_process *process, json_t *array)
+static struct error *dump_task(const struct guest_task *task, json_t *array)
 {
 	json_t *object = json_object();
+	const struct {
+		const char *key;
+		uint64_t value;
+	} numbers[] = {
+		{"pid", task->pid},
+		{"tgid", task->tgid},
+		{"ppid", task->ppid},
+		{"pgid", task->pgid},
+		{"sid", task->sid},
+		{"uid", task->uid},
+		{"euid", task->euid},
+		{"suid", task->suid},
+		{"fsuid", task->fsuid},
+		{"gid", task->gid},
+		{"egid", task->egid},
+		{"sgid", task->sgid},
+		{"fsgid", task->fsgid},
+		{"tty", task->tty},
+		{"n_threads", task->n_threads},
+		{"nice", (uint64_t)(int64_t)task->nice},
+		{"start_ns", task->start_ns},
+		{"user_ns", task->user_ns},
+		{"system_ns", task->system_ns},
+		{"virtual_size", task->virtual_size},
+		{"resident_size", task->resident_size},
+	};
 	struct error *error;
 
 	json_array_append_new(array, object);
-	set_integer(object, "pid", process->pid);
-	set_integer(object, "ppid", process->ppid);
-	set_integer(object, "uid", process->uid);
-	set_integer(object, "start_ns", process->start_ns);
-	json_object_set_new(object, "kernel_thread", json_boolean(process->kernel_thread));
-	error = set_text(object, "comm", process->comm);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		set_integer(object, numbers[i].key, numbers[i].value);
+	json_object_set_new(object, "kernel_thread", json_boolean(task->kernel_thread));
+	error = json_set_bytes(object, "state", &task->state, 1);
 	if (!error)
-		error = set_text(object, "cgroup", process->cgroup);
-	return error ? error : set_text(object, "exe", process->exe);
+		error = set_text(object, "comm", task->comm);
+	if (!error && task->cmdline.data)
+		error = json_set_bytes(object, "cmdline", task->cmdline.data, task->cmdline.size);
+	if (!error)
+		error = set_text(object, "cgroup", task->cgroup);
+	return error ? error : set_text(object, "exe", task->exe);
 }
 
-static struct error *dump_processes(struct guest *guest, json_t *root)
+static struct error *dump_tasks(struct guest *guest, json_t *root)
 {
-	_cleanup_(guest_process_list_deinit) struct guest_process_list list = {0};
-	json_t *array = json_array();
-	struct error *error = guest_processes(guest, &list);
+	_cleanup_(guest_task_list_deinit) struct guest_task_list list = {0};
+	json_t *processes = json_array(), *threads = json_array();
+	uint64_t start = clock_monotonic_ns();
+	struct error *error = guest_tasks(guest, GUEST_THREADS, &list);
 
-	json_object_set_new(root, "processes", array);
+	set_integer(json_object_get(root, "timing_ms"), "tasks", (clock_monotonic_ns() - start) / 1000000);
+	json_object_set_new(root, "processes", processes);
+	json_object_set_new(root, "threads", threads);
 	json_object_set_new(root, "processes_incomplete", json_boolean(list.incomplete));
+	if (list.incomplete)
+		fprintf(stderr, "guest-dump: processes: %s\n", list.incomplete->message);
 	for (size_t i = 0; !error && i < list.n; i++)
-		error = dump_process(&list.items[i], array);
+		error = dump_task(&list.items[i], list.items[i].pid == list.items[i].tgid ? processes : threads);
 	return error;
 }
 
@@ -150,7 +183,7 @@ static struct error *dump(const char *path, json_t *root)
 	if (!error)
 		error = dump_file_systems(guest, root);
 	if (!error)
-		error = dump_processes(guest, root);
+		error = dump_tasks(guest, root);
 	set_integer(timing, "facts", (clock_monotonic_ns() - start) / 1000000);
 	return error;
 }

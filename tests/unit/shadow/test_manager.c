@@ -20,13 +20,13 @@
 
 static char web_cgroup[] = "/system.slice/web.service", shell_cgroup[] = "/user.slice/user-0.slice/session-1.scope";
 static char deep_cgroup[] = "/system.slice/web.service/worker";
-static struct guest_process items[] = {
+static struct guest_task items[] = {
 	{.pid = 300, .ppid = 200, .start_ns = 5, .cgroup = deep_cgroup},
 	{.pid = 200, .ppid = 1, .start_ns = 9, .cgroup = web_cgroup},
 	{.pid = 400, .ppid = 1, .start_ns = 1, .cgroup = shell_cgroup},
 	{.pid = 2, .kernel_thread = true},
 };
-static const struct guest_process_list processes = {.items = items, .n = 4};
+static const struct guest_task_list processes = {.items = items, .n = 4};
 
 struct fixture {
 	char dir[32], path[64];

@@ -31,8 +31,8 @@ static void lines_that_are_none_are_passed_over(void **state)
 
 static void a_running_package_manager_is_a_conflict(void **state)
 {
-	struct guest_process process = {.pid = 7, .comm = "dpkg"};
-	struct guest_process_list list = {.items = &process, .n = 1};
+	struct guest_task process = {.pid = 7, .comm = "dpkg"};
+	struct guest_task_list list = {.items = &process, .n = 1};
 
 	assert_error(dpkg_manager.quiescent(-1, &list), ERROR_CONFLICT);
 	process.kernel_thread = true;
