@@ -15,8 +15,8 @@
 /* "kworker/0:1" → "kworker/0:1-events", or "+events" while it works. */
 static void append_work(const struct worker_members *m, const struct object *worker, char name[COMM_SIZE])
 {
-	const char *desc = object_bytes(worker, &m->desc);
-	size_t used = strlen(name), size = desc ? strnlen(desc, m->desc.size) : 0;
+	const char *desc = (const char *)worker->bytes + m->desc.offset;
+	size_t used = strlen(name), size = strnlen(desc, m->desc.size);
 
 	/* Only while it belongs to a pool: one that ends does not. */
 	if (size == 0 || size > DESC_SIZE_MAX || !object_get(worker, &m->pool))
@@ -30,7 +30,7 @@ static struct error *worker_comm(struct guest *guest, const struct process_layou
 {
 	const struct worker_members *m = &layout->worker;
 	struct object worker;
-	struct error *error = object_read(guest, &m->span, data, &worker);
+	struct error *error = object_load(guest, m->span, data, &worker);
 	uint64_t rescue;
 
 	if (error)
@@ -52,16 +52,16 @@ static struct error *worker_comm(struct guest *guest, const struct process_layou
 struct error *task_comm(struct guest *guest, const struct process_layout *layout, const struct object *task,
 			char ret[64])
 {
-	const char *comm = object_bytes(task, &layout->task.comm);
+	const char *comm = (const char *)task->bytes + layout->task.comm.offset;
 	uint64_t flags = object_get(task, &layout->task.flags), kthread = object_get(task, &layout->task.kthread);
 	uint64_t full_name;
 	struct object thread;
 	struct error *error;
 
-	snprintf(ret, COMM_SIZE, "%.*s", (int)layout->task.comm.size, comm ? comm : "");
+	snprintf(ret, COMM_SIZE, "%.*s", (int)layout->task.comm.size, comm);
 	if (!(flags & PF_KTHREAD) || !kthread)
 		return NULL;
-	error = object_read(guest, &layout->kthread.span, kthread, &thread);
+	error = object_load(guest, layout->kthread.span, kthread, &thread);
 	if (error)
 		return error_wrap(error, "name of kernel thread %s", ret);
 	full_name = object_get(&thread, &layout->kthread.full_name);
@@ -69,5 +69,5 @@ struct error *task_comm(struct guest *guest, const struct process_layout *layout
 		error = worker_comm(guest, layout, object_get(&thread, &layout->kthread.data), ret);
 	else if (full_name)
 		error = memory_read_string(&guest->memory, (struct gva){full_name}, ret, COMM_SIZE);
-	return error_wrap(error, "name of kernel thread %.15s", comm ? comm : "");
+	return error_wrap(error, "name of kernel thread %.15s", comm);
 }

@@ -134,7 +134,7 @@ struct error *guest_task_environ(struct guest *guest, uint64_t address, struct g
 		return error;
 	if (!task_mm(layout, &task))
 		return error_create(ERROR_NOT_FOUND, "the task has no memory of its own, so no environment");
-	error = object_read(guest, &layout->mm.span, task_mm(layout, &task), &mm);
+	error = object_load(guest, layout->mm.span, task_mm(layout, &task), &mm);
 	if (error)
 		return error;
 	range.start = object_get(&mm, &layout->mm.env_start);

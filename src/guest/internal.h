@@ -233,38 +233,6 @@ struct error *page_order(struct guest *guest, const struct page_layout *layout, 
 /* Where guest-physical memory is in the kernel's direct map. */
 struct gva page_mapped(const struct page_layout *layout, struct gpa address);
 
-/* ---- Objects (objects.c) ---- */
-
-#define OBJECT_MAX 16384u /* more than the largest structure, task_struct, has */
-
-/* The part of a structure that a walk needs: read at once, since each read of an image costs a system call. */
-struct span {
-	uint32_t start, size; /* bytes */
-};
-
-/* types_need() for members of one structure, and the part of it that holds them all. */
-struct error *span_need(const struct types *types, const struct member_need *needs, size_t n, struct span *ret)
-	_must_check_;
-
-/* A structure as read. */
-struct object {
-	struct gva address;
-	const struct span *span; /* borrowed from the layout */
-	uint8_t bytes[OBJECT_MAX];
-};
-/* Reads the object at `address`; 0 is ERROR_FORMAT. */
-struct error *object_read(struct guest *guest, const struct span *span, uint64_t address, struct object *ret)
-	_must_check_;
-/* A member of at most 8 bytes, or a bit field, as an unsigned number; one that is not present or not covered is 0. */
-uint64_t object_get(const struct object *object, const struct member *member);
-/* The bytes of a member; NULL as above. */
-const void *object_bytes(const struct object *object, const struct member *member);
-/* Where in the guest the member lies. */
-static inline struct gva object_place(const struct object *object, const struct member *member)
-{
-	return (struct gva){object->address.v + member->offset};
-}
-
 /*
  * Notices when a walk over a list goes in circles (Brent): one remembered place, replaced at
  * growing distances. Also caps the walk.

@@ -4,6 +4,14 @@
 
 #include "guest/task.h"
 
+struct error *object_load(struct guest *guest, struct object_span span, uint64_t address, struct object *ret)
+{
+	if (!address)
+		return error_format(NULL, 0, "a pointer to nothing");
+	ret->address = (struct gva){address};
+	return object_read(guest, ret->address, span, ret->bytes);
+}
+
 static struct error *load_task(struct guest *guest, struct task_members *ret)
 {
 	const struct member_need needs[] = {
@@ -43,7 +51,7 @@ static struct error *load_task(struct guest *guest, struct task_members *ret)
 		{"task_struct", "prev_cputime.stime", &ret->times.last_system, .optional = true},
 	};
 
-	return span_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);
+	return object_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);
 }
 
 static struct error *load_signal(struct guest *guest, struct signal_members *ret)
@@ -61,7 +69,7 @@ static struct error *load_signal(struct guest *guest, struct signal_members *ret
 		{"signal_struct", "prev_cputime.stime", &ret->times.last_system, .optional = true},
 	};
 
-	return span_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);
+	return object_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);
 }
 
 static struct error *load_cred(struct guest *guest, struct cred_members *ret)
@@ -72,7 +80,7 @@ static struct error *load_cred(struct guest *guest, struct cred_members *ret)
 		{"cred", "fsuid", &ret->fsuid}, {"cred", "fsgid", &ret->fsgid}, {"cred", "user_ns", &ret->user_ns},
 	};
 
-	return span_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);
+	return object_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);
 }
 
 /*
@@ -93,8 +101,8 @@ static struct error *load_rss(struct guest *guest, struct mm_members *ret)
 	};
 
 	if (types_find(guest->types, "mm_struct", "rss_stat").count == 0)
-		return types_need(guest->types, numbers, ARRAY_SIZE(numbers));
-	return types_need(guest->types, counters, ARRAY_SIZE(counters));
+		return object_need(guest->types, numbers, ARRAY_SIZE(numbers), &ret->span);
+	return object_need(guest->types, counters, ARRAY_SIZE(counters), &ret->span);
 }
 
 static struct error *load_mm(struct guest *guest, struct mm_members *ret)
@@ -110,11 +118,10 @@ static struct error *load_mm(struct guest *guest, struct mm_members *ret)
 		{"mm_struct", "brk", &ret->brk},
 		{"mm_struct", "start_stack", &ret->start_stack},
 		{"mm_struct", "context.flags", &ret->context, .optional = true},
-		{"mm_struct", "rss_stat", &(struct member){0}},
 		{"mm_struct", "mm_mt", &ret->maple, .optional = true},
 		{"mm_struct", "mmap", &ret->mmap, .optional = true},
 	};
-	struct error *error = span_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);
+	struct error *error = object_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);
 
 	return error ? error : load_rss(guest, ret);
 }
@@ -132,10 +139,10 @@ static struct error *load_kthread(struct guest *guest, struct process_layout *re
 		{"worker", "desc", &ret->worker.desc},
 		{"worker", "rescue_wq", &ret->worker.rescue},
 	};
-	struct error *error = span_need(guest->types, kthread, ARRAY_SIZE(kthread), &ret->kthread.span);
+	struct error *error = object_need(guest->types, kthread, ARRAY_SIZE(kthread), &ret->kthread.span);
 
 	if (!error)
-		error = span_need(guest->types, worker, ARRAY_SIZE(worker), &ret->worker.span);
+		error = object_need(guest->types, worker, ARRAY_SIZE(worker), &ret->worker.span);
 	if (!error)
 		error = types_need(guest->types,
 				   &(struct member_need){"workqueue_struct", "name", &ret->worker.queue_name}, 1);

@@ -17,10 +17,31 @@
 
 #include "base/error.h"
 #include "guest/internal.h"
+#include "guest/object.h"
 
 #define PF_WQ_WORKER UINT64_C(0x00000020)
 #define PF_EXITING   UINT64_C(0x00000004)
 #define PF_KTHREAD   UINT64_C(0x00200000)
+
+/* A structure as read, so far as its members below need it. */
+struct object {
+	struct gva address;
+	uint8_t bytes[OBJECT_MAX];
+};
+/* Reads the object at `address`; 0 is ERROR_FORMAT. */
+struct error *object_load(struct guest *guest, struct object_span span, uint64_t address, struct object *ret)
+	_must_check_;
+
+static inline uint64_t object_get(const struct object *object, const struct member *member)
+{
+	return object_field(object->bytes, member);
+}
+
+/* Where in the guest the member lies. */
+static inline struct gva object_place(const struct object *object, const struct member *member)
+{
+	return (struct gva){object->address.v + member->offset};
+}
 
 /* CPU times: of a task, or of the threads of a process that have ended. */
 struct times_members {
@@ -30,32 +51,32 @@ struct times_members {
 
 /* Each a structure of the kernel; the members are its, or of what is in it. */
 struct task_members {
-	struct span span;
+	struct object_span span;
 	struct member tasks, thread_node, pid, tgid, parent, cred, signal, mm, flags, state, exit_state, static_prio;
 	struct member start, comm, css_set, files, fs, nsproxy, thread_pid, kthread;
 	struct times_members times;
 };
 struct signal_members {
-	struct span span;
+	struct object_span span;
 	struct member thread_head, n_threads, group, session, tty;
 	struct times_members times;
 };
 struct cred_members {
-	struct span span;
+	struct object_span span;
 	struct member uid, euid, suid, fsuid, gid, egid, sgid, fsgid, user_ns;
 };
 struct mm_members {
-	struct span span;
+	struct object_span span;
 	struct member total_vm, exe_file, arg_start, arg_end, env_start, env_end, start_brk, brk, start_stack, context;
 	struct member rss[3];      /* pages of files, anonymous ones, shared memory */
 	struct member maple, mmap; /* VMAs: a maple tree (6.1 and later) or a list */
 };
 struct kthread_members {
-	struct span span;
+	struct object_span span;
 	struct member data, full_name;
 };
 struct worker_members {
-	struct span span;
+	struct object_span span;
 	struct member current_work, pool, desc, rescue;
 	struct member queue_name; /* in struct workqueue_struct */
 };

@@ -48,7 +48,7 @@ struct error *task_credentials(struct guest *guest, const struct process_layout 
 {
 	const struct cred_members *m = &layout->cred;
 	struct object cred;
-	struct error *error = object_read(guest, &m->span, object_get(task, &layout->task.cred), &cred);
+	struct error *error = object_load(guest, m->span, object_get(task, &layout->task.cred), &cred);
 
 	if (error)
 		return error_wrap(error, "credentials of process %u", ret->pid);

@@ -36,7 +36,7 @@ struct walk {
 
 struct error *task_read(struct guest *guest, const struct process_layout *layout, uint64_t address, struct object *ret)
 {
-	struct error *error = object_read(guest, &layout->task.span, address, ret);
+	struct error *error = object_load(guest, layout->task.span, address, ret);
 	uint64_t pid, tgid;
 
 	if (error)
@@ -130,9 +130,9 @@ static struct error *load_mm_facts(struct guest *guest, struct walk *walk, uint6
 
 	mm_facts_clear(facts);
 	facts->mm = address;
-	error = note(walk, object_read(guest, &m->span, address, &walk->mm));
-	if (error || walk->mm.address.v != address)
-		return error;
+	error = object_load(guest, m->span, address, &walk->mm);
+	if (error)
+		return note(walk, error_wrap(error, "memory of a process"));
 	facts->virtual_size = object_get(&walk->mm, &m->total_vm) * PAGE_SIZE;
 	facts->resident_size = resident_pages(&walk->mm, m) * PAGE_SIZE;
 	exe = object_get(&walk->mm, &m->exe_file);
@@ -337,7 +337,7 @@ static struct error *visit_process(struct guest *guest, struct gva address, void
 	struct error *error = task_read(guest, layout, address.v, &walk->task);
 
 	if (!error)
-		error = object_read(guest, &layout->signal.span, object_get(&walk->task, &layout->task.signal),
+		error = object_load(guest, layout->signal.span, object_get(&walk->task, &layout->task.signal),
 				    &walk->signal);
 	if (error)
 		return note(walk, error);

@@ -76,9 +76,9 @@ static struct error *describe_boot(struct guest *guest, json_t *document)
 
 static struct error *describe_processes(struct guest *guest, json_t *document)
 {
-	_cleanup_(guest_process_list_deinit) struct guest_process_list list = {0};
+	_cleanup_(guest_task_list_deinit) struct guest_task_list list = {0};
 	size_t n = 0;
-	struct error *error = guest_processes(guest, &list);
+	struct error *error = guest_tasks(guest, GUEST_PROCESSES, &list);
 
 	if (error)
 		return error;
@@ -86,7 +86,7 @@ static struct error *describe_processes(struct guest *guest, json_t *document)
 		n += !list.items[i].kernel_thread;
 	error = set_size(document, "processes", n);
 	if (!error && list.incomplete)
-		error = set_text(document, "incomplete", "the guest's list of processes is damaged");
+		error = set_text(document, "incomplete", list.incomplete->message);
 	return error;
 }
 
