@@ -176,6 +176,11 @@ static struct error *not_held(const struct image *image, uint64_t address)
 					   image->file.path, (unsigned long long)address);
 
 	error->address = address;
+	if (image->map.unplaced)
+		error = error_remedy(error,
+				     "The guest has plugged memory (%s), and a migration stream does not say where; an "
+				     "ELF core does: dump-guest-memory",
+				     image->map.unplaced);
 	return error;
 }
 

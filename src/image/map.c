@@ -154,6 +154,7 @@ void image_map_deinit(struct image_map *map)
 		free(map->bitmaps[i]);
 	free(map->bitmaps);
 	free(map->regions);
+	free(map->unplaced);
 	page_table_deinit(&map->pages);
 	*map = (struct image_map){0};
 }

@@ -68,6 +68,7 @@ struct image_map {
 	struct page_table pages; /* what paged regions index */
 	uint8_t **bitmaps;       /* what linear regions look into; owned */
 	size_t n_bitmaps;
+	char *unplaced; /* names of RAM that the file has, but not where it is; NULL: none. Owned */
 };
 
 /* Adds a region; zero-sized ones are dropped, one that wraps around is ERROR_FORMAT. */

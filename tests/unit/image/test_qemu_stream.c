@@ -1,131 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/unit/image/made.h"
-
-#define PAGE 4096u
-
-enum {
-	FULL = 0x01,
-	ZERO = 0x02,
-	SIZES = 0x04,
-	COPY = 0x08,
-	EOS = 0x10,
-	SAME = 0x20
-};
-
-/* ---- Pieces of a stream ---- */
-
-static void put_start(struct made *m, const char *machine)
-{
-	put_be32(m, 0x5145564d);
-	put_be32(m, 3);
-	put_u8(m, 7);
-	put_be32(m, (uint32_t)strlen(machine));
-	put(m, machine, strlen(machine));
-}
-
-static void put_ram_start(struct made *m)
-{
-	put_u8(m, 1);
-	put_be32(m, 2);
-	put_name(m, "ram");
-	put_be32(m, 0);
-	put_be32(m, 4);
-}
-
-static void put_sizes(struct made *m, const char *name, uint64_t size, const char *other, uint64_t other_size)
-{
-	put_be64(m, (size + other_size) | SIZES);
-	put_name(m, name);
-	put_be64(m, size);
-	if (other) {
-		put_name(m, other);
-		put_be64(m, other_size);
-	}
-}
-
-static void put_page(struct made *m, const char *block, uint64_t page, uint8_t fill)
-{
-	put_be64(m, page * PAGE | COPY | (block ? 0 : SAME));
-	if (block)
-		put_name(m, block);
-	put_fill(m, fill, PAGE);
-}
-
-static void put_zero(struct made *m, const char *block, uint64_t page, uint8_t fill)
-{
-	put_be64(m, page * PAGE | ZERO | (block ? 0 : SAME));
-	if (block)
-		put_name(m, block);
-	put_u8(m, fill);
-}
-
-static void put_footer(struct made *m, uint32_t id)
-{
-	put_u8(m, 0x7e);
-	put_be32(m, id);
-}
-
-static void put_section_end(struct made *m)
-{
-	put_be64(m, EOS);
-	put_footer(m, 2);
-}
-
-static void put_section(struct made *m, uint8_t type)
-{
-	put_u8(m, type);
-	put_be32(m, 2);
-}
-
-/* A device and what stands at the stream's end. */
-static void put_rest(struct made *m)
-{
-	static const char text[] = "{\"page_size\": 4096, \"devices\": []}";
-
-	put_u8(m, 4);
-	put_be32(m, 3);
-	put_name(m, "timer");
-	put_be32(m, 0);
-	put_be32(m, 2);
-	put_fill(m, 0, 24);
-	put_footer(m, 3);
-	put_u8(m, 0);
-	put_u8(m, 6);
-	put_be32(m, (uint32_t)strlen(text));
-	put(m, text, strlen(text));
-}
-
-/* To the place where records of pages go: 8 pages of RAM, 1 of video memory. */
-static void put_head(struct made *m)
-{
-	put_start(m, "pc-i440fx-7.2");
-	put_ram_start(m);
-	put_sizes(m, "pc.ram", 8 * PAGE, "vga.vram", PAGE);
-}
-
-static void put_end(struct made *m)
-{
-	put_section_end(m);
-	put_section(m, 3);
-	put_section_end(m);
-	put_rest(m);
-}
-
-static void put_whole(struct made *m)
-{
-	put_head(m);
-	for (uint8_t i = 0; i < 4; i++)
-		put_page(m, i ? NULL : "pc.ram", i, (uint8_t)(0x10 + i));
-	put_page(m, "vga.vram", 0, 0x77);
-	for (uint8_t i = 4; i < 7; i++)
-		put_zero(m, i == 4 ? "pc.ram" : NULL, i, 0);
-	put_section_end(m);
-	put_section(m, 2);
-	put_page(m, "pc.ram", 1, 0x21); /* a page again */
-	put_zero(m, NULL, 2, 0);        /* a page becomes zero */
-	put_page(m, NULL, 4, 0x24);     /* a zero page gets content */
-	put_end(m);
-}
+#include "tests/unit/image/made_stream.h"
 
 static uint8_t byte_at(struct image *image, uint64_t address)
 {
@@ -202,7 +76,8 @@ static void cut_at_every_byte(void **state)
 	_cleanup_(made_deinit) struct made m = {0};
 
 	put_whole(&m);
-	assert_cuts_refused(&m);
+	/* Without its description it is the stream of a machine that writes none. */
+	assert_cuts_refused(&m, m.size - DESCRIPTION_SIZE);
 }
 
 /* One record with these flags, for the page 3. */
@@ -436,7 +311,26 @@ static void make_capability(struct made *m)
 	put_name(m, "configuration/capabilities");
 	put_be32(m, 1);
 	put_be32(m, 1);
-	put_name(m, "mapped-ram");
+	put_name(m, "x-ignore-shared");
+}
+
+/* The RAM of a multifd migration travels through other channels. */
+static void make_no_pages(struct made *m)
+{
+	put_head(m);
+	put_page(m, "vga.vram", 0, 0x77);
+	put_end(m);
+}
+
+/* virtio-mem sends its state before RAM. */
+static void make_early_device(struct made *m)
+{
+	put_start(m, "pc-q35-9.2");
+	put_u8(m, 4);
+	put_be32(m, 1);
+	put_name(m, "virtio-mem-device-early");
+	put_be32(m, 0);
+	put_be32(m, 1);
 }
 
 static void make_unknown_configuration(struct made *m)
@@ -480,6 +374,8 @@ static void make_two_backends(struct made *m)
 	put_start(m, "pc-q35-9.2");
 	put_ram_start(m);
 	put_sizes(m, "ram-node0", PAGE, "ram-node1", PAGE);
+	put_page(m, "ram-node0", 0, 1);
+	put_end(m);
 }
 
 static void make_old_stream(struct made *m)
@@ -492,7 +388,8 @@ static void unsupported(void **state)
 {
 	static const make_function makers[] = {
 		make_capability,      make_unknown_configuration, make_postcopy,   make_other_section,
-		make_new_ram_version, make_two_backends,          make_old_stream,
+		make_new_ram_version, make_two_backends,          make_old_stream, make_no_pages,
+		make_early_device,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
@@ -544,6 +441,40 @@ static void variants(void **state)
 	assert_int_equal(byte_at(image, 100), 0x5a);
 }
 
+/* Where a machine with suppress-vmdesc=on ends its stream; and where it does not. */
+static void no_description(void **state)
+{
+	static const struct {
+		uint32_t id, size;
+		bool padded;
+	} cases[] = {{3, 8, false}, {0x100, 8, false}, {3, 8, true}, {0x100, 8, true}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(made_deinit) struct made m = {0};
+		_cleanup_(image_close_ptr) struct image *image = NULL;
+		struct image *none = NULL;
+
+		put_head(&m);
+		put_page(&m, "pc.ram", 0, 1);
+		put_section_end(&m);
+		put_section(&m, 3);
+		put_section_end(&m);
+		put_u8(&m, 4);
+		put_be32(&m, cases[i].id);
+		put_name(&m, "timer");
+		put_be32(&m, 0);
+		put_be32(&m, 2);
+		put_fill(&m, 0x7e, cases[i].size);
+		assert_error(open_made(&m, &none), ERROR_FORMAT);
+		put_footer(&m, cases[i].id);
+		assert_error(open_bytes(m.data, m.size - 1, &none), ERROR_FORMAT);
+		put_u8(&m, 0);
+		if (cases[i].padded)
+			put_fill(&m, 0, 500);
+		assert_ok(open_made(&m, &image));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +482,7 @@ int main(void)
 		cmocka_unit_test(ranges_and_search), cmocka_unit_test(cut_at_every_byte),
 		cmocka_unit_test(every_flag),        cmocka_unit_test(malformed),
 		cmocka_unit_test(unsupported),       cmocka_unit_test(variants),
+		cmocka_unit_test(no_description),
 	};
 
 	return cmocka_run_group_tests_name("qemu-stream", tests, NULL, NULL);
