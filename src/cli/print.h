@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "cli/services.h"
 #include "cli/users.h"
 #include "guest/guest.h"
 
@@ -24,6 +25,21 @@ struct ps_view {
 /* Like `ps -ef`, with threads like `ps -eLf`. Times of day are in the time zone of whoever reads it. */
 void print_ps(FILE *stream, const struct guest_task_list *list, const struct ps_view *view);
 void print_ps_json(FILE *stream, const struct guest_task_list *list);
+
+/* The command line of a task, or its name in brackets. */
+void print_command(FILE *stream, const struct guest_task *task);
+
+/* Like `systemctl status`: a unit, and its processes below it. */
+void print_services(FILE *stream, const struct services *services);
+void print_services_json(FILE *stream, const struct services *services, const char *incomplete);
+
+/* Like /proc/PID/maps. */
+void print_maps(FILE *stream, const struct guest_map_list *list);
+void print_maps_json(FILE *stream, const struct guest_map_list *list);
+
+/* Like `findmnt`, as a tree or with its option --list. */
+struct error *print_mounts(FILE *stream, const struct guest_mount_list *list, bool tree) _must_check_;
+void print_mounts_json(FILE *stream, const struct guest_mount_list *list);
 
 /* Like `lsmod`. */
 void print_modules(FILE *stream, const struct guest_module_list *list);

@@ -85,9 +85,7 @@ static struct error *describe_processes(struct guest *guest, json_t *document)
 	for (size_t i = 0; i < list.n; i++)
 		n += !list.items[i].kernel_thread;
 	error = set_size(document, "processes", n);
-	if (!error && list.incomplete)
-		error = set_text(document, "incomplete", list.incomplete->message);
-	return error;
+	return error || !list.incomplete ? error : note_incomplete(document, take_ptr(list.incomplete));
 }
 
 /* Each adds its member, or several; the key is set to null where it fails. */
