@@ -9,7 +9,7 @@
 
 #include "base/io.h"
 #include "disk/files.h"
-#include "disk/qcow2.h"
+#include "base/qcow2.h"
 
 /* A block device counts as raw; its size is not in st_size. */
 static struct error *open_file(const char *path, struct disk_file *file, int *ret_fd)

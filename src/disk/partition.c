@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #include "base/io.h"
-#include "disk/qcow2.h"
+#include "base/qcow2.h"
 
 #define GPT_ESP "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 #define MBR_ESP 0xef

@@ -9,18 +9,19 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
+#include "image/cloud_hypervisor.h"
 #include "image/find.h"
 #include "image/map.h"
 #include "image/ops.h"
 #include "image/unpack.h"
 
 static const struct image_ops *const formats[] = {
-	&qemu_stream_ops,
-	&libvirt_save_ops,
-	&elf_core_ops,
+	&qemu_stream_ops, &libvirt_save_ops, &elf_core_ops, &qcow2_snapshot_ops, &lime_ops,
 };
 
 struct image {
+	struct image_options options; /* while it is opened; the strings are the caller's */
 	struct image_file file;
 	const struct image_ops *ops;
 	struct image_map map;
@@ -32,12 +33,13 @@ static const struct {
 	size_t size;
 	const char *what;
 } others[] = {
-	{"QFI\xfb", 4, "a qcow2 disk image"},
 	{"Xen saved domain", 16, "a Xen save file"},
 	{"KDMP", 4, "a compressed kdump file"},
 	{"\xd2\xbe\xd2\xbe", 4, "a VMware snapshot (.vmss)"},
 	{"\xd0\xbe\xd2\xbe", 4, "a VMware snapshot (.vmss)"},
+	{"\xd3\xbe\xd3\xbe", 4, "a VMware snapshot (.vmss)"},
 	{"\xd1\xba\xd1\xba", 4, "a VMware snapshot (.vmss)"},
+	{"AVML", 4, "a compressed AVML dump"},
 	{"\x7fVirtualBox SavedState V", 24, "a VirtualBox saved state (.sav)"},
 	{"LIBXLFMT", 8, "a Xen save file"},
 	{"hibr", 4, "a Windows hibernation file"},
@@ -45,35 +47,63 @@ static const struct {
 	{"vhdxfile", 8, "a Hyper-V disk image"},
 };
 
+/* What is known by its beginning, or NULL. */
+static const char *name_other(const uint8_t *head, size_t size)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (size >= others[i].size && memcmp(head, others[i].magic, others[i].size) == 0)
+			return others[i].what;
+	}
+	return NULL;
+}
+
 /* Fails with what was found instead of a memory image. */
 static struct error *unknown_format(const struct image_file *file, const uint8_t *head, size_t size)
 {
-	const char *what = "one of no known format";
+	const char *what = name_other(head, size);
 	char bytes[3 * 8 + 1] = "";
-	struct error *error;
 
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		if (size >= others[i].size && memcmp(head, others[i].magic, others[i].size) == 0)
-			what = others[i].what;
-	}
+	if (what)
+		return error_remedy(error_format(file->path, 0, "%s, which cannot be read", what),
+				    "Memory can be read from QEMU migration streams, libvirt save files, qcow2 "
+				    "snapshots, ELF cores, "
+				    "LiME files and, with --layout, raw dumps");
+	for (size_t i = 0; i < size && i < 8; i++)
+		snprintf(bytes + 3 * i, 4, " %02x", head[i]);
 	if (size == 0)
-		error = error_format(file->path, 0, "the file is empty, not a memory image");
-	else {
-		for (size_t i = 0; i < size && i < 8; i++)
-			snprintf(bytes + 3 * i, 4, " %02x", head[i]);
-		error = error_format(file->path, 0, "not a memory image that can be read, but %s (it begins with%s)",
-				     what, bytes);
-	}
-	return error_remedy(error, "Memory can be read from QEMU migration streams, libvirt save files and ELF cores");
+		return error_remedy(error_format(file->path, 0, "the file is empty, not a memory image"),
+				    "Save the VM again, or copy the file again");
+	return error_remedy(
+		error_format(file->path, 0, "not a memory image of any known format (it begins with%s)", bytes),
+		"If it is a raw dump of memory, say where its bytes lie: --layout firecracker, --layout "
+		"cloud-hypervisor, or pieces such as --layout 0-0xc0000000,0x100000000+1G");
 }
 
-static struct error *open_file(const char *path, struct image_file *file)
+/*
+ * A directory may be a snapshot of Cloud Hypervisor: then the file in it that has the memory is
+ * opened, whose layout is known by what lies beside it.
+ */
+static struct error *choose_file(const char *path, struct image *image)
 {
+	_cleanup_(free_ptr) char *memory = string_format("%s/" CLOUD_HYPERVISOR_MEMORY, path);
+	bool is_directory;
+
+	if (!memory)
+		return error_no_memory();
+	is_directory = access(memory, F_OK) == 0;
+	image->file.path = is_directory ? take_ptr(memory) : strdup(path);
+	if (!image->file.path)
+		return error_no_memory();
+	if (is_directory && !image->options.layout)
+		image->options.layout = CLOUD_HYPERVISOR_LAYOUT;
+	return NULL;
+}
+
+static struct error *open_file(struct image_file *file)
+{
+	const char *path = file->path;
 	struct stat st;
 
-	file->path = strdup(path);
-	if (!file->path)
-		return error_no_memory();
 	/* O_NONBLOCK: a fifo under this name must not make us wait; regular files ignore it. */
 	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (file->fd < 0 && errno == ENOENT)
@@ -97,10 +127,38 @@ static const struct image_ops *find_format(const uint8_t *head, size_t size)
 	return NULL;
 }
 
+/* The format by the file's beginning, or raw where there is none but a layout is given. */
+static struct error *choose_format(const struct image_file *file, const uint8_t *head, size_t size,
+				   const struct image_ops **ret)
+{
+	const struct image_options *options = file->options;
+	const struct image_ops *ops = find_format(head, size);
+	struct error *error = NULL;
+
+	if (!ops && (!options->layout || name_other(head, size)))
+		return unknown_format(file, head, size);
+	if (!ops)
+		ops = &raw_ops;
+	if (options->layout && ops != &raw_ops)
+		error = error_create(ERROR_USAGE, "%s: it is of the format %s, which says itself where its memory lies",
+				     file->path, ops->name);
+	if (error)
+		return error_remedy(error, "Leave out --layout");
+	if (options->snapshot && ops != &qcow2_snapshot_ops)
+		error = error_create(ERROR_USAGE, "%s: it is of the format %s, which has no snapshots", file->path,
+				     ops->name);
+	if (error)
+		return error_remedy(error, "Leave out --snapshot, or name the disk image that has it");
+	*ret = ops;
+	return NULL;
+}
+
 /* Whether a compressed file holds memory is seen at the beginning of what is unpacked. */
 static struct error *inspect_unpacked(const void *data, const uint8_t *head, size_t size)
 {
-	return find_format(head, size) ? NULL : unknown_format(data, head, size);
+	const struct image_ops *ops;
+
+	return choose_format(data, head, size, &ops);
 }
 
 /* Unpacks a file that was compressed as a whole, by what its beginning shows. */
@@ -126,23 +184,23 @@ static struct error *detect(struct image *image)
 
 	if (!error)
 		error = unpack_whole(&image->file, head, &size);
-	if (error)
-		return error;
-	image->ops = find_format(head, size);
-	return image->ops ? NULL : unknown_format(&image->file, head, size);
+	return error ? error : choose_format(&image->file, head, size, &image->ops);
 }
 
 struct error *image_open(const char *path, const struct image_options *options, struct image **ret)
 {
-	static const struct image_options defaults;
 	_cleanup_(image_close_ptr) struct image *image = calloc(1, sizeof(*image));
 	struct error *error;
 
 	if (!image)
 		return error_no_memory();
 	image->file.fd = -1;
-	image->file.options = options ? options : &defaults;
-	error = open_file(path, &image->file);
+	if (options)
+		image->options = *options;
+	image->file.options = &image->options;
+	error = choose_file(path, image);
+	if (!error)
+		error = open_file(&image->file);
 	if (!error)
 		error = detect(image);
 	if (!error)
@@ -152,6 +210,7 @@ struct error *image_open(const char *path, const struct image_options *options, 
 	if (error)
 		return error;
 	image->file.options = NULL;
+	image->options = (struct image_options){0};
 	*ret = take_ptr(image);
 	return NULL;
 }

@@ -65,6 +65,10 @@ struct image_ops {
 extern const struct image_ops qemu_stream_ops;
 extern const struct image_ops libvirt_save_ops;
 extern const struct image_ops elf_core_ops;
+extern const struct image_ops qcow2_snapshot_ops;
+extern const struct image_ops lime_ops;
+/* Never detected: taken for files of no known format when the user gives a layout. */
+extern const struct image_ops raw_ops;
 
 /* The stream that begins at `offset`: also inside a libvirt save file. */
 struct error *qemu_stream_index(struct image_file *file, uint64_t offset, struct image_map *map) _must_check_;

@@ -117,6 +117,18 @@ struct error *spool_write(struct spool *spool, const void *data, size_t size)
 	return NULL;
 }
 
+struct error *spool_zeros(struct spool *spool, uint64_t size)
+{
+	struct error *error = flush(spool);
+
+	if (error)
+		return error;
+	if (ftruncate(spool->fd, (off_t)(spool->size + size)) < 0)
+		return error_system(errno, spool->directory, "cannot keep the unpacked memory");
+	spool->size += size;
+	return NULL;
+}
+
 struct error *spool_finish(struct spool *spool, struct image_file *file)
 {
 	char *path = string_format("%s (unpacked)", file->path);

@@ -36,6 +36,8 @@ struct spool {
 /* Fails at once where there is less room than `expected` bytes. */
 struct error *spool_init(struct spool *spool, uint64_t expected) _must_check_;
 struct error *spool_write(struct spool *spool, const void *data, size_t size) _must_check_;
+/* As many zeros, which take no room. */
+struct error *spool_zeros(struct spool *spool, uint64_t size) _must_check_;
 /* Puts what was written in the place of the file's content, and says so in its path. */
 struct error *spool_finish(struct spool *spool, struct image_file *file) _must_check_;
 void spool_deinit(struct spool *spool);

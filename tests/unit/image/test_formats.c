@@ -171,7 +171,7 @@ static void foreign_files(void **state)
 		const char *said;
 	} cases[] = {
 		{"", 0, "empty"},
-		{"QFI\xfb\0\0\0\3", 8, "qcow2"},
+		{"KDMP    ", 8, "kdump"},
 		{"LibvirtQemudPart", 16, "inside libvirt's header"},
 		{"Xen saved domain, xl format", 27, "Xen"},
 		{"hello", 5, "68 65 6c 6c 6f"},

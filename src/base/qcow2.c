@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "disk/qcow2.h"
+#include "base/qcow2.h"
 
 #include <endian.h>
 #include <inttypes.h>
@@ -22,10 +22,6 @@
 #define FEATURE_EXTENDED_L2      (UINT64_C(1) << 4)
 #define FEATURES_READABLE        (FEATURE_DIRTY | FEATURE_COMPRESSION | FEATURE_EXTENDED_L2)
 
-/* Bits 9 to 55 of an L1 or L2 entry are the host offset; bit 62 of an L2 entry marks a compressed cluster. */
-#define ENTRY_OFFSET_MASK        UINT64_C(0x00fffffffffffe00)
-#define ENTRY_COMPRESSED         (UINT64_C(1) << 62)
-
 /* What of the fixed header decides where the rest is. */
 struct fixed_header {
 	uint32_t version;
@@ -34,6 +30,7 @@ struct fixed_header {
 	uint32_t crypt_method;
 	uint64_t features;      /* incompatible ones; 0 in version 2 */
 	uint32_t header_length; /* 72 in version 2 */
+	uint8_t compression;    /* 0: zlib, 1: zstd */
 };
 
 static struct error *read_version_3(struct cursor *c, struct fixed_header *fixed)
@@ -49,7 +46,7 @@ static struct error *read_version_3(struct cursor *c, struct fixed_header *fixed
 		return error;
 	if (fixed->header_length < 104 || fixed->header_length % 8)
 		return cursor_error(c, "header length %" PRIu32 " is not valid", fixed->header_length);
-	return NULL;
+	return fixed->header_length > 104 ? cursor_u8(c, &fixed->compression) : NULL;
 }
 
 static struct error *read_fixed(struct cursor *c, struct fixed_header *fixed, struct qcow2_header *header)
@@ -82,7 +79,11 @@ static struct error *read_fixed(struct cursor *c, struct fixed_header *fixed, st
 	if (!error)
 		error = cursor_be64(c, &header->l1_offset);
 	if (!error)
-		error = cursor_skip(c, 8 + 4 + 4 + 8); /* refcount table, snapshots */
+		error = cursor_skip(c, 8 + 4); /* refcount table */
+	if (!error)
+		error = cursor_be32(c, &header->n_snapshots);
+	if (!error)
+		error = cursor_be64(c, &header->snapshots_offset);
 	if (error)
 		return error;
 	fixed->features = 0;
@@ -116,6 +117,8 @@ static struct error *check_fixed(const struct cursor *c, const struct fixed_head
 		return error_format(c->path, 24, "virtual size %" PRIu64 " is not valid", header->virtual_size);
 	if (fixed->header_length > cluster)
 		return error_format(c->path, 100, "the header is longer than a cluster");
+	if (fixed->compression > 1 || (fixed->compression == 1 && !(fixed->features & FEATURE_COMPRESSION)))
+		return error_create(ERROR_UNSUPPORTED, "%s: unknown qcow2 compression %u", c->path, fixed->compression);
 	return NULL;
 }
 
@@ -212,6 +215,7 @@ struct error *qcow2_parse_header(const void *data, uint64_t size, const char *pa
 		return error;
 	}
 	header.extended_l2 = fixed.features & FEATURE_EXTENDED_L2;
+	header.zstd = fixed.compression == 1;
 	*ret = header;
 	return NULL;
 }
@@ -243,7 +247,7 @@ static struct error *check_l2(const uint64_t *entries, const struct qcow2_header
 
 	for (size_t i = 0; i < n; i += step) {
 		uint64_t entry = be64toh(entries[i]);
-		uint64_t offset = entry & (entry & ENTRY_COMPRESSED ? compressed_mask : ENTRY_OFFSET_MASK);
+		uint64_t offset = entry & (entry & QCOW2_ENTRY_COMPRESSED ? compressed_mask : QCOW2_OFFSET_MASK);
 
 		if (offset >= file_size)
 			return behind_end(path, "a data cluster", offset, file_size);
@@ -268,7 +272,7 @@ struct error *qcow2_check_extent(int fd, uint64_t file_size, const struct qcow2_
 		return error_no_memory();
 	error = io_pread(fd, l1, l1_size, header->l1_offset, path);
 	for (uint32_t i = 0; !error && i < header->l1_entries; i++) {
-		uint64_t offset = be64toh(l1[i]) & ENTRY_OFFSET_MASK;
+		uint64_t offset = be64toh(l1[i]) & QCOW2_OFFSET_MASK;
 
 		if (offset == 0)
 			continue;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The header of a qcow2 file, as docs/interop/qcow2.txt of QEMU describes it: just what the chain
- * of backing files needs. Guest data is never read here; that is the storage daemon's work.
+ * The header of a qcow2 file, as docs/interop/qcow2.txt of QEMU describes it: what the chain of
+ * backing files needs (disk/) and what leads to the memory in its snapshots (image/). The guest's
+ * disk is never read here; that is the storage daemon's work.
  */
-#ifndef DISK_QCOW2_H
-#define DISK_QCOW2_H
+#ifndef BASE_QCOW2_H
+#define BASE_QCOW2_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,17 +20,24 @@
 /* The specification's bound on the backing file's name, without a NUL. */
 #define QCOW2_BACKING_NAME_MAX 1023
 
+/* Bits 9 to 55 of an L1 or L2 entry are the host offset; bit 62 of an L2 entry marks a compressed cluster. */
+#define QCOW2_OFFSET_MASK      UINT64_C(0x00fffffffffffe00)
+#define QCOW2_ENTRY_COMPRESSED (UINT64_C(1) << 62)
+
 /* QEMU's own bound on the L1 table (QCOW_MAX_L1_SIZE), in bytes. */
 #define QCOW2_L1_MAX           (32u << 20)
 
 struct qcow2_header {
-	uint64_t virtual_size; /* bytes the guest sees */
-	uint32_t cluster_bits; /* 9 to 21 */
-	uint64_t l1_offset;    /* bytes from the start of the file; cluster-aligned */
-	uint32_t l1_entries;   /* of 8 bytes; at most QCOW2_L1_MAX / 8 */
-	bool extended_l2;      /* L2 entries of 16 bytes */
-	char *backing_file;    /* as written, or NULL */
-	char *backing_format;  /* header extension 0xe2792aca, or NULL */
+	uint64_t virtual_size;     /* bytes the guest sees */
+	uint32_t cluster_bits;     /* 9 to 21 */
+	uint64_t l1_offset;        /* bytes from the start of the file; cluster-aligned */
+	uint32_t l1_entries;       /* of 8 bytes; at most QCOW2_L1_MAX / 8 */
+	bool extended_l2;          /* L2 entries of 16 bytes */
+	bool zstd;                 /* compressed clusters are zstd frames; otherwise raw deflate data */
+	uint32_t n_snapshots;      /* of anything's own count: not bounded */
+	uint64_t snapshots_offset; /* bytes from the start of the file */
+	char *backing_file;        /* as written, or NULL */
+	char *backing_format;      /* header extension 0xe2792aca, or NULL */
 };
 
 /*

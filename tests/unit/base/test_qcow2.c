@@ -3,7 +3,7 @@
 
 #include <endian.h>
 
-#include "disk/qcow2.h"
+#include "base/qcow2.h"
 
 /* A header of version 3 and the extensions after it. */
 struct image {
@@ -126,7 +126,19 @@ static void what_is_not_supported_says_so(void **state)
 	put64(&image, 72, 1 | 8 | 16);
 	assert_ok(parse(&image, &header));
 	assert_true(header.extended_l2);
+	assert_false(header.zstd);
 	qcow2_header_deinit(&header);
+	/* the compression's type is the byte after the first 104 of the header */
+	put32(&image, 100, 112);
+	image.bytes[104] = 1;
+	assert_ok(parse(&image, &header));
+	assert_true(header.zstd);
+	qcow2_header_deinit(&header);
+	image.bytes[104] = 2;
+	assert_error(parse(&image, &header), ERROR_UNSUPPORTED);
+	put64(&image, 72, 1 | 16);
+	image.bytes[104] = 1;
+	assert_error(parse(&image, &header), ERROR_UNSUPPORTED);
 }
 
 static void nonsense_is_a_format_error(void **state)
