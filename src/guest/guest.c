@@ -86,9 +86,11 @@ static void reset(struct guest *guest)
 	while (guest->n_modules > 0)
 		types_destroy(guest->modules[--guest->n_modules].types);
 	process_layout_destroy(guest->processes);
+	free(guest->vfs);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
 	guest->processes = NULL;
+	guest->vfs = NULL;
 	guest->types = NULL;
 	guest->symbols = NULL;
 }

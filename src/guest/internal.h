@@ -163,6 +163,7 @@ struct guest {
 	} modules[GUEST_MODULES_MAX];
 	size_t n_modules;
 	struct process_layout *processes; /* made when first needed (task.h) */
+	struct vfs_layout *vfs; /* made when first needed (vfs.c); owned */
 };
 
 /* Reads a member of at most 8 bytes, or a bit field, as an unsigned number. The member must be present. */
@@ -251,6 +252,9 @@ struct cgroup_layout {
 	struct member node_name, node_parent;
 };
 struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret) _must_check_;
+/* The path of the cgroup with this kernfs_node in its hierarchy; malloc'd. */
+struct error *cgroup_node_path(struct guest *guest, const struct cgroup_layout *layout, uint64_t node, char **ret)
+	_must_check_;
 /* The path in the hierarchy that systemd manages, for the css_set at `css_set`; malloc'd. */
 struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set, char **ret)
 	_must_check_;

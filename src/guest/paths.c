@@ -70,7 +70,7 @@ struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret)
 	return error;
 }
 
-static struct error *node_path(struct guest *guest, const struct cgroup_layout *layout, uint64_t node, char **ret)
+struct error *cgroup_node_path(struct guest *guest, const struct cgroup_layout *layout, uint64_t node, char **ret)
 {
 	struct path path;
 
@@ -150,7 +150,7 @@ struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layou
 	if (!error)
 		error = guest_read_member(guest, (struct gva){cgroup}, &layout->cgroup_node, &node);
 	if (!error)
-		error = node_path(guest, layout, node, ret);
+		error = cgroup_node_path(guest, layout, node, ret);
 	return error_wrap(error, "a process's cgroup");
 }
 

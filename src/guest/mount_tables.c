@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options of the kernel's own file systems and of simple ones in modules, in the order of their show_options. */
+#include <string.h>
+
+#include "guest/containers.h"
+#include "guest/mount_options.h"
+
+#define RULES(array) .rules = (array), .n_rules = ARRAY_SIZE(array)
+
+static uint64_t root_value(uint64_t mode)
+{
+	return mode & 07777 & ~UINT64_C(01000);
+}
+
+/* ---- tmpfs ---- */
+
+/* What a tmpfs mounted without size= may hold: half of the pages that the kernel manages. */
+static struct error *default_blocks(struct guest *guest, uint64_t *ret)
+{
+	struct error *error = guest_symbol_u64(guest, "_totalram_pages", ret);
+
+	if (!error)
+		*ret /= 2;
+	return error;
+}
+
+static struct error *show_tmpfs_size(const struct option_context *context, uint64_t value)
+{
+	uint64_t usual;
+	struct error *error = default_blocks(context->guest, &usual);
+
+	if (!error && value != usual)
+		fprintf(context->out, ",size=%lluk", (unsigned long long)value * (PAGE_SIZE / 1024));
+	return error;
+}
+
+static struct error *show_tmpfs_inodes(const struct option_context *context, uint64_t value)
+{
+	uint64_t usual;
+	struct error *error = default_blocks(context->guest, &usual);
+
+	if (!error && value != usual)
+		fprintf(context->out, ",nr_inodes=%llu", (unsigned long long)value);
+	return error;
+}
+
+struct inode64_search {
+	const struct option_context *context;
+	struct member full;
+	bool found;
+};
+
+static struct error *look_for_inode64(struct guest *guest, struct gva super, void *data)
+{
+	struct inode64_search *search = data;
+	const struct vfs_layout *layout = search->context->layout;
+	uint64_t operations, info, full;
+	const struct member_read reads[] = {{&layout->super_operations, &operations}, {&layout->super_info, &info}};
+	struct error *error = guest_read_members(guest, super, reads, ARRAY_SIZE(reads));
+
+	if (error || operations != search->context->super->operations || !info)
+		return error;
+	error = guest_read_member(guest, (struct gva){info}, &search->full, &full);
+	if (!error && full)
+		search->found = true;
+	return error;
+}
+
+/* "inode32" is shown only where inode64 is the default (CONFIG_TMPFS_INODE64): then some other tmpfs has it. */
+static struct error *show_tmpfs_inode64(const struct option_context *context, uint64_t value)
+{
+	struct inode64_search search = {.context = context};
+	struct member list = types_find(context->guest->types, "super_block", "s_list");
+	struct gva head;
+	struct error *error = NULL;
+
+	search.full = option_member(context, "shmem_sb_info", "full_inums");
+	if (value) {
+		fputs(",inode64", context->out);
+		return NULL;
+	}
+	if (!search.full.present || !list.present || !symbols_find(context->guest->symbols, "super_blocks", &head))
+		return NULL;
+	error = list_walk(context->guest, head, list.offset, look_for_inode64, &search);
+	if (!error && search.found)
+		fputs(",inode32", context->out);
+	return error;
+}
+
+static struct error *show_tmpfs_huge(const struct option_context *context, uint64_t value)
+{
+	static const char *const words[] = {NULL, "always", "within_size", "advise"};
+
+	if (value && value < ARRAY_SIZE(words))
+		fprintf(context->out, ",huge=%s", words[value]);
+	return NULL;
+}
+
+/* super_block.s_dquot.flags: usage is accounted for users (bit 0), groups (1), not suspended (6, 7). */
+static struct error *show_tmpfs_quota(const struct option_context *context, uint64_t value)
+{
+	uint64_t flags;
+	struct error *error = option_value(context, "super_block", "s_dquot.flags", context->super->address, &flags);
+
+	if (!error && (flags & 0x41) == 0x01)
+		fputs(",usrquota", context->out);
+	if (!error && (flags & 0x82) == 0x02)
+		fputs(",grpquota", context->out);
+	return error;
+}
+
+static const struct option_rule tmpfs_rules[] = {
+	{"max_blocks", CALL, .show = show_tmpfs_size},
+	{"max_inodes", CALL, .show = show_tmpfs_inodes},
+	{"mode", UNLESS, ",mode=", OCTAL3, 01777},
+	{"uid", UNLESS, ",uid=", DECIMAL, 0},
+	{"gid", UNLESS, ",gid=", DECIMAL, 0},
+	{"full_inums", CALL, .show = show_tmpfs_inode64},
+	{"huge", CALL, .show = show_tmpfs_huge},
+	{"noswap", IF, ",noswap", WORD, 1},
+	{NULL, CALL, .show = show_tmpfs_quota},
+	{"qlimits.usrquota_bhardlimit", UNLESS, ",usrquota_block_hardlimit=", DECIMAL, 0},
+	{"qlimits.grpquota_bhardlimit", UNLESS, ",grpquota_block_hardlimit=", DECIMAL, 0},
+	{"qlimits.usrquota_ihardlimit", UNLESS, ",usrquota_inode_hardlimit=", DECIMAL, 0},
+	{"qlimits.grpquota_ihardlimit", UNLESS, ",grpquota_inode_hardlimit=", DECIMAL, 0},
+};
+const struct option_table option_table_tmpfs = {.structure = "shmem_sb_info", RULES(tmpfs_rules)};
+
+static const struct option_rule ramfs_rules[] = {
+	{"mount_opts.mode", UNLESS, ",mode=", OCTAL, 0755},
+};
+const struct option_table option_table_ramfs = {.structure = "ramfs_fs_info", RULES(ramfs_rules)};
+
+/* ---- Views of the kernel ---- */
+
+static struct error *show_hidepid(const struct option_context *context, uint64_t value)
+{
+	static const char *const words[] = {NULL, "noaccess", "invisible", NULL, "ptraceable"};
+
+	if (value && value < ARRAY_SIZE(words) && words[value])
+		fprintf(context->out, ",hidepid=%s", words[value]);
+	return NULL;
+}
+
+static const struct option_rule proc_rules[] = {
+	{"pid_gid", UNLESS, ",gid=", DECIMAL, 0},
+	{"hide_pid", CALL, .show = show_hidepid},
+	{"pidonly", UNLESS, ",subset=pid", WORD, 0},
+};
+
+static struct error *show_devpts_max(const struct option_context *context, uint64_t value)
+{
+	if (value < 1u << 20) /* NR_UNIX98_PTY_MAX */
+		fprintf(context->out, ",max=%llu", (unsigned long long)value);
+	return NULL;
+}
+
+static struct error *show_devpts_owner(const struct option_context *context, uint64_t value)
+{
+	uint64_t uid, gid, has_gid;
+	struct error *error = option_value(context, "pts_fs_info", "mount_opts.uid", context->info, &uid);
+
+	if (!error)
+		error = option_value(context, "pts_fs_info", "mount_opts.gid", context->info, &gid);
+	if (!error)
+		error = option_value(context, "pts_fs_info", "mount_opts.setgid", context->info, &has_gid);
+	if (!error && value)
+		fprintf(context->out, ",uid=%llu", (unsigned long long)uid);
+	if (!error && has_gid)
+		fprintf(context->out, ",gid=%llu", (unsigned long long)gid);
+	return error;
+}
+
+static const struct option_rule devpts_rules[] = {
+	{"mount_opts.setuid", CALL, .show = show_devpts_owner},
+	{"mount_opts.mode", ALWAYS, ",mode=", OCTAL3},
+	{"mount_opts.ptmxmode", ALWAYS, ",ptmxmode=", OCTAL3},
+	{"mount_opts.max", CALL, .show = show_devpts_max},
+};
+
+static struct error *show_huge_pages(const struct option_context *context, uint64_t hstate)
+{
+	uint64_t order, spool, most, least;
+	struct error *error = option_value(context, "hstate", "order", (struct gva){hstate}, &order);
+	unsigned long long page;
+
+	if (!error)
+		error = option_value(context, "hugetlbfs_sb_info", "spool", context->info, &spool);
+	if (error)
+		return error;
+	if (order > 40)
+		return error_format(NULL, hstate, "huge pages of 2^%llu pages", (unsigned long long)order);
+	page = (unsigned long long)PAGE_SIZE << order;
+	fprintf(context->out, ",pagesize=%llu%c", page >= 1 << 20 ? page >> 20 : page >> 10,
+		page >= 1 << 20 ? 'M' : 'K');
+	if (!spool)
+		return NULL;
+	error = option_value(context, "hugepage_subpool", "max_hpages", (struct gva){spool}, &most);
+	if (!error)
+		error = option_value(context, "hugepage_subpool", "min_hpages", (struct gva){spool}, &least);
+	if (!error && most != UINT64_MAX)
+		fprintf(context->out, ",size=%llu", (unsigned long long)most * page);
+	if (!error && least != UINT64_MAX)
+		fprintf(context->out, ",min_size=%llu", (unsigned long long)least * page);
+	return error;
+}
+
+static const struct option_rule hugetlbfs_rules[] = {
+	{"uid", UNLESS, ",uid=", DECIMAL, 0},      {"gid", UNLESS, ",gid=", DECIMAL, 0},
+	{"mode", UNLESS, ",mode=", OCTAL, 0755},   {"max_inodes", UNLESS, ",nr_inodes=", DECIMAL, UINT64_MAX},
+	{"hstate", CALL, .show = show_huge_pages},
+};
+
+/* debugfs and tracefs: mount_opts before 6.6. */
+static const struct option_rule debug_rules[] = {
+	{"mount_opts.uid", UNLESS, ",uid=", DECIMAL, 0},    {"uid", UNLESS, ",uid=", DECIMAL, 0},
+	{"mount_opts.gid", UNLESS, ",gid=", DECIMAL, 0},    {"gid", UNLESS, ",gid=", DECIMAL, 0},
+	{"mount_opts.mode", UNLESS, ",mode=", OCTAL, 0700}, {"mode", UNLESS, ",mode=", OCTAL, 0700},
+};
+
+/* The inode of the file system's root directory. */
+static struct error *root_inode(const struct option_context *context, struct gva *ret)
+{
+	return guest_read_member(context->guest, (struct gva){context->super->root}, &context->layout->dentry_inode,
+				 &ret->v);
+}
+
+static struct error *show_root_owner(const struct option_context *context, struct gva inode)
+{
+	uint64_t uid, gid;
+	const struct member_read reads[] = {{&context->layout->inode_uid, &uid}, {&context->layout->inode_gid, &gid}};
+	struct error *error = guest_read_members(context->guest, inode, reads, ARRAY_SIZE(reads));
+
+	if (!error && uid)
+		fprintf(context->out, ",uid=%llu", (unsigned long long)uid);
+	if (!error && gid)
+		fprintf(context->out, ",gid=%llu", (unsigned long long)gid);
+	return error;
+}
+
+static struct error *show_bpf(const struct option_context *context, uint64_t value)
+{
+	struct gva inode;
+	uint64_t mode;
+	struct error *error = root_inode(context, &inode);
+
+	/* The owner is an option since the same kernel as bpf_mount_opts.uid (6.8). */
+	if (!error && option_member(context, "bpf_mount_opts", "uid").present)
+		error = show_root_owner(context, inode);
+	if (!error)
+		error = guest_read_member(context->guest, inode, &context->layout->inode_mode, &mode);
+	if (!error && root_value(mode) != 0777)
+		fprintf(context->out, ",mode=%llo", (unsigned long long)root_value(mode));
+	return error;
+}
+
+static struct error *show_pstore(const struct option_context *context, uint64_t value)
+{
+	uint32_t bytes;
+	struct gva address;
+	struct error *error = NULL;
+
+	/* 10240 is PSTORE_DEFAULT_KMSG_BYTES, which hardly any configuration changes. */
+	if (!symbols_find(context->guest->symbols, "kmsg_bytes", &address))
+		return NULL;
+	error = memory_read_u32(&context->guest->memory, address, &bytes);
+	if (!error && bytes != 10240)
+		fprintf(context->out, ",kmsg_bytes=%u", bytes);
+	return error;
+}
+
+static const struct option_rule bpf_rules[] = {{NULL, CALL, .show = show_bpf}};
+static const struct option_rule pstore_rules[] = {{NULL, CALL, .show = show_pstore}};
+static const struct option_rule efivarfs_rules[] = {
+	{"mount_opts.uid", UNLESS, ",uid=", DECIMAL, 0},
+	{"mount_opts.gid", UNLESS, ",gid=", DECIMAL, 0},
+};
+
+static const struct option_rule cgroup2_rules[] = {
+	{"flags", IF, ",nsdelegate", WORD, .constant = "CGRP_ROOT_NS_DELEGATE"},
+	{"flags", IF, ",favordynmods", WORD, .constant = "CGRP_ROOT_FAVOR_DYNMODS"},
+	{"flags", IF, ",memory_localevents", WORD, .constant = "CGRP_ROOT_MEMORY_LOCAL_EVENTS"},
+	{"flags", IF, ",memory_recursiveprot", WORD, .constant = "CGRP_ROOT_MEMORY_RECURSIVE_PROT"},
+	{"flags", IF, ",memory_hugetlb_accounting", WORD, .constant = "CGRP_ROOT_MEMORY_HUGETLB_ACCOUNTING"},
+	{"flags", IF, ",pids_localevents", WORD, .constant = "CGRP_ROOT_PIDS_LOCAL_EVENTS"},
+};
+static const struct option_rule cgroup1_rules[] = {{NULL, CALL, .show = option_show_cgroup1}};
+
+/* ---- autofs ---- */
+
+static struct error *show_autofs_owner(const struct option_context *context, uint64_t value)
+{
+	struct gva inode;
+	struct error *error = root_inode(context, &inode);
+
+	return error ? error : show_root_owner(context, inode);
+}
+
+static struct error *show_autofs_group(const struct option_context *context, uint64_t pid)
+{
+	uint64_t number = 0;
+	struct error *error = NULL;
+
+	if (pid)
+		error = option_value(context, "pid", "numbers[0].nr", (struct gva){pid}, &number);
+	if (!error)
+		fprintf(context->out, ",pgrp=%llu", (unsigned long long)number);
+	return error;
+}
+
+static struct error *show_autofs_timeout(const struct option_context *context, uint64_t value)
+{
+	unsigned hz;
+	struct error *error = option_hz(context->guest, &hz);
+
+	if (!error)
+		fprintf(context->out, ",timeout=%llu", (unsigned long long)value / hz);
+	return error;
+}
+
+static struct error *show_autofs_type(const struct option_context *context, uint64_t value)
+{
+	fputs(value == 4 ? ",offset" : value == 2 ? ",direct" : ",indirect", context->out);
+	return NULL;
+}
+
+static struct error *show_autofs_pipe(const struct option_context *context, uint64_t file)
+{
+	uint64_t inode, number;
+	struct error *error;
+
+	if (!file) {
+		fputs(",pipe_ino=-1", context->out);
+		return NULL;
+	}
+	error = option_value(context, "file", "f_inode", (struct gva){file}, &inode);
+	if (!error)
+		error = guest_read_member(context->guest, (struct gva){inode}, &context->layout->inode_number, &number);
+	if (!error)
+		fprintf(context->out, ",pipe_ino=%lld", (long long)number);
+	return error;
+}
+
+static const struct option_rule autofs_rules[] = {
+	{"pipefd", ALWAYS, ",fd=", SIGNED},
+	{NULL, CALL, .show = show_autofs_owner},
+	{"oz_pgrp", CALL, .show = show_autofs_group},
+	{"exp_timeout", CALL, .show = show_autofs_timeout},
+	{"min_proto", ALWAYS, ",minproto=", SIGNED},
+	{"max_proto", ALWAYS, ",maxproto=", SIGNED},
+	{"type", CALL, .show = show_autofs_type},
+	{"flags", IF, ",strictexpire", WORD, 2},
+	{"flags", IF, ",ignore", WORD, 4},
+	{"pipe", CALL, .show = show_autofs_pipe}, /* with CONFIG_CHECKPOINT_RESTORE, which distributions have */
+};
+
+/* ---- fuse ---- */
+
+static struct error *show_fuse(const struct option_context *context, uint64_t legacy)
+{
+	static const char *const members[] = {"user_id", "group_id", "default_permissions", "allow_other", "max_read"};
+	uint64_t values[ARRAY_SIZE(members)] = {0};
+	struct error *error = NULL;
+
+	if (!legacy)
+		return NULL;
+	for (size_t i = 0; !error && i < ARRAY_SIZE(members); i++)
+		error = option_value(context, "fuse_conn", members[i], context->info, &values[i]);
+	if (error)
+		return error;
+	fprintf(context->out, ",user_id=%llu,group_id=%llu%s%s", (unsigned long long)values[0],
+		(unsigned long long)values[1], values[2] ? ",default_permissions" : "",
+		values[3] ? ",allow_other" : "");
+	if (values[4] != UINT32_MAX)
+		fprintf(context->out, ",max_read=%llu", (unsigned long long)values[4]);
+	if (context->super->bdev && context->super->block_size != 512)
+		fprintf(context->out, ",blksize=%llu", (unsigned long long)context->super->block_size);
+	return NULL;
+}
+
+/* enum fuse_dax_mode; 0 is "as the server says". */
+static struct error *show_fuse_dax(const struct option_context *context, uint64_t mode)
+{
+	static const char *const words[] = {"", ",dax=always", ",dax=never", ",dax=inode"};
+
+	if (mode < ARRAY_SIZE(words))
+		fputs(words[mode], context->out);
+	return NULL;
+}
+
+static const struct option_rule fuse_rules[] = {
+	{"legacy_opts_show", CALL, .show = show_fuse},
+	{"dax_dev", UNLESS, ",dax", WORD, 0}, /* before 5.17, for virtiofs */
+	{"dax_mode", CALL, .show = show_fuse_dax},
+};
+
+/* ---- All of them ---- */
+
+static const struct option_rule ext4_rules[] = {{NULL, CALL, .show = option_show_ext4}};
+static const struct option_rule overlay_rules[] = {{NULL, CALL, .show = option_show_overlay}};
+static const struct option_rule fat_rules[] = {{NULL, CALL, .show = option_show_fat}};
+
+const struct option_table option_tables[] = {
+	{.fstype = "proc", .structure = "proc_fs_info", RULES(proc_rules)},
+	{.fstype = "devpts", .structure = "pts_fs_info", RULES(devpts_rules)},
+	{.fstype = "hugetlbfs", .structure = "hugetlbfs_sb_info", RULES(hugetlbfs_rules)},
+	{.fstype = "debugfs", .structure = "debugfs_fs_info", RULES(debug_rules)},
+	{.fstype = "tracefs", .structure = "tracefs_fs_info", RULES(debug_rules)},
+	{.fstype = "bpf", .start = AT_SUPER, RULES(bpf_rules)},
+	{.fstype = "pstore", .start = AT_SUPER, RULES(pstore_rules)},
+	{.fstype = "efivarfs", .module = "efivarfs", .structure = "efivarfs_fs_info", RULES(efivarfs_rules)},
+	{.fstype = "cgroup2",
+	 .structure = "cgroup_root",
+	 .start = AT_SYMBOL,
+	 .symbol = "cgrp_dfl_root",
+	 RULES(cgroup2_rules)},
+	{.fstype = "cgroup", .start = AT_SUPER, RULES(cgroup1_rules)},
+	{.fstype = "autofs", .module = "autofs4", .structure = "autofs_sb_info", RULES(autofs_rules)},
+	{.fstype = "fuse",
+	 .module = "fuse",
+	 .structure = "fuse_conn",
+	 .start = AT_POINTER,
+	 .hop_structure = "fuse_mount",
+	 .hop = "fc",
+	 RULES(fuse_rules)},
+	{.fstype = "fuseblk",
+	 .module = "fuse",
+	 .structure = "fuse_conn",
+	 .start = AT_POINTER,
+	 .hop_structure = "fuse_mount",
+	 .hop = "fc",
+	 RULES(fuse_rules)},
+	{.fstype = "virtiofs",
+	 .module = "fuse",
+	 .structure = "fuse_conn",
+	 .start = AT_POINTER,
+	 .hop_structure = "fuse_mount",
+	 .hop = "fc",
+	 RULES(fuse_rules)},
+	{.fstype = "ext4", .module = "ext4", RULES(ext4_rules)},
+	{.fstype = "ext3", .module = "ext4", RULES(ext4_rules)},
+	{.fstype = "ext2", .module = "ext4", RULES(ext4_rules)},
+	{.fstype = "overlay", .module = "overlay", RULES(overlay_rules)},
+	{.fstype = "vfat", .module = "fat", RULES(fat_rules)},
+	{.fstype = "msdos", .module = "fat", RULES(fat_rules)},
+};
+const size_t option_tables_n = ARRAY_SIZE(option_tables);

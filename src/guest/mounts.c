@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A mount namespace, line by line as /proc/PID/mountinfo and /proc/PID/mounts show it (fs/proc_namespace.c). */
+#include "guest/mounts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/containers.h"
+#include "guest/vfs.h"
+
+/* mnt_flags (include/linux/mount.h). Macros before 6.17, and the same ever since they exist. */
+#define MNT_READONLY   UINT64_C(0x40)
+#define MNT_SHARED     UINT64_C(0x1000)
+#define MNT_UNBINDABLE UINT64_C(0x2000)
+#define MNT_CURSOR     UINT64_C(0x10000000) /* a reader's place in the list (5.8 to 6.7), not a mount */
+/* mnt_t_flags (6.17 and later) */
+#define T_SHARED       UINT64_C(1)
+#define T_UNBINDABLE   UINT64_C(2)
+
+#define SB_RDONLY      UINT64_C(1)
+#define NSFS_MAGIC     UINT64_C(0x6e736673)
+
+/* All strings of one list: what a namespace with 100,000 mounts (fs.mount-max) can have. */
+#define TEXT_MAX       (UINT64_C(256) << 20)
+
+struct flag_word {
+	uint64_t flag;
+	const char *word;
+};
+static const struct flag_word super_words[] = {
+	{1u << 4, ",sync"},
+	{1u << 7, ",dirsync"},
+	{1u << 6, ",mand"}, /* never set since 5.15 */
+	{1u << 25, ",lazytime"},
+};
+static const struct flag_word mount_words[] = {
+	{0x01, ",nosuid"},     {0x02, ",nodev"},    {0x04, ",noexec"},      {0x08, ",noatime"},
+	{0x10, ",nodiratime"}, {0x20, ",relatime"}, {0x80, ",nosymfollow"},
+};
+
+/* A walk over one namespace. */
+struct walk {
+	const struct vfs_layout *layout;
+	struct mount_options *options;
+	struct vfs_place root;
+	uint64_t no_idmap;               /* address of nop_mnt_idmap; 0: unknown */
+	uint64_t initial_user_namespace; /* address of init_user_ns; 0: unknown */
+	uint64_t steps, text;
+	struct guest_mount_list list;
+};
+
+static void mount_deinit(struct guest_mount *mount)
+{
+	free(mount->root);
+	free(mount->target);
+	free(mount->fstype);
+	free(mount->source);
+	free(mount->options);
+}
+
+void guest_mount_list_deinit(struct guest_mount_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		mount_deinit(&list->items[i]);
+	free(list->items);
+	error_destroy(list->incomplete);
+	*list = (struct guest_mount_list){0};
+}
+
+static struct error *append(struct walk *walk, struct guest_mount *mount)
+{
+	struct guest_mount_list *list = &walk->list;
+
+	walk->text += strlen(mount->root) + strlen(mount->target) + strlen(mount->source) + strlen(mount->options);
+	if (walk->text > TEXT_MAX)
+		return error_create(ERROR_FORMAT, "the guest's mounts have more than %llu bytes of text",
+				    (unsigned long long)TEXT_MAX);
+	/* Grows by doubling: n is its own record of how much there is room for. */
+	if ((list->n & (list->n - 1)) == 0) {
+		struct guest_mount *items = reallocarray(list->items, list->n ? list->n * 2 : 1, sizeof(*items));
+
+		if (!items)
+			return error_no_memory();
+		list->items = items;
+	}
+	list->items[list->n++] = *mount;
+	*mount = (struct guest_mount){0};
+	return NULL;
+}
+
+/* Remembers the first thing that went wrong; the mount it went wrong with is listed with what is known. */
+static struct error *note(struct walk *walk, struct error *error)
+{
+	if (!error || error->code == ERROR_NO_MEMORY)
+		return error;
+	if (walk->list.incomplete)
+		error_destroy(error);
+	else
+		walk->list.incomplete = error;
+	return NULL;
+}
+
+/* ---- Options ---- */
+
+static bool has_idmap(const struct walk *walk, const struct record *mount, const struct vfs_super *super)
+{
+	const struct vfs_layout *layout = walk->layout;
+	uint64_t namespace = record_value(mount, &layout->mount_userns);
+
+	if (layout->mount_idmap.present)
+		return walk->no_idmap && record_value(mount, &layout->mount_idmap) != walk->no_idmap;
+	/* Which of the two stands for "not mapped" changed in 5.17. */
+	return layout->mount_userns.present && namespace != super->user_namespace &&
+	       namespace != walk->initial_user_namespace;
+}
+
+static void write_words(FILE *out, const struct flag_word *words, size_t n, uint64_t flags)
+{
+	for (size_t i = 0; i < n; i++)
+		if (flags & words[i].flag)
+			fputs(words[i].word, out);
+}
+
+static struct error *show_options(struct walk *walk, const struct record *mount, const struct vfs_super *super,
+				  char **ret)
+{
+	uint64_t flags = record_value(mount, &walk->layout->mount_flags);
+	size_t size = 0;
+	FILE *out = open_memstream(ret, &size);
+	struct error *error;
+
+	if (!out)
+		return error_no_memory();
+	fputs(flags & MNT_READONLY || super->flags & SB_RDONLY ? "ro" : "rw", out);
+	write_words(out, super_words, ARRAY_SIZE(super_words), super->flags);
+	error = mount_options_show_security(walk->options, super, out);
+	write_words(out, mount_words, ARRAY_SIZE(mount_words), flags);
+	if (has_idmap(walk, mount, super))
+		fputs(",idmapped", out);
+	if (!error)
+		error = mount_options_show(walk->options, super, out);
+	error = note(walk, error_wrap(error, "options of a file system of type %s", super->type));
+	if (fclose(out) != 0 && !error)
+		error = error_no_memory();
+	return error;
+}
+
+/* ---- One mount ---- */
+
+/* What is mounted of nsfs is a namespace, shown by kind and number (nsfs_show_path). */
+static struct error *show_namespace(struct guest *guest, const struct walk *walk, uint64_t dentry, char **ret)
+{
+	struct member operations, number, name;
+	const struct member_need needs[] = {
+		{"ns_common", "ops", &operations},
+		{"ns_common", "inum", &number},
+		{"proc_ns_operations", "name", &name},
+	};
+	uint64_t inode, namespace, ops, inum, address;
+	const struct member_read reads[] = {{&operations, &ops}, {&number, &inum}};
+	char kind[32];
+	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+
+	if (!error)
+		error = guest_read_member(guest, (struct gva){dentry}, &walk->layout->dentry_inode, &inode);
+	if (!error)
+		error = guest_read_member(guest, (struct gva){inode}, &walk->layout->inode_private, &namespace);
+	if (!error)
+		error = guest_read_members(guest, (struct gva){namespace}, reads, ARRAY_SIZE(reads));
+	if (!error)
+		error = guest_read_member(guest, (struct gva){ops}, &name, &address);
+	if (!error)
+		error = memory_read_string(&guest->memory, (struct gva){address}, kind, sizeof(kind));
+	if (!error && asprintf(ret, "%s:[%llu]", kind, (unsigned long long)inum) < 0)
+		error = error_no_memory();
+	return error;
+}
+
+static struct error *show_root(struct guest *guest, struct walk *walk, const struct record *mount,
+			       const struct vfs_super *super, char **ret)
+{
+	uint64_t dentry = record_value(mount, &walk->layout->mount_root);
+
+	if (super->magic == NSFS_MAGIC)
+		return show_namespace(guest, walk, dentry, ret);
+	return vfs_dentry_path(guest, walk->layout, dentry, &walk->steps, ret);
+}
+
+static struct error *show_type(const struct vfs_super *super, char **ret)
+{
+	if (asprintf(ret, "%s%s%s", super->type, super->subtype[0] ? "." : "", super->subtype) < 0)
+		return error_no_memory();
+	return NULL;
+}
+
+static struct error *show_source(struct guest *guest, const struct walk *walk, const struct record *mount, char **ret)
+{
+	uint64_t name = record_value(mount, &walk->layout->mount_source);
+
+	if (name)
+		return vfs_string(guest, name, ret);
+	*ret = strdup("none");
+	return *ret ? NULL : error_no_memory();
+}
+
+static struct error *read_group(struct guest *guest, const struct walk *walk, const struct record *mount,
+				struct guest_mount *ret)
+{
+	const struct vfs_layout *layout = walk->layout;
+	uint64_t flags = record_value(mount, &layout->mount_flags);
+	uint64_t propagation = record_value(mount, &layout->mount_propagation);
+	uint64_t master = record_value(mount, &layout->mount_master), group = 0;
+	bool shared = layout->mount_propagation.present ? propagation & T_SHARED : flags & MNT_SHARED;
+	struct error *error = NULL;
+
+	if (master)
+		error = guest_read_member(guest, (struct gva){master}, &layout->mount_group, &group);
+	if (error)
+		return error;
+	ret->peer_group = shared ? (uint32_t)record_value(mount, &layout->mount_group) : 0;
+	ret->master = (uint32_t)group;
+	ret->unbindable = layout->mount_propagation.present ? propagation & T_UNBINDABLE : flags & MNT_UNBINDABLE;
+	return NULL;
+}
+
+/* Fills in what is known of the mount; its target is there already. */
+static struct error *read_mount(struct guest *guest, struct walk *walk, const struct record *mount,
+				struct guest_mount *ret)
+{
+	const struct vfs_layout *layout = walk->layout;
+	struct vfs_super super;
+	uint64_t parent;
+	struct error *error = vfs_super_read(guest, layout, record_value(mount, &layout->mount_super), &super);
+
+	if (!error)
+		error = guest_read_member(guest, (struct gva){record_value(mount, &layout->mount_parent)},
+					  &layout->mount_id, &parent);
+	if (!error)
+		error = show_root(guest, walk, mount, &super, &ret->root);
+	if (!error)
+		error = show_type(&super, &ret->fstype);
+	if (!error)
+		error = show_source(guest, walk, mount, &ret->source);
+	if (!error)
+		error = read_group(guest, walk, mount, ret);
+	if (!error)
+		error = show_options(walk, mount, &super, &ret->options);
+	if (error)
+		return error;
+	ret->id = (int32_t)record_value(mount, &layout->mount_id);
+	ret->parent = (int32_t)parent;
+	ret->major = super.device >> 20;
+	ret->minor = super.device & 0xfffff;
+	return NULL;
+}
+
+static struct error *visit(struct guest *guest, struct gva address, void *context)
+{
+	struct walk *walk = context;
+	const struct vfs_layout *layout = walk->layout;
+	struct guest_mount mount = {0};
+	struct record record;
+	struct vfs_place place = {.mount = address.v};
+	struct error *error = record_read(guest, address, layout->mount_size, &record);
+
+	/* A cursor has no other member that is filled in. 0x10000000 means nothing else in kernels without cursors. */
+	if (!error && record_value(&record, &layout->mount_flags) & MNT_CURSOR && layout->namespace_list.present)
+		return NULL;
+	place.dentry = record_value(&record, &layout->mount_root);
+	if (!error)
+		error = vfs_path(guest, layout, place, walk->root, &walk->steps, &mount.target);
+	/* mountinfo leaves out what the task cannot reach: above its root, and 7.2's nullfs under every root. */
+	if (!error && !mount.target)
+		return NULL;
+	if (!error)
+		error = read_mount(guest, walk, &record, &mount);
+	if (!error)
+		error = append(walk, &mount);
+	mount_deinit(&mount);
+	if (error && walk->steps >= VFS_STEPS_MAX)
+		return error;
+	return note(walk, error);
+}
+
+/* ---- The namespace ---- */
+
+static struct error *walk_namespace(struct guest *guest, struct walk *walk, uint64_t namespace)
+{
+	const struct vfs_layout *layout = walk->layout;
+	struct gva mounts = {namespace + layout->namespace_mounts.offset};
+	struct gva list = {namespace + layout->namespace_list.offset};
+
+	/* Before 6.8 a list; the member called `mounts` was their number. */
+	if (layout->namespace_list.present && layout->mount_list.present)
+		return list_walk(guest, list, layout->mount_list.offset, visit, walk);
+	if (layout->mount_node.present)
+		return rb_walk(guest, mounts, layout->mount_node.offset, visit, walk);
+	return error_create(ERROR_UNSUPPORTED, "the guest's kernel keeps its mounts in an unknown way");
+}
+
+struct error *guest_mounts(struct guest *guest, uint64_t task, struct guest_mount_list *ret)
+{
+	_cleanup_(mount_options_destroy_ptr) struct mount_options *options = NULL;
+	struct walk walk = {0};
+	uint64_t namespace;
+	struct gva no_idmap, user_namespace;
+	struct error *error = vfs_layout_get(guest, &walk.layout);
+
+	if (!error)
+		error = vfs_task_root(guest, walk.layout, task, &walk.root, &namespace);
+	if (!error)
+		error = mount_options_create(guest, walk.layout, &options);
+	if (error)
+		return error_wrap(error, "the guest's mounts");
+	walk.options = options;
+	if (symbols_find(guest->symbols, "nop_mnt_idmap", &no_idmap))
+		walk.no_idmap = no_idmap.v;
+	if (symbols_find(guest->symbols, "init_user_ns", &user_namespace))
+		walk.initial_user_namespace = user_namespace.v;
+	error = note(&walk, walk_namespace(guest, &walk, namespace));
+	if (error || (walk.list.n == 0 && walk.list.incomplete)) {
+		if (!error)
+			error = take_ptr(walk.list.incomplete);
+		guest_mount_list_deinit(&walk.list);
+		return error_wrap(error, "the guest's mounts");
+	}
+	walk.list.incomplete = error_wrap(walk.list.incomplete, "the guest's mounts");
+	*ret = walk.list;
+	return NULL;
+}
