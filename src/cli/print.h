@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "cli/services.h"
+#include "cli/socket_owners.h"
 #include "cli/users.h"
 #include "guest/guest.h"
 
@@ -40,6 +41,23 @@ void print_maps_json(FILE *stream, const struct guest_map_list *list);
 /* Like `findmnt`, as a tree or with its option --list. */
 struct error *print_mounts(FILE *stream, const struct guest_mount_list *list, bool tree) _must_check_;
 void print_mounts_json(FILE *stream, const struct guest_mount_list *list);
+
+/* What a `sockets` shows besides the list; everything is borrowed. */
+struct sockets_view {
+	unsigned kinds;                                /* bit of each guest_socket_kind that is shown; 0: all */
+	bool listening;                                /* only those that wait for others */
+	const struct guest_interface_list *interfaces; /* for their names; NULL: numbers */
+	const struct socket_owners *owners;            /* NULL: not asked for */
+};
+
+/* Like `ss -a`. */
+struct error *print_sockets(FILE *stream, const struct guest_socket_list *list, const struct sockets_view *with)
+	_must_check_;
+void print_sockets_json(FILE *stream, const struct guest_socket_list *list, const struct sockets_view *with,
+			const char *incomplete);
+/* In ss's words: "u_str", "ESTAB". */
+const char *socket_netid(const struct guest_socket *socket);
+const char *socket_state(const struct guest_socket *socket);
 
 /* Like `lsmod`. */
 void print_modules(FILE *stream, const struct guest_module_list *list);

@@ -18,6 +18,9 @@ struct source {
 struct error *source_open(const struct invocation *invocation, struct source *ret) _must_check_;
 void source_close(struct source *source);
 
+/* Whether --pid, where it is given, is a number. */
+struct error *source_check_pid(const struct invocation *invocation) _must_check_;
+
 /* The task of --pid; ERROR_NOT_FOUND: the guest has none of that number. Absent option: 0. */
 struct error *source_find_task(const struct source *source, const struct invocation *invocation, uint64_t *ret)
 	_must_check_;
