@@ -58,6 +58,41 @@ static struct error *find_timekeeper(struct guest *guest, struct gva *ret)
 	return NULL;
 }
 
+/* How long after `now_ns` (CLOCK_MONOTONIC) the first CPU's clock event is due. */
+static struct error *read_idle(struct guest *guest, uint64_t now_ns, uint64_t *ret)
+{
+	struct member device, due;
+	const struct member_need needs[] = {{"tick_device", "evtdev", &device},
+					    {"clock_event_device", "next_event", &due}};
+	struct gva devices, tick;
+	struct cpu_sets cpus;
+	uint64_t first = INT64_MAX; /* KTIME_MAX: a CPU that waits for no timer */
+	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+
+	if (!error)
+		error = symbols_get(guest->symbols, "tick_cpu_device", &devices);
+	if (!error)
+		error = cpu_sets_load(guest, &cpus);
+	if (error)
+		return error;
+	for (uint32_t cpu = cpu_sets_next(cpus.online_set, 0); cpu < CPUS_MAX;
+	     cpu = cpu_sets_next(cpus.online_set, cpu + 1)) {
+		uint64_t event, when;
+
+		error = guest_percpu(guest, devices, cpu, &tick);
+		if (!error)
+			error = guest_read_member(guest, tick, &device, &event);
+		if (!error && event)
+			error = guest_read_member(guest, (struct gva){event}, &due, &when);
+		if (error)
+			return error;
+		if (event && when < first)
+			first = when;
+	}
+	*ret = first == INT64_MAX || first < now_ns ? 0 : first - now_ns;
+	return NULL;
+}
+
 struct error *guest_clock(struct guest *guest, struct guest_clock *ret)
 {
 	struct member shift, nsec, base, sec, boot;
@@ -66,6 +101,7 @@ struct error *guest_clock(struct guest *guest, struct guest_clock *ret)
 		{"timekeeper", "tkr_mono.base", &base},   {"timekeeper", "xtime_sec", &sec},
 		{"timekeeper", "offs_boot", &boot},
 	};
+	struct guest_clock clock;
 	uint64_t shift_value, nsec_value, base_value, sec_value, boot_value, fraction;
 	const struct member_read reads[] = {
 		{&shift, &shift_value}, {&nsec, &nsec_value}, {&base, &base_value},
@@ -86,9 +122,15 @@ struct error *guest_clock(struct guest *guest, struct guest_clock *ret)
 	fraction = nsec_value >> shift_value;
 	if (fraction > 60ull * NS_PER_S)
 		return error_format(NULL, timekeeper.v, "the guest's clock holds nonsense");
-	ret->realtime_ns = (int64_t)(sec_value * NS_PER_S + fraction);
-	ret->monotonic_ns = base_value + fraction;
-	ret->boottime_ns = base_value + boot_value + fraction;
+	clock = (struct guest_clock){
+		.realtime_ns = (int64_t)(sec_value * NS_PER_S + fraction),
+		.monotonic_ns = base_value + fraction,
+		.boottime_ns = base_value + boot_value + fraction,
+	};
+	error = read_idle(guest, clock.monotonic_ns, &clock.idle_ns);
+	if (error)
+		return error_wrap(error, "the guest's clock");
+	*ret = clock;
 	return NULL;
 }
 

@@ -49,11 +49,15 @@ struct guest_uts {
 };
 struct error *guest_uts(struct guest *guest, struct guest_uts *ret) _must_check_;
 
-/* The guest's clocks at the last timekeeping update before the suspend (tk_core). */
+/*
+ * The guest's clocks at the last timekeeping update before the suspend (tk_core). A guest with work to do updates them
+ * at each tick; an idle one sleeps on until a timer is due, so that the suspend can have been up to idle_ns later.
+ */
 struct guest_clock {
 	int64_t realtime_ns;   /* CLOCK_REALTIME, since the epoch */
 	uint64_t monotonic_ns; /* CLOCK_MONOTONIC */
 	uint64_t boottime_ns;  /* CLOCK_BOOTTIME: the uptime */
+	uint64_t idle_ns;      /* until the first timer that a CPU waited for; 0: unknown */
 };
 struct error *guest_clock(struct guest *guest, struct guest_clock *ret) _must_check_;
 

@@ -51,16 +51,20 @@ struct error *guest_kernel_log(struct guest *guest, struct guest_log *ret) _must
 void guest_log_deinit(struct guest_log *log);
 
 struct guest_load {
-	uint32_t milli[3];                 /* 1, 5 and 15 minutes, in thousandths */
+	/* 1, 5 and 15 minutes, in thousandths, rounded as /proc/loadavg does: its two digits are the first two. */
+	uint32_t milli[3];
 	uint32_t running, tasks, last_pid; /* as /proc/loadavg */
 };
 struct error *guest_load_average(struct guest *guest, struct guest_load *ret) _must_check_;
 
-/* As /proc/meminfo, in bytes; UINT64_MAX: this kernel's memory does not tell. */
+/* As /proc/meminfo, in bytes; UINT64_MAX: this kernel does not count it. */
 struct guest_memory_counters {
-	uint64_t total, free, available, buffers, cached, swap_cached, active, inactive, swap_total, swap_free, dirty,
-		writeback, anonymous, mapped, shmem, slab_reclaimable, slab_unreclaimable, kernel_stack, page_tables,
-		committed;
+	uint64_t total, free, available, buffers, cached, swap_cached, active, inactive, active_anonymous,
+		inactive_anonymous, active_file, inactive_file, unevictable, locked, swap_total, swap_free, dirty,
+		writeback, anonymous, mapped, shmem, slab_reclaimable, slab_unreclaimable;
+	uint64_t kernel_reclaimable; /* "KReclaimable" */
+	uint64_t kernel_stack, page_tables, commit_limit, committed, vmalloc_used;
+	uint64_t huge; /* "Hugetlb" */
 };
 struct error *guest_memory_counters(struct guest *guest, struct guest_memory_counters *ret) _must_check_;
 
