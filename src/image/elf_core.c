@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "image/ops.h"
+#include "image/reader.h"
 
 static bool elf_probe(const uint8_t *head, size_t size)
 {
@@ -35,6 +36,9 @@ static struct error *count_segments(const struct image_file *file, const Elf64_E
 	*ret = header->e_phnum;
 	if (header->e_phnum != PN_XNUM)
 		return NULL;
+	if (header->e_shoff < sizeof(*header) || header->e_shentsize != sizeof(section))
+		return error_format(file->path, 40,
+				    "more than 65534 program headers, but no section header with their number");
 	error = io_pread(file->fd, &section, sizeof(section), header->e_shoff, file->path);
 	if (!error)
 		*ret = section.sh_info;
@@ -62,26 +66,59 @@ static struct error *add_segment(const struct image_file *file, const Elf64_Phdr
 	return image_map_add(map, &region);
 }
 
+static struct error *add_segments(struct reader *r, uint32_t n, struct image_map *map)
+{
+	struct error *error = NULL;
+
+	r->what = "the program headers";
+	for (uint32_t i = 0; !error && i < n; i++) {
+		uint64_t offset = r->position;
+		Elf64_Phdr segment;
+
+		error = reader_copy(r, &segment, sizeof(segment));
+		if (!error)
+			error = add_segment(r->file, &segment, offset, map);
+	}
+	return error;
+}
+
+/* The kernel writes cores of programs with p_paddr 0: what lies where in a guest they do not say. */
+static struct error *check_addresses(const struct image_file *file, const struct image_map *map)
+{
+	if (map->n_regions < 2)
+		return NULL;
+	for (size_t i = 0; i < map->n_regions; i++) {
+		if (map->regions[i].start != 0)
+			return NULL;
+	}
+	return error_remedy(error_format(file->path, 32, "the core of a program, not of a guest's memory"),
+			    "Let the hypervisor dump the guest: virsh dump --memory-only, or dump-guest-memory");
+}
+
 static struct error *elf_open(struct image_file *file, struct image_map *map)
 {
+	_cleanup_(reader_deinit) struct reader r;
 	Elf64_Ehdr header;
 	uint32_t n = 0;
-	struct error *error = io_pread(file->fd, &header, sizeof(header), 0, file->path);
+	struct error *error;
 
+	reader_init(&r, file, 0);
+	error = reader_copy(&r, &header, sizeof(header));
 	if (!error)
 		error = check_header(file, &header);
 	if (!error)
 		error = count_segments(file, &header, &n);
-	for (uint32_t i = 0; !error && i < n; i++) {
-		uint64_t offset = header.e_phoff + (uint64_t)i * sizeof(Elf64_Phdr);
-		Elf64_Phdr segment;
-
-		if (offset < header.e_phoff || offset > file->size)
-			return error_format(file->path, 32, "its program headers lie outside of the file");
-		error = io_pread(file->fd, &segment, sizeof(segment), offset, file->path);
-		if (!error)
-			error = add_segment(file, &segment, offset, map);
-	}
+	if (error)
+		return error;
+	if (header.e_phoff > file->size || n > IMAGE_REGIONS_MAX)
+		return error_format(file->path, 32, "its %u program headers at byte %llu lie outside of the file", n,
+				    (unsigned long long)header.e_phoff);
+	r.position = header.e_phoff;
+	error = add_segments(&r, n, map);
+	if (!error)
+		error = check_addresses(file, map);
+	/* With `-p` (by virtual address) a page is there as often as it is mapped. */
+	image_map_trim(map);
 	return error;
 }
 

@@ -14,10 +14,11 @@
 #include "image/find.h"
 #include "image/map.h"
 #include "image/ops.h"
+#include "image/read.h"
 #include "image/unpack.h"
 
 static const struct image_ops *const formats[] = {
-	&qemu_stream_ops, &libvirt_save_ops, &elf_core_ops, &qcow2_snapshot_ops, &lime_ops,
+	&qemu_stream_ops, &libvirt_save_ops, &elf_core_ops, &kdump_ops, &qcow2_snapshot_ops, &lime_ops,
 };
 
 struct image {
@@ -34,7 +35,6 @@ static const struct {
 	const char *what;
 } others[] = {
 	{"Xen saved domain", 16, "a Xen save file"},
-	{"KDMP", 4, "a compressed kdump file"},
 	{"\xd2\xbe\xd2\xbe", 4, "a VMware snapshot (.vmss)"},
 	{"\xd0\xbe\xd2\xbe", 4, "a VMware snapshot (.vmss)"},
 	{"\xd3\xbe\xd3\xbe", 4, "a VMware snapshot (.vmss)"},
@@ -229,51 +229,9 @@ uint64_t image_ram_size(const struct image *image)
 	return size;
 }
 
-static struct error *not_held(const struct image *image, uint64_t address)
-{
-	struct error *error = error_create(ERROR_NOT_FOUND, "%s: it does not hold guest-physical address 0x%llx",
-					   image->file.path, (unsigned long long)address);
-
-	error->address = address;
-	if (image->map.unplaced)
-		error = error_remedy(error,
-				     "The guest has plugged memory (%s), and a migration stream does not say where; an "
-				     "ELF core does: dump-guest-memory",
-				     image->map.unplaced);
-	return error;
-}
-
 struct error *image_read(struct image *image, struct gpa address, void *buffer, size_t size)
 {
-	uint8_t *out = buffer;
-	uint64_t at = address.v;
-
-	while (size > 0) {
-		const struct image_region *region = image_map_find(&image->map, at);
-		uint64_t place, n;
-		struct error *error = NULL;
-
-		if (!region || at < region->start)
-			return not_held(image, at);
-		place = image_map_place(&image->map, region, at);
-		if (place == PAGE_PLACE_ABSENT)
-			return not_held(image, at);
-		n = image_map_run(region, at);
-		if (n > size)
-			n = size;
-		if (place & PAGE_PLACE_FILL)
-			memset(out, (int)(place & 0xff), n);
-		else
-			error = image_file_read(&image->file, out, n, place);
-		if (error)
-			return error;
-		out += n;
-		size -= n;
-		at += n;
-		if (at == 0 && size > 0)
-			return not_held(image, UINT64_MAX);
-	}
-	return NULL;
+	return read_memory(&image->file, &image->map, address.v, buffer, size);
 }
 
 struct image_range image_next_range(const struct image *image, struct gpa address)

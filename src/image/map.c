@@ -61,10 +61,13 @@ struct error *image_map_add(struct image_map *map, const struct image_region *re
 				    (unsigned long long)region->start, (unsigned long long)region->size);
 	if (map->n_regions >= IMAGE_REGIONS_MAX)
 		return error_create(ERROR_FORMAT, "more than %u pieces of RAM", IMAGE_REGIONS_MAX);
-	regions = reallocarray(map->regions, map->n_regions + 1, sizeof(*regions));
-	if (!regions)
-		return error_no_memory();
-	map->regions = regions;
+	/* Room doubles: whenever the number is a power of two, it is used up. */
+	if ((map->n_regions & (map->n_regions - 1)) == 0) {
+		regions = reallocarray(map->regions, map->n_regions ? 2 * map->n_regions : 1, sizeof(*regions));
+		if (!regions)
+			return error_no_memory();
+		map->regions = regions;
+	}
 	map->regions[map->n_regions++] = *region;
 	return NULL;
 }
@@ -89,6 +92,34 @@ struct error *image_map_finish(struct image_map *map, const char *path)
 					    (unsigned long long)map->regions[i].start);
 	}
 	return NULL;
+}
+
+void image_map_trim(struct image_map *map)
+{
+	size_t n = 0;
+
+	if (map->n_regions == 0)
+		return;
+	qsort(map->regions, map->n_regions, sizeof(*map->regions), compare_regions);
+	for (size_t i = 1; i < map->n_regions; i++) {
+		struct image_region *last = &map->regions[n], region = map->regions[i];
+		uint64_t end = last->start + last->size;
+
+		if (region.start < end) {
+			uint64_t covered = end - region.start;
+
+			if (region.size <= covered)
+				continue;
+			region.start += covered;
+			region.position += covered;
+			region.size -= covered;
+		}
+		if (region.start == end && region.position == last->position + last->size)
+			last->size += region.size;
+		else
+			map->regions[++n] = region;
+	}
+	map->n_regions = n + 1;
 }
 
 const struct image_region *image_map_find(const struct image_map *map, uint64_t address)

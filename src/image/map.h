@@ -60,7 +60,8 @@ struct image_region {
 	const uint8_t *present; /* linear: a bit a page, lowest first; those without are all zero. NULL: all present */
 };
 
-#define IMAGE_REGIONS_MAX 4096u
+/* A core by virtual address has a piece for each run of pages that are mapped one after the other. */
+#define IMAGE_REGIONS_MAX (256u * 1024)
 
 struct image_map {
 	struct image_region *regions; /* sorted by start and disjoint, once finished */
@@ -75,6 +76,8 @@ struct image_map {
 struct error *image_map_add(struct image_map *map, const struct image_region *region) _must_check_;
 /* Sorts and checks: overlapping regions are ERROR_FORMAT. */
 struct error *image_map_finish(struct image_map *map, const char *path) _must_check_;
+/* Sorts, and cuts off of each linear region what lies in one before it: the file has some memory twice. */
+void image_map_trim(struct image_map *map);
 /* The first region that ends above `address`, or NULL. */
 const struct image_region *image_map_find(const struct image_map *map, uint64_t address);
 /* Makes `bitmap` the map's own, also on failure. */

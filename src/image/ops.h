@@ -69,6 +69,7 @@ extern const struct image_ops qcow2_snapshot_ops;
 extern const struct image_ops lime_ops;
 /* Never detected: taken for files of no known format when the user gives a layout. */
 extern const struct image_ops raw_ops;
+extern const struct image_ops kdump_ops;
 
 /* The stream that begins at `offset`: also inside a libvirt save file. */
 struct error *qemu_stream_index(struct image_file *file, uint64_t offset, struct image_map *map) _must_check_;

@@ -88,11 +88,97 @@ static void elf_hostile(void **state)
 	}
 }
 
+/* Dumped by virtual address: some pages are there several times, and some runs of them overlap. */
+static void elf_paging(void **state)
+{
+	static const Elf64_Phdr segments[] = {
+		{.p_type = PT_NOTE},
+		{.p_type = PT_LOAD, .p_vaddr = 1, .p_paddr = 0x3000, .p_offset = 0x1000, .p_filesz = 0x2000},
+		{.p_type = PT_NOTE},
+		{.p_type = PT_LOAD, .p_vaddr = 2, .p_paddr = 0x1000, .p_offset = 0x3000, .p_filesz = 0x3000},
+		{.p_type = PT_LOAD, .p_vaddr = 3, .p_paddr = 0x2000, .p_offset = 0x6000, .p_filesz = 0x1000},
+		{.p_type = PT_LOAD, .p_vaddr = 4, .p_paddr = 0x5000, .p_offset = 0x7000, .p_filesz = 0x1000},
+	};
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
+	uint8_t bytes[0x5000];
+
+	put_elf(&m, segments, ARRAY_SIZE(segments));
+	put_fill(&m, 0, 0x1000 - m.size);
+	put_fill(&m, 0x33, 0x1000);
+	put_fill(&m, 0x44, 0x1000);
+	put_fill(&m, 0x11, 0x1000);
+	put_fill(&m, 0x22, 0x1000);
+	put_fill(&m, 0x33, 0x1000);
+	put_fill(&m, 0x22, 0x1000);
+	put_fill(&m, 0x55, 0x1000);
+	assert_ok(open_made(&m, &image));
+	assert_int_equal(image_ram_size(image), 0x5000);
+	assert_ok(image_read(image, (struct gpa){0x1000}, bytes, sizeof(bytes)));
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(bytes[0x1000 * i], 0x11 * (i + 1));
+}
+
+/* More program headers than the header can count: their number is in the first section header. */
+static void elf_many_segments(void **state)
+{
+	const uint32_t n = 70000;
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
+	struct image *none = NULL;
+	Elf64_Shdr section = {.sh_info = n};
+	uint64_t first = sizeof(Elf64_Ehdr) + sizeof(section) + n * sizeof(Elf64_Phdr);
+	uint8_t byte;
+	Elf64_Ehdr *header;
+
+	put_elf(&m, NULL, 0);
+	put(&m, &section, sizeof(section));
+	for (uint32_t i = 0; i < n; i++) {
+		/* every second page of the guest, so that no two are one piece */
+		Elf64_Phdr segment = {
+			.p_type = PT_LOAD, .p_paddr = i * 2ull * 4096, .p_offset = first + i, .p_filesz = 1};
+
+		put(&m, &segment, sizeof(segment));
+	}
+	for (uint32_t i = 0; i < n; i++)
+		put_u8(&m, (uint8_t)i);
+	header = (Elf64_Ehdr *)m.data;
+	header->e_phnum = PN_XNUM;
+	header->e_shoff = sizeof(*header);
+	header->e_phoff = sizeof(*header) + sizeof(section);
+	assert_error(open_made(&m, &none), ERROR_FORMAT); /* no size of section headers */
+	header->e_shentsize = sizeof(section);
+	assert_ok(open_made(&m, &image));
+	assert_int_equal(image_ram_size(image), n);
+	assert_ok(image_read(image, (struct gpa){69999 * 2ull * 4096}, &byte, 1));
+	assert_int_equal(byte, 69999 & 0xff);
+	section.sh_info = UINT32_MAX;
+	memcpy(m.data + sizeof(*header), &section, sizeof(section));
+	assert_error(open_made(&m, &none), ERROR_FORMAT);
+}
+
 static void elf_program(void **state)
+{
+	static const Elf64_Phdr segments[] = {
+		{.p_type = PT_LOAD, .p_vaddr = 0x1000, .p_offset = 300, .p_filesz = 16},
+		{.p_type = PT_LOAD, .p_vaddr = 0x9000, .p_offset = 320, .p_filesz = 16},
+	};
+	_cleanup_(made_deinit) struct made m = {0};
+	struct image *image = NULL;
+
+	put_elf(&m, segments, 2);
+	put_fill(&m, 0, 300);
+	assert_error(open_made(&m, &image), ERROR_FORMAT);
+
+	assert_error(image_open("/proc/self/exe", NULL, &image), ERROR_FORMAT);
+}
+
+static void compressed_dumps(void **state)
 {
 	struct image *image = NULL;
 
-	assert_error(image_open("/proc/self/exe", NULL, &image), ERROR_FORMAT);
+	assert_error(open_bytes("KDUMP   \6\0\0\0", 12, &image), ERROR_UNSUPPORTED);
+	assert_error(open_bytes("makedumpfile\0\0\0\0\0\0\0\1", 20, &image), ERROR_UNSUPPORTED);
 }
 
 /* ---- libvirt ---- */
@@ -171,7 +257,6 @@ static void foreign_files(void **state)
 		const char *said;
 	} cases[] = {
 		{"", 0, "empty"},
-		{"KDMP    ", 8, "kdump"},
 		{"LibvirtQemudPart", 16, "inside libvirt's header"},
 		{"Xen saved domain, xl format", 27, "Xen"},
 		{"hello", 5, "68 65 6c 6c 6f"},
@@ -208,10 +293,12 @@ static void no_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(elf_core),      cmocka_unit_test(elf_cut_at_every_byte),
-		cmocka_unit_test(elf_hostile),   cmocka_unit_test(elf_program),
-		cmocka_unit_test(libvirt_save),  cmocka_unit_test(libvirt_refused),
-		cmocka_unit_test(foreign_files), cmocka_unit_test(no_file),
+		cmocka_unit_test(elf_core),         cmocka_unit_test(elf_cut_at_every_byte),
+		cmocka_unit_test(elf_hostile),      cmocka_unit_test(elf_program),
+		cmocka_unit_test(elf_paging),       cmocka_unit_test(elf_many_segments),
+		cmocka_unit_test(compressed_dumps), cmocka_unit_test(libvirt_save),
+		cmocka_unit_test(libvirt_refused),  cmocka_unit_test(foreign_files),
+		cmocka_unit_test(no_file),
 	};
 
 	return cmocka_run_group_tests_name("formats", tests, NULL, NULL);
