@@ -181,3 +181,15 @@ bool loop_guard_step(struct loop_guard *guard, uint64_t place)
 	}
 	return true;
 }
+
+void guest_effort_begin(struct guest *guest)
+{
+	guest->effort = 0;
+}
+
+struct error *guest_effort(struct guest *guest, uint64_t place)
+{
+	if (guest->effort++ > EFFORT_MAX)
+		return error_format(NULL, place, "paths in the guest's memory that are too long in all");
+	return NULL;
+}

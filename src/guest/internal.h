@@ -163,7 +163,8 @@ struct guest {
 	} modules[GUEST_MODULES_MAX];
 	size_t n_modules;
 	struct process_layout *processes; /* made when first needed (task.h) */
-	struct vfs_layout *vfs; /* made when first needed (vfs.c); owned */
+	struct vfs_layout *vfs;           /* made when first needed (vfs.c); owned */
+	uint64_t effort;                  /* steps up paths since guest_effort_begin() */
 };
 
 /* Reads a member of at most 8 bytes, or a bit field, as an unsigned number. The member must be present. */
@@ -246,6 +247,15 @@ struct loop_guard {
 /* Notes one more place; false: the walk must stop. */
 bool loop_guard_step(struct loop_guard *guard, uint64_t place);
 
+/*
+ * Bounds what the paths of one walk cost together: each may be long, and a hostile guest has a
+ * long one for everything. Four million steps take some seconds.
+ */
+#define EFFORT_MAX (UINT64_C(1) << 22)
+void guest_effort_begin(struct guest *guest);
+/* One step more, at `place`; ERROR_FORMAT: that was one too many. */
+struct error *guest_effort(struct guest *guest, uint64_t place) _must_check_;
+
 /* The path of a cgroup's kernfs node; malloc'd. */
 struct cgroup_layout {
 	struct member css_set_dfl, css_set_links, link_next, link_cgroup, cgroup_node, cgroup_root, root_name;
@@ -257,19 +267,6 @@ struct error *cgroup_node_path(struct guest *guest, const struct cgroup_layout *
 	_must_check_;
 /* The path in the hierarchy that systemd manages, for the css_set at `css_set`; malloc'd. */
 struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set, char **ret)
-	_must_check_;
-
-/* Paths of open files. */
-struct path_layout {
-	struct member file_mount, file_dentry; /* in struct file */
-	struct member dentry_parent, dentry_name, dentry_length, dentry_hashed;
-	struct member mount_vfs, mount_parent, mount_point; /* in struct mount */
-	struct member vfs_root;
-};
-struct error *path_layout_load(struct guest *guest, struct path_layout *ret) _must_check_;
-/* The path of the open file as its mount namespace names it, with " (deleted)" behind it if it is unlinked; malloc'd.
- */
-struct error *file_path(struct guest *guest, const struct path_layout *layout, struct gva file, char **ret)
 	_must_check_;
 
 #endif

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "guest/internal.h"
 #include "guest/object.h"
+#include "guest/paths.h"
 
 #define PF_WQ_WORKER UINT64_C(0x00000020)
 #define PF_EXITING   UINT64_C(0x00000004)

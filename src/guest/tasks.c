@@ -377,6 +377,7 @@ struct error *guest_tasks(struct guest *guest, enum guest_task_which which, stru
 	walk->which = which;
 	walk->list = &list;
 	walk->budget = TEXT_MAX;
+	guest_effort_begin(guest);
 	error = process_layout_get(guest, &walk->layout);
 	if (!error)
 		error = symbols_get(guest->symbols, "init_task", &init);

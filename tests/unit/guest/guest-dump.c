@@ -139,7 +139,104 @@ static struct error *dump_task(const struct guest_task *task, json_t *array)
 	return error ? error : set_text(object, "exe", task->exe);
 }
 
-static struct error *dump_tasks(struct guest *guest, json_t *root)
+static struct error *dump_maps(struct guest *guest, uint64_t task, json_t *object)
+{
+	_cleanup_(guest_map_list_deinit) struct guest_map_list list = {0};
+	json_t *array = json_array();
+	struct error *error = guest_task_maps(guest, task, &list);
+
+	json_object_set_new(object, "maps", array);
+	if (list.incomplete)
+		fprintf(stderr, "guest-dump: maps: %s\n", list.incomplete->message);
+	for (size_t i = 0; !error && i < list.n; i++) {
+		const struct guest_map *map = &list.items[i];
+		_cleanup_(free_ptr) char *line =
+			string_format("%08llx-%08llx %s %08llx %02x:%02x %llu %s", (unsigned long long)map->start,
+				      (unsigned long long)map->end, map->perms, (unsigned long long)map->offset,
+				      map->major, map->minor, (unsigned long long)map->inode, map->path);
+
+		json_array_append_new(array, json_string_nocheck(line));
+	}
+	return error;
+}
+
+static struct error *dump_fds(struct guest *guest, uint64_t task, json_t *object)
+{
+	_cleanup_(guest_fd_list_deinit) struct guest_fd_list list = {0};
+	json_t *array = json_array();
+	struct error *error = guest_task_fds(guest, task, &list);
+
+	json_object_set_new(object, "fds", array);
+	if (list.incomplete)
+		fprintf(stderr, "guest-dump: fds: %s\n", list.incomplete->message);
+	for (size_t i = 0; !error && i < list.n; i++) {
+		json_t *fd = json_object();
+
+		json_array_append_new(array, fd);
+		set_integer(fd, "fd", list.items[i].fd);
+		set_integer(fd, "flags", list.items[i].flags);
+		set_integer(fd, "pos", list.items[i].position);
+		set_integer(fd, "inode", list.items[i].inode);
+		json_object_set_new(fd, "cloexec", json_boolean(list.items[i].close_on_exec));
+		error = set_text(fd, "path", list.items[i].path);
+	}
+	return error;
+}
+
+static struct error *dump_namespaces(struct guest *guest, uint64_t task, json_t *object)
+{
+	struct guest_namespaces spaces;
+	json_t *numbers = json_object();
+	struct error *error = guest_task_namespaces(guest, task, &spaces);
+
+	json_object_set_new(object, "ns", numbers);
+	if (error)
+		return error;
+	set_integer(numbers, "cgroup", spaces.cgroup);
+	set_integer(numbers, "ipc", spaces.ipc);
+	set_integer(numbers, "mnt", spaces.mnt);
+	set_integer(numbers, "net", spaces.net);
+	set_integer(numbers, "pid", spaces.pid);
+	set_integer(numbers, "time", spaces.time);
+	set_integer(numbers, "user", spaces.user);
+	set_integer(numbers, "uts", spaces.uts);
+	return NULL;
+}
+
+/* What a task does not have (ERROR_NOT_FOUND) is left out. */
+static struct error *unless_absent(struct error *error)
+{
+	if (!error || error->code != ERROR_NOT_FOUND)
+		return error;
+	error_destroy(error);
+	return NULL;
+}
+
+static struct error *dump_details(struct guest *guest, uint64_t task, json_t *object)
+{
+	_cleanup_(free_ptr) char *cwd = NULL, *top = NULL;
+	struct guest_bytes environment = {0};
+	struct error *error = unless_absent(guest_task_cwd(guest, task, &cwd));
+
+	if (!error)
+		error = set_text(object, "cwd", cwd);
+	if (!error)
+		error = unless_absent(guest_task_root(guest, task, &top));
+	if (!error)
+		error = set_text(object, "root", top);
+	if (!error)
+		error = unless_absent(guest_task_environ(guest, task, &environment));
+	if (!error && environment.data)
+		error = json_set_bytes(object, "environ", environment.data, environment.size);
+	free(environment.data);
+	if (!error)
+		error = dump_namespaces(guest, task, object);
+	if (!error)
+		error = unless_absent(dump_fds(guest, task, object));
+	return error ? error : unless_absent(dump_maps(guest, task, object));
+}
+
+static struct error *dump_tasks(struct guest *guest, bool all, json_t *root)
 {
 	_cleanup_(guest_task_list_deinit) struct guest_task_list list = {0};
 	json_t *processes = json_array(), *threads = json_array();
@@ -152,12 +249,18 @@ static struct error *dump_tasks(struct guest *guest, json_t *root)
 	json_object_set_new(root, "processes_incomplete", json_boolean(list.incomplete));
 	if (list.incomplete)
 		fprintf(stderr, "guest-dump: processes: %s\n", list.incomplete->message);
-	for (size_t i = 0; !error && i < list.n; i++)
-		error = dump_task(&list.items[i], list.items[i].pid == list.items[i].tgid ? processes : threads);
+	for (size_t i = 0; !error && i < list.n; i++) {
+		json_t *array = list.items[i].pid == list.items[i].tgid ? processes : threads;
+
+		error = dump_task(&list.items[i], array);
+		if (!error && all)
+			error = dump_details(guest, list.items[i].address,
+					     json_array_get(array, json_array_size(array) - 1));
+	}
 	return error;
 }
 
-static struct error *dump(const char *path, json_t *root)
+static struct error *dump(const char *path, bool all, json_t *root)
 {
 	_cleanup_(image_close_ptr) struct image *image = NULL;
 	_cleanup_(guest_close_ptr) struct guest *guest = NULL;
@@ -183,7 +286,7 @@ static struct error *dump(const char *path, json_t *root)
 	if (!error)
 		error = dump_file_systems(guest, root);
 	if (!error)
-		error = dump_tasks(guest, root);
+		error = dump_tasks(guest, all, root);
 	set_integer(timing, "facts", (clock_monotonic_ns() - start) / 1000000);
 	return error;
 }
@@ -193,11 +296,13 @@ int main(int argc, char **argv)
 	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 	json_t *root = json_object();
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: guest-dump MEMORY-IMAGE\n");
+	bool all = argc == 3 && strcmp(argv[1], "--all") == 0;
+
+	if (argc != 2 + all) {
+		fprintf(stderr, "usage: guest-dump [--all] MEMORY-IMAGE\n");
 		return 2;
 	}
-	error = dump(argv[1], root);
+	error = dump(argv[1 + all], all, root);
 	if (error)
 		fprintf(stderr, "guest-dump: %s\n%s\n", error->message, error->remedy ? error->remedy : "");
 	else

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Paths of control groups, put together from their last part to their first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/internal.h"
+
+#define PATH_SIZE 4096u /* PATH_MAX; the kernel itself gives up on longer ones */
+#define PART_SIZE 256u  /* NAME_MAX and a NUL */
+#define DEPTH_MAX 2048u /* PATH_SIZE / 2 */
+
+/* Grows to the left. */
+struct path {
+	char text[PATH_SIZE + 1];
+	size_t start;
+};
+
+static void path_init(struct path *path)
+{
+	path->start = PATH_SIZE;
+	path->text[PATH_SIZE] = '\0';
+}
+
+static struct error *path_prepend(struct path *path, const char *part, size_t size)
+{
+	if (size + 1 > path->start)
+		return error_create(ERROR_FORMAT, "a path of the guest has more than %u bytes", PATH_SIZE);
+	path->start -= size;
+	memcpy(path->text + path->start, part, size);
+	path->text[--path->start] = '/';
+	return NULL;
+}
+
+/* The path with `suffix` behind it; malloc'd. */
+static struct error *path_take(const struct path *path, const char *suffix, char **ret)
+{
+	const char *text = path->start == PATH_SIZE ? "/" : path->text + path->start;
+	size_t size = strlen(text), more = strlen(suffix);
+	char *result = malloc(size + more + 1);
+
+	if (!result)
+		return error_no_memory();
+	memcpy(result, text, size);
+	memcpy(result + size, suffix, more + 1);
+	*ret = result;
+	return NULL;
+}
+
+/* ---- Cgroups ---- */
+
+struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret)
+{
+	const struct member_need needs[] = {
+		{"css_set", "dfl_cgrp", &ret->css_set_dfl},
+		{"css_set", "cgrp_links", &ret->css_set_links},
+		{"cgrp_cset_link", "cgrp_link", &ret->link_next},
+		{"cgrp_cset_link", "cgrp", &ret->link_cgroup},
+		{"cgroup", "kn", &ret->cgroup_node},
+		{"cgroup", "root", &ret->cgroup_root},
+		{"cgroup_root", "name", &ret->root_name},
+		{"kernfs_node", "name", &ret->node_name},
+		{"kernfs_node", "parent", &ret->node_parent, .optional = true},
+	};
+	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+
+	/* Renamed when it became RCU-protected (6.15). */
+	if (!error && !ret->node_parent.present)
+		error = types_need(guest->types, &(struct member_need){"kernfs_node", "__parent", &ret->node_parent},
+				   1);
+	return error;
+}
+
+struct error *cgroup_node_path(struct guest *guest, const struct cgroup_layout *layout, uint64_t node, char **ret)
+{
+	struct path path;
+
+	path_init(&path);
+	for (unsigned depth = 0;; depth++) {
+		uint64_t name, parent;
+		const struct member_read reads[] = {{&layout->node_name, &name}, {&layout->node_parent, &parent}};
+		char part[PART_SIZE];
+		struct error *error = guest_effort(guest, node);
+
+		if (!error)
+			error = guest_read_members(guest, (struct gva){node}, reads, ARRAY_SIZE(reads));
+		if (!error && !parent)
+			return path_take(&path, "", ret);
+		if (!error && depth > DEPTH_MAX)
+			error = error_format(NULL, node, "a cgroup's path goes in circles");
+		if (!error)
+			error = memory_read_string(&guest->memory, (struct gva){name}, part, sizeof(part));
+		if (!error)
+			error = path_prepend(&path, part, strlen(part));
+		if (error)
+			return error;
+		node = parent;
+	}
+}
+
+static struct error *is_systemd(struct guest *guest, const struct cgroup_layout *layout, uint64_t cgroup, bool *ret)
+{
+	uint64_t root;
+	char name[16];
+	struct error *error = guest_read_member(guest, (struct gva){cgroup}, &layout->cgroup_root, &root);
+
+	if (!error)
+		error = memory_read_string(&guest->memory, (struct gva){root + layout->root_name.offset}, name,
+					   sizeof(name));
+	if (!error)
+		*ret = strcmp(name, "systemd") == 0;
+	return error;
+}
+
+/* The cgroup in the version 1 hierarchy named "systemd"; `fallback` if there is none. */
+static struct error *find_systemd(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set,
+				  uint64_t fallback, uint64_t *ret)
+{
+	struct gva head = {css_set.v + layout->css_set_links.offset};
+	struct loop_guard guard = {0};
+	uint64_t next;
+	struct error *error = memory_read_u64(&guest->memory, head, &next);
+
+	while (!error && next != head.v) {
+		uint64_t cgroup;
+		bool found = false;
+
+		if (!loop_guard_step(&guard, next))
+			return error_format(NULL, next, "a list of cgroups goes in circles");
+		error = guest_effort(guest, next);
+		if (!error)
+			error = guest_read_member(guest, (struct gva){next - layout->link_next.offset},
+						  &layout->link_cgroup, &cgroup);
+		if (!error)
+			error = is_systemd(guest, layout, cgroup, &found);
+		if (!error && found) {
+			*ret = cgroup;
+			return NULL;
+		}
+		if (!error)
+			error = memory_read_u64(&guest->memory, (struct gva){next}, &next);
+	}
+	if (!error)
+		*ret = fallback;
+	return error;
+}
+
+struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set, char **ret)
+{
+	uint64_t cgroup, node;
+	struct error *error = guest_read_member(guest, css_set, &layout->css_set_dfl, &cgroup);
+
+	if (!error)
+		error = find_systemd(guest, layout, css_set, cgroup, &cgroup);
+	if (!error)
+		error = guest_read_member(guest, (struct gva){cgroup}, &layout->cgroup_node, &node);
+	if (!error)
+		error = cgroup_node_path(guest, layout, node, ret);
+	return error_wrap(error, "a process's cgroup");
+}
