@@ -2,9 +2,10 @@
 /*
  * What the files of guest/ share. Private to guest/.
  *
- *   kernel (kernel.c)      where the kernel is: the note that it leaves for crash dumps
+ *   kernel (open.c)        where the kernel is, by its page tables (locate.c), the note that it
+ *                          leaves for crash dumps (kernel.c), or a search of everything (search.c)
  *   memory (memory.c)      guest-virtual reads through the kernel's page tables
- *   symbols (kallsyms.c)   name → address
+ *   symbols (kallsyms.c)   name → address; kallsyms_find.c finds the tables
  *   types (types.c)        structure member → offset and size
  *   facts (the rest)       walks over the kernel's objects
  */
@@ -35,8 +36,10 @@ struct tlb_entry {
 
 /* An address space of the guest: its top page table and how to walk it. */
 struct memory {
-	struct image *image; /* borrowed */
-	struct gpa top;      /* the page table of the highest level */
+	struct image *image;  /* borrowed */
+	struct gpa top;       /* the page table of the highest level */
+	bool linear;          /* no page tables: */
+	uint64_t linear_base; /* the address of guest-physical 0 */
 	bool five_levels;
 	uint64_t sme_mask; /* bits of an entry that mean "encrypted", not address */
 	struct tlb_entry small[TLB_SMALL];
@@ -45,6 +48,9 @@ struct memory {
 
 /* Starts anew with these page tables. */
 void memory_init(struct memory *memory, struct image *image, struct gpa top, bool five_levels, uint64_t sme_mask);
+
+/* The same without page tables: guest-physical memory as it is, from `base` on. */
+void memory_init_linear(struct memory *memory, struct image *image, uint64_t base);
 
 /* An address without a mapping is ERROR_FORMAT with that address, a page that is swapped out ERROR_NOT_FOUND. */
 struct error *memory_translate(struct memory *memory, struct gva address, struct gpa *ret) _must_check_;
@@ -60,7 +66,7 @@ struct error *memory_read_string(struct memory *memory, struct gva address, char
 
 /* What VMCOREINFO says. Addresses are guest-virtual; 0: not there. */
 struct kernel_note {
-	char release[65];
+	char release[65];  /* "": not known */
 	int64_t phys_base; /* the image's physical address minus its link address */
 	bool has_phys_base;
 	bool five_levels;
@@ -68,7 +74,7 @@ struct kernel_note {
 	uint64_t init_top_pgt;
 	uint64_t stext; /* start of the kernel's text */
 	uint64_t kallsyms_names, kallsyms_num_syms, kallsyms_token_table, kallsyms_token_index;
-	uint64_t kallsyms_offsets, kallsyms_relative_base;
+	uint64_t kallsyms_offsets, kallsyms_relative_base, kallsyms_addresses;
 };
 
 /* Reads "KEY=VALUE" lines. ERROR_FORMAT where what is needed to go on is missing. */
@@ -77,18 +83,55 @@ struct error *kernel_note_parse(const char *text, size_t size, struct kernel_not
 /* The next page at or above *from that holds a note; moves *from behind it. False: there is none. */
 bool kernel_next_note(struct image *image, struct gpa *from, struct kernel_note *ret);
 
+/* The first note that is well-formed but of a kernel for another processor. False: there is none. */
+bool kernel_find_foreign(struct image *image, struct kernel_note *ret);
+
+/* ---- Finding the kernel (locate.c, search.c) ---- */
+
+/* A kernel's image as page tables map it; guest-virtual. */
+struct kernel_image {
+	struct gpa top; /* page tables that lead there: maybe not the kernel's own, and nowhere else */
+	bool five_levels;
+	uint64_t sme_mask;
+	struct gva start, end;
+	struct gva read_only, read_only_end; /* the part that can only be read; may be empty */
+};
+
+/* False: these page tables map nothing like a kernel. */
+bool kernel_image_of(struct image *image, struct gpa top, bool five_levels, uint64_t sme_mask,
+		     struct kernel_image *ret);
+
+/* The next kernel that a page below TRAMPOLINE_END at or above *from leads to; moves *from behind it. */
+#define TRAMPOLINE_END (UINT64_C(1) << 20)
+bool kernel_next_trampoline(struct image *image, struct gpa *from, struct kernel_image *ret);
+
+/* Why nothing is found: always an error, ERROR_UNSUPPORTED. */
+struct error *kernel_missing(struct image *image) _must_check_;
+
 /* ---- Symbols (kallsyms.c) ---- */
+
+/* A place where addresses may be: numbers of 4 bytes, one a symbol, with or without a base. */
+struct kallsyms_place {
+	struct gva values;
+	struct gva relative_base; /* of the base that they are relative to; 0: they have none (7.0 and later) */
+	bool addresses;           /* whole addresses of 8 bytes instead (no CONFIG_KALLSYMS_BASE_RELATIVE) */
+};
+#define KALLSYMS_PLACES_MAX 5u
+
+struct symbols;
 
 /* Where the tables are. */
 struct kallsyms_tables {
-	struct gva names, num_syms, token_table, token_index, offsets;
-	struct gva relative_base; /* 0: the tables have none (7.0 and later) */
-	uint64_t stext;           /* what the symbol _stext must come out as; 0: not known */
+	struct gva names, num_syms, token_table, token_index;
+	struct kallsyms_place places[KALLSYMS_PLACES_MAX]; /* tried in this order */
+	size_t n_places;
+	uint64_t stext; /* what the symbol _stext must come out as; 0: not known */
+	/* Decides on an encoding by where it puts the kernel's banner; NULL: the banner must be there. */
+	bool (*accept)(void *data, const struct symbols *symbols, struct gva banner);
+	void *accept_data;
 };
 
 #define SYMBOLS_MAX 2000000u
-
-struct symbols;
 
 /* Decodes the tables, trying each way to encode addresses until _stext and linux_banner come out right. */
 struct error *symbols_load(struct memory *memory, const struct kallsyms_tables *tables, struct symbols **ret)
@@ -98,8 +141,39 @@ bool symbols_find(const struct symbols *symbols, const char *name, struct gva *r
 /* The same; a missing symbol is ERROR_UNSUPPORTED that names it. */
 struct error *symbols_get(const struct symbols *symbols, const char *name, struct gva *ret) _must_check_;
 size_t symbols_count(const struct symbols *symbols);
+/* Number `i` of them, i < symbols_count(). */
+struct symbol {
+	uint64_t address;
+	char type; /* as nm has it: 'T', 'd', … */
+	char name[512];
+};
+void symbols_at(const struct symbols *symbols, size_t i, struct symbol *ret);
 void symbols_destroy(struct symbols *symbols);
 DEFINE_CLEANUP(struct symbols *, symbols_destroy)
+
+/* A search for the tables by their content (kallsyms_find.c). */
+struct kallsyms_search {
+	struct memory *memory; /* borrowed */
+	struct gva from, end;  /* what is still to be searched */
+	unsigned n_digits, n_tokens;
+};
+
+/*
+ * The next tables whose token table is in the range; moves on behind it. What is not mapped is
+ * passed over. False: there are none, or too many things that only look like them.
+ */
+bool kallsyms_next(struct kallsyms_search *search, struct kallsyms_tables *ret);
+
+/* A search of all memory for symbol tables that lead to a kernel (search.c). */
+struct kernel_search {
+	struct image *image;    /* borrowed */
+	struct memory physical; /* all of it, linear */
+	struct kallsyms_search tables;
+	struct gpa next; /* from where on nothing was searched */
+};
+void kernel_search_init(struct kernel_search *search, struct image *image);
+/* False: there is none. */
+bool kernel_search_next(struct kernel_search *search, struct kernel_image *ret);
 
 /* ---- Types (types.c) ---- */
 

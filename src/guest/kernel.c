@@ -52,6 +52,7 @@ static void parse_line(const char *line, struct kernel_note *note)
 		{"SYMBOL(kallsyms_token_index)=", NOTE_HEX, &note->kallsyms_token_index},
 		{"SYMBOL(kallsyms_offsets)=", NOTE_HEX, &note->kallsyms_offsets},
 		{"SYMBOL(kallsyms_relative_base)=", NOTE_HEX, &note->kallsyms_relative_base},
+		{"SYMBOL(kallsyms_addresses)=", NOTE_HEX, &note->kallsyms_addresses},
 	};
 
 	if (strncmp(line, "OSRELEASE=", 10) == 0) {
@@ -74,9 +75,9 @@ static void parse_line(const char *line, struct kernel_note *note)
 	}
 }
 
-struct error *kernel_note_parse(const char *text, size_t size, struct kernel_note *ret)
+/* Takes what the text has; what is missing stays 0. */
+static void parse_text(const char *text, size_t size, struct kernel_note *note)
 {
-	struct kernel_note note = {0};
 	char line[256];
 
 	while (size > 0 && *text) {
@@ -86,12 +87,19 @@ struct error *kernel_note_parse(const char *text, size_t size, struct kernel_not
 		if (n < sizeof(line)) {
 			memcpy(line, text, n);
 			line[n] = '\0';
-			parse_line(line, &note);
+			parse_line(line, note);
 		}
 		n += end ? 1 : 0;
 		text += n;
 		size -= n;
 	}
+}
+
+struct error *kernel_note_parse(const char *text, size_t size, struct kernel_note *ret)
+{
+	struct kernel_note note = {0};
+
+	parse_text(text, size, &note);
 	if (!note.release[0] || !note.has_phys_base || !note.init_top_pgt)
 		return error_create(ERROR_FORMAT,
 				    "the kernel's VMCOREINFO lacks its release, phys_base or init_top_pgt");
@@ -99,37 +107,70 @@ struct error *kernel_note_parse(const char *text, size_t size, struct kernel_not
 	return NULL;
 }
 
-/* Reads the note at `page`, if there is one. */
-static bool read_note(struct image *image, struct gpa page, struct kernel_note *ret)
+/* Reads the text of the note at `page`, if there is one; 0: there is not. */
+static size_t read_note(struct image *image, struct gpa page, char text[NOTE_SIZE_MAX])
 {
-	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 	struct note_header header;
-	char text[NOTE_SIZE_MAX];
 	uint32_t size;
+	struct error *error = image_read(image, page, &header, sizeof(header));
 
-	error = image_read(image, page, &header, sizeof(header));
+	error_destroy(error);
 	if (error)
-		return false;
+		return 0;
 	size = le32toh(header.text_size);
-	if (le32toh(header.name_size) != sizeof(NOTE_NAME) || size > sizeof(text) || header.type != 0 ||
+	if (le32toh(header.name_size) != sizeof(NOTE_NAME) || size > NOTE_SIZE_MAX || header.type != 0 ||
 	    memcmp(header.name, NOTE_NAME "\0", sizeof(header.name)) != 0)
-		return false;
+		return 0;
 	error = image_read(image, (struct gpa){page.v + sizeof(header)}, text, size);
-	if (error)
-		return false;
-	error = kernel_note_parse(text, size, ret);
-	return !error;
+	error_destroy(error);
+	return error ? 0 : size;
 }
 
-bool kernel_next_note(struct image *image, struct gpa *from, struct kernel_note *ret)
+/* The next page at or above *from with a note; moves *from behind it. 0: there is none. */
+static size_t next_note(struct image *image, struct gpa *from, char text[NOTE_SIZE_MAX])
 {
 	const uint32_t name_size = htole32(sizeof(NOTE_NAME));
 	struct gpa page;
 
 	while (image_find_page(image, *from, &name_size, sizeof(name_size), &page)) {
+		size_t size = read_note(image, page, text);
+
 		from->v = page.v + PAGE_SIZE;
-		if (read_note(image, page, ret))
+		if (size > 0)
+			return size;
+	}
+	return 0;
+}
+
+bool kernel_next_note(struct image *image, struct gpa *from, struct kernel_note *ret)
+{
+	char text[NOTE_SIZE_MAX];
+	size_t size;
+
+	while ((size = next_note(image, from, text)) > 0) {
+		struct error *error = kernel_note_parse(text, size, ret);
+
+		error_destroy(error);
+		if (!error)
 			return true;
+	}
+	return false;
+}
+
+bool kernel_find_foreign(struct image *image, struct kernel_note *ret)
+{
+	char text[NOTE_SIZE_MAX];
+	struct gpa from = {0};
+	size_t size;
+
+	while ((size = next_note(image, &from, text)) > 0) {
+		struct kernel_note note = {0};
+
+		parse_text(text, size, &note);
+		if (note.release[0] && !note.has_phys_base) {
+			*ret = note;
+			return true;
+		}
 	}
 	return false;
 }

@@ -27,6 +27,13 @@ void memory_init(struct memory *memory, struct image *image, struct gpa top, boo
 	memory->sme_mask = sme_mask;
 }
 
+void memory_init_linear(struct memory *memory, struct image *image, uint64_t base)
+{
+	memory_init(memory, image, (struct gpa){0}, false, 0);
+	memory->linear = true;
+	memory->linear_base = base;
+}
+
 static struct error *bad_address(struct gva address, const char *why)
 {
 	return error_format(NULL, address.v, "guest address 0x%llx %s", (unsigned long long)address.v, why);
@@ -103,6 +110,11 @@ static struct error *translate(struct memory *memory, struct gva address, struct
 	uint64_t within;
 	struct error *error;
 
+	if (memory->linear) {
+		ret->v = address.v - memory->linear_base;
+		*ret_size = (UINT64_C(1) << SHIFT_LARGE) - ret->v % (UINT64_C(1) << SHIFT_LARGE);
+		return NULL;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(shifts); i++) {
 		const struct tlb_entry *entry = tlb_slot(memory, address, shifts[i]);
 

@@ -99,8 +99,8 @@ static struct made_guest *make(enum encoding encoding, struct kallsyms_tables *t
 		.num_syms = kernel_address(NUM_SYMS),
 		.token_table = kernel_address(TOKEN_TABLE),
 		.token_index = kernel_address(TOKEN_INDEX),
-		.offsets = kernel_address(OFFSETS),
-		.relative_base = {encoding == PLACE ? 0 : KERNEL_BASE + BASE},
+		.places = {{kernel_address(OFFSETS), {encoding == PLACE ? 0 : KERNEL_BASE + BASE}, false}},
+		.n_places = 1,
 		.stext = KERNEL_BASE + TEXT,
 	};
 	return guest;
@@ -218,8 +218,9 @@ static void unmapped_tables(void **state)
 	for (unsigned i = 0; i < 6; i++) {
 		struct kallsyms_tables tables;
 		_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = make(RELATIVE, &tables);
-		struct gva *const fields[] = {&tables.names,       &tables.num_syms, &tables.token_table,
-					      &tables.token_index, &tables.offsets,  &tables.relative_base};
+		struct gva *const fields[] = {
+			&tables.names,       &tables.num_syms,         &tables.token_table,
+			&tables.token_index, &tables.places[0].values, &tables.places[0].relative_base};
 		struct symbols *symbols = NULL;
 
 		fields[i]->v = UINT64_C(0xffffffffc0000000);

@@ -96,7 +96,7 @@ static void no_kernel(void **state)
 	assert_error(guest_open(guest->image, NULL, &opened), ERROR_UNSUPPORTED);
 	put_note(guest, 0x40000, (uint32_t)strlen(text));
 	made_guest_open(guest);
-	assert_error(guest_open(guest->image, NULL, &opened), ERROR_UNSUPPORTED);
+	assert_error(guest_open(guest->image, NULL, &opened), ERROR_FORMAT);
 	assert_null(opened);
 }
 
