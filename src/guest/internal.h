@@ -60,6 +60,12 @@ struct error *memory_read_u32(struct memory *memory, struct gva address, uint32_
 /* At most size - 1 bytes up to a NUL; always terminated, cut if longer. Stops at an unmapped page only if it must. */
 struct error *memory_read_string(struct memory *memory, struct gva address, char *buffer, size_t size) _must_check_;
 
+/*
+ * The first place at or above *from and below `end` with these bytes; moves *from there. What is
+ * not mapped is passed over. False: there is none.
+ */
+bool memory_find(struct memory *memory, struct gva *from, struct gva end, const void *bytes, size_t size);
+
 /* ---- Finding the kernel (kernel.c) ---- */
 
 #define NOTE_SIZE_MAX 4096u /* VMCOREINFO_BYTES */

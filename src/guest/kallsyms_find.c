@@ -236,43 +236,6 @@ static void list_places(struct kallsyms_tables *tables, uint32_t n)
 
 /* ---- The search ---- */
 
-/* Reads at most `size` bytes, less where something is missing; 0: the page at `address` is. */
-static size_t read_some(struct memory *memory, uint64_t address, void *buffer, size_t size)
-{
-	while (!read_quietly(memory, address, buffer, size)) {
-		size_t page = PAGE_SIZE - address % PAGE_SIZE;
-
-		if (size <= page)
-			return 0;
-		size = size / 2 > page ? size / 2 : page;
-	}
-	return size;
-}
-
-/* The first place of the digits at or above search->from; moves it there. */
-static bool find_digits(struct kallsyms_search *search, uint8_t *window)
-{
-	while (search->from.v < search->end.v) {
-		uint64_t left = search->end.v - search->from.v, at = search->from.v;
-		size_t size = read_some(search->memory, at, window, left < WINDOW ? left : WINDOW);
-		const uint8_t *found = memmem(window, size, digits, sizeof(digits));
-
-		if (found) {
-			search->from.v += (uint64_t)(found - window);
-			return true;
-		}
-		if (size == 0)
-			size = PAGE_SIZE - at % PAGE_SIZE;
-		else if (size >= sizeof(digits) && size < left)
-			size -= sizeof(digits) - 1; /* they may lie across two windows */
-		if (size >= left)
-			break;
-		search->from.v += size;
-	}
-	search->from = search->end;
-	return false;
-}
-
 /* Whether symbol tables belong to the digits. */
 static bool find_tables(struct kallsyms_search *search, uint64_t digit, struct kallsyms_tables *tables)
 {
@@ -289,10 +252,10 @@ static bool find_tables(struct kallsyms_search *search, uint64_t digit, struct k
 
 bool kallsyms_next(struct kallsyms_search *search, struct kallsyms_tables *ret)
 {
-	uint8_t *window = malloc(WINDOW);
 	bool found = false;
 
-	while (window && !found && search->n_digits++ < DIGITS_MAX && find_digits(search, window)) {
+	while (!found && search->n_digits++ < DIGITS_MAX &&
+	       memory_find(search->memory, &search->from, search->end, digits, sizeof(digits))) {
 		struct kallsyms_tables tables = {0};
 
 		found = find_tables(search, search->from.v, &tables);
@@ -300,6 +263,5 @@ bool kallsyms_next(struct kallsyms_search *search, struct kallsyms_tables *ret)
 			*ret = tables;
 		search->from.v += sizeof(digits);
 	}
-	free(window);
 	return found;
 }

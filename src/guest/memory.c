@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guest-virtual reads: x86-64 page tables of 4 and 5 levels, with 2 MiB and 1 GiB pages. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "guest/internal.h"
@@ -11,6 +12,8 @@
 
 #define SHIFT_SMALL     12u
 #define SHIFT_LARGE     21u
+
+#define WINDOW          (2u * 1024 * 1024) /* of a search */
 
 /* What an address leads to: `physical` is the first byte of a page of 2^shift bytes. */
 struct leaf {
@@ -207,6 +210,44 @@ struct error *memory_read_string(struct memory *memory, struct gva address, char
 	}
 	buffer[done] = '\0';
 	return NULL;
+}
+
+/* Reads at most `size` bytes, less where something is missing; 0: the page at `address` is. */
+static size_t read_some(struct memory *memory, uint64_t address, void *buffer, size_t size)
+{
+	struct error *error;
+
+	while ((error = memory_read(memory, (struct gva){address}, buffer, size)) != NULL) {
+		size_t page = PAGE_SIZE - address % PAGE_SIZE;
+
+		error_destroy(error);
+		if (size <= page)
+			return 0;
+		size = size / 2 > page ? size / 2 : page;
+	}
+	return size;
+}
+
+bool memory_find(struct memory *memory, struct gva *from, struct gva end, const void *bytes, size_t size)
+{
+	_cleanup_(free_ptr) uint8_t *window = malloc(WINDOW);
+
+	while (window && from->v < end.v) {
+		uint64_t left = end.v - from->v;
+		size_t n = read_some(memory, from->v, window, left < WINDOW ? left : WINDOW);
+		const uint8_t *found = memmem(window, n, bytes, size);
+
+		if (found) {
+			from->v += (uint64_t)(found - window);
+			return true;
+		}
+		if (n == 0)
+			n = PAGE_SIZE - from->v % PAGE_SIZE;
+		else if (n >= size && n < left)
+			n -= size - 1; /* they may lie across two windows */
+		from->v += n < left ? n : left;
+	}
+	return false;
 }
 
 struct error *guest_user_memory(struct guest *guest, struct gva mm, struct memory *ret)

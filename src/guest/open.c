@@ -72,6 +72,19 @@ static struct error *search_symbols(struct guest *guest, struct gva from, struct
 	return error;
 }
 
+/* Without symbols it may be a kernel all the same, or something else that has page tables: ERROR_NOT_FOUND. */
+static struct error *no_symbols(struct guest *guest, const struct kernel_image *image)
+{
+	static const char text[] = "Linux version ";
+	struct gva banner = image->start;
+
+	if (!memory_find(&guest->memory, &banner, image->end, text, sizeof(text) - 1))
+		return error_create(ERROR_NOT_FOUND, "no Linux kernel is at 0x%llx",
+				    (unsigned long long)image->start.v);
+	return error_remedy(error_create(ERROR_UNSUPPORTED, "the guest's kernel has no table of its symbols"),
+			    "The guest needs a kernel built with CONFIG_KALLSYMS_ALL");
+}
+
 static struct error *load_symbols(struct guest *guest, const struct candidate *candidate)
 {
 	const struct kernel_image *image = &candidate->image;
@@ -86,8 +99,7 @@ static struct error *load_symbols(struct guest *guest, const struct candidate *c
 	error = search_symbols(guest, image->start, image->end, candidate->note.stext, &guest->symbols);
 	if (error || guest->symbols)
 		return error;
-	return error_remedy(error_format(NULL, image->start.v, "the guest's kernel has no table of its symbols"),
-			    "The guest needs a kernel built with CONFIG_KALLSYMS_ALL");
+	return no_symbols(guest, image);
 }
 
 /* ---- Types ---- */
@@ -289,6 +301,8 @@ static void try_candidate(struct opening *opening, const struct candidate *candi
 	error = read_kernel(guest, candidate, opening->options);
 	if (!error)
 		keep_latest(opening, take_ptr(guest));
+	else if (!guest->symbols && error->code == ERROR_NOT_FOUND && !candidate->has_note)
+		error_destroy(error);
 	else
 		keep_error(opening, error, guest->symbols != NULL);
 }
