@@ -34,6 +34,7 @@ static bool is_internal(uint64_t entry)
 	return (entry & 3) == 2;
 }
 
+/* Whether a root leads to a node. What inner nodes lead to are nodes always, without these marks. */
 static bool is_node(uint64_t entry)
 {
 	return is_internal(entry) && entry > INTERNAL_MAX;
@@ -105,7 +106,7 @@ static struct error *walk_node(struct guest *guest, struct walk *walk, uint64_t 
 	uint8_t node[NODE_SIZE];
 	struct error *error;
 
-	if (!is_node(entry) || type < TYPE_LEAF || type > TYPE_ARANGE)
+	if (entry <= INTERNAL_MAX || type < TYPE_LEAF || type > TYPE_ARANGE)
 		return error_format(NULL, entry, "0x%llx is no node of a maple tree", (unsigned long long)entry);
 	if (depth > HEIGHT_MAX || walk->nodes++ > NODES_MAX)
 		return error_format(NULL, entry, "a maple tree of the guest's kernel does not end");

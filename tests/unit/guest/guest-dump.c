@@ -155,7 +155,8 @@ static struct error *dump_maps(struct guest *guest, uint64_t task, json_t *objec
 				      (unsigned long long)map->end, map->perms, (unsigned long long)map->offset,
 				      map->major, map->minor, (unsigned long long)map->inode, map->path);
 
-		json_array_append_new(array, json_string_nocheck(line));
+		json_array_append_new(array, json_object());
+		error = set_text(json_array_get(array, i), "line", line);
 	}
 	return error;
 }

@@ -267,10 +267,11 @@ static void damaged_rb_trees(void **state)
 
 /* ---- Maple trees ---- */
 
-#define LEAF   (UINT64_C(1) << 3 | 2)
-#define RANGE  (UINT64_C(2) << 3 | 2)
-#define ARANGE (UINT64_C(3) << 3 | 2)
-#define ROOT   UINT64_C(4) /* set in a root's entry */
+/* Types of nodes, as the lower bits of what leads to them. */
+#define LEAF   (UINT64_C(1) << 3 | 4)
+#define RANGE  (UINT64_C(2) << 3 | 4)
+#define ARANGE (UINT64_C(3) << 3 | 4)
+#define ROOT   UINT64_C(2) /* set in a root's entry */
 
 static uint64_t entry(unsigned i, uint64_t type)
 {
@@ -375,11 +376,11 @@ static void damaged_maple_trees(void **state)
 	assert_error(maple_walk(&f->guest, kernel_address(HEAD), visit_range, f), ERROR_FORMAT);
 	assert_int_equal(f->n, 0);
 	make_maple(f);
-	set_arange(f, 0, 0, 0x5000, 0xfff); /* no node */
+	set_arange(f, 0, 0, 0x500, 0xfff); /* no node */
 	ready(f);
 	assert_error(maple_walk(&f->guest, kernel_address(HEAD), visit_range, f), ERROR_FORMAT);
 	make_maple(f);
-	set_root(f, entry(0, UINT64_C(9) << 3 | 2)); /* no such type */
+	set_root(f, entry(0, UINT64_C(9) << 3 | ROOT)); /* no such type */
 	ready(f);
 	assert_error(maple_walk(&f->guest, kernel_address(HEAD), visit_range, f), ERROR_FORMAT);
 	make_maple(f);
