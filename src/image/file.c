@@ -47,11 +47,11 @@ static struct error *read_extents(const struct image_file *file, uint8_t *out, s
 
 struct error *image_file_read(const struct image_file *file, void *buffer, size_t size, uint64_t offset)
 {
-	if (!file->extents)
-		return io_pread(file->fd, buffer, size, offset, file->path);
 	if (offset > file->size || size > file->size - offset)
 		return error_format(file->path, offset, "it ends at byte %llu, %zu bytes at byte %llu were expected",
 				    (unsigned long long)file->size, size, (unsigned long long)offset);
+	if (!file->extents)
+		return io_pread(file->fd, buffer, size, offset, file->path);
 	return size == 0 ? NULL : read_extents(file, buffer, size, offset);
 }
 

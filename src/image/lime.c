@@ -18,13 +18,23 @@ static bool lime_probe(const uint8_t *head, size_t size)
 	return size >= 4 && memcmp(head, "EMiL", 4) == 0;
 }
 
+static struct error *cut_off(const struct image_file *file, uint64_t offset, const char *what)
+{
+	return error_remedy(error_format(file->path, offset, "the file ends at byte %llu, inside %s",
+					 (unsigned long long)file->size, what),
+			    "The dump is incomplete: take it again");
+}
+
 static struct error *read_range(const struct image_file *file, uint64_t offset, uint64_t *start, uint64_t *last)
 {
 	uint8_t bytes[LIME_HEADER_SIZE];
 	uint32_t version;
 	struct cursor c = cursor_init(bytes, sizeof(bytes), file->path);
-	struct error *error = image_file_read(file, bytes, sizeof(bytes), offset);
+	struct error *error;
 
+	if (file->size - offset < sizeof(bytes))
+		return cut_off(file, offset, "a range's header");
+	error = image_file_read(file, bytes, sizeof(bytes), offset);
 	c.base = offset;
 	if (!error && !lime_probe(bytes, sizeof(bytes)))
 		return cursor_error(&c, "no LiME range begins here");
@@ -57,10 +67,7 @@ static struct error *lime_open(struct image_file *file, struct image_map *map)
 			return error;
 		offset += LIME_HEADER_SIZE;
 		if (last - start >= file->size - offset)
-			return error_remedy(error_format(file->path, offset,
-							 "the file ends at byte %llu, inside the memory at 0x%llx",
-							 (unsigned long long)file->size, (unsigned long long)start),
-					    "The dump is incomplete: take it again");
+			return cut_off(file, offset, "its memory");
 		region = (struct image_region){.start = start, .size = last - start + 1, .position = offset};
 		error = image_map_add(map, &region);
 		if (error)

@@ -94,12 +94,14 @@ struct error *read_memory(const struct image_file *file, const struct image_map 
 	batch.n = 0;
 	while (size > 0) {
 		const struct image_region *region = image_map_find(map, address);
-		uint64_t place = PAGE_PLACE_ABSENT, n;
+		uint64_t place, n;
 		struct error *error = NULL;
 
-		if (region && address >= region->start)
-			place = image_map_place(map, region, address);
-		if (place == PAGE_PLACE_ABSENT)
+		if (!region || address < region->start)
+			return not_held(file, map, address);
+		place = image_map_place(map, region, address);
+		/* A linear region may begin at the file's very first byte: a raw dump. */
+		if (region->paged && place == PAGE_PLACE_ABSENT)
 			return not_held(file, map, address);
 		n = image_map_run(region, address);
 		if (n > size)
