@@ -53,31 +53,31 @@ static void put_named(const uint8_t *text, size_t length, uint32_t point, char *
 		sprintf(out, point > 0xffff ? "\\U%08x" : "\\u%04x", point);
 }
 
-static bool must_escape(uint32_t point, enum escape_style style)
+/* `length` 0: the byte is no UTF-8. */
+static bool must_escape(const uint8_t *text, size_t length, uint32_t point, enum escape_style style)
 {
+	if (style == ESCAPE_PROC)
+		return *text == '\n';
 	if (style == ESCAPE_LINES && (point == '\n' || point == '\t'))
 		return false;
-	if (style == ESCAPE_MOUNT && (point == ' ' || point == '\\'))
-		return true;
-	return is_unsafe(point);
+	return length == 0 || is_unsafe(point);
 }
 
 size_t escape_next(const char *text, size_t size, enum escape_style style, char out[ESCAPE_MAX])
 {
 	const uint8_t *bytes = (const uint8_t *)text;
-	size_t length = utf8_length(text, size);
+	size_t length = utf8_length(text, size), taken = length ? length : 1;
 	uint32_t point = length ? decode(bytes, length) : 0;
 
-	if (length && !must_escape(point, style)) {
-		memcpy(out, text, length);
-		out[length] = 0;
-		return length;
-	}
-	if (style == ESCAPE_MAPS || style == ESCAPE_MOUNT)
-		put_octal(bytes, length ? length : 1, out);
-	else
+	if (!must_escape(bytes, length, point, style)) {
+		memcpy(out, text, taken);
+		out[taken] = 0;
+	} else if (style == ESCAPE_MAPS || style == ESCAPE_PROC) {
+		put_octal(bytes, taken, out);
+	} else {
 		put_named(bytes, length, point, out);
-	return length ? length : 1;
+	}
+	return taken;
 }
 
 /* How many bytes from the start can be printed as they are without a closer look. */

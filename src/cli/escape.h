@@ -13,8 +13,8 @@
 enum escape_style {
 	ESCAPE_TEXT,  /* \n, \t, \x1b, \u202e: one line, whatever the guest says */
 	ESCAPE_LINES, /* the same, but newlines and tabs stay: whole files */
-	ESCAPE_MAPS,  /* \012: as the kernel writes /proc/PID/maps */
-	ESCAPE_MOUNT, /* \040: as the kernel writes /proc/mounts; blanks and backslashes, too */
+	ESCAPE_MAPS,  /* the same as \012, \033: as the kernel writes a newline in /proc/PID/maps */
+	ESCAPE_PROC,  /* only newlines, as \012: byte for byte what the kernel writes; not for terminals */
 };
 
 /* Room for what one character becomes, with its NUL. */

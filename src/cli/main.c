@@ -11,8 +11,8 @@
 
 /* In the order of a VM's day, then what only reads its memory. */
 static const struct verb *const verbs[] = {
-	&verb_suspend, &verb_inspect, &verb_update, &verb_show,     &verb_resume,  &verb_rollback,
-	&verb_gate,    &verb_status,  &verb_ps,     &verb_services, &verb_mounts, &verb_modules, &verb_dmesg,
+	&verb_suspend, &verb_inspect, &verb_update,   &verb_show,   &verb_resume,  &verb_rollback, &verb_gate,
+	&verb_status,  &verb_ps,      &verb_services, &verb_mounts, &verb_modules, &verb_maps,     &verb_dmesg,
 };
 
 static void print_help(FILE *stream)

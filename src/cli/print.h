@@ -34,7 +34,7 @@ void print_command(FILE *stream, const struct guest_task *task);
 void print_services(FILE *stream, const struct services *services);
 void print_services_json(FILE *stream, const struct services *services, const char *incomplete);
 
-/* Like /proc/PID/maps. */
+/* Like /proc/PID/maps: byte for byte, but to a terminal. */
 void print_maps(FILE *stream, const struct guest_map_list *list);
 void print_maps_json(FILE *stream, const struct guest_map_list *list);
 

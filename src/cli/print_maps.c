@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/escape.h"
 #include "cli/json_out.h"
@@ -10,6 +11,8 @@
 
 void print_maps(FILE *stream, const struct guest_map_list *list)
 {
+	enum escape_style style = isatty(fileno(stream)) == 1 ? ESCAPE_MAPS : ESCAPE_PROC;
+
 	for (size_t i = 0; i < list->n && !ferror(stream); i++) {
 		const struct guest_map *map = &list->items[i];
 		int n = fprintf(stream, "%08llx-%08llx %s %08llx %02x:%02x %llu ", (unsigned long long)map->start,
@@ -18,7 +21,7 @@ void print_maps(FILE *stream, const struct guest_map_list *list)
 
 		if (*map->path) {
 			fprintf(stream, "%*s", n < PATH_COLUMN ? PATH_COLUMN - n : 0, "");
-			escape_print(stream, map->path, strlen(map->path), ESCAPE_MAPS);
+			escape_print(stream, map->path, strlen(map->path), style);
 		}
 		fputc('\n', stream);
 	}

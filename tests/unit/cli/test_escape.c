@@ -76,7 +76,7 @@ static void what_is_not_utf8(void **state)
 static void styles(void **state)
 {
 	expect_text("a\n\tb\x1b", ESCAPE_LINES, "a\n\tb\\x1b");
-	expect_text("/a b\\c\td\n", ESCAPE_MOUNT, "/a\\040b\\134c\\011d\\012");
+	expect_text("/a b\\c\t\xff\x1b\n", ESCAPE_PROC, "/a b\\c\t\xff\x1b\\012");
 	expect_text("/a b\\c\n", ESCAPE_MAPS, "/a b\\c\\012");
 	expect_text("\xe2\x80\xae\xff", ESCAPE_MAPS, "\\342\\200\\256\\377");
 }
@@ -84,7 +84,7 @@ static void styles(void **state)
 /* Every byte, alone and doubled, becomes something printable that fits. */
 static void every_byte(void **state)
 {
-	for (int style = ESCAPE_TEXT; style <= ESCAPE_MOUNT; style++)
+	for (int style = ESCAPE_TEXT; style <= ESCAPE_MAPS; style++)
 		for (unsigned byte = 0; byte < 256; byte++) {
 			char text[2] = {(char)byte, (char)byte};
 			_cleanup_(free_ptr) char *made = escape_text(text, sizeof(text), style);
