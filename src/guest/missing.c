@@ -43,7 +43,9 @@ static bool is_encrypted(struct image *image)
 	unsigned n = 0, random = 0;
 	struct gpa at = {0};
 
-	for (unsigned i = 0; i < SAMPLES && step; i++, at.v += step) {
+	if (step == 0)
+		step = PAGE_SIZE;
+	for (unsigned i = 0; i < SAMPLES; i++, at.v += step) {
 		struct image_range range = image_next_range(image, at);
 		uint8_t page[PAGE_SIZE];
 

@@ -100,6 +100,77 @@ static void no_kernel(void **state)
 	assert_null(opened);
 }
 
+/* The made guest's own tables lie below 1 MiB, where a kernel keeps such for waking processors. */
+static void trampolines(void **state)
+{
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
+	struct kernel_image image;
+	struct gpa from = {0};
+
+	write_u64(guest, THIRD_TABLE + 3 * 8, 0x600000 | 0x81 | UINT64_C(1) << 63); /* to be read only */
+	write_u64(guest, THIRD_TABLE + 4 * 8, 0x800000 | 0x81 | UINT64_C(1) << 63);
+	write_u64(guest, THIRD_TABLE + 300 * 8, 0x4000 | 3); /* modules */
+	made_guest_open(guest);
+	assert_true(kernel_next_trampoline(guest->image, &from, &image));
+	assert_int_equal(from.v, TOP_TABLE + PAGE_SIZE);
+	assert_int_equal(image.top.v, TOP_TABLE);
+	assert_false(image.five_levels);
+	assert_int_equal(image.start.v, KERNEL_BASE);
+	assert_int_equal(image.end.v, KERNEL_BASE + 0xa00000);
+	assert_int_equal(image.read_only.v, KERNEL_BASE + 0x600000);
+	assert_int_equal(image.read_only_end.v, KERNEL_BASE + 0xa00000);
+	assert_false(kernel_next_trampoline(guest->image, &from, &image));
+}
+
+static void trampoline_of_five_levels(void **state)
+{
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
+	struct kernel_image image;
+	struct gpa from = {TOP_TABLE + PAGE_SIZE};
+
+	write_u64(guest, 0x9c000 + 511 * 8, TOP_TABLE | 3);
+	made_guest_open(guest);
+	assert_true(kernel_next_trampoline(guest->image, &from, &image));
+	assert_int_equal(image.top.v, 0x9c000);
+	assert_true(image.five_levels);
+}
+
+/* Large pages of a kernel's image lie one behind the other. */
+static void scattered_image(void **state)
+{
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
+	struct kernel_image image;
+
+	write_u64(guest, THIRD_TABLE + 8, 0x600000 | 0x83);
+	made_guest_open(guest);
+	assert_false(kernel_image_of(guest->image, (struct gpa){TOP_TABLE}, false, 0, &image));
+	assert_false(kernel_image_of(guest->image, (struct gpa){RAM_SIZE}, false, 0, &image));
+}
+
+/* What is missing is said as what is there instead. */
+static void other_memory(void **state)
+{
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
+	struct error *error;
+	uint32_t random = 1;
+
+	write_at(guest, 0x80000, "MZ@\xfa", 4);
+	write_at(guest, 0x80000 + 56, "ARM\x64", 4);
+	made_guest_open(guest);
+	error = kernel_missing(guest->image);
+	assert_int_equal(error->code, ERROR_UNSUPPORTED);
+	assert_non_null(strstr(error->message, "aarch64"));
+	error_destroy(error);
+	for (size_t i = 0; i < RAM_SIZE; i++) {
+		random = random * 1664525 + 1013904223;
+		guest->ram[i] = (uint8_t)(random >> 24);
+	}
+	made_guest_open(guest);
+	error = kernel_missing(guest->image);
+	assert_non_null(strstr(error->message, "encrypted"));
+	error_destroy(error);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -107,6 +178,10 @@ int main(void)
 		cmocka_unit_test(bad_notes),
 		cmocka_unit_test(search),
 		cmocka_unit_test(no_kernel),
+		cmocka_unit_test(trampolines),
+		cmocka_unit_test(trampoline_of_five_levels),
+		cmocka_unit_test(scattered_image),
+		cmocka_unit_test(other_memory),
 	};
 
 	return cmocka_run_group_tests_name("kernel", tests, NULL, NULL);
