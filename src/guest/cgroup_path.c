@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "guest/internal.h"
 
 #define PATH_SIZE 4096u /* PATH_MAX; the kernel itself gives up on longer ones */
@@ -31,22 +32,11 @@ static struct error *path_prepend(struct path *path, const char *part, size_t si
 	return NULL;
 }
 
-/* The path with `suffix` behind it; malloc'd. */
-static struct error *path_take(const struct path *path, const char *suffix, char **ret)
+static struct error *path_take(const struct path *path, char **ret)
 {
-	const char *text = path->start == PATH_SIZE ? "/" : path->text + path->start;
-	size_t size = strlen(text), more = strlen(suffix);
-	char *result = malloc(size + more + 1);
-
-	if (!result)
-		return error_no_memory();
-	memcpy(result, text, size);
-	memcpy(result + size, suffix, more + 1);
-	*ret = result;
-	return NULL;
+	*ret = strdup(path->start == PATH_SIZE ? "/" : path->text + path->start);
+	return *ret ? NULL : error_no_memory();
 }
-
-/* ---- Cgroups ---- */
 
 struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret)
 {
@@ -58,11 +48,14 @@ struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret)
 		{"cgroup", "kn", &ret->cgroup_node},
 		{"cgroup", "root", &ret->cgroup_root},
 		{"cgroup_root", "name", &ret->root_name},
+		{"cgroup", "self.flags", &ret->cgroup_flags, .optional = true},
 		{"kernfs_node", "name", &ret->node_name},
 		{"kernfs_node", "parent", &ret->node_parent, .optional = true},
 	};
 	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
 
+	if (!types_enum(guest->types, NULL, "CSS_ONLINE", &ret->css_online))
+		ret->css_online = 0;
 	/* Renamed when it became RCU-protected (6.15). */
 	if (!error && !ret->node_parent.present)
 		error = types_need(guest->types, &(struct member_need){"kernfs_node", "__parent", &ret->node_parent},
@@ -84,7 +77,7 @@ struct error *cgroup_node_path(struct guest *guest, const struct cgroup_layout *
 		if (!error)
 			error = guest_read_members(guest, (struct gva){node}, reads, ARRAY_SIZE(reads));
 		if (!error && !parent)
-			return path_take(&path, "", ret);
+			return path_take(&path, ret);
 		if (!error && depth > DEPTH_MAX)
 			error = error_format(NULL, node, "a cgroup's path goes in circles");
 		if (!error)
@@ -111,9 +104,9 @@ static struct error *is_systemd(struct guest *guest, const struct cgroup_layout 
 	return error;
 }
 
-/* The cgroup in the version 1 hierarchy named "systemd"; `fallback` if there is none. */
+/* The cgroup in the version 1 hierarchy named "systemd"; 0: there is none. */
 static struct error *find_systemd(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set,
-				  uint64_t fallback, uint64_t *ret)
+				  uint64_t *ret)
 {
 	struct gva head = {css_set.v + layout->css_set_links.offset};
 	struct loop_guard guard = {0};
@@ -140,20 +133,46 @@ static struct error *find_systemd(struct guest *guest, const struct cgroup_layou
 			error = memory_read_u64(&guest->memory, (struct gva){next}, &next);
 	}
 	if (!error)
-		*ret = fallback;
+		*ret = 0;
 	return error;
 }
 
-struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set, char **ret)
+/* A cgroup of version 2 that was removed; only a task that is ending can still be in it. */
+static struct error *is_dead(struct guest *guest, const struct cgroup_layout *layout, uint64_t cgroup, bool *ret)
+{
+	uint64_t flags = layout->css_online;
+	struct error *error = NULL;
+
+	if (layout->cgroup_flags.present)
+		error = guest_read_member(guest, (struct gva){cgroup}, &layout->cgroup_flags, &flags);
+	*ret = !(flags & layout->css_online) && layout->css_online;
+	return error;
+}
+
+struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set, bool exiting,
+			  char **ret)
 {
 	uint64_t cgroup, node;
-	struct error *error = guest_read_member(guest, css_set, &layout->css_set_dfl, &cgroup);
+	bool dead = false;
+	_cleanup_(free_ptr) char *path = NULL;
+	struct error *error = find_systemd(guest, layout, css_set, &cgroup);
 
-	if (!error)
-		error = find_systemd(guest, layout, css_set, cgroup, &cgroup);
+	/* Version 1 lets go of a task that is ending. */
+	if (!error && cgroup && exiting) {
+		*ret = strdup("/");
+		return *ret ? NULL : error_no_memory();
+	}
+	if (!error && !cgroup) {
+		error = guest_read_member(guest, css_set, &layout->css_set_dfl, &cgroup);
+		if (!error && exiting)
+			error = is_dead(guest, layout, cgroup, &dead);
+	}
 	if (!error)
 		error = guest_read_member(guest, (struct gva){cgroup}, &layout->cgroup_node, &node);
 	if (!error)
-		error = cgroup_node_path(guest, layout, node, ret);
-	return error_wrap(error, "a process's cgroup");
+		error = cgroup_node_path(guest, layout, node, &path);
+	if (error)
+		return error_wrap(error, "a process's cgroup");
+	*ret = dead ? string_format("%s (deleted)", path) : take_ptr(path);
+	return *ret ? NULL : error_no_memory();
 }

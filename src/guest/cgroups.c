@@ -299,6 +299,7 @@ struct error *guest_task_cgroups(struct guest *guest, uint64_t task, struct gues
 	struct gva roots;
 	struct error *error = types_need(guest->types, &need, 1);
 
+	guest_effort_begin(guest);
 	if (!error)
 		error = load_hierarchies(guest, &layout);
 	if (!error)

@@ -339,14 +339,18 @@ struct error *guest_effort(struct guest *guest, uint64_t place) _must_check_;
 /* The path of a cgroup's kernfs node; malloc'd. */
 struct cgroup_layout {
 	struct member css_set_dfl, css_set_links, link_next, link_cgroup, cgroup_node, cgroup_root, root_name;
-	struct member node_name, node_parent;
+	struct member cgroup_flags, node_name, node_parent;
+	uint64_t css_online; /* the bit of cgroup_flags that a removed cgroup lacks; 0: not known */
 };
 struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret) _must_check_;
 /* The path of the cgroup with this kernfs_node in its hierarchy; malloc'd. */
 struct error *cgroup_node_path(struct guest *guest, const struct cgroup_layout *layout, uint64_t node, char **ret)
 	_must_check_;
-/* The path in the hierarchy that systemd manages, for the css_set at `css_set`; malloc'd. */
-struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set, char **ret)
-	_must_check_;
+/*
+ * The path in the hierarchy that systemd manages, for the css_set at `css_set`, as /proc/PID/cgroup
+ * shows it; malloc'd. `exiting`: of a task that is ending, which is shown otherwise.
+ */
+struct error *cgroup_path(struct guest *guest, const struct cgroup_layout *layout, struct gva css_set, bool exiting,
+			  char **ret) _must_check_;
 
 #endif

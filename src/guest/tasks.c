@@ -168,14 +168,18 @@ static struct error *memory_fields(struct guest *guest, struct walk *walk, struc
 static struct error *cgroup_field(struct guest *guest, struct walk *walk, struct guest_task *item)
 {
 	uint64_t css_set = object_get(&walk->task, &walk->layout->task.css_set);
+	bool exiting = object_get(&walk->task, &walk->layout->task.flags) & PF_EXITING;
 	/* Allocated in units of 64 bytes and more. */
 	size_t slot = css_set / 64 % CGROUPS_KEPT;
 	char *path = NULL;
 	struct error *error;
 
+	if (exiting)
+		return note(walk,
+			    cgroup_path(guest, &walk->layout->cgroup, (struct gva){css_set}, true, &item->cgroup));
 	if (walk->cgroups[slot].css_set == css_set && css_set)
 		return copy_text(walk, walk->cgroups[slot].path, &item->cgroup);
-	error = cgroup_path(guest, &walk->layout->cgroup, (struct gva){css_set}, &path);
+	error = cgroup_path(guest, &walk->layout->cgroup, (struct gva){css_set}, false, &path);
 	if (error)
 		return note(walk, error);
 	free(walk->cgroups[slot].path);
