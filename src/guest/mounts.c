@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "guest/containers.h"
+#include "guest/object.h"
 #include "guest/vfs.h"
 
 /* mnt_flags (include/linux/mount.h). Macros before 6.17, and the same ever since they exist. */
@@ -71,19 +72,15 @@ void guest_mount_list_deinit(struct guest_mount_list *list)
 static struct error *append(struct walk *walk, struct guest_mount *mount)
 {
 	struct guest_mount_list *list = &walk->list;
+	struct error *error;
 
 	walk->text += strlen(mount->root) + strlen(mount->target) + strlen(mount->source) + strlen(mount->options);
 	if (walk->text > TEXT_MAX)
 		return error_create(ERROR_FORMAT, "the guest's mounts have more than %llu bytes of text",
 				    (unsigned long long)TEXT_MAX);
-	/* Grows by doubling: n is its own record of how much there is room for. */
-	if ((list->n & (list->n - 1)) == 0) {
-		struct guest_mount *items = reallocarray(list->items, list->n ? list->n * 2 : 1, sizeof(*items));
-
-		if (!items)
-			return error_no_memory();
-		list->items = items;
-	}
+	error = array_room(&list->items, list->n, sizeof(*list->items));
+	if (error)
+		return error;
 	list->items[list->n++] = *mount;
 	*mount = (struct guest_mount){0};
 	return NULL;

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/containers.h"
+#include "guest/object.h"
+
 /* ---- Layout ---- */
 
 static struct error *load_mounts(struct guest *guest, struct vfs_layout *l)
@@ -50,6 +53,7 @@ static struct error *load_dentries(struct guest *guest, struct vfs_layout *l)
 		{"dentry", "d_inode", &l->dentry_inode},
 		{"dentry", "d_sb", &l->dentry_super},
 		{"dentry", "d_hash.pprev", &l->dentry_hashed},
+		{"dentry", "d_u.d_alias", &l->dentry_alias, .optional = true},
 		{"dentry", "d_subdirs", &l->dentry_subdirs, .optional = true},
 		{"dentry", "d_child", &l->dentry_child, .optional = true},
 		{"dentry", "d_children", &l->dentry_children, .optional = true},
@@ -57,6 +61,9 @@ static struct error *load_dentries(struct guest *guest, struct vfs_layout *l)
 	};
 	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
 
+	/* In a union that has lost its name (7.0). */
+	if (!error && !l->dentry_alias.present)
+		error = types_need(guest->types, &(struct member_need){"dentry", "d_alias", &l->dentry_alias}, 1);
 	if (!error && !(l->dentry_subdirs.present && l->dentry_child.present) &&
 	    !(l->dentry_children.present && l->dentry_sibling.present))
 		error = error_create(ERROR_UNSUPPORTED, "the guest's kernel links directory entries in an unknown way");
@@ -79,6 +86,7 @@ static struct error *load_inodes(struct guest *guest, struct vfs_layout *l)
 		{"inode", "i_sb", &l->inode_super},
 		{"inode", "i_data", &l->inode_data},
 		{"inode", "i_op", &l->inode_operations},
+		{"inode", "i_dentry", &l->inode_aliases},
 		/* A struct timespec64, renamed in 6.6, then two numbers (6.11). */
 		{"inode", "i_mtime.tv_sec", &l->inode_mtime_s, .optional = true},
 		{"inode", "i_mtime.tv_nsec", &l->inode_mtime_ns, .optional = true},
@@ -147,6 +155,9 @@ struct error *vfs_layout_get(struct guest *guest, const struct vfs_layout **ret)
 			error = load_supers(guest, layout);
 		if (error)
 			return error;
+		error = page_cache_layout_load(guest, &layout->cache);
+		if (error)
+			return error;
 		layout->mount_size = record_size(guest, "mount");
 		layout->dentry_size = record_size(guest, "dentry");
 		layout->inode_size = record_size(guest, "inode");
@@ -167,14 +178,9 @@ struct error *record_read(struct guest *guest, struct gva address, uint32_t size
 
 uint64_t record_value(const struct record *record, const struct member *member)
 {
-	uint64_t value = 0;
-
-	if (!member->present || member->size > sizeof(value) || member->offset > RECORD_MAX - member->size)
+	if (member->size > RECORD_MAX || member->offset > RECORD_MAX - member->size)
 		return 0;
-	memcpy(&value, record->bytes + member->offset, member->size);
-	if (member->bits)
-		value = value >> member->shift & ((UINT64_C(1) << member->bits) - 1);
-	return value;
+	return object_field(record->bytes, member);
 }
 
 struct error *vfs_string(struct guest *guest, uint64_t address, char **ret)
@@ -344,6 +350,45 @@ struct error *vfs_dentry_path(struct guest *guest, const struct vfs_layout *layo
 			return error;
 		dentry = parent;
 	}
+}
+
+/* ---- Directories ---- */
+
+struct directory_walk {
+	const struct vfs_layout *layout;
+	uint64_t dentry;
+	vfs_visit visit;
+	void *context;
+};
+
+static struct error *visit_child(struct guest *guest, struct gva address, void *context)
+{
+	const struct directory_walk *walk = context;
+	const struct vfs_layout *layout = walk->layout;
+	struct record dentry;
+	struct error *error = record_read(guest, address, layout->dentry_size, &dentry);
+
+	if (error)
+		return error;
+	/* Names known not to exist, readers' places in the directory; and what has been unlinked. */
+	if (!record_value(&dentry, &layout->dentry_inode) || !record_value(&dentry, &layout->dentry_hashed))
+		return NULL;
+	if (record_value(&dentry, &layout->dentry_parent) != walk->dentry)
+		return error_format(NULL, address.v, "a directory of the guest has an entry of another one");
+	return walk->visit(guest, &dentry, walk->context);
+}
+
+struct error *vfs_walk_directory(struct guest *guest, const struct vfs_layout *layout, uint64_t dentry, vfs_visit visit,
+				 void *context)
+{
+	struct directory_walk walk = {.layout = layout, .dentry = dentry, .visit = visit, .context = context};
+
+	/* An hlist since 6.8. */
+	if (layout->dentry_children.present)
+		return hlist_walk(guest, (struct gva){dentry + layout->dentry_children.offset},
+				  layout->dentry_sibling.offset, visit_child, &walk);
+	return list_walk(guest, (struct gva){dentry + layout->dentry_subdirs.offset}, layout->dentry_child.offset,
+			 visit_child, &walk);
 }
 
 /* ---- Tasks ---- */

@@ -8,6 +8,7 @@
 #define GUEST_VFS_H
 
 #include "guest/internal.h"
+#include "guest/page_cache.h"
 
 /* Which member is where. Optional ones may be absent; the comment says in which kernels they are. */
 struct vfs_layout {
@@ -31,11 +32,13 @@ struct vfs_layout {
 
 	struct member inode_mode, inode_uid, inode_gid, inode_number, inode_links, inode_device, inode_size_bytes;
 	struct member inode_mtime_s, inode_mtime_ns, inode_link, inode_mapping, inode_private, inode_super, inode_data;
-	struct member inode_operations;
+	struct member inode_operations, inode_aliases; /* i_dentry: its dentries, linked by dentry_alias */
+	struct member dentry_alias;
 
 	struct member super_device, super_flags, super_type, super_subtype, super_info, super_operations, super_root;
 	struct member super_id, super_bdev, super_security, super_userns, super_block_size, super_magic;
 	struct member type_name;
+	struct page_cache_layout cache;
 	struct member task_proxy, task_fs, proxy_mount, fs_mount, fs_dentry;
 };
 
@@ -65,6 +68,11 @@ struct error *vfs_dentry_name(struct guest *guest, const struct vfs_layout *layo
 struct vfs_place {
 	uint64_t mount, dentry;
 };
+
+/* Calls `visit` with each entry of a directory that exists and is in the dentry cache, in no order. */
+typedef struct error *(*vfs_visit)(struct guest *guest, const struct record *dentry, void *context);
+struct error *vfs_walk_directory(struct guest *guest, const struct vfs_layout *layout, uint64_t dentry, vfs_visit visit,
+				 void *context) _must_check_;
 
 /* The root directory of a task, and its mount namespace. ERROR_NOT_FOUND: the task has ended. `task` 0: pid 1's. */
 struct error *vfs_task_root(struct guest *guest, const struct vfs_layout *layout, uint64_t task, struct vfs_place *root,
