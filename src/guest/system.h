@@ -120,21 +120,24 @@ void guest_interface_list_deinit(struct guest_interface_list *list);
 enum guest_socket_kind {
 	GUEST_SOCKET_TCP,
 	GUEST_SOCKET_UDP,
+	GUEST_SOCKET_UDPLITE,
 	GUEST_SOCKET_RAW,
 	GUEST_SOCKET_UNIX,
 };
 struct guest_socket {
 	enum guest_socket_kind kind;
-	uint8_t family;                /* 4 or 6; 0 for unix */
-	uint8_t state;                 /* TCP_*; unix: SS_* as /proc/net/unix shows it */
-	uint16_t type;                 /* unix: SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
-	uint32_t flags;                /* unix: as /proc/net/unix */
-	uint8_t local[16], remote[16]; /* addresses in network order */
-	uint16_t local_port, remote_port;
-	uint32_t interface; /* bound to this index; 0: any */
+	uint8_t family;                   /* 4 or 6; 0 for unix */
+	uint8_t state;                    /* TCP_*; unix: SS_* as /proc/net/unix shows it */
+	uint16_t type;                    /* unix: SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+	uint32_t flags;                   /* unix: as /proc/net/unix */
+	uint8_t local[16], remote[16];    /* addresses in network order */
+	bool ipv6_only;                   /* takes no IPv4 (family 6) */
+	uint16_t local_port, remote_port; /* raw: the protocol, and 0 */
+	uint32_t interface;               /* bound to this index; 0: any */
 	uint32_t uid;
 	uint64_t inode;                     /* as in "socket:[N]"; 0: belongs to no file (TIME_WAIT, …) */
-	uint32_t receive_queue, send_queue; /* as ss shows them: bytes, or the backlog of a listener */
+	uint32_t receive_queue, send_queue; /* as ss shows them: bytes; of a listener (TCP: state 10, unix: flags) the
+					       connections that wait, and how many may */
 	struct guest_bytes path;            /* unix: its name; an abstract one begins with a NUL; NULL data: none */
 	uint64_t peer_inode;                /* unix: of the other end; 0: none */
 };
@@ -143,7 +146,8 @@ struct guest_socket_list {
 	size_t n;
 	struct error *incomplete;
 };
-/* TCP and UDP over IPv4 and IPv6, raw and unix sockets of the task's network namespace; 0: of the initial one. */
+/* TCP, UDP, UDP-Lite and raw over IPv4 and IPv6, and unix sockets, each in the order of /proc/net, of the task's
+ * network namespace; 0: of the initial one. */
 struct error *guest_sockets(struct guest *guest, uint64_t task, struct guest_socket_list *ret) _must_check_;
 void guest_socket_list_deinit(struct guest_socket_list *list);
 

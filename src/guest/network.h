@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the walks over interfaces and sockets share. Private to guest/. */
+#ifndef GUEST_NETWORK_H
+#define GUEST_NETWORK_H
+
+#include "guest/object.h"
+
+/* The struct net of the task's network namespace (guest_task.address); 0: the initial one. */
+struct error *network_namespace(struct guest *guest, uint64_t task, struct gva *ret) _must_check_;
+
+/* ---- Sockets ---- */
+
+/* What all sockets have: struct sock, and of its first part those that stand in for one (struct sock_common). */
+struct socket_layout {
+	struct object_span common, span;
+	struct member remote4, local4, remote6, local6, remote_port, local_port, family, state, v6only, bound, net,
+		node, listener;
+	struct member socket, uid, inode, backlog, backlog_max, read_memory, write_memory, type, protocol,
+		receive_queue, queue_length;
+	/* Of the socket's inode in sockfs, as offsets from its struct socket. */
+	int64_t inode_number, inode_uid;
+	struct member number, owner;
+};
+struct error *socket_layout_load(struct guest *guest, struct socket_layout *ret) _must_check_;
+
+struct socket_list {
+	struct guest *guest;
+	struct gva net; /* only sockets of this namespace count */
+	struct socket_layout layout;
+	struct guest_socket_list *list;
+	uint64_t visited; /* sockets looked at, of other namespaces too */
+};
+
+/* Sets uid and inode of a socket that was read: those of its inode; without a file it has none. */
+struct error *socket_owner(struct guest *guest, const struct socket_layout *layout, const uint8_t *sock,
+			   struct guest_socket *ret) _must_check_;
+
+struct error *socket_append(struct socket_list *list, const struct guest_socket *socket) _must_check_;
+
+/* Keeps the first error of a walk, so that what other chains hold is still found. ERROR_NO_MEMORY comes back. */
+struct error *socket_incomplete(struct socket_list *list, struct error *error) _must_check_;
+
+/* A hash table of chains: `n` heads, `stride` bytes apart, the first at `address`. */
+struct socket_table {
+	struct gva address;
+	uint64_t n;
+	uint32_t stride;
+};
+typedef struct error *(*socket_visit)(struct socket_list *list, struct gva sock, void *context);
+
+/*
+ * Visits the sockets of all chains, hlist or hlist_nulls. Heads are read by the page: a table for millions of
+ * connections is mostly empty. A chain that cannot be followed is left and makes the list incomplete.
+ */
+struct error *socket_table_walk(struct socket_list *list, struct socket_table table, socket_visit visit, void *context)
+	_must_check_;
+
+struct error *sockets_inet(struct socket_list *list) _must_check_;
+struct error *sockets_unix(struct socket_list *list) _must_check_;
+
+#endif
