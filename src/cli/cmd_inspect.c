@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <time.h>
 
 #include "cli/output.h"
 #include "cli/source.h"
@@ -43,6 +44,62 @@ static void print_mounts(const json_t *mounts)
 	}
 }
 
+static uint64_t member(const json_t *object, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+/* "3 days, 4:05:06" */
+static void print_uptime(const json_t *uptime)
+{
+	uint64_t s = (uint64_t)json_real_value(uptime);
+
+	if (!json_is_real(uptime))
+		return;
+	printf("%-16s ", "uptime");
+	if (s >= 86400)
+		printf("%llu day%s, ", (unsigned long long)(s / 86400), s >= 2 * 86400 ? "s" : "");
+	printf("%u:%02u:%02u\n", (unsigned)(s / 3600 % 24), (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+}
+
+static void print_suspended(const json_t *at)
+{
+	time_t when = (time_t)json_integer_value(at);
+	struct tm local;
+	char text[64];
+
+	if (json_is_integer(at) && localtime_r(&when, &local) && strftime(text, sizeof(text), "%F %T %Z", &local))
+		printf("%-16s %s\n", "suspended", text);
+}
+
+static void print_load(const json_t *load)
+{
+	if (json_is_array(load))
+		printf("%-16s %.2f %.2f %.2f\n", "load average", json_real_value(json_array_get(load, 0)),
+		       json_real_value(json_array_get(load, 1)), json_real_value(json_array_get(load, 2)));
+}
+
+static void print_memory(const json_t *memory)
+{
+	if (!json_is_object(memory))
+		return;
+	printf("%-16s %s, ", "memory", output_size(member(memory, "total")));
+	printf("%s available\n", output_size(member(memory, "available")));
+	if (member(memory, "swap_total"))
+		printf("%-16s %s, ", "swap", output_size(member(memory, "swap_total")));
+	if (member(memory, "swap_total"))
+		printf("%s free\n", output_size(member(memory, "swap_free")));
+}
+
+static void print_processes(const json_t *document)
+{
+	if (json_is_integer(json_object_get(document, "processes")))
+		printf("%-16s %llu with %llu threads, and %llu of the kernel\n", "processes",
+		       (unsigned long long)member(document, "processes"),
+		       (unsigned long long)member(document, "threads"),
+		       (unsigned long long)member(document, "kernel_threads"));
+}
+
 static void print(const json_t *document)
 {
 	output_member("vm", document, "vm");
@@ -50,8 +107,14 @@ static void print(const json_t *document)
 	output_member("hostname", document, "hostname");
 	output_member("kernel", document, "kernel");
 	output_member("kernel version", document, "kernel_version");
-	output_member("uptime (s)", document, "uptime_s");
-	output_member("processes", document, "processes");
+	print_uptime(json_object_get(document, "uptime_s"));
+	print_suspended(json_object_get(document, "suspended_at_s"));
+	print_load(json_object_get(document, "load"));
+	output_member("processors", json_object_get(document, "cpus"), "online");
+	print_memory(json_object_get(document, "memory"));
+	print_processes(document);
+	output_member("mounts", document, "guest_mounts");
+	output_member("modules", document, "modules");
 	print_mounts(json_object_get(document, "mounts"));
 	output_member("memory image", document, "memory_format");
 	output_member("packages", document, "package_manager");

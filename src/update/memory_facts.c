@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "update/memory_facts.h"
 
+#include <stddef.h>
 #include <string.h>
 
-#include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -22,12 +22,12 @@ static struct error *set_size(json_t *document, const char *key, uint64_t value)
 	return set_new(document, key, json_integer((json_int_t)value));
 }
 
-/* Notes why something is missing; the first reason stays. Takes the error. */
+/* Notes why something is missing; the first reason stays. Takes the error, which may be NULL. */
 static struct error *note_incomplete(json_t *document, struct error *why)
 {
 	struct error *error = NULL;
 
-	if (!json_object_get(document, "incomplete"))
+	if (why && !json_object_get(document, "incomplete"))
 		error = set_text(document, "incomplete", why->message);
 	error_destroy(why);
 	return error;
@@ -74,18 +74,120 @@ static struct error *describe_boot(struct guest *guest, json_t *document)
 	return set_text(document, "boot_id", text);
 }
 
+static struct error *describe_load(struct guest *guest, json_t *document)
+{
+	struct guest_load load;
+	struct error *error = guest_load_average(guest, &load);
+
+	if (error)
+		return error;
+	/* Two digits, as everybody knows them. */
+	return set_new(
+		document, "load",
+		json_pack("[f, f, f]", load.milli[0] / 10 / 1e2, load.milli[1] / 10 / 1e2, load.milli[2] / 10 / 1e2));
+}
+
+static struct error *describe_cpus(struct guest *guest, json_t *document)
+{
+	struct guest_cpus cpus;
+	struct error *error = guest_cpus(guest, &cpus);
+
+	if (error)
+		return error;
+	return set_new(document, "cpus",
+		       json_pack("{s:i, s:i, s:i}", "possible", (int)cpus.possible, "present", (int)cpus.present,
+				 "online", (int)cpus.online));
+}
+
+static struct error *describe_counters(struct guest *guest, json_t *document)
+{
+#define COUNTER(name)                                                                                                  \
+	{                                                                                                              \
+#name, offsetof(struct guest_memory_counters, name)                                                    \
+	}
+	static const struct {
+		const char *key;
+		size_t offset;
+	} counters_of[] = {
+		COUNTER(total),
+		COUNTER(free),
+		COUNTER(available),
+		COUNTER(buffers),
+		COUNTER(cached),
+		COUNTER(swap_cached),
+		COUNTER(active),
+		COUNTER(inactive),
+		COUNTER(swap_total),
+		COUNTER(swap_free),
+		COUNTER(dirty),
+		COUNTER(writeback),
+		COUNTER(anonymous),
+		COUNTER(mapped),
+		COUNTER(shmem),
+		COUNTER(slab_reclaimable),
+		COUNTER(slab_unreclaimable),
+		COUNTER(kernel_stack),
+		COUNTER(page_tables),
+		COUNTER(committed),
+	};
+#undef COUNTER
+	struct guest_memory_counters counters;
+	json_t *memory = NULL;
+	struct error *error = guest_memory_counters(guest, &counters);
+
+	if (!error) {
+		memory = json_object();
+		error = set_new(document, "memory", memory);
+	}
+	for (size_t i = 0; !error && i < ARRAY_SIZE(counters_of); i++) {
+		uint64_t value = *(const uint64_t *)((const char *)&counters + counters_of[i].offset);
+
+		error = set_new(memory, counters_of[i].key,
+				value == UINT64_MAX ? json_null() : json_integer((json_int_t)value));
+	}
+	return error;
+}
+
+/* Who runs: processes of users, threads of the kernel. */
 static struct error *describe_processes(struct guest *guest, json_t *document)
 {
 	_cleanup_(guest_task_list_deinit) struct guest_task_list list = {0};
-	size_t n = 0;
+	size_t n_processes = 0, n_threads = 0, n_kernel = 0;
 	struct error *error = guest_tasks(guest, GUEST_PROCESSES, &list);
 
 	if (error)
 		return error;
-	for (size_t i = 0; i < list.n; i++)
-		n += !list.items[i].kernel_thread;
-	error = set_size(document, "processes", n);
-	return error || !list.incomplete ? error : note_incomplete(document, take_ptr(list.incomplete));
+	for (size_t i = 0; i < list.n; i++) {
+		n_kernel += list.items[i].kernel_thread;
+		n_processes += !list.items[i].kernel_thread;
+		n_threads += list.items[i].kernel_thread ? 0 : list.items[i].n_threads;
+	}
+	error = set_size(document, "processes", n_processes);
+	if (!error)
+		error = set_size(document, "threads", n_threads);
+	if (!error)
+		error = set_size(document, "kernel_threads", n_kernel);
+	return error ? error : note_incomplete(document, take_ptr(list.incomplete));
+}
+
+static struct error *describe_mounts(struct guest *guest, json_t *document)
+{
+	_cleanup_(guest_mount_list_deinit) struct guest_mount_list list = {0};
+	struct error *error = guest_mounts(guest, 0, &list);
+
+	if (!error)
+		error = set_size(document, "guest_mounts", list.n);
+	return error ? error : note_incomplete(document, take_ptr(list.incomplete));
+}
+
+static struct error *describe_modules(struct guest *guest, json_t *document)
+{
+	_cleanup_(guest_module_list_deinit) struct guest_module_list list = {0};
+	struct error *error = guest_modules(guest, &list);
+
+	if (!error)
+		error = set_size(document, "modules", list.n);
+	return error ? error : note_incomplete(document, take_ptr(list.incomplete));
 }
 
 /* Each adds its member, or several; the key is set to null where it fails. */
@@ -93,10 +195,9 @@ static const struct {
 	const char *key;
 	struct error *(*describe)(struct guest *guest, json_t *document);
 } facts[] = {
-	{"kernel", describe_kernel},
-	{"uptime_s", describe_clock},
-	{"boot_id", describe_boot},
-	{"processes", describe_processes},
+	{"kernel", describe_kernel},       {"uptime_s", describe_clock},      {"boot_id", describe_boot},
+	{"load", describe_load},           {"cpus", describe_cpus},           {"memory", describe_counters},
+	{"processes", describe_processes}, {"guest_mounts", describe_mounts}, {"modules", describe_modules},
 };
 
 struct error *memory_facts_describe(struct guest *guest, json_t *document)
