@@ -1,48 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a memory image: opened, looked through and read, all formats. */
-#include <stdint.h>
-#include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "base/cleanup.h"
-#include "image/image.h"
+#include "tests/fuzz/image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void read_image(struct image *image)
-{
-	struct gpa found, at = {0};
-	uint8_t buffer[8192];
-
-	for (unsigned i = 0; i < 64; i++) {
-		struct image_range range = image_next_range(image, at);
-
-		if (range.size == 0)
-			break;
-		error_destroy(image_read(image, range.start, buffer, sizeof(buffer)));
-		error_destroy(image_read(image, (struct gpa){range.start.v + range.size - 1}, buffer, sizeof(buffer)));
-		at.v = range.start.v + range.size;
-		if (at.v == 0)
-			break;
-	}
-	(void)image_find_page(image, (struct gpa){0}, "\x0b\0\0\0", 4, &found);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_(image_close_ptr) struct image *image = NULL;
-	_cleanup_(close_fd) int fd = memfd_create("input", MFD_CLOEXEC);
-	char path[64];
-	struct error *error;
-
-	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	error = image_open(path, NULL, &image);
-	if (error)
-		error_destroy(error);
-	else
-		read_image(image);
+	fuzz_image(data, size, NULL);
 	return 0;
 }
