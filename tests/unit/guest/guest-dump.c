@@ -10,6 +10,8 @@
 #include "guest/guest.h"
 #include "image/image.h"
 
+#include "dump.h"
+
 static char *uuid_text(const uint8_t id[16])
 {
 	return string_format("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1],
@@ -17,14 +19,43 @@ static char *uuid_text(const uint8_t id[16])
 			     id[14], id[15]);
 }
 
-static struct error *set_text(json_t *object, const char *key, const char *text)
+struct error *set_text(json_t *object, const char *key, const char *text)
 {
 	return text ? json_set_bytes(object, key, text, strlen(text)) : NULL;
 }
 
-static void set_integer(json_t *object, const char *key, uint64_t value)
+struct error *set_bytes(json_t *object, const char *key, const struct guest_bytes *bytes)
+{
+	return bytes->data ? json_set_bytes(object, key, bytes->data, bytes->size) : NULL;
+}
+
+void set_integer(json_t *object, const char *key, uint64_t value)
 {
 	json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+void set_signed(json_t *object, const char *key, int64_t value)
+{
+	json_object_set_new(object, key, json_integer(value));
+}
+
+json_t *add_object(json_t *array)
+{
+	json_t *object = json_object();
+
+	json_array_append_new(array, object);
+	return object;
+}
+
+json_t *add_list(json_t *object, const char *key, const struct error *incomplete)
+{
+	_cleanup_(free_ptr) char *name = string_format("%s_incomplete", key);
+	json_t *array = json_array();
+
+	json_object_set_new(object, key, array);
+	if (incomplete)
+		json_object_set_new(object, name, json_string(incomplete->message));
+	return array;
 }
 
 static struct error *set_uuid(json_t *object, const char *key, const uint8_t id[16])
@@ -94,174 +125,53 @@ static struct error *dump_file_systems(struct guest *guest, json_t *root)
 	return error;
 }
 
-static struct error *dump_task(const struct guest_task *task, json_t *array)
-{
-	json_t *object = json_object();
-	const struct {
-		const char *key;
-		uint64_t value;
-	} numbers[] = {
-		{"pid", task->pid},
-		{"tgid", task->tgid},
-		{"ppid", task->ppid},
-		{"pgid", task->pgid},
-		{"sid", task->sid},
-		{"uid", task->uid},
-		{"euid", task->euid},
-		{"suid", task->suid},
-		{"fsuid", task->fsuid},
-		{"gid", task->gid},
-		{"egid", task->egid},
-		{"sgid", task->sgid},
-		{"fsgid", task->fsgid},
-		{"tty", task->tty},
-		{"n_threads", task->n_threads},
-		{"nice", (uint64_t)(int64_t)task->nice},
-		{"start_ns", task->start_ns},
-		{"user_ns", task->user_ns},
-		{"system_ns", task->system_ns},
-		{"virtual_size", task->virtual_size},
-		{"resident_size", task->resident_size},
-	};
-	struct error *error;
+/* What can be asked for; by default the first ones. */
+static const struct {
+	const char *name;
+	bool always;
+	struct error *(*dump)(struct guest *guest, json_t *root);
+} subjects[] = {
+	{"uts", true, dump_uts},
+	{"clock", true, dump_clock},
+	{"file-systems", true, dump_file_systems},
+	{"tasks", true, dump_tasks},
+	{"log", false, dump_log},
+	{"modules", false, dump_modules},
+	{"counters", false, dump_counters},
+};
 
-	json_array_append_new(array, object);
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		set_integer(object, numbers[i].key, numbers[i].value);
-	json_object_set_new(object, "kernel_thread", json_boolean(task->kernel_thread));
-	error = json_set_bytes(object, "state", &task->state, 1);
-	if (!error)
-		error = set_text(object, "comm", task->comm);
-	if (!error && task->cmdline.data)
-		error = json_set_bytes(object, "cmdline", task->cmdline.data, task->cmdline.size);
-	if (!error)
-		error = set_text(object, "cgroup", task->cgroup);
-	return error ? error : set_text(object, "exe", task->exe);
+static bool wanted(size_t subject, char **names)
+{
+	if (!*names)
+		return subjects[subject].always;
+	for (; *names; names++)
+		if (!strcmp(*names, subjects[subject].name))
+			return true;
+	return false;
 }
 
-static struct error *dump_maps(struct guest *guest, uint64_t task, json_t *object)
+static bool known(char **names)
 {
-	_cleanup_(guest_map_list_deinit) struct guest_map_list list = {0};
-	json_t *array = json_array();
-	struct error *error = guest_task_maps(guest, task, &list);
+	for (; *names; names++) {
+		size_t i = 0;
 
-	json_object_set_new(object, "maps", array);
-	if (list.incomplete)
-		fprintf(stderr, "guest-dump: maps: %s\n", list.incomplete->message);
-	for (size_t i = 0; !error && i < list.n; i++) {
-		const struct guest_map *map = &list.items[i];
-		_cleanup_(free_ptr) char *line =
-			string_format("%08llx-%08llx %s %08llx %02x:%02x %llu %s", (unsigned long long)map->start,
-				      (unsigned long long)map->end, map->perms, (unsigned long long)map->offset,
-				      map->major, map->minor, (unsigned long long)map->inode, map->path);
-
-		json_array_append_new(array, json_object());
-		error = set_text(json_array_get(array, i), "line", line);
+		while (i < ARRAY_SIZE(subjects) && strcmp(*names, subjects[i].name) != 0)
+			i++;
+		if (i == ARRAY_SIZE(subjects))
+			return false;
 	}
-	return error;
+	return true;
 }
 
-static struct error *dump_fds(struct guest *guest, uint64_t task, json_t *object)
+static void usage(void)
 {
-	_cleanup_(guest_fd_list_deinit) struct guest_fd_list list = {0};
-	json_t *array = json_array();
-	struct error *error = guest_task_fds(guest, task, &list);
-
-	json_object_set_new(object, "fds", array);
-	if (list.incomplete)
-		fprintf(stderr, "guest-dump: fds: %s\n", list.incomplete->message);
-	for (size_t i = 0; !error && i < list.n; i++) {
-		json_t *fd = json_object();
-
-		json_array_append_new(array, fd);
-		set_integer(fd, "fd", list.items[i].fd);
-		set_integer(fd, "flags", list.items[i].flags);
-		set_integer(fd, "pos", list.items[i].position);
-		set_integer(fd, "inode", list.items[i].inode);
-		json_object_set_new(fd, "cloexec", json_boolean(list.items[i].close_on_exec));
-		error = set_text(fd, "path", list.items[i].path);
-	}
-	return error;
+	fprintf(stderr, "usage: guest-dump MEMORY-IMAGE [SUBJECT]...\nsubjects:");
+	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
+		fprintf(stderr, " %s", subjects[i].name);
+	fputc('\n', stderr);
 }
 
-static struct error *dump_namespaces(struct guest *guest, uint64_t task, json_t *object)
-{
-	struct guest_namespaces spaces;
-	json_t *numbers = json_object();
-	struct error *error = guest_task_namespaces(guest, task, &spaces);
-
-	json_object_set_new(object, "ns", numbers);
-	if (error)
-		return error;
-	set_integer(numbers, "cgroup", spaces.cgroup);
-	set_integer(numbers, "ipc", spaces.ipc);
-	set_integer(numbers, "mnt", spaces.mnt);
-	set_integer(numbers, "net", spaces.net);
-	set_integer(numbers, "pid", spaces.pid);
-	set_integer(numbers, "time", spaces.time);
-	set_integer(numbers, "user", spaces.user);
-	set_integer(numbers, "uts", spaces.uts);
-	return NULL;
-}
-
-/* What a task does not have (ERROR_NOT_FOUND) is left out. */
-static struct error *unless_absent(struct error *error)
-{
-	if (!error || error->code != ERROR_NOT_FOUND)
-		return error;
-	error_destroy(error);
-	return NULL;
-}
-
-static struct error *dump_details(struct guest *guest, uint64_t task, json_t *object)
-{
-	_cleanup_(free_ptr) char *cwd = NULL, *top = NULL;
-	struct guest_bytes environment = {0};
-	struct error *error = unless_absent(guest_task_cwd(guest, task, &cwd));
-
-	if (!error)
-		error = set_text(object, "cwd", cwd);
-	if (!error)
-		error = unless_absent(guest_task_root(guest, task, &top));
-	if (!error)
-		error = set_text(object, "root", top);
-	if (!error)
-		error = unless_absent(guest_task_environ(guest, task, &environment));
-	if (!error && environment.data)
-		error = json_set_bytes(object, "environ", environment.data, environment.size);
-	free(environment.data);
-	if (!error)
-		error = dump_namespaces(guest, task, object);
-	if (!error)
-		error = unless_absent(dump_fds(guest, task, object));
-	return error ? error : unless_absent(dump_maps(guest, task, object));
-}
-
-static struct error *dump_tasks(struct guest *guest, bool all, json_t *root)
-{
-	_cleanup_(guest_task_list_deinit) struct guest_task_list list = {0};
-	json_t *processes = json_array(), *threads = json_array();
-	uint64_t start = clock_monotonic_ns();
-	struct error *error = guest_tasks(guest, GUEST_THREADS, &list);
-
-	set_integer(json_object_get(root, "timing_ms"), "tasks", (clock_monotonic_ns() - start) / 1000000);
-	json_object_set_new(root, "processes", processes);
-	json_object_set_new(root, "threads", threads);
-	json_object_set_new(root, "processes_incomplete", json_boolean(list.incomplete));
-	if (list.incomplete)
-		fprintf(stderr, "guest-dump: processes: %s\n", list.incomplete->message);
-	for (size_t i = 0; !error && i < list.n; i++) {
-		json_t *array = list.items[i].pid == list.items[i].tgid ? processes : threads;
-
-		error = dump_task(&list.items[i], array);
-		if (!error && all)
-			error = dump_details(guest, list.items[i].address,
-					     json_array_get(array, json_array_size(array) - 1));
-	}
-	return error;
-}
-
-static struct error *dump(const char *path, bool all, json_t *root)
+static struct error *dump(const char *path, char **names, json_t *root)
 {
 	_cleanup_(image_close_ptr) struct image *image = NULL;
 	_cleanup_(guest_close_ptr) struct guest *guest = NULL;
@@ -279,16 +189,13 @@ static struct error *dump(const char *path, bool all, json_t *root)
 	start = clock_monotonic_ns();
 	error = guest_open(image, NULL, &guest);
 	set_integer(timing, "guest", (clock_monotonic_ns() - start) / 1000000);
-	start = clock_monotonic_ns();
-	if (!error)
-		error = dump_uts(guest, root);
-	if (!error)
-		error = dump_clock(guest, root);
-	if (!error)
-		error = dump_file_systems(guest, root);
-	if (!error)
-		error = dump_tasks(guest, all, root);
-	set_integer(timing, "facts", (clock_monotonic_ns() - start) / 1000000);
+	for (size_t i = 0; !error && i < ARRAY_SIZE(subjects); i++) {
+		if (!wanted(i, names))
+			continue;
+		start = clock_monotonic_ns();
+		error = subjects[i].dump(guest, root);
+		set_integer(timing, subjects[i].name, (clock_monotonic_ns() - start) / 1000000);
+	}
 	return error;
 }
 
@@ -297,13 +204,11 @@ int main(int argc, char **argv)
 	_cleanup_(error_destroy_ptr) struct error *error = NULL;
 	json_t *root = json_object();
 
-	bool all = argc == 3 && strcmp(argv[1], "--all") == 0;
-
-	if (argc != 2 + all) {
-		fprintf(stderr, "usage: guest-dump [--all] MEMORY-IMAGE\n");
+	if (argc < 2 || !known(argv + 2)) {
+		usage();
 		return 2;
 	}
-	error = dump(argv[1 + all], all, root);
+	error = dump(argv[1], argv + 2, root);
 	if (error)
 		fprintf(stderr, "guest-dump: %s\n%s\n", error->message, error->remedy ? error->remedy : "");
 	else

@@ -38,6 +38,7 @@ enum {
 	PORT_DEBUG = 0xe9,
 	PORT_PANIC = 0x2e0,
 	BLOCK = 4096,
+	LOOKS_MAX = 50,
 };
 
 struct buffer {
@@ -388,9 +389,10 @@ static void put_log(void)
 
 static void put_bulk(char **trees)
 {
-	static const char *const files[] = {"cmdline",  "cgroups",  "cpuinfo",    "filesystems",  "modules",  "swaps",
-					    "version",  "net/tcp",  "net/tcp6",   "net/udp",      "net/udp6", "net/raw",
-					    "net/raw6", "net/unix", "net/packet", "net/if_inet6", "net/dev",  NULL};
+	static const char *const files[] = {"cmdline", "cgroups",  "cpuinfo",  "filesystems", "swaps",
+					    "version", "net/tcp",  "net/tcp6", "net/udp",     "net/udp6",
+					    "net/raw", "net/raw6", "net/unix", "net/packet",  "net/if_inet6",
+					    "net/dev", NULL};
 
 	put_all("/proc", files, put_file);
 	put_network("/proc/net");
@@ -465,36 +467,50 @@ static void look_at_tasks(void)
 	for_entries("/proc", is_other, put_process_stat);
 }
 
-/* Idle workers of the kernel wake up and go back to sleep: two looks in a row must be the same. */
+static void send_out(void)
+{
+	outsb(PORT_DEBUG, out.data, out.size);
+	out.size = 0;
+}
+
+/*
+ * Idle workers of the kernel wake up and go back to sleep, and the port is slow: what was sent is looked at once more.
+ * Of several looks the last one counts.
+ */
 static void look_until_quiet(void)
 {
-	struct buffer before = {0};
+	struct buffer sent = {0};
 
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < LOOKS_MAX; i++) {
 		look_at_tasks();
-		if (before.size == out.size && !memcmp(before.data, out.data, out.size))
+		if (sent.size == out.size && !memcmp(sent.data, out.data, out.size))
 			break;
-		before.size = 0;
-		buffer_add(&before, out.data, out.size);
+		sent.size = 0;
+		buffer_add(&sent, out.data, out.size);
+		record('W', "look", "", 0);
+		send_out();
 	}
-	free(before.data);
+	free(sent.data);
+	out.size = 0;
 }
 
 static void put_last(void)
 {
-	static const char *const files[] = {"meminfo", "loadavg", "stat", "uptime", NULL};
+	static const char *const files[] = {"modules", "meminfo", "loadavg", "stat", "uptime", NULL};
 	char text[32];
 
-	look_until_quiet();
+	put_file("/proc/sys/kernel/random/boot_id");
 	record('W', "collector", text, (size_t)sprintf(text, "%d", getpid()));
+	send_out();
+	look_until_quiet();
 	sprintf(text, "/proc/%d", getpid());
 	put_process_stat(text);
-	put_file("/proc/sys/kernel/random/boot_id");
 	put_all("/proc", files, put_file);
 	put_clock("realtime", CLOCK_REALTIME);
 	put_clock("monotonic", CLOCK_MONOTONIC);
 	put_clock("boottime", CLOCK_BOOTTIME);
 	record('W', "end", "last", 4);
+	send_out();
 }
 
 int main(int argc, char **argv)
@@ -509,7 +525,6 @@ int main(int argc, char **argv)
 	write_bulk(argv[1]);
 	sleep(2); /* The disk's work and the log's readers come to rest. */
 	put_last();
-	outsb(PORT_DEBUG, out.data, out.size);
 	outb(1, PORT_PANIC);
 	for (;;)
 		pause();

@@ -42,15 +42,24 @@ class Machine:
     """A running QEMU and its QMP connection."""
 
     def __init__(self, work, arguments, program="qemu-system-x86_64"):
-        self.work = pathlib.Path(work)
-        self.console = self.work / "console"
+        """`arguments`: what the machine is; console and control are added."""
+        work = pathlib.Path(work)
+        self.start(work, "qmp", "console", [program, "-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot", "-serial",
+                                            f"file:{work / 'console'}", "-qmp", f"unix:{work / 'qmp'},server=on,wait=off", *arguments])
+
+    @classmethod
+    def of_command(cls, work, qmp, console, command):
+        """A whole command line, run in `work`, that makes the socket `qmp` and the file `console` there."""
+        machine = cls.__new__(cls)
+        machine.start(pathlib.Path(work), qmp, console, command)
+        return machine
+
+    def start(self, work, qmp, console, command):
+        self.work, self.console = work, work / console
         self.console.touch()
-        qmp = self.work / "qmp"
-        self.process = subprocess.Popen(
-            [program, "-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{self.console}",
-             "-qmp", f"unix:{qmp},server=on,wait=off", *arguments], stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL)
         try:
-            self.connection, self.lines = self.connect(qmp)
+            self.connection, self.lines = self.connect(work / qmp)
             self.lines.readline()
             self.command("qmp_capabilities")
         except BaseException:

@@ -30,6 +30,10 @@ class Case:
     extra: tuple = ()
 
 
+# The debug console that the last look comes through, and what stops the machine behind it.
+LAST_DEVICES = ["-debugcon", "file:last", "-device", "pvpanic,ioport=0x2e0", "-action", "panic=pause"]
+
+
 def build_programs(work):
     """The guest's programs, static: {path in the guest: file}."""
     programs = {"bin/actor": sorted(HERE.glob("actor*.c")), "bin/collect": [HERE / "collect.c"]}
@@ -53,7 +57,7 @@ def arguments(case, work, root):
     result = ["-M", case.machine, "-m", str(case.memory_mib), "-smp", str(case.cpus), "-kernel", str(boot_file(root)),
               "-initrd", str(work / "initramfs.img"), "-append", f"console=ttyS0 panic=-1 {case.words}".rstrip(),
               "-netdev", "user,id=n,restrict=on", "-device", "virtio-net-pci,netdev=n,romfile=",
-              "-debugcon", f"file:{work / 'last'}", "-device", "pvpanic,ioport=0x2e0", "-action", "panic=pause"]
+              *LAST_DEVICES]
     for drive in drives:
         result += ["-drive", f"file={work / drive},format=raw,if=virtio"]
     return result + list(case.extra)

@@ -2,7 +2,6 @@
 """What collect (tests/vm/guest/collect.c) wrote down of its guest."""
 import os
 import re
-import struct
 
 
 def records(data):
@@ -37,12 +36,17 @@ class Truth:
         return truth
 
     def add(self, data, last=False):
+        look = {}
         places = {"F": self.files, "L": self.links, "S": self.stats, "N": self.netlink, "W": self.words, "E": self.errors}
         for kind, path, content in records(data):
             places[kind][path] = content
             found = re.fullmatch(rb"/proc/(\d+)/task/(\d+)/stat", path)
             if last and kind == "F" and found:
-                self.tasks.setdefault(int(found[1]), {})[int(found[2])] = content
+                look.setdefault(int(found[1]), {})[int(found[2])] = content
+            # Of several looks at the processes the last one counts; the collector itself comes after them.
+            if (kind, path) == ("W", b"look"):
+                self.tasks, look = look, {}
+        self.tasks.update(look)
 
     def file(self, path):
         return self.files[os.fsencode(path)]

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All comparisons of one saved guest with what it said of itself."""
+import traceback
+
+from .compare_facts import compare_task_facts
+from .compare_files import compare_cat, compare_run
+from .compare_mounts import compare_mounts
+from .compare_sockets import compare_sockets
+from .compare_system import (compare_counters, compare_dmesg, compare_inspect, compare_interfaces, compare_log,
+                             compare_modules, compare_names, compare_sysctls)
+from .compare_tasks import compare_tasks
+
+# By what guest-dump says of these subjects.
+BY_FACTS = ((compare_names, ("uts", "clock")), (compare_task_facts, ("tasks",)), (compare_log, ("log",)),
+            (compare_counters, ("counters",)), (compare_sysctls, ("sysctls",)), (compare_interfaces, ("interfaces",)),
+            (compare_run, ("run",)))
+# By the verbs' documents.
+BY_VERBS = (compare_inspect, compare_tasks, compare_mounts, compare_modules, compare_dmesg, compare_sockets, compare_cat)
+
+
+def one(checks, compare, *arguments):
+    """A document that lacks something is a failed check, not the end of the others."""
+    try:
+        compare(checks, *arguments)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        checks.check(compare.__name__, traceback.format_exc().strip().replace("\n", " | ")[-600:])
+
+
+def compare_all(checks, truth, program):
+    for compare, subjects in BY_FACTS:
+        facts = program.facts(*subjects)
+        if facts is not None:
+            one(checks, compare, truth, facts)
+    for compare in BY_VERBS:
+        one(checks, compare, truth, program)
