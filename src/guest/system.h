@@ -94,18 +94,21 @@ struct guest_address {
 	uint8_t prefix;    /* bits */
 	uint8_t bytes[16]; /* network order */
 	uint8_t scope;     /* RT_SCOPE_* */
-	char label[16];
+	uint32_t flags;    /* IFA_F_* */
+	bool has_peer;     /* the other end of a point-to-point link has an address: then the prefix is the peer's */
+	uint8_t peer[16];
+	char label[16]; /* of IPv4: "eth0:1"; "" for IPv6 */
 };
 struct guest_interface {
 	uint32_t index;
 	char name[16];
 	uint32_t flags; /* IFF_* as the kernel reports them */
 	uint32_t mtu;
-	uint8_t operstate; /* IF_OPER_* */
+	uint8_t operstate; /* IF_OPER_*, DOWN for one that is not up, as ip(8) shows it */
 	uint16_t type;     /* ARPHRD_* */
 	uint8_t hardware[32];
 	uint8_t hardware_size;
-	struct guest_address *addresses; /* owned */
+	struct guest_address *addresses; /* IPv4, then IPv6, each in the kernel's order; owned */
 	size_t n_addresses;
 };
 struct guest_interface_list {
