@@ -48,7 +48,10 @@ struct guest_file_list {
 	size_t n;
 	struct error *incomplete;
 };
-/* The entries of a directory as far as the dentry cache has them: all of them for tmpfs, by name. */
+/*
+ * The entries of a directory as far as the dentry cache has them: all of them where it is resident (tmpfs), by name.
+ * They are those of the directory's own file system: what is mounted on one of them is found by its path.
+ */
 struct error *guest_directory(struct guest *guest, const struct guest_file *directory, struct guest_file_list *ret)
 	_must_check_;
 void guest_file_list_deinit(struct guest_file_list *list);
@@ -57,17 +60,22 @@ void guest_file_list_deinit(struct guest_file_list *list);
 struct guest_dirty_file {
 	uint64_t inode_address, inode;
 	char device[32];      /* super_block.s_id */
-	char *path;           /* where the dentry cache has one, from the file system's root; NULL: unknown; owned */
+	char *path;           /* where the dentry cache has one, from the file system's root; NULL: unknown, or a
+				 block device; owned */
 	uint64_t size;        /* bytes, as the guest sees it */
 	uint64_t dirty_pages; /* dirty or under writeback, in pages of 4096 bytes */
-	bool metadata;        /* the inode itself is dirty */
+	bool metadata;        /* the inode itself is dirty: times, size, owner, or queued for writing */
+	bool block_device;    /* the pages are the device's own */
 };
 struct guest_dirty_list {
 	struct guest_dirty_file *items;
 	size_t n;
 	struct error *incomplete;
 };
-/* Inodes of file systems on block devices with dirty pages or metadata. */
+/*
+ * Inodes of file systems on block devices with dirty pages or metadata, and block devices with dirty pages of their
+ * own: metadata blocks of the file systems on them.
+ */
 struct error *guest_dirty_files(struct guest *guest, struct guest_dirty_list *ret) _must_check_;
 void guest_dirty_list_deinit(struct guest_dirty_list *list);
 

@@ -235,11 +235,16 @@ struct error *option_show_ext4(const struct option_context *context, uint64_t un
 {
 	struct ext4_values v = {0};
 	unsigned hz = 0;
+	uint64_t back = 0;
 	struct error *error;
 
 	if (!option_member(context, "ext4_sb_info", "s_mount_opt").present)
 		return NULL; /* no types of the module: nothing is known */
-	error = read_ext4(context, &v);
+	error = option_value(context, "ext4_sb_info", "s_sb", context->info, &back);
+	if (!error && back != context->super->address.v)
+		error = error_format(NULL, context->info.v, "struct ext4_sb_info is not where it should be");
+	if (!error)
+		error = read_ext4(context, &v);
 	if (!error)
 		error = option_hz(context->guest, &hz);
 	if (error)

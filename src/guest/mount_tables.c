@@ -341,7 +341,15 @@ static struct error *show_autofs_pipe(const struct option_context *context, uint
 	return error;
 }
 
+static struct error *check_autofs(const struct option_context *context, uint64_t magic)
+{
+	if (magic == 0x6d4a556d) /* AUTOFS_SBI_MAGIC */
+		return NULL;
+	return error_format(NULL, context->info.v, "struct autofs_sb_info is not where it should be");
+}
+
 static const struct option_rule autofs_rules[] = {
+	{"magic", CALL, .show = check_autofs},
 	{"pipefd", ALWAYS, ",fd=", SIGNED},
 	{NULL, CALL, .show = show_autofs_owner},
 	{"oz_pgrp", CALL, .show = show_autofs_group},
