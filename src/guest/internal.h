@@ -111,6 +111,10 @@ bool kernel_image_of(struct image *image, struct gpa top, bool five_levels, uint
 #define TRAMPOLINE_END (UINT64_C(1) << 20)
 bool kernel_next_trampoline(struct image *image, struct gpa *from, struct kernel_image *ret);
 
+/* Whether guest->types are this kernel's (fit.c); for those from a file much more is looked at. */
+struct error *fit_check(struct guest *guest) _must_check_;
+struct error *fit_check_file(struct guest *guest) _must_check_;
+
 /* Why nothing is found: always an error, ERROR_UNSUPPORTED. */
 struct error *kernel_missing(struct image *image) _must_check_;
 
@@ -198,6 +202,8 @@ struct types;
 struct error *types_create(const void *blob, size_t size, const struct types *base, struct types **ret) _must_check_;
 /* The same out of a file of the user's: a BTF blob, or an ELF file with one in its section .BTF. */
 struct error *types_load_file(const char *path, struct types **ret) _must_check_;
+/* Bytes of the blob. */
+uint32_t types_blob_size(const struct types *types);
 void types_destroy(struct types *types);
 DEFINE_CLEANUP(struct types *, types_destroy)
 
@@ -236,6 +242,7 @@ struct guest {
 	struct memory memory;
 	struct symbols *symbols;
 	struct types *types; /* of the kernel image */
+	bool foreign_types;  /* from a file, in which types have other numbers: modules' own do not go with them */
 	/* Types of modules that were asked for; types NULL: that module has none. */
 	struct module_types {
 		char name[64];

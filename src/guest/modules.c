@@ -50,7 +50,7 @@ static struct error *load_module(struct guest *guest, const char *name, struct t
 	struct error *error;
 
 	/* Before 5.11 modules have no type information. */
-	if (!symbols_find(guest->symbols, "btf_modules", &head))
+	if (guest->foreign_types || !symbols_find(guest->symbols, "btf_modules", &head))
 		return NULL;
 	error = load_layout(guest, &layout);
 	if (!error)

@@ -104,20 +104,11 @@ static struct error *load_symbols(struct guest *guest, const struct candidate *c
 
 /* ---- Types ---- */
 
-static struct error *load_types(struct guest *guest, const struct guest_options *options)
+static struct error *load_own_types(struct guest *guest, struct gva start, struct gva stop)
 {
 	_cleanup_(free_ptr) void *blob = NULL;
-	struct gva start, stop;
-	struct error *error = NULL;
+	struct error *error;
 
-	if (options->btf_path)
-		return types_load_file(options->btf_path, &guest->types);
-	if (!symbols_find(guest->symbols, "__start_BTF", &start) || !symbols_find(guest->symbols, "__stop_BTF", &stop))
-		return error_remedy(
-			error_create(ERROR_UNSUPPORTED,
-				     "the guest's kernel has no type information (BTF) in its memory"),
-			"Give that of exactly this kernel with --btf FILE: its vmlinux with a section .BTF, "
-			"or what `pahole -J` makes of its debug information");
 	if (stop.v <= start.v || stop.v - start.v > BTF_MAX)
 		return error_format(NULL, start.v, "the guest's type information (BTF) ends at 0x%llx",
 				    (unsigned long long)stop.v);
@@ -125,9 +116,29 @@ static struct error *load_types(struct guest *guest, const struct guest_options 
 	if (!blob)
 		return error_no_memory();
 	error = memory_read(&guest->memory, start, blob, stop.v - start.v);
-	if (!error)
-		error = types_create(blob, stop.v - start.v, NULL, &guest->types);
-	return error_wrap(error, "type information of the guest's kernel");
+	return error ? error : types_create(blob, stop.v - start.v, NULL, &guest->types);
+}
+
+static struct error *load_types(struct guest *guest, const struct guest_options *options)
+{
+	struct gva start = {0}, stop = {0};
+	bool has_own = symbols_find(guest->symbols, "__start_BTF", &start) &&
+		       symbols_find(guest->symbols, "__stop_BTF", &stop);
+	struct error *error;
+
+	if (options->btf_path) {
+		error = types_load_file(options->btf_path, &guest->types);
+		/* Types of modules refer to the kernel's own by their numbers. */
+		guest->foreign_types = error || types_blob_size(guest->types) != stop.v - start.v;
+		return error;
+	}
+	if (!has_own)
+		error = error_create(ERROR_UNSUPPORTED,
+				     "the guest's kernel has no type information (BTF) in its memory");
+	else
+		error = error_wrap(load_own_types(guest, start, stop), "type information of the guest's kernel");
+	return error_remedy(error, "Give that of exactly this kernel with --btf FILE: its vmlinux with a section .BTF, "
+				   "or what `pahole -J` makes of its debug information");
 }
 
 /* ---- Whether it is a kernel ---- */
@@ -167,33 +178,6 @@ static struct error *check_phys_base(struct guest *guest)
 			    (unsigned long long)stored, (unsigned long long)physical.v);
 }
 
-/* The first task, which also tells whether the types are this kernel's. */
-static struct error *check_types(struct guest *guest)
-{
-	struct member comm, tasks;
-	const struct member_need needs[] = {{"task_struct", "comm", &comm}, {"task_struct", "tasks", &tasks}};
-	char name[16];
-	uint64_t next = 0, back = 0;
-	struct gva task;
-	struct error *error = symbols_get(guest->symbols, "init_task", &task);
-
-	if (!error)
-		error = types_need(guest->types, needs, ARRAY_SIZE(needs));
-	if (!error)
-		error = memory_read_string(&guest->memory, (struct gva){task.v + comm.offset}, name, sizeof(name));
-	if (error)
-		return error;
-	/* "swapper" alone without CONFIG_SMP. */
-	if (strcmp(name, "swapper/0") != 0 && strcmp(name, "swapper") != 0)
-		return error_format(NULL, task.v, "the kernel's first task is not swapper/0");
-	error = memory_read_u64(&guest->memory, (struct gva){task.v + tasks.offset}, &next);
-	if (!error)
-		error = memory_read_u64(&guest->memory, (struct gva){next + sizeof(next)}, &back);
-	if (!error && back != task.v + tasks.offset)
-		error = error_format(NULL, task.v, "the kernel's list of tasks is no list");
-	return error;
-}
-
 static struct error *check_kernel(struct guest *guest, const struct candidate *candidate,
 				  const struct guest_options *options)
 {
@@ -202,7 +186,7 @@ static struct error *check_kernel(struct guest *guest, const struct candidate *c
 	if (!error)
 		error = check_phys_base(guest);
 	if (!error)
-		error = check_types(guest);
+		error = options->btf_path ? fit_check_file(guest) : fit_check(guest);
 	if (error && options->btf_path && (error->code == ERROR_FORMAT || error->code == ERROR_UNSUPPORTED))
 		return error_remedy(error_wrap(error_recode(error, ERROR_USAGE), "%s does not fit the guest's kernel",
 					       options->btf_path),

@@ -178,7 +178,7 @@ static struct error *load_elf(const char *path, struct types **ret)
 
 	libbpf_set_print(NULL);
 	btf = btf__parse_elf(path, NULL);
-	if (!btf && errno == ENODATA)
+	if (!btf && (errno == ENODATA || errno == ENOENT)) /* ENOENT before libbpf 1.2 */
 		return error_remedy(error_create(ERROR_USAGE,
 						 "%s: an ELF file without type information (it has no section .BTF)",
 						 path),
@@ -219,6 +219,14 @@ void types_destroy(struct types *types)
 	btf__free(types->btf);
 	free(types->index);
 	free(types);
+}
+
+uint32_t types_blob_size(const struct types *types)
+{
+	uint32_t size = 0;
+
+	(void)btf__raw_data(types->btf, &size);
+	return size;
 }
 
 /* The structure or enumeration of that name. */
