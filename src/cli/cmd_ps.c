@@ -15,7 +15,9 @@ static struct error *show_text(const struct source *source, const struct guest_t
 
 	if (error)
 		return error;
+	source_users(source, &view.users);
 	print_ps(stdout, list, &view);
+	users_deinit(&view.users);
 	return NULL;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,8 +12,9 @@
 
 /* In the order of a VM's day, then what only reads its memory. */
 static const struct verb *const verbs[] = {
-	&verb_suspend, &verb_inspect, &verb_update,   &verb_show,   &verb_resume,  &verb_rollback, &verb_gate,
-	&verb_status,  &verb_ps,      &verb_services, &verb_mounts, &verb_modules, &verb_maps,     &verb_dmesg,
+	&verb_suspend, &verb_inspect, &verb_update, &verb_show,     &verb_resume, &verb_rollback,
+	&verb_gate,    &verb_status,  &verb_ps,     &verb_services, &verb_mounts, &verb_modules,
+	&verb_maps,    &verb_sockets, &verb_cat,    &verb_dmesg,
 };
 
 static void print_help(FILE *stream)
@@ -97,6 +99,14 @@ static void print_document(const struct verb *verb, bool json, const json_t *doc
 	putchar('\n');
 }
 
+/* Whether nobody reads standard output any more. */
+static bool reader_is_gone(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+
+	return poll(&out, 1, 0) == 1 && out.revents & POLLERR;
+}
+
 /* Whether all that was printed has arrived: a full disk shows here. */
 static struct error *flush_output(void)
 {
@@ -105,7 +115,12 @@ static struct error *flush_output(void)
 	errno = 0;
 	if (fflush(stdout) == 0 && !lost)
 		return NULL;
-	return error_system(errno ? errno : EIO, NULL, "cannot write to standard output");
+	/* The failure may have been in the middle of a long list, and its errno with it. */
+	if (errno == 0 && reader_is_gone())
+		errno = EPIPE;
+	if (errno == 0)
+		return error_create(ERROR_FAILED, "cannot write to standard output: not all of it arrived");
+	return error_system(errno, NULL, "cannot write to standard output");
 }
 
 /* Prints the error, if it is one, and yields the exit status. */

@@ -19,6 +19,8 @@ const char *socket_netid(const struct guest_socket *socket)
 		return "tcp";
 	case GUEST_SOCKET_UDP:
 		return "udp";
+	case GUEST_SOCKET_UDPLITE:
+		return "udplite";
 	case GUEST_SOCKET_RAW:
 		return "raw";
 	default:
@@ -67,21 +69,33 @@ static char *interface_name(const struct sockets_view *with, uint32_t index)
 	return string_format("%u", index);
 }
 
+/* "127.0.0.1", "[fe80::1]", "*" for any address of both families. */
+static void format_host(const struct guest_socket *socket, const uint8_t address[16], char text[INET6_ADDRSTRLEN + 2])
+{
+	static const uint8_t any[16];
+	char plain[INET6_ADDRSTRLEN];
+
+	format_address(socket, address, plain);
+	if (socket->family == 6 && !socket->ipv6_only && !memcmp(address, any, sizeof(any)))
+		strcpy(text, "*");
+	else
+		sprintf(text, socket->family == 6 ? "[%s]" : "%s", plain);
+}
+
 /* "127.0.0.1:22", "[fe80::1]%eth0:546", "*" for no port. */
 static char *inet_cell(const struct view *view, const struct guest_socket *socket, bool local)
 {
 	bool scoped = local && socket->interface;
 	_cleanup_(free_ptr) char *interface = scoped ? interface_name(view->with, socket->interface) : strdup("");
 	uint16_t number = local ? socket->local_port : socket->remote_port;
-	const char *open = socket->family == 6 ? "[" : "", *close = socket->family == 6 ? "]" : "";
-	char address[INET6_ADDRSTRLEN], port[8] = "*";
+	char host[INET6_ADDRSTRLEN + 2], port[8] = "*";
 
 	if (!interface)
 		return NULL;
-	format_address(socket, local ? socket->local : socket->remote, address);
+	format_host(socket, local ? socket->local : socket->remote, host);
 	if (number)
 		snprintf(port, sizeof(port), "%u", number);
-	return string_format("%s%s%s%s%s:%s", open, address, close, scoped ? "%" : "", interface, port);
+	return string_format("%s%s%s:%s", host, scoped ? "%" : "", interface, port);
 }
 
 /* Names of the abstract space begin with a NUL, which is written as "@", as ss and /proc/net/unix do. */
@@ -194,6 +208,7 @@ static void put_inet(struct json_out *out, const struct guest_socket *socket)
 	format_address(socket, socket->remote, address);
 	json_out_text(out, "peer_address", address);
 	json_out_u64(out, "peer_port", socket->remote_port);
+	json_out_bool(out, "ipv6_only", socket->ipv6_only);
 	json_out_u64(out, "interface", socket->interface);
 }
 

@@ -4,6 +4,7 @@
 #define CLI_SOURCE_H
 
 #include "base/error.h"
+#include "cli/users.h"
 #include "cli/verb.h"
 #include "guest/guest.h"
 #include "image/image.h"
@@ -24,6 +25,9 @@ struct error *source_check_pid(const struct invocation *invocation) _must_check_
 /* The task of --pid; ERROR_NOT_FOUND: the guest has none of that number. Absent option: 0. */
 struct error *source_find_task(const struct source *source, const struct invocation *invocation, uint64_t *ret)
 	_must_check_;
+
+/* The names of users, where the guest's page cache has them; otherwise *ret stays empty, as the caller made it. */
+void source_users(const struct source *source, struct users *ret);
 
 /* What a verb with a list ends with: a failure that says why the list is incomplete (NULL: it is not). */
 struct error *source_conclude(const struct source *source, const struct error *incomplete) _must_check_;

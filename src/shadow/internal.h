@@ -144,7 +144,7 @@ struct network;
 
 /* A network namespace with a way out, see doc/security.md. */
 struct error *network_start(const struct shadow_network *options, struct network **ret) _must_check_;
-int network_namespace(const struct network *network);
+int network_namespace_fd(const struct network *network);
 void network_stop(struct network *network);
 DEFINE_CLEANUP(struct network *, network_stop)
 

@@ -348,7 +348,7 @@ struct error *network_start(const struct shadow_network *options, struct network
 	return NULL;
 }
 
-int network_namespace(const struct network *network)
+int network_namespace_fd(const struct network *network)
 {
 	return network->net_ns;
 }

@@ -346,7 +346,7 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 	if (options->network && options->network->enabled)
 		error = network_start(options->network, &network);
 	if (!error)
-		error = start(&run, network ? network_namespace(network) : -1);
+		error = start(&run, network ? network_namespace_fd(network) : -1);
 	if (!error)
 		error = serve_until_end(&run);
 	end_sandbox(&run);

@@ -468,6 +468,8 @@ static struct guest_socket sockets[] = {
 	{.kind = GUEST_SOCKET_UNIX, .type = 2, .state = 3, .inode = 104, .peer_inode = 103, .path = BYTES("\0x\0\n")},
 	{.kind = GUEST_SOCKET_UNIX, .type = 5, .state = 3, .inode = 105, .path = {0}},
 	{.kind = GUEST_SOCKET_TCP, .family = 4, .state = 99},
+	{.kind = GUEST_SOCKET_UDPLITE, .family = 6, .state = 7, .local_port = 9},
+	{.kind = GUEST_SOCKET_UDP, .family = 6, .state = 7, .local_port = 9, .ipv6_only = true},
 };
 static const struct guest_socket_list socket_list = {.items = sockets, .n = ARRAY_SIZE(sockets)};
 
@@ -497,18 +499,21 @@ static void sockets_are_like_ss(void **state)
 	struct sockets_view view = {.interfaces = &interfaces};
 
 	assert_prints(assert_ok(print_sockets(out, &socket_list, &view)),
-		      "Netid State   Recv-Q Send-Q Local Address:Port Peer Address:Port\n"
-		      "tcp   LISTEN  0      128    0.0.0.0:22         0.0.0.0:*\n"
-		      "tcp   ESTAB   7      0      [::1]:80           [::1]:4000\n"
-		      "udp   UNCONN  0      0      0.0.0.0%eth0:68    0.0.0.0:*\n"
-		      "u_str LISTEN  0      0      /run/a b 103       * 0\n"
-		      "u_dgr ESTAB   0      0      @x\\x00\\n 104       * 103\n"
-		      "u_seq ESTAB   0      0      * 105              * 0\n"
-		      "tcp   UNKNOWN 0      0      0.0.0.0:*          0.0.0.0:*\n");
+		      "Netid   State   Recv-Q Send-Q Local Address:Port Peer Address:Port\n"
+		      "tcp     LISTEN  0      128    0.0.0.0:22         0.0.0.0:*\n"
+		      "tcp     ESTAB   7      0      [::1]:80           [::1]:4000\n"
+		      "udp     UNCONN  0      0      0.0.0.0%eth0:68    0.0.0.0:*\n"
+		      "u_str   LISTEN  0      0      /run/a b 103       * 0\n"
+		      "u_dgr   ESTAB   0      0      @x\\x00\\n 104       * 103\n"
+		      "u_seq   ESTAB   0      0      * 105              * 0\n"
+		      "tcp     UNKNOWN 0      0      0.0.0.0:*          0.0.0.0:*\n"
+		      "udplite UNCONN  0      0      *:9                *:*\n"
+		      "udp     UNCONN  0      0      [::]:9             [::]:*\n");
 	view = (struct sockets_view){.listening = true, .kinds = 1u << GUEST_SOCKET_UDP};
 	assert_prints(assert_ok(print_sockets(out, &socket_list, &view)),
 		      "Netid State  Recv-Q Send-Q Local Address:Port Peer Address:Port\n"
-		      "udp   UNCONN 0      0      0.0.0.0%2:68       0.0.0.0:*\n");
+		      "udp   UNCONN 0      0      0.0.0.0%2:68       0.0.0.0:*\n"
+		      "udp   UNCONN 0      0      [::]:9             [::]:*\n");
 }
 
 static void sockets_have_owners(void **state)
@@ -526,7 +531,8 @@ static void sockets_have_owners(void **state)
 	assert_prints(print_sockets_json(out, &list, &view, NULL),
 		      "{\"version\": 1, \"sockets\": [\n  {\"netid\": \"tcp\", \"family\": 4, \"state\": \"LISTEN\", "
 		      "\"recv_q\": 0, \"send_q\": 128, \"local_address\": \"0.0.0.0\", \"local_port\": 22, "
-		      "\"peer_address\": \"0.0.0.0\", \"peer_port\": 0, \"interface\": 0, \"uid\": 0, \"inode\": 100, "
+		      "\"peer_address\": \"0.0.0.0\", \"peer_port\": 0, \"ipv6_only\": false, \"interface\": 0, "
+		      "\"uid\": 0, \"inode\": 100, "
 		      "\"processes\": [{\"pid\": 8, \"fd\": 3, \"comm\": \"sshd\\\"\"}, {\"pid\": 9, \"fd\": 3, "
 		      "\"comm\": \"sshd\\\"\"}, {\"pid\": 9, \"fd\": 5, \"comm\": \"sshd\\\"\"}]}\n]}\n");
 	socket_owners_deinit(&owners);
