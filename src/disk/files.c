@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
-#include "disk/files.h"
 #include "base/qcow2.h"
+#include "disk/files.h"
 
 /* A block device counts as raw; its size is not in st_size. */
 static struct error *open_file(const char *path, struct disk_file *file, int *ret_fd)

@@ -22,7 +22,10 @@
 
 #define GIB              (UINT64_C(1) << 30)
 
-/* Where Firecracker's x86 guests have no memory (src/vmm/src/arch/x86_64): below 4 GiB, and at 256 GiB since 1.13. */
+/*
+ * Where Firecracker's x86 guests have no memory (src/vmm/src/arch/x86_64/layout.rs): below 4 GiB, from 0xd0000000 on
+ * before its commit 7c623e89b4da (2025), from 3 GiB on since; since then also at 256 GiB.
+ */
 #define FIRECRACKER_GAP  (3 * GIB)
 #define FIRECRACKER_HIGH (4 * GIB)
 #define FIRECRACKER_MAX  (255 * GIB)

@@ -12,6 +12,7 @@
 #include <zstd.h>
 
 #include "base/cleanup.h"
+#include "base/progress.h"
 
 /* `xz -9` takes 65 MiB to unpack; what needs more was not made by any preset. */
 #define XZ_MEMORY_MAX       (UINT64_C(96) << 20)
@@ -47,6 +48,7 @@ static struct error *fill(struct unpack *u, bool *ret)
 	if (error)
 		return error;
 	u->position += n;
+	progress_update(u->position - u->start, u->file->size - u->start);
 	u->in_start = 0;
 	u->in_end = n;
 	return NULL;
@@ -306,6 +308,8 @@ struct error *unpack_file(struct image_file *file, uint64_t offset, const struct
 		return error;
 	u.spool.inspect = inspect;
 	u.spool.inspect_data = data;
+	u.start = u.position;
+	progress_step("unpack", "unpacking the memory image");
 	(void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	error = unpack_members(&u, method);
 	return error ? error : spool_finish(&u.spool, file);

@@ -22,6 +22,7 @@
 struct unpack {
 	const struct image_file *file; /* borrowed */
 	const char *name;              /* of the method, for errors */
+	uint64_t start;                /* in the file, of the first compressed byte */
 	uint64_t position;             /* in the file, of the byte after the buffered ones */
 	uint8_t *in;                   /* the buffered input, UNPACK_BUFFER_SIZE bytes; owned */
 	size_t in_start, in_end;       /* what of it is not used up */

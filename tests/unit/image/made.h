@@ -27,7 +27,8 @@ static inline void put(struct made *made, const void *data, size_t size)
 {
 	made->data = realloc(made->data, made->size + size + 1);
 	assert_non_null(made->data);
-	memcpy(made->data + made->size, data, size);
+	if (size > 0)
+		memcpy(made->data + made->size, data, size);
 	made->size += size;
 }
 
