@@ -157,7 +157,7 @@ static bool has_bit(const uint8_t *bitmap, uint64_t i)
 	return bitmap[i / 8] >> i % 8 & 1;
 }
 
-/* Looks at the pages that a linear region has content for; the others are zero. */
+/* Looks at the pages that the bitmap of a linear region has; the others are zero. */
 static bool search_bitmap(const struct search *s, const struct span *span, uint64_t *ret)
 {
 	const struct image_region *region = span->region;
@@ -174,7 +174,7 @@ static bool search_bitmap(const struct search *s, const struct span *span, uint6
 		if (page > end)
 			page = end;
 		run.end = (page - region->first_page) * IMAGE_PAGE_SIZE;
-		if (present && search_data(s, &run, ret))
+		if (present && search_linear(s, &run, ret))
 			return true;
 		if (!present && s->zeros) {
 			*ret = run.start;

@@ -44,6 +44,8 @@ struct error *stream_unsupported(const struct reader *r, const char *what)
 	return error_remedy(error, "Save the VM again with QEMU's default migration capabilities");
 }
 
+#define CAPABILITIES_MAX 256u
+
 /* The capabilities that QEMU writes down are those without which the stream cannot be read. */
 static struct error *read_capabilities(struct stream *s)
 {
@@ -51,6 +53,8 @@ static struct error *read_capabilities(struct stream *s)
 	uint32_t n;
 	struct error *error = reader_be32(r, &n);
 
+	if (!error && n > CAPABILITIES_MAX)
+		return reader_error(r, "%u capabilities; QEMU has a few dozen", n);
 	while (!error && n-- > 0) {
 		char name[256];
 
@@ -110,6 +114,9 @@ static struct error *read_configuration(struct stream *s)
 	struct error *error;
 
 	r->what = "the configuration";
+	if (s->configured)
+		return reader_error(r, "a second configuration");
+	s->configured = true;
 	error = reader_be32(r, &size);
 	if (error)
 		return error;

@@ -29,6 +29,7 @@ struct stream {
 	struct reader reader;
 	struct image_map *map;
 	char machine[256]; /* "pc-q35-7.2"; empty: an old machine without a configuration section */
+	bool configured;   /* the configuration was read */
 	bool mapped;       /* pages lie at fixed places: the capability mapped-ram */
 	bool ram_started;
 	bool footers;    /* sections end in one: machines since 2.4 */
