@@ -90,13 +90,12 @@ static struct error *unknown_if_absent(struct error *error)
 	return NULL;
 }
 
-struct error *command_line(struct guest *guest, const struct process_layout *layout, const struct object *mm,
-			   size_t max, struct guest_bytes *ret)
+struct error *command_bytes(struct memory *memory, const struct process_layout *layout, const struct object *mm,
+			    size_t max, struct guest_bytes *ret)
 {
 	const struct mm_members *m = &layout->mm;
 	const struct range range = {object_get(mm, &m->arg_start), object_get(mm, &m->arg_end)};
 	struct guest_bytes bytes = {0};
-	struct memory memory;
 	uint8_t last;
 	struct error *error;
 
@@ -107,17 +106,24 @@ struct error *command_line(struct guest *guest, const struct process_layout *lay
 	if (range.end - range.start > ARGUMENTS_MAX || range.end - range.start > max)
 		return error_format(NULL, range.start, "a command line of %llu bytes",
 				    (unsigned long long)(range.end - range.start));
-	error = guest_user_memory(guest, mm->address, &memory);
-	if (!error)
-		error = memory_read(&memory, (struct gva){range.end - 1}, &last, 1);
+	error = memory_read(memory, (struct gva){range.end - 1}, &last, 1);
 	if (!error && last)
-		error = read_title(&memory, range.start, &bytes);
+		error = read_title(memory, range.start, &bytes);
 	else if (!error)
-		error = read_range(&memory, &range, &bytes);
+		error = read_range(memory, &range, &bytes);
 	if (error)
 		return unknown_if_absent(error);
 	*ret = bytes;
 	return NULL;
+}
+
+struct error *command_line(struct guest *guest, const struct process_layout *layout, const struct object *mm,
+			   size_t max, struct guest_bytes *ret)
+{
+	struct memory memory;
+	struct error *error = guest_user_memory(guest, mm->address, &memory);
+
+	return error ? error : command_bytes(&memory, layout, mm, max, ret);
 }
 
 struct error *guest_task_environ(struct guest *guest, uint64_t address, struct guest_bytes *ret)

@@ -146,5 +146,8 @@ struct error *task_comm(struct guest *guest, const struct process_layout *layout
  */
 struct error *command_line(struct guest *guest, const struct process_layout *layout, const struct object *mm,
 			   size_t max, struct guest_bytes *ret) _must_check_;
+/* The same, with the memory of the process at hand. */
+struct error *command_bytes(struct memory *memory, const struct process_layout *layout, const struct object *mm,
+			    size_t max, struct guest_bytes *ret) _must_check_;
 
 #endif
