@@ -100,7 +100,7 @@ static struct error *show(const struct invocation *invocation)
 {
 	_cleanup_(source_close) struct source source = {0};
 	_cleanup_(guest_file_deinit) struct guest_file file = {0};
-	const char *path;
+	const char *path = NULL;
 	struct error *error = take_path(invocation, &path);
 
 	if (!error)
