@@ -92,14 +92,14 @@ static void add_memory(const uint8_t *entry, struct acpi_memory *memory, uint32_
 		memory->node_sizes[memory->n_nodes++] = 0;
 		*node = proximity;
 	}
-	/* The blocks have RAM where video memory covers it, from 640 KiB to 1 MiB; the table leaves it out. */
-	if (start == MIB)
-		size += MIB - 640 * 1024;
 	memory->node_sizes[memory->n_nodes - 1] += size;
+	/* The blocks have RAM where video memory covers it, from 640 KiB to 1 MiB; the table leaves it out. */
+	if (start == 0 && size == 640 * 1024)
+		memory->node_sizes[memory->n_nodes - 1] = MIB;
 	if (start == FOUR_GIB)
 		return;
 	if (start < FOUR_GIB && size <= FOUR_GIB - start && start >= MIB)
-		memory->cut = get_le64(entry + 16) + start;
+		memory->cut = start + size;
 }
 
 static void read_srat(const uint8_t *srat, size_t size, struct acpi_memory *memory)
