@@ -60,6 +60,9 @@ struct error *memory_read_u32(struct memory *memory, struct gva address, uint32_
 /* At most size - 1 bytes up to a NUL; always terminated, cut if longer. Stops at an unmapped page only if it must. */
 struct error *memory_read_string(struct memory *memory, struct gva address, char *buffer, size_t size) _must_check_;
 
+/* Reads at most `size` bytes, about half as many each time that something is missing; 0: the page at `address` is. */
+size_t memory_read_some(struct memory *memory, struct gva address, void *buffer, size_t size);
+
 /*
  * The first place at or above *from and below `end` with these bytes; moves *from there. What is
  * not mapped is passed over. False: there is none.

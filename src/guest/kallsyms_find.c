@@ -27,7 +27,7 @@
 #define MARKERS_MIN 4u /* the smallest kernels have some hundred */
 #define WINDOW      (2u * 1024 * 1024)
 /* How far before the token table the markers may end: seqs of 3 bytes a symbol. */
-#define BACK_MIN    (64u * 1024)
+#define BACK_MIN    (4u * 1024)
 #define BACK_MAX    (8u * 1024 * 1024)
 /* What is looked at closer, so that memory that is full of look-alikes is not searched for ever. */
 #define DIGITS_MAX  4096u /* places of the digits */
@@ -82,14 +82,9 @@ static bool find_tokens(struct memory *memory, uint64_t digit, struct kallsyms_t
 {
 	char text[16 * 1024];
 	uint16_t index[TOKENS];
-	size_t size = sizeof(text), n;
+	size_t size = memory_read_some(memory, (struct gva){digit}, text, sizeof(text));
+	size_t n = end_of_tokens(text, size);
 
-	if (!read_quietly(memory, digit, text, size)) {
-		size = PAGE_SIZE - digit % PAGE_SIZE;
-		if (!read_quietly(memory, digit, text, size))
-			return false;
-	}
-	n = end_of_tokens(text, size);
 	if (n == 0)
 		return false;
 	for (unsigned to = 4; to <= 8; to += 4) {

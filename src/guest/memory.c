@@ -212,13 +212,12 @@ struct error *memory_read_string(struct memory *memory, struct gva address, char
 	return NULL;
 }
 
-/* Reads at most `size` bytes, less where something is missing; 0: the page at `address` is. */
-static size_t read_some(struct memory *memory, uint64_t address, void *buffer, size_t size)
+size_t memory_read_some(struct memory *memory, struct gva address, void *buffer, size_t size)
 {
 	struct error *error;
 
-	while ((error = memory_read(memory, (struct gva){address}, buffer, size)) != NULL) {
-		size_t page = PAGE_SIZE - address % PAGE_SIZE;
+	while ((error = memory_read(memory, address, buffer, size)) != NULL) {
+		size_t page = PAGE_SIZE - address.v % PAGE_SIZE;
 
 		error_destroy(error);
 		if (size <= page)
@@ -234,7 +233,7 @@ bool memory_find(struct memory *memory, struct gva *from, struct gva end, const 
 
 	while (window && from->v < end.v) {
 		uint64_t left = end.v - from->v;
-		size_t n = read_some(memory, from->v, window, left < WINDOW ? left : WINDOW);
+		size_t n = memory_read_some(memory, *from, window, left < WINDOW ? left : WINDOW);
 		const uint8_t *found = memmem(window, n, bytes, size);
 
 		if (found) {

@@ -69,7 +69,8 @@ static struct error *search_symbols(struct guest *guest, struct gva from, struct
 		if (!error)
 			return NULL;
 	}
-	return error;
+	/* Tables that are there but cut off by missing memory; ERROR_NOT_FOUND is for no kernel. */
+	return error && error->code == ERROR_NOT_FOUND ? error_recode(error, ERROR_FORMAT) : error;
 }
 
 /* Without symbols it may be a kernel all the same, or something else that has page tables: ERROR_NOT_FOUND. */

@@ -8,10 +8,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void search(const struct types *types)
 {
-	static const char *const paths[] = {"a", "in.b", "next", "name", "x", "deep.b"};
+	static const char *const paths[] = {"a", "in.b", "next", "name", "x", "deep.b", "name[3]", "row[1].x"};
 	static const char *const structures[] = {"outer", "inner", "module_thing", "endless"};
 
+	uint64_t value;
+
+	(void)types_enum(types, NULL, "RED", &value);
 	for (size_t i = 0; i < ARRAY_SIZE(structures); i++) {
+		(void)types_enum(types, structures[i], "RED", &value);
 		(void)types_size(types, structures[i]);
 		for (size_t k = 0; k < ARRAY_SIZE(paths); k++)
 			(void)types_find(types, structures[i], paths[k]);
