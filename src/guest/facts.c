@@ -58,6 +58,27 @@ static struct error *find_timekeeper(struct guest *guest, struct gva *ret)
 	return NULL;
 }
 
+/* HZ is a constant of the kernel's code; how long a tick is to be, stands in the timekeeper. */
+struct error *guest_tick_rate(struct guest *guest, uint32_t *ret)
+{
+	struct member length;
+	struct gva timekeeper;
+	uint64_t value;
+	struct error *error = types_need(guest->types, &(struct member_need){"timekeeper", "ntp_tick", &length}, 1);
+
+	if (!error)
+		error = find_timekeeper(guest, &timekeeper);
+	if (!error)
+		error = guest_read_member(guest, timekeeper, &length, &value);
+	if (error)
+		return error_wrap(error, "the guest's tick rate");
+	value >>= 32; /* nanoseconds (NTP_SCALE_SHIFT), within the 500 ppm that NTP may ask for */
+	if (value < NS_PER_S / 10000 || value > NS_PER_S / 10)
+		return error_format(NULL, timekeeper.v, "the guest's tick takes %llu ns", (unsigned long long)value);
+	*ret = (uint32_t)((NS_PER_S + value / 2) / value);
+	return NULL;
+}
+
 /* How long after `now_ns` (CLOCK_MONOTONIC) the first CPU's clock event is due. */
 static struct error *read_idle(struct guest *guest, uint64_t now_ns, uint64_t *ret)
 {

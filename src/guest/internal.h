@@ -302,6 +302,9 @@ struct error *cpu_sets_load(struct guest *guest, struct cpu_sets *ret) _must_che
 /* The first CPU of a set at or above `from`; CPUS_MAX: none. */
 uint32_t cpu_sets_next(const uint64_t set[CPUS_MAX / 64], uint32_t from);
 
+/* Ticks a second of the kernel (HZ), in which it counts jiffies: 100 to 1000. */
+struct error *guest_tick_rate(struct guest *guest, uint32_t *ret) _must_check_;
+
 /* ---- Pages (pages.c) ---- */
 
 /* What turns a struct page into memory. Addresses are guest-virtual. */

@@ -74,7 +74,8 @@ struct guest_cpus {
 struct error *guest_cpus(struct guest *guest, struct guest_cpus *ret) _must_check_;
 
 /* A sysctl, by its name with slashes below /proc/sys ("kernel/hostname"): value as a read gives it, without the
- * newline. */
+ * newline. Those of namespaces are the initial ones'. ERROR_NOT_FOUND: there is none, or only the running kernel can
+ * compute it. */
 struct error *guest_sysctl(struct guest *guest, const char *name, char **ret) _must_check_;
 struct guest_sysctl {
 	char *name;  /* owned */
