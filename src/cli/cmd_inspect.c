@@ -100,6 +100,33 @@ static void print_processes(const json_t *document)
 		       (unsigned long long)member(document, "kernel_threads"));
 }
 
+/* A line an interface: name, state, hardware, addresses. */
+static void print_interfaces(const json_t *interfaces)
+{
+	size_t i, k;
+	json_t *interface, *address;
+
+	json_array_foreach(interfaces, i, interface)
+	{
+		printf("%-16s ", i ? "" : "network");
+		output_text(json_string_value(json_object_get(interface, "name")));
+		printf("  %s", json_is_true(json_object_get(interface, "up")) ? "up" : "down");
+		if (*json_string_value(json_object_get(interface, "hardware")))
+			printf("  %s", json_string_value(json_object_get(interface, "hardware")));
+		json_array_foreach(json_object_get(interface, "addresses"), k, address)
+			printf("  %s", json_string_value(address));
+		printf("\n");
+	}
+}
+
+static void print_unsynced(const json_t *unsynced)
+{
+	if (json_is_object(unsynced))
+		printf("%-16s %llu files with %s, %llu inodes\n", "not on disk yet",
+		       (unsigned long long)member(unsynced, "files"), output_size(member(unsynced, "bytes")),
+		       (unsigned long long)member(unsynced, "inodes"));
+}
+
 static void print(const json_t *document)
 {
 	output_member("vm", document, "vm");
@@ -115,6 +142,8 @@ static void print(const json_t *document)
 	print_processes(document);
 	output_member("mounts", document, "guest_mounts");
 	output_member("modules", document, "modules");
+	print_interfaces(json_object_get(document, "interfaces"));
+	print_unsynced(json_object_get(document, "unsynced"));
 	print_mounts(json_object_get(document, "mounts"));
 	output_member("memory image", document, "memory_format");
 	output_member("packages", document, "package_manager");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "cli/print.h"
 #include "cli/source.h"
 #include "cli/verb.h"
@@ -77,17 +78,31 @@ static struct error *find_owners(struct guest *guest, struct socket_owners *owne
 	return error;
 }
 
+/* Their names are a courtesy to people: without them there are numbers. */
+static void find_interfaces(struct guest *guest, uint64_t task, struct guest_interface_list *ret)
+{
+	struct error *error = guest_interfaces(guest, task, ret);
+
+	if (error)
+		log_debug("interfaces are shown by number: %s", error->message);
+	error_destroy(error);
+}
+
 static struct error *show_sockets(const struct invocation *invocation, const struct source *source, uint64_t task)
 {
 	_cleanup_(guest_socket_list_deinit) struct guest_socket_list list = {0};
+	_cleanup_(guest_interface_list_deinit) struct guest_interface_list interfaces = {0};
 	_cleanup_(socket_owners_deinit) struct socket_owners owners = {0};
 	_cleanup_(error_destroy_ptr) struct error *incomplete = NULL;
 	struct sockets_view view = {.kinds = chosen_kinds(invocation),
+				    .interfaces = &interfaces,
 				    .listening = invocation_option(invocation, "listening") != NULL};
 	struct error *error = guest_sockets(source->guest, task, &list);
 
 	if (!error && list.incomplete)
 		keep_first(&incomplete, take_ptr(list.incomplete));
+	if (!error && !invocation->json)
+		find_interfaces(source->guest, task, &interfaces);
 	if (!error && invocation_option(invocation, "processes")) {
 		view.owners = &owners;
 		error = find_owners(source->guest, &owners, &incomplete);

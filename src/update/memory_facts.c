@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "update/memory_facts.h"
 
+#include <arpa/inet.h>
+#include <net/if.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -190,14 +192,105 @@ static struct error *describe_modules(struct guest *guest, json_t *document)
 	return error ? error : note_incomplete(document, take_ptr(list.incomplete));
 }
 
+/* "10.0.2.15/24" */
+static struct error *add_address(json_t *addresses, const struct guest_address *address)
+{
+	char text[INET6_ADDRSTRLEN], whole[INET6_ADDRSTRLEN + 8];
+
+	if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, text, sizeof(text)))
+		return NULL;
+	snprintf(whole, sizeof(whole), "%s/%u", text, address->prefix);
+	return json_array_append_new(addresses, json_string(whole)) < 0 ? error_no_memory() : NULL;
+}
+
+/* Six bytes as everybody writes them; other hardware, too. Empty: it has none. */
+static void format_hardware(const struct guest_interface *interface, char text[3 * sizeof(interface->hardware) + 1])
+{
+	*text = 0;
+	for (size_t i = 0; i < interface->hardware_size && i < sizeof(interface->hardware); i++)
+		text += sprintf(text, i ? ":%02x" : "%02x", interface->hardware[i]);
+}
+
+static struct error *add_interface(json_t *interfaces, const struct guest_interface *interface)
+{
+	char hardware[3 * sizeof(interface->hardware) + 1];
+	json_t *addresses = json_array(), *object = json_object();
+	struct error *error = json_array_append_new(interfaces, object) < 0 ? error_no_memory() : NULL;
+
+	if (!error)
+		error = json_set_bytes(object, "name", interface->name,
+				       strnlen(interface->name, sizeof(interface->name)));
+	format_hardware(interface, hardware);
+	if (!error)
+		error = set_size(object, "index", interface->index);
+	if (!error)
+		error = set_new(object, "up", json_boolean(interface->flags & IFF_UP));
+	if (!error)
+		error = set_size(object, "mtu", interface->mtu);
+	if (!error)
+		error = set_text(object, "hardware", hardware);
+	if (error) {
+		json_decref(addresses);
+		return error;
+	}
+	error = set_new(object, "addresses", addresses);
+	for (size_t i = 0; !error && i < interface->n_addresses; i++)
+		error = add_address(addresses, &interface->addresses[i]);
+	return error;
+}
+
+static struct error *describe_interfaces(struct guest *guest, json_t *document)
+{
+	_cleanup_(guest_interface_list_deinit) struct guest_interface_list list = {0};
+	json_t *interfaces = NULL;
+	struct error *error = guest_interfaces(guest, 0, &list);
+
+	if (!error) {
+		interfaces = json_array();
+		error = set_new(document, "interfaces", interfaces);
+	}
+	for (size_t i = 0; !error && i < list.n; i++)
+		error = add_interface(interfaces, &list.items[i]);
+	return error ? error : note_incomplete(document, take_ptr(list.incomplete));
+}
+
+/* What the disk does not have yet: the guest's kernel would write it out. */
+static struct error *describe_unsynced(struct guest *guest, json_t *document)
+{
+	_cleanup_(guest_dirty_list_deinit) struct guest_dirty_list list = {0};
+	uint64_t n_files = 0, n_pages = 0, n_metadata = 0;
+	json_t *unsynced;
+	struct error *error = guest_dirty_files(guest, &list);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < list.n; i++) {
+		n_files += list.items[i].dirty_pages > 0;
+		n_pages += list.items[i].dirty_pages;
+		n_metadata += list.items[i].metadata;
+	}
+	unsynced = json_object();
+	error = set_new(document, "unsynced", unsynced);
+	if (!error)
+		error = set_size(unsynced, "files", n_files);
+	if (!error)
+		error = set_size(unsynced, "bytes", n_pages * 4096);
+	if (!error)
+		error = set_size(unsynced, "inodes", n_metadata);
+	return error ? error : note_incomplete(document, take_ptr(list.incomplete));
+}
+
 /* Each adds its member, or several; the key is set to null where it fails. */
 static const struct {
 	const char *key;
 	struct error *(*describe)(struct guest *guest, json_t *document);
 } facts[] = {
-	{"kernel", describe_kernel},       {"uptime_s", describe_clock},      {"boot_id", describe_boot},
-	{"load", describe_load},           {"cpus", describe_cpus},           {"memory", describe_counters},
-	{"processes", describe_processes}, {"guest_mounts", describe_mounts}, {"modules", describe_modules},
+	{"kernel", describe_kernel},       {"uptime_s", describe_clock},
+	{"boot_id", describe_boot},        {"load", describe_load},
+	{"cpus", describe_cpus},           {"memory", describe_counters},
+	{"processes", describe_processes}, {"guest_mounts", describe_mounts},
+	{"modules", describe_modules},     {"interfaces", describe_interfaces},
+	{"unsynced", describe_unsynced},
 };
 
 struct error *memory_facts_describe(struct guest *guest, json_t *document)

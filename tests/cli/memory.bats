@@ -189,6 +189,65 @@ real_memory() {
 	done
 }
 
+@test "a process that does not sleep there" {
+	real_memory
+	for verb in maps mounts sockets; do
+		run "$OUASSISTER" "$verb" --memory "$memory" --pid 4000000
+		echo "$output"
+		[ "$status" -eq 1 ]
+		[[ "$output" == *"no process 4000000"* ]]
+		run "$OUASSISTER" "$verb" --memory "$memory" --pid self
+		[ "$status" -eq 2 ]
+	done
+	run "$OUASSISTER" maps --memory "$memory"
+	[ "$status" -eq 2 ]
+}
+
+@test "maps of the first process" {
+	real_memory
+	"$OUASSISTER" maps --memory "$memory" --pid 1 >out
+	grep -qE '^[0-9a-f]{8,}-[0-9a-f]{8,} r-xp [0-9a-f]{8} [0-9a-f]{2}:[0-9a-f]{2} [0-9]+ +/' out
+	"$OUASSISTER" maps --memory "$memory" --pid 1 --json >json
+	[ "$(jq '.maps | length' json)" -eq "$(wc -l <out)" ]
+	status=0
+	"$OUASSISTER" maps --memory "$memory" --pid 1 >/dev/full 2>err || status=$?
+	[ "$status" -eq 1 ]
+}
+
+@test "cat of files, and of what is none" {
+	real_memory
+	"$OUASSISTER" cat --memory "$memory" /etc/passwd >out
+	grep -q '^root:x:0:0:' out
+	"$OUASSISTER" cat --memory "$memory" --json /etc/passwd >json
+	jq -r .base64 json | base64 -d | cmp - out
+	[ "$(jq .size json)" -eq "$(stat -c %s out)" ]
+	run "$OUASSISTER" cat --memory "$memory" /run
+	[ "$status" -eq 1 ]
+	[[ "$output" == *directory* ]]
+	run "$OUASSISTER" cat --memory "$memory" /no/such/file
+	[ "$status" -eq 1 ]
+	[[ "$output" == */no/such/file* ]]
+	run "$OUASSISTER" cat --memory "$memory" /proc/uptime
+	echo "$output"
+	[ "$status" -ne 0 ]
+	run "$OUASSISTER" cat --memory "$memory" etc/passwd
+	[ "$status" -eq 2 ]
+}
+
+@test "users have the guest's own names" {
+	real_memory
+	"$OUASSISTER" ps --memory "$memory" >out
+	grep -qE '^root +1 +0 ' out
+}
+
+@test "levels of dmesg" {
+	real_memory
+	run "$OUASSISTER" dmesg --memory "$memory" --level error
+	[ "$status" -eq 2 ]
+	"$OUASSISTER" dmesg --memory "$memory" --level warn+ --json >out
+	jq -e '[.records[].level] | all(. <= 4)' out
+}
+
 @test "neither root nor a state directory is needed" {
 	real_memory
 	[ "$(id -u)" -eq 0 ] || skip "needs root, to give it away"

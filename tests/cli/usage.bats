@@ -34,13 +34,13 @@ refuses() {
 @test "--help goes to standard output and names every verb" {
 	run "$OUASSISTER" --help
 	[ "$status" -eq 0 ]
-	for verb in suspend inspect update show resume rollback gate status; do
+	for verb in suspend inspect update show resume rollback gate status ps services mounts modules maps sockets dmesg cat; do
 		[[ "$output" == *"  $verb "* ]]
 	done
 }
 
 @test "every verb explains itself" {
-	for verb in suspend inspect update show resume rollback gate status; do
+	for verb in suspend inspect update show resume rollback gate status ps services mounts modules maps sockets dmesg cat; do
 		run "$OUASSISTER" "$verb" --help
 		[ "$status" -eq 0 ]
 		[[ "$output" == *"$verb"* ]]
