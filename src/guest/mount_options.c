@@ -223,15 +223,17 @@ static struct error *apply(const struct option_context *context, const struct op
 	uint64_t value = 0;
 	struct error *error = NULL;
 
+	if (rule->member && !member->present)
+		return NULL;
 	if (rule->form == IN_PLACE)
-		return member->present ? show_string(context, rule->text, context->info.v + member->offset) : NULL;
+		return show_string(context, rule->text, context->info.v + member->offset);
 	if (member->present)
 		error = guest_read_member(context->guest, context->info, member, &value);
 	if (error)
 		return error;
 	if (rule->when == CALL)
 		return rule->show(context, value);
-	if (!member->present || !applies(rule, member, wanted, value))
+	if (!applies(rule, member, wanted, value))
 		return NULL;
 	if (rule->form == STRING)
 		return value ? show_string(context, rule->text, value) : NULL;

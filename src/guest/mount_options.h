@@ -17,7 +17,7 @@ enum option_when {
 	UNLESS, /* unless the member is .value (as wide as the member) */
 	IF,     /* if it has a bit of .value or of the enumeration's .constant */
 	IF_NOT, /* if it has none of these bits */
-	CALL,   /* .show decides; the member may be absent, its value is then 0 */
+	CALL,   /* .show decides, given the member's value, or 0 for a rule without a member */
 };
 
 enum option_form {

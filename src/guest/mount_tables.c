@@ -402,6 +402,104 @@ static const struct option_rule fuse_rules[] = {
 	{"dax_mode", CALL, .show = show_fuse_dax},
 };
 
+/* ---- XFS ---- */
+
+static struct error *show_xfs_inodes(const struct option_context *context, uint64_t features)
+{
+	fputs(features >> 56 & 1 ? ",inode32" : ",inode64", context->out);
+	return NULL;
+}
+
+static struct error *show_xfs_allocation(const struct option_context *context, uint64_t features)
+{
+	uint64_t log;
+	struct error *error = option_value(context, "xfs_mount", "m_allocsize_log", context->info, &log);
+
+	if (!error && features >> 50 & 1 && log < 40)
+		fprintf(context->out, ",allocsize=%lluk", (1ull << log) >> 10);
+	return error;
+}
+
+static struct error *show_xfs_log_size(const struct option_context *context, uint64_t bytes)
+{
+	if ((int32_t)bytes > 0)
+		fprintf(context->out, ",logbsize=%lluk", (unsigned long long)bytes >> 10);
+	return NULL;
+}
+
+/* In blocks, shown in sectors of 512 bytes. */
+static struct error *show_xfs_sectors(const struct option_context *context, const char *text, uint64_t blocks)
+{
+	uint64_t log;
+	struct error *error = option_value(context, "xfs_mount", "m_blkbb_log", context->info, &log);
+
+	if (!error && blocks && log < 16)
+		fprintf(context->out, "%s%llu", text, (unsigned long long)blocks << log);
+	return error;
+}
+
+static struct error *show_xfs_unit(const struct option_context *context, uint64_t blocks)
+{
+	return show_xfs_sectors(context, ",sunit=", blocks);
+}
+
+static struct error *show_xfs_width(const struct option_context *context, uint64_t blocks)
+{
+	return show_xfs_sectors(context, ",swidth=", blocks);
+}
+
+/* XFS_UQUOTA_ACCT and _ENFD, then those of projects and groups. */
+static struct error *show_xfs_quota(const struct option_context *context, uint64_t flags)
+{
+	static const struct {
+		uint32_t counted, enforced;
+		const char *enforced_text, *counted_text;
+	} kinds[] = {
+		{0x0001, 0x0002, ",usrquota", ",uqnoenforce"},
+		{0x0008, 0x0200, ",prjquota", ",pqnoenforce"},
+		{0x0040, 0x0080, ",grpquota", ",gqnoenforce"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (flags & kinds[i].enforced)
+			fputs(kinds[i].enforced_text, context->out);
+		else if (flags & kinds[i].counted)
+			fputs(kinds[i].counted_text, context->out);
+	}
+	if (!(flags & 0x0049))
+		fputs(",noquota", context->out);
+	return NULL;
+}
+
+#define XFS_FEATURE(n) (UINT64_C(1) << (n))
+
+/* XFS_FEAT_* of xfs_mount.m_features (5.15 and later; before, m_flags had other bits, which are not told). */
+static const struct option_rule xfs_rules[] = {
+	{"m_features", IF, ",ikeep", WORD, XFS_FEATURE(57)},
+	{"m_features", IF, ",wsync", WORD, XFS_FEATURE(52)},
+	{"m_features", IF, ",noalign", WORD, XFS_FEATURE(49)},
+	{"m_features", IF, ",swalloc", WORD, XFS_FEATURE(58)},
+	{"m_features", IF, ",nouuid", WORD, XFS_FEATURE(63)},
+	{"m_features", IF, ",norecovery", WORD, XFS_FEATURE(62)},
+	{"m_features", IF, ",attr2", WORD, XFS_FEATURE(10)}, /* never set since 6.18 */
+	{"m_features", IF, ",filestreams", WORD, XFS_FEATURE(59)},
+	{"m_features", IF, ",grpid", WORD, XFS_FEATURE(55)},
+	{"m_features", IF, ",discard", WORD, XFS_FEATURE(54)},
+	{"m_features", IF, ",largeio", WORD, XFS_FEATURE(51)},
+	{"m_features", IF, ",dax=always", WORD, XFS_FEATURE(60)},
+	{"m_features", IF, ",dax=never", WORD, XFS_FEATURE(61)},
+	{"m_features", IF, ",nolifetime", WORD, XFS_FEATURE(47)},
+	{"m_features", CALL, .show = show_xfs_inodes},
+	{"m_features", CALL, .show = show_xfs_allocation},
+	{"m_logbufs", UNLESS, ",logbufs=", SIGNED, 0},
+	{"m_logbsize", CALL, .show = show_xfs_log_size},
+	{"m_logname", ALWAYS, ",logdev=", STRING},
+	{"m_rtname", ALWAYS, ",rtdev=", STRING},
+	{"m_dalign", CALL, .show = show_xfs_unit},
+	{"m_swidth", CALL, .show = show_xfs_width},
+	{"m_qflags", CALL, .show = show_xfs_quota},
+};
+
 /* ---- All of them ---- */
 
 static const struct option_rule ext4_rules[] = {{NULL, CALL, .show = option_show_ext4}};
@@ -448,6 +546,7 @@ const struct option_table option_tables[] = {
 	{.fstype = "ext4", .module = "ext4", RULES(ext4_rules)},
 	{.fstype = "ext3", .module = "ext4", RULES(ext4_rules)},
 	{.fstype = "ext2", .module = "ext4", RULES(ext4_rules)},
+	{.fstype = "xfs", .module = "xfs", .structure = "xfs_mount", RULES(xfs_rules)},
 	{.fstype = "overlay", .module = "overlay", RULES(overlay_rules)},
 	{.fstype = "vfat", .module = "fat", RULES(fat_rules)},
 	{.fstype = "msdos", .module = "fat", RULES(fat_rules)},
