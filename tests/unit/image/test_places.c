@@ -31,13 +31,14 @@ static uint8_t byte_at(struct image *image, uint64_t address)
 /* ---- qcow2 snapshots ---- */
 
 #define CLUSTER   512u
-#define DISK_SIZE (100u << 10) /* the memory begins at 128 KiB: an L2 table covers 32 */
+#define DISK_SIZE (100u << 10) /* the memory begins at 128 KiB, or 112: an L2 table covers 32, or 16 if extended */
 #define FILE_SIZE (64u << 10)
 
 enum kind {
 	SCATTERED, /* clusters in reverse order */
 	DEFLATE,   /* compressed */
 	ZSTD,      /* likewise */
+	EXTENDED,  /* L2 entries of 16 bytes, with a bitmap of subclusters */
 };
 
 struct disk {
@@ -96,6 +97,29 @@ static size_t compress_cluster(enum kind kind, const uint8_t *cluster, uint8_t *
 	return z.total_out;
 }
 
+/* An extended entry: subclusters of zeros are marked so, or are not there at all; their bytes in the file are rubbish.
+ */
+static void put_extended(struct disk *d, size_t entry, const uint8_t *cluster)
+{
+	const size_t size = CLUSTER / 32;
+	uint64_t bitmap = 0;
+
+	for (unsigned i = 0; i < 32; i++) {
+		bool zero = cluster[i * size] == 0 && memcmp(cluster + i * size, cluster + i * size + 1, size - 1) == 0;
+
+		memset(d->bytes + d->end + i * size, 0xee, size);
+		if (!zero)
+			memcpy(d->bytes + d->end + i * size, cluster + i * size, size);
+		if (zero && i % 2)
+			bitmap |= UINT64_C(1) << (32 + i);
+		else if (!zero)
+			bitmap |= UINT64_C(1) << i;
+	}
+	set64(d, entry, UINT64_C(1) << 63 | d->end);
+	set64(d, entry + 8, bitmap);
+	d->end += CLUSTER;
+}
+
 /* The memory's L2 table is at `table`; its clusters follow at d->end. */
 static void put_clusters(struct disk *d, const struct made *stream, enum kind kind, size_t table)
 {
@@ -106,6 +130,10 @@ static void put_clusters(struct disk *d, const struct made *stream, enum kind ki
 		size_t left = stream->size - i * CLUSTER, size, offset;
 
 		memcpy(cluster, stream->data + i * CLUSTER, left < CLUSTER ? left : CLUSTER);
+		if (kind == EXTENDED) {
+			put_extended(d, table + 16 * i, cluster);
+			continue;
+		}
 		/* A cluster of zeros is not in the file at all, or is marked as zeros. */
 		if (cluster[0] == 0 && memcmp(cluster, cluster + 1, CLUSTER - 1) == 0) {
 			set64(d, table + 8 * i, i % 2);
@@ -137,7 +165,7 @@ static void put_snapshot(struct disk *d, unsigned number, const char *id, const 
 
 	assert_true(strlen(id) + strlen(name) <= 8);
 	set64(d, entry, l1);
-	set32(d, entry + 8, 5);
+	set32(d, entry + 8, kind == EXTENDED ? 8 : 5);
 	d->bytes[entry + 13] = (uint8_t)strlen(id);
 	d->bytes[entry + 15] = (uint8_t)strlen(name);
 	set32(d, entry + 36, 16);
@@ -149,7 +177,7 @@ static void put_snapshot(struct disk *d, unsigned number, const char *id, const 
 	if (!stream)
 		return;
 	d->end += CLUSTER;
-	set64(d, l1 + 8 * 4, UINT64_C(1) << 63 | table);
+	set64(d, l1 + 8 * (kind == EXTENDED ? 7 : 4), UINT64_C(1) << 63 | table);
 	put_clusters(d, stream, kind, table);
 }
 
@@ -166,6 +194,8 @@ static struct disk *disk_create(enum kind kind)
 	set64(d, 40, 1024);
 	set64(d, 64, 512);
 	set32(d, 100, kind == ZSTD ? 112 : 104);
+	if (kind == EXTENDED)
+		set64(d, 72, 16);
 	if (kind == ZSTD) {
 		set64(d, 72, 8);
 		d->bytes[104] = 1;
@@ -181,7 +211,7 @@ static struct error *open_disk(const struct disk *d, const char *snapshot, struc
 
 static void snapshot(void **state)
 {
-	for (enum kind kind = SCATTERED; kind <= ZSTD; kind++) {
+	for (enum kind kind = SCATTERED; kind <= EXTENDED; kind++) {
 		_cleanup_(free_ptr) struct disk *d = disk_create(kind);
 		_cleanup_(made_deinit) struct made stream = {0};
 		_cleanup_(image_close_ptr) struct image *image = NULL;
