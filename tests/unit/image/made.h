@@ -15,6 +15,7 @@
 struct made {
 	uint8_t *data;
 	size_t size;
+	size_t room; /* bytes at data */
 };
 
 static inline void made_deinit(struct made *made)
@@ -25,8 +26,12 @@ static inline void made_deinit(struct made *made)
 
 static inline void put(struct made *made, const void *data, size_t size)
 {
-	made->data = realloc(made->data, made->size + size + 1);
-	assert_non_null(made->data);
+	/* Twice as much when it is full: under ASan, realloc() always copies. */
+	if (made->size + size + 1 > made->room) {
+		made->room = 2 * (made->size + size + 1);
+		made->data = realloc(made->data, made->room);
+		assert_non_null(made->data);
+	}
 	if (size > 0)
 		memcpy(made->data + made->size, data, size);
 	made->size += size;
