@@ -7,15 +7,16 @@
 
 #define FDS_MAX (UINT64_C(1) << 20) /* what fs.nr_open allows unless somebody raises it */
 #define BATCH   512u                /* descriptors read at once */
+#define BAD_MAX 64u                 /* pointers that lead to no file: more mean that this is no table */
 
 struct table {
 	const struct process_layout *layout;
-	struct member flags, position;
 	uint64_t size;          /* descriptors, used and unused */
 	uint64_t files;         /* address of the array of pointers */
 	uint64_t close_on_exec; /* address of the bit map */
 	size_t text_left;       /* bytes of paths that may still be kept */
 	size_t room;
+	unsigned bad;
 	struct guest_fd_list *list;
 };
 
@@ -23,9 +24,10 @@ static struct error *load_table(struct guest *guest, uint64_t files, struct tabl
 {
 	struct member current, size, pointers, cloexec;
 	const struct member_need needs[] = {
-		{"files_struct", "fdt", &current}, {"fdtable", "max_fds", &size},
-		{"fdtable", "fd", &pointers},      {"fdtable", "close_on_exec", &cloexec},
-		{"file", "f_flags", &ret->flags},  {"file", "f_pos", &ret->position},
+		{"files_struct", "fdt", &current},
+		{"fdtable", "max_fds", &size},
+		{"fdtable", "fd", &pointers},
+		{"fdtable", "close_on_exec", &cloexec},
 	};
 	uint64_t table = 0;
 	const struct member_read reads[] = {
@@ -51,16 +53,15 @@ static struct error *note(struct table *table, struct error *error)
 static struct error *read_file(struct guest *guest, struct table *table, struct guest_fd *fd)
 {
 	const struct path_layout *path = &table->layout->path;
-	uint64_t flags = 0, inode = 0;
-	const struct member_read reads[] = {
-		{&table->flags, &flags}, {&table->position, &fd->position}, {&path->file_inode, &inode}};
-	struct error *error = guest_read_members(guest, (struct gva){fd->file}, reads, ARRAY_SIZE(reads));
+	struct file_facts facts;
+	struct error *error = file_read(guest, path, fd->file, &facts);
 
-	if (!error)
-		error = guest_read_member(guest, (struct gva){inode}, &path->inode_number, &fd->inode);
-	fd->flags = (uint32_t)flags;
-	if (!error)
-		error = file_path(guest, path, (struct gva){fd->file}, &fd->path);
+	if (error)
+		return error_wrap(error, "file descriptor %u", fd->fd);
+	fd->flags = facts.flags;
+	fd->position = facts.position;
+	fd->inode = facts.number;
+	error = place_path(guest, path, &facts.place, &fd->path);
 	if (!error && fd->path && strlen(fd->path) > table->text_left) {
 		free(take_ptr(fd->path));
 		error = error_format(NULL, fd->file, "paths of more than %u MiB", TEXT_MAX >> 20);
@@ -74,6 +75,7 @@ static struct error *append(struct guest *guest, struct table *table, uint32_t n
 {
 	struct guest_fd_list *list = table->list;
 	struct guest_fd *fd;
+	struct error *error;
 
 	if (list->n == table->room) {
 		size_t room = table->room ? table->room * 2 : 16;
@@ -86,7 +88,8 @@ static struct error *append(struct guest *guest, struct table *table, uint32_t n
 	}
 	fd = &list->items[list->n++];
 	*fd = (struct guest_fd){.fd = number, .file = file, .close_on_exec = cloexec};
-	return note(table, read_file(guest, table, fd));
+	error = read_file(guest, table, fd);
+	return error && table->bad++ > BAD_MAX ? error : note(table, error);
 }
 
 /* `n` descriptors from number `first` on, which is a multiple of BATCH. */

@@ -227,12 +227,25 @@ static struct error *reserve(struct walk *walk)
 	return NULL;
 }
 
+static struct error *name_map(struct guest *guest, struct walk *walk, const char *fixed_name, struct guest_map *map)
+{
+	uint64_t file = object_get(&walk->vma, &walk->members.file);
+	char name[NAME_SIZE] = "";
+	struct error *error;
+
+	if (file)
+		return file_fields(guest, walk, file, map);
+	if (fixed_name)
+		return set_name(walk, fixed_name, map);
+	error = anonymous_name(guest, walk, map, name);
+	return error ? error : set_name(walk, name, map);
+}
+
 /* Makes an item of the VMA at hand. */
 static struct error *append(struct guest *guest, struct walk *walk, const char *fixed_name)
 {
 	const struct vma_members *m = &walk->members;
-	uint64_t flags = object_get(&walk->vma, &m->flags), file = object_get(&walk->vma, &m->file);
-	char name[NAME_SIZE] = "";
+	uint64_t flags = object_get(&walk->vma, &m->flags);
 	struct guest_map *map;
 	struct error *error = reserve(walk);
 
@@ -245,12 +258,12 @@ static struct error *append(struct guest *guest, struct walk *walk, const char *
 		.perms = {flags & VM_READ ? 'r' : '-', flags & VM_WRITE ? 'w' : '-', flags & VM_EXEC ? 'x' : '-',
 			  flags & VM_MAYSHARE ? 's' : 'p'},
 	};
-	if (file)
-		return note(walk, file_fields(guest, walk, file, map));
-	if (fixed_name)
-		return set_name(walk, fixed_name, map);
-	error = note(walk, anonymous_name(guest, walk, map, name));
-	return error ? error : note(walk, set_name(walk, name, map));
+	error = note(walk, name_map(guest, walk, fixed_name, map));
+	if (error)
+		return error;
+	if (!map->path)
+		map->path = strdup("");
+	return map->path ? NULL : error_no_memory();
 }
 
 static struct error *visit_entry(struct guest *guest, uint64_t first, uint64_t last, uint64_t entry, void *context)

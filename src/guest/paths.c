@@ -36,10 +36,9 @@ static struct error *load_members(struct guest *guest, struct path_layout *ret)
 		{"mount", "mnt.mnt_sb", &ret->mount_super},
 	};
 	const struct member_need file[] = {
-		{"file", "f_path.mnt", &ret->file_mount},
-		{"file", "f_path.dentry", &ret->file_dentry},
-		{"file", "f_inode", &ret->file_inode},
-		{"file", "f_mode", &ret->file_mode},
+		{"file", "f_path.mnt", &ret->file_mount}, {"file", "f_path.dentry", &ret->file_dentry},
+		{"file", "f_inode", &ret->file_inode},    {"file", "f_mode", &ret->file_mode},
+		{"file", "f_flags", &ret->file_flags},    {"file", "f_pos", &ret->file_position},
 	};
 	const struct member_need inode[] = {
 		{"inode", "i_ino", &ret->inode_number},
@@ -362,6 +361,22 @@ struct error *file_path(struct guest *guest, const struct path_layout *layout, s
 	place.mount = object_field(bytes, &layout->file_mount) - layout->mount_vfs.offset;
 	place.dentry = object_field(bytes, &layout->file_dentry);
 	return place_path(guest, layout, &place, ret);
+}
+
+struct error *file_read(struct guest *guest, const struct path_layout *layout, uint64_t file, struct file_facts *ret)
+{
+	uint8_t bytes[OBJECT_MAX];
+	struct error *error = object_read(guest, (struct gva){file}, layout->file_span, bytes);
+
+	if (error)
+		return error_wrap(error, "an open file");
+	ret->place.mount = object_field(bytes, &layout->file_mount) - layout->mount_vfs.offset;
+	ret->place.dentry = object_field(bytes, &layout->file_dentry);
+	ret->inode = object_field(bytes, &layout->file_inode);
+	ret->position = object_field(bytes, &layout->file_position);
+	ret->flags = (uint32_t)object_field(bytes, &layout->file_flags);
+	error = guest_read_member(guest, (struct gva){ret->inode}, &layout->inode_number, &ret->number);
+	return error_wrap(error, "inode of an open file");
 }
 
 /* ---- Mapped files ---- */

@@ -33,7 +33,7 @@ enum name_kind {
 
 struct path_layout {
 	struct object_span file_span, dentry_span, mount_span, inode_span;
-	struct member file_mount, file_dentry, file_inode, file_mode;
+	struct member file_mount, file_dentry, file_inode, file_mode, file_flags, file_position;
 	struct member path_mount, path_dentry; /* in struct path */
 	struct member user_path;               /* in struct backing_file (6.7 and later) */
 	struct member dentry_parent, dentry_name, dentry_length, dentry_inline, dentry_hashed, dentry_inode;
@@ -56,6 +56,17 @@ struct error *place_path(struct guest *guest, const struct path_layout *layout, 
 	_must_check_;
 /* The path of the open file (a struct file); malloc'd, NULL as above. */
 struct error *file_path(struct guest *guest, const struct path_layout *layout, struct gva file, char **ret)
+	_must_check_;
+
+/* What a struct file tells. */
+struct file_facts {
+	struct place place;
+	uint64_t inode;    /* address of its struct inode */
+	uint64_t number;   /* of that inode */
+	uint64_t position; /* bytes */
+	uint32_t flags;    /* O_* */
+};
+struct error *file_read(struct guest *guest, const struct path_layout *layout, uint64_t file, struct file_facts *ret)
 	_must_check_;
 
 /* What a mapping shows of its file. */

@@ -24,12 +24,12 @@ struct guest_namespaces {
 
 /* A task: a process (pid == tgid) or one of its other threads. Ids are those of the initial namespaces. */
 struct guest_task {
-	uint64_t address;   /* of its struct task_struct: what the other functions here take */
-	uint32_t pid;       /* of this task */
-	uint32_t tgid;      /* of its process */
-	uint32_t ppid;      /* tgid of its real parent; 0: none */
-	uint32_t pgid, sid; /* process group, session */
-	uint32_t uid, euid, suid, fsuid;
+	uint64_t address;                /* of its struct task_struct: what the other functions here take */
+	uint32_t pid;                    /* of this task */
+	uint32_t tgid;                   /* of its process */
+	uint32_t ppid;                   /* tgid of its real parent; 0: none */
+	uint32_t pgid, sid;              /* process group, session */
+	uint32_t uid, euid, suid, fsuid; /* of its real credentials, as the initial user namespace numbers them */
 	uint32_t gid, egid, sgid, fsgid;
 	char state; /* as ps shows it: R S D T t X Z P I */
 	bool kernel_thread;
@@ -38,14 +38,16 @@ struct guest_task {
 	uint32_t n_threads;
 	int32_t nice;
 	uint64_t start_ns; /* since the guest's boot (CLOCK_BOOTTIME) */
-	uint64_t user_ns,
-		system_ns; /* CPU time: of the thread, for a process of all its threads, ended ones included */
-	uint64_t virtual_size, resident_size; /* bytes; 0 for kernel threads */
+	/* CPU time: of the thread, for a process of all its threads, ended ones included; divided as /proc does */
+	uint64_t user_ns, system_ns;
+	/* Bytes, as /proc/PID/stat has them (so without what CPUs have not yet added up); 0 for kernel threads. */
+	uint64_t virtual_size, resident_size;
 	char comm[64]; /* as /proc/PID/comm: for kernel workers longer than the 15 bytes that a task holds */
-	struct guest_bytes cmdline; /* as /proc/PID/cmdline: arguments, each ended by NUL */
-	char *exe;                  /* as readlink /proc/PID/exe; NULL: none or unknown */
-	char *cgroup;               /* path in the hierarchy that systemd manages (v2, or v1's named one):
-				       "/system.slice/nginx.service" */
+	/* As /proc/PID/cmdline: arguments, each ended by NUL; empty for kernel threads. Unknown if paged out. */
+	struct guest_bytes cmdline;
+	char *exe;    /* as readlink /proc/PID/exe; NULL: none or unknown */
+	char *cgroup; /* path in the hierarchy that systemd manages (v2, or v1's named one):
+			 "/system.slice/nginx.service" */
 };
 
 struct guest_task_list {
@@ -76,7 +78,7 @@ struct guest_map {
 	uint32_t major, minor;
 	uint64_t inode;
 	char *path; /* "/usr/lib/…", "… (deleted)", "[heap]", "[stack]", "[vdso]", "[anon:…]", "anon_inode:…"; "" for
-		       none; owned */
+		       none and for what is unknown; never NULL; owned */
 };
 struct guest_map_list {
 	struct guest_map *items; /* by address */
@@ -94,7 +96,7 @@ struct guest_fd {
 	uint64_t position; /* bytes */
 	uint64_t inode;
 	uint64_t file; /* address of its struct file: sockets are found by it */
-	char *path;    /* as readlink /proc/PID/fd/N: "/dev/null", "socket:[123]", "pipe:[5]"; owned */
+	char *path;    /* as readlink /proc/PID/fd/N: "/dev/null", "socket:[123]", "pipe:[5]"; NULL: unknown; owned */
 };
 struct guest_fd_list {
 	struct guest_fd *items; /* by number */
