@@ -2,7 +2,11 @@
 /*
  * The command line: one table of verbs (main.c) that dispatches, prints help and feeds shell
  * completion. To add a verb: cmd_NAME.c with a struct verb, one line in the table, its section in
- * doc/ouassister.1.scd.
+ * doc/ouassister.1.scd, its line in doc/json.md.
+ *
+ * One that reads memory sets reads_memory, opens it with source_open() and prints in print_NAME.c
+ * (cli/print.h), which tests/unit/cli/test_print.c tries on made facts; tests/cli/memory.bats takes it up
+ * by itself.
  */
 #ifndef CLI_VERB_H
 #define CLI_VERB_H
