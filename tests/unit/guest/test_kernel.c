@@ -147,6 +147,23 @@ static void scattered_image(void **state)
 	assert_false(kernel_image_of(guest->image, (struct gpa){RAM_SIZE}, false, 0, &image));
 }
 
+/* A 32-bit kernel's note has no phys_base. */
+static void foreign_note(void **state)
+{
+	static const char other[] = "OSRELEASE=6.1.0-made-686\nSYMBOL(swapper_pg_dir)=c1a10000\n";
+	_cleanup_(made_guest_destroy_ptr) struct made_guest *guest = made_guest_create();
+	struct error *error;
+
+	put_note(guest, 0x40000, sizeof(other));
+	memset(guest->ram + 0x40000 + 24, 0, 1024);
+	write_at(guest, 0x40000 + 24, other, sizeof(other));
+	made_guest_open(guest);
+	error = kernel_missing(guest->image);
+	assert_int_equal(error->code, ERROR_UNSUPPORTED);
+	assert_non_null(strstr(error->message, "6.1.0-made-686"));
+	error_destroy(error);
+}
+
 /* What is missing is said as what is there instead. */
 static void other_memory(void **state)
 {
@@ -181,6 +198,7 @@ int main(void)
 		cmocka_unit_test(trampolines),
 		cmocka_unit_test(trampoline_of_five_levels),
 		cmocka_unit_test(scattered_image),
+		cmocka_unit_test(foreign_note),
 		cmocka_unit_test(other_memory),
 	};
 
