@@ -96,6 +96,55 @@ static struct error *show_tmpfs_huge(const struct option_context *context, uint6
 	return NULL;
 }
 
+/* "0-1,3", as "%*pbl" writes it. */
+static void show_nodes(FILE *out, const uint8_t *bits, unsigned n)
+{
+	const char *separator = ":";
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned last = i;
+
+		if (!(bits[i / 8] >> i % 8 & 1))
+			continue;
+		while (last + 1 < n && bits[(last + 1) / 8] >> (last + 1) % 8 & 1)
+			last++;
+		fprintf(out, last > i ? "%s%u-%u" : "%s%u", separator, i, last);
+		separator = ",";
+		i = last;
+	}
+}
+
+/* Which NUMA nodes the pages come from (mpol_to_str): mode, how the nodes are meant, and the nodes. */
+static struct error *show_tmpfs_policy(const struct option_context *context, uint64_t policy)
+{
+	static const char *const words[] = {
+		NULL, "prefer", "bind", "interleave", "local", "prefer (many)", "weighted interleave"};
+	struct member nodes = option_member(context, "mempolicy", "nodes"); /* v.nodes before 5.14 */
+	uint8_t bits[128] = {0};
+	uint64_t mode = 0, flags = 0;
+	struct error *error = NULL;
+
+	if (!nodes.present)
+		nodes = option_member(context, "mempolicy", "v.nodes");
+	if (!policy || !nodes.present || nodes.size > sizeof(bits))
+		return NULL;
+	error = option_value(context, "mempolicy", "mode", (struct gva){policy}, &mode);
+	if (!error)
+		error = option_value(context, "mempolicy", "flags", (struct gva){policy}, &flags);
+	if (!error)
+		error = memory_read(&context->guest->memory, (struct gva){policy + nodes.offset}, bits, nodes.size);
+	if (error || mode == 0 || mode >= ARRAY_SIZE(words))
+		return error;
+	fprintf(context->out, ",mpol=%s", words[mode]);
+	if (flags & 1u << 15)
+		fputs("=static", context->out);
+	else if (flags & 1u << 14)
+		fputs("=relative", context->out);
+	if (mode != 4)
+		show_nodes(context->out, bits, nodes.size * 8);
+	return NULL;
+}
+
 /* super_block.s_dquot.flags: usage is accounted for users (bit 0), groups (1), not suspended (6, 7). */
 static struct error *show_tmpfs_quota(const struct option_context *context, uint64_t value)
 {
@@ -117,6 +166,7 @@ static const struct option_rule tmpfs_rules[] = {
 	{"gid", UNLESS, ",gid=", DECIMAL, 0},
 	{"full_inums", CALL, .show = show_tmpfs_inode64},
 	{"huge", CALL, .show = show_tmpfs_huge},
+	{"mpol", CALL, .show = show_tmpfs_policy},
 	{"noswap", IF, ",noswap", WORD, 1},
 	{NULL, CALL, .show = show_tmpfs_quota},
 	{"qlimits.usrquota_bhardlimit", UNLESS, ",usrquota_block_hardlimit=", DECIMAL, 0},
