@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "tests/unit/guest/walks.h"
+
+/* Of how many tasks the maps, files, … are walked. */
+#define TASKS_MAX     64u
+#define DIRECTORY_MAX 2000u
+#define DEPTH_MAX     8u
+#define FILE_MAX      (64u << 10) /* bytes read of a file */
+
+/* Takes what stopped a walk out of its list, so that the list can be thrown away. */
+static struct error *take_incomplete(struct error **incomplete)
+{
+	return take_ptr(*incomplete);
+}
+
+static struct error *walk_system(struct guest *guest, size_t *ret_items)
+{
+	struct guest_memory_counters counters;
+	struct guest_clock clock;
+	struct guest_load load;
+	struct guest_cpus cpus;
+	struct guest_uts uts;
+	uint8_t boot_id[16];
+	struct error *error = guest_uts(guest, &uts);
+
+	if (!error)
+		error = guest_clock(guest, &clock);
+	if (!error)
+		error = guest_boot_id(guest, boot_id);
+	if (!error)
+		error = guest_load_average(guest, &load);
+	if (!error)
+		error = guest_memory_counters(guest, &counters);
+	if (!error)
+		error = guest_cpus(guest, &cpus);
+	*ret_items = 6;
+	return error;
+}
+
+/* A walk whose result is a list with items, n and incomplete. */
+#define WALK_LIST(name, type, call, deinit)                                                                            \
+	static struct error *walk_##name(struct guest *guest, size_t *ret_items)                                       \
+	{                                                                                                              \
+		struct type list = {0};                                                                                \
+		struct error *error = call;                                                                            \
+                                                                                                                       \
+		if (error)                                                                                             \
+			return error;                                                                                  \
+		*ret_items = list.n;                                                                                   \
+		error = take_incomplete(&list.incomplete);                                                             \
+		deinit(&list);                                                                                         \
+		return error;                                                                                          \
+	}
+
+WALK_LIST(processes, guest_task_list, guest_tasks(guest, GUEST_PROCESSES, &list), guest_task_list_deinit)
+WALK_LIST(threads, guest_task_list, guest_tasks(guest, GUEST_THREADS, &list), guest_task_list_deinit)
+WALK_LIST(modules, guest_module_list, guest_modules(guest, &list), guest_module_list_deinit)
+WALK_LIST(mounts, guest_mount_list, guest_mounts(guest, 0, &list), guest_mount_list_deinit)
+WALK_LIST(sysctls, guest_sysctl_list, guest_sysctls(guest, &list), guest_sysctl_list_deinit)
+WALK_LIST(interfaces, guest_interface_list, guest_interfaces(guest, 0, &list), guest_interface_list_deinit)
+WALK_LIST(sockets, guest_socket_list, guest_sockets(guest, 0, &list), guest_socket_list_deinit)
+WALK_LIST(log, guest_log, guest_kernel_log(guest, &list), guest_log_deinit)
+WALK_LIST(dirty, guest_dirty_list, guest_dirty_files(guest, &list), guest_dirty_list_deinit)
+
+static struct error *walk_file_systems(struct guest *guest, size_t *ret_items)
+{
+	_cleanup_(free_ptr) struct guest_file_system *items = NULL;
+
+	return guest_file_systems(guest, &items, ret_items);
+}
+
+typedef struct error *(*task_walk)(struct guest *guest, const struct guest_task *task, size_t *ret_items);
+
+/* Adds up `walk` of each of the first tasks. All are walked; the first error is returned. */
+static struct error *for_tasks(struct guest *guest, size_t *ret_items, task_walk walk)
+{
+	struct guest_task_list tasks = {0};
+	struct error *error = guest_tasks(guest, GUEST_PROCESSES, &tasks);
+	size_t items = 0;
+
+	if (error)
+		return error;
+	error = take_incomplete(&tasks.incomplete);
+	for (size_t i = 0, walked = 0; i < tasks.n && walked < TASKS_MAX; i++) {
+		struct error *one;
+		size_t n = 0;
+
+		if (tasks.items[i].kernel_thread)
+			continue;
+		walked++;
+		one = walk(guest, &tasks.items[i], &n);
+		items += n;
+		if (error)
+			error_destroy(one);
+		else
+			error = one;
+	}
+	guest_task_list_deinit(&tasks);
+	*ret_items = items;
+	return error;
+}
+
+/* What is not there, such as the memory of a zombie, is no failure of a walk. */
+static struct error *forgive_absence(struct error *error)
+{
+	if (error && error->code == ERROR_NOT_FOUND) {
+		error_destroy(error);
+		return NULL;
+	}
+	return error;
+}
+
+static struct error *task_maps(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	struct guest_map_list list = {0};
+	struct error *error = guest_task_maps(guest, task->address, &list);
+
+	if (error)
+		return forgive_absence(error);
+	*ret_items = list.n;
+	error = take_incomplete(&list.incomplete);
+	guest_map_list_deinit(&list);
+	return error;
+}
+
+static struct error *task_fds(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	struct guest_fd_list list = {0};
+	struct error *error = guest_task_fds(guest, task->address, &list);
+
+	if (error)
+		return forgive_absence(error);
+	*ret_items = list.n;
+	error = take_incomplete(&list.incomplete);
+	guest_fd_list_deinit(&list);
+	return error;
+}
+
+static struct error *task_cgroups(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	struct guest_cgroup_list list = {0};
+	struct error *error = guest_task_cgroups(guest, task->address, &list);
+
+	if (error)
+		return forgive_absence(error);
+	*ret_items = list.n;
+	error = take_incomplete(&list.incomplete);
+	guest_cgroup_list_deinit(&list);
+	return error;
+}
+
+/* Environment, namespaces, working directory and root. */
+static struct error *task_surroundings(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	_cleanup_(free_ptr) char *cwd = NULL;
+	_cleanup_(free_ptr) char *root = NULL;
+	struct guest_namespaces namespaces;
+	struct guest_bytes environment = {0};
+	struct error *error = forgive_absence(guest_task_environ(guest, task->address, &environment));
+
+	free(environment.data);
+	if (!error)
+		error = forgive_absence(guest_task_namespaces(guest, task->address, &namespaces));
+	if (!error)
+		error = forgive_absence(guest_task_cwd(guest, task->address, &cwd));
+	if (!error)
+		error = forgive_absence(guest_task_root(guest, task->address, &root));
+	*ret_items = 4;
+	return error;
+}
+
+static struct error *walk_maps(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, task_maps);
+}
+
+static struct error *walk_fds(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, task_fds);
+}
+
+static struct error *walk_cgroups(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, task_cgroups);
+}
+
+static struct error *walk_surroundings(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, task_surroundings);
+}
+
+static struct error *read_file(struct guest *guest, const struct guest_file *file)
+{
+	size_t size = file->size < FILE_MAX ? (size_t)file->size : FILE_MAX, got = 0;
+	_cleanup_(free_ptr) char *buffer = malloc(size + 1);
+
+	return forgive_absence(guest_file_read(guest, file, 0, buffer, size, &got));
+}
+
+/* Lists a directory of tmpfs and reads what is in it, and so on down. */
+static struct error *walk_directory(struct guest *guest, const struct guest_file *directory, unsigned depth,
+				    size_t *items)
+{
+	struct guest_file_list list = {0};
+	struct error *error = guest_directory(guest, directory, &list);
+
+	if (error)
+		return error;
+	error = take_incomplete(&list.incomplete);
+	for (size_t i = 0; !error && i < list.n && *items < DIRECTORY_MAX; i++) {
+		const struct guest_file *file = &list.items[i];
+
+		++*items;
+		if ((file->mode & 0170000) == 0040000 && depth < DEPTH_MAX)
+			error = walk_directory(guest, file, depth + 1, items);
+		else if ((file->mode & 0170000) == 0100000)
+			error = read_file(guest, file);
+	}
+	guest_file_list_deinit(&list);
+	return error;
+}
+
+static struct error *walk_files(struct guest *guest, size_t *ret_items)
+{
+	struct guest_file run = {0};
+	struct error *error = guest_file_find(guest, "/run", true, &run);
+
+	if (error)
+		return error;
+	*ret_items = 0;
+	error = walk_directory(guest, &run, 0, ret_items);
+	guest_file_deinit(&run);
+	return error;
+}
+
+const struct walk walks[] = {
+	{"system", walk_system},
+	{"file-systems", walk_file_systems},
+	{"processes", walk_processes},
+	{"threads", walk_threads},
+	{"maps", walk_maps},
+	{"fds", walk_fds},
+	{"cgroups", walk_cgroups},
+	{"surroundings", walk_surroundings},
+	{"mounts", walk_mounts},
+	{"modules", walk_modules},
+	{"log", walk_log},
+	{"sysctls", walk_sysctls},
+	{"interfaces", walk_interfaces},
+	{"sockets", walk_sockets},
+	{"files", walk_files},
+	{"dirty", walk_dirty},
+};
+const size_t n_walks = ARRAY_SIZE(walks);
+
+const struct walk *walk_find(const char *name)
+{
+	for (size_t i = 0; i < n_walks; i++) {
+		if (strcmp(walks[i].name, name) == 0)
+			return &walks[i];
+	}
+	return NULL;
+}
