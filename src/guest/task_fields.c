@@ -9,7 +9,7 @@
 #define TASK_FROZEN          UINT64_C(0x8000) /* 6.1 and later */
 #define TASK_REPORT          UINT64_C(0x007f)
 
-#define NICE_ZERO            120 /* static_prio of nice 0 */
+#define NICE_ZERO            120u /* static_prio of nice 0 */
 
 /* As task_state_index() finds it. */
 static char state_letter(uint64_t state, uint64_t exit_state)
@@ -37,7 +37,7 @@ void task_plain_fields(const struct process_layout *layout, const struct object 
 	ret->tgid = (uint32_t)object_get(task, &m->tgid);
 	/* A number of 32 bits since 5.14, a long before: its upper half is never used. */
 	ret->state = state_letter(object_get(task, &m->state), object_get(task, &m->exit_state));
-	ret->nice = (int32_t)object_get(task, &m->static_prio) - NICE_ZERO;
+	ret->nice = (int32_t)((uint32_t)object_get(task, &m->static_prio) - NICE_ZERO);
 	ret->start_ns = object_get(task, &m->start);
 	ret->kernel_thread = object_get(task, &m->flags) & PF_KTHREAD;
 	ret->dumpable = task_mm(layout, task) != 0;

@@ -21,6 +21,9 @@ static char state_of(uint64_t state, uint64_t exit_state)
 
 	layout.task.state = number(0);
 	layout.task.exit_state = number(8);
+	/* What is no priority at all is for the sanitizer. */
+	layout.task.static_prio = (struct member){.present = true, .offset = 16, .size = 4};
+	put(&task, &layout.task.static_prio, UINT32_C(0x80000064));
 	put(&task, &layout.task.state, state);
 	put(&task, &layout.task.exit_state, exit_state);
 	task_plain_fields(&layout, &task, &result);
