@@ -128,20 +128,22 @@ static void elf_many_segments(void **state)
 	struct image *none = NULL;
 	Elf64_Shdr section = {.sh_info = n};
 	uint64_t first = sizeof(Elf64_Ehdr) + sizeof(section) + n * sizeof(Elf64_Phdr);
+	_cleanup_(free_ptr) Elf64_Phdr *segments = calloc(n, sizeof(*segments));
+	_cleanup_(free_ptr) uint8_t *content = calloc(n, 1);
 	uint8_t byte;
 	Elf64_Ehdr *header;
 
-	put_elf(&m, NULL, 0);
+	assert_true(segments && content);
+	put_elf(&m, segments, 0);
 	put(&m, &section, sizeof(section));
 	for (uint32_t i = 0; i < n; i++) {
 		/* every second page of the guest, so that no two are one piece */
-		Elf64_Phdr segment = {
+		segments[i] = (Elf64_Phdr){
 			.p_type = PT_LOAD, .p_paddr = i * 2ull * 4096, .p_offset = first + i, .p_filesz = 1};
-
-		put(&m, &segment, sizeof(segment));
+		content[i] = (uint8_t)i;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		put_u8(&m, (uint8_t)i);
+	put(&m, segments, n * sizeof(*segments));
+	put(&m, content, n);
 	header = (Elf64_Ehdr *)m.data;
 	header->e_phnum = PN_XNUM;
 	header->e_shoff = sizeof(*header);
