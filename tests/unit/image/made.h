@@ -24,14 +24,19 @@ static inline void made_deinit(struct made *made)
 	*made = (struct made){0};
 }
 
+/* Makes room for `size` more bytes. Twice as much when it is full: under ASan, realloc() always copies. */
+static inline void made_reserve(struct made *made, size_t size)
+{
+	if (made->size + size + 1 <= made->room)
+		return;
+	made->room = 2 * (made->size + size + 1);
+	made->data = realloc(made->data, made->room);
+	assert_non_null(made->data);
+}
+
 static inline void put(struct made *made, const void *data, size_t size)
 {
-	/* Twice as much when it is full: under ASan, realloc() always copies. */
-	if (made->size + size + 1 > made->room) {
-		made->room = 2 * (made->size + size + 1);
-		made->data = realloc(made->data, made->room);
-		assert_non_null(made->data);
-	}
+	made_reserve(made, size);
 	if (size > 0)
 		memcpy(made->data + made->size, data, size);
 	made->size += size;
@@ -75,8 +80,7 @@ static inline void put_name(struct made *made, const char *name)
 
 static inline void put_fill(struct made *made, uint8_t fill, size_t size)
 {
-	made->data = realloc(made->data, made->size + size + 1);
-	assert_non_null(made->data);
+	made_reserve(made, size);
 	memset(made->data + made->size, fill, size);
 	made->size += size;
 }
