@@ -5,6 +5,7 @@
 
 #include "guest/containers.h"
 #include "guest/mount_options.h"
+#include "guest/task.h"
 
 #define SUBSYSTEMS_MAX  32u /* bits of cgroup_root.subsys_mask */
 #define HIERARCHIES_MAX 64u
@@ -149,6 +150,7 @@ struct task_walk {
 	const struct cgroup_layout *groups;
 	struct gva css_set, initial_set, version2; /* version2: the root of its hierarchy */
 	bool version2_visible;
+	bool exiting; /* PF_EXITING */
 	struct guest_cgroup_list list;
 };
 
@@ -259,7 +261,10 @@ static struct error *visit_hierarchy(struct guest *guest, struct gva root, void 
 		error = guest_read_member(guest, (struct gva){address}, &walk->groups->cgroup_node, &node);
 	if (!error)
 		error = guest_read_member(guest, root, &walk->layout->id, &id);
-	if (!error)
+	/* On version 1 every ended task shows up in the root (proc_cgroup_show()). */
+	if (!error && walk->exiting && root.v != walk->version2.v)
+		error = (cgroup.path = strdup("/")) ? NULL : error_no_memory();
+	else if (!error)
 		error = cgroup_node_path(guest, walk->groups, node, &cgroup.path);
 	if (!error)
 		error = name_hierarchy(guest, walk, root, &cgroup.controllers);
@@ -294,10 +299,11 @@ struct error *guest_task_cgroups(struct guest *guest, uint64_t task, struct gues
 	struct hierarchy_layout layout;
 	struct cgroup_layout groups;
 	struct task_walk walk = {.layout = &layout, .groups = &groups};
-	struct member css_set;
-	const struct member_need need = {"task_struct", "cgroups", &css_set};
+	struct member css_set, flags;
+	const struct member_need needs[] = {{"task_struct", "cgroups", &css_set}, {"task_struct", "flags", &flags}};
 	struct gva roots;
-	struct error *error = types_need(guest->types, &need, 1);
+	uint64_t task_flags = 0;
+	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
 
 	guest_effort_begin(guest);
 	if (!error)
@@ -308,6 +314,9 @@ struct error *guest_task_cgroups(struct guest *guest, uint64_t task, struct gues
 		error = find_roots(guest, &walk, &roots);
 	if (!error)
 		error = guest_read_member(guest, (struct gva){task}, &css_set, &walk.css_set.v);
+	if (!error)
+		error = guest_read_member(guest, (struct gva){task}, &flags, &task_flags);
+	walk.exiting = task_flags & PF_EXITING;
 	if (!error)
 		error = list_walk(guest, roots, layout.roots.offset, visit_hierarchy, &walk);
 	error = error_wrap(error, "cgroups of a process");

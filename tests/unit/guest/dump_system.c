@@ -117,3 +117,57 @@ struct error *dump_counters(struct guest *guest, json_t *root)
 		error = dump_load(guest, root);
 	return error ? error : dump_cpus(guest, root);
 }
+
+struct error *dump_sysctls(struct guest *guest, json_t *root)
+{
+	_cleanup_(guest_sysctl_list_deinit) struct guest_sysctl_list list = {0};
+	struct error *error = guest_sysctls(guest, &list);
+	json_t *array = add_list(root, "sysctls", list.incomplete);
+
+	for (size_t i = 0; !error && i < list.n; i++) {
+		json_t *object = add_object(array);
+
+		set_integer(object, "mode", list.items[i].mode);
+		error = set_text(object, "name", list.items[i].name);
+		if (!error)
+			error = set_text(object, "value", list.items[i].value);
+	}
+	return error;
+}
+
+static struct error *dump_interface(const struct guest_interface *interface, json_t *object)
+{
+	json_t *addresses = add_list(object, "addresses", NULL);
+	struct error *error = set_text(object, "name", interface->name);
+
+	set_integer(object, "index", interface->index);
+	set_integer(object, "flags", interface->flags);
+	set_integer(object, "mtu", interface->mtu);
+	set_integer(object, "operstate", interface->operstate);
+	set_integer(object, "type", interface->type);
+	if (!error)
+		error = json_set_bytes(object, "hardware", interface->hardware, interface->hardware_size);
+	for (size_t i = 0; !error && i < interface->n_addresses; i++) {
+		const struct guest_address *address = &interface->addresses[i];
+		json_t *one = add_object(addresses);
+
+		set_integer(one, "family", address->family);
+		set_integer(one, "prefix", address->prefix);
+		set_integer(one, "scope", address->scope);
+		error = json_set_bytes(one, "bytes", address->bytes, address->family == 4 ? 4 : 16);
+		if (!error)
+			error = set_text(one, "label", address->label);
+	}
+	return error;
+}
+
+struct error *dump_interfaces(struct guest *guest, json_t *root)
+{
+	_cleanup_(guest_interface_list_deinit) struct guest_interface_list list = {0};
+	struct error *error = guest_interfaces(guest, 0, &list);
+	json_t *array = add_list(root, "interfaces", list.incomplete);
+
+	for (size_t i = 0; !error && i < list.n; i++)
+		error = dump_interface(&list.items[i], add_object(array));
+	return error;
+}

@@ -138,6 +138,10 @@ static const struct {
 	{"log", false, dump_log},
 	{"modules", false, dump_modules},
 	{"counters", false, dump_counters},
+	{"sysctls", false, dump_sysctls},
+	{"interfaces", false, dump_interfaces},
+	{"run", false, dump_run},
+	{"dirty", false, dump_dirty},
 };
 
 static bool wanted(size_t subject, char **names)

@@ -246,6 +246,7 @@ static const struct {
 	{"long-title", NULL, act_long_title},
 	{"maps", act_maps, NULL},
 	{"files", act_files, NULL},
+	{"swapped", act_swapped, NULL},
 	{"sockets", act_sockets, NULL},
 	{"namespaces", act_namespaces, NULL},
 };

@@ -28,6 +28,7 @@ int make_file(const char *path, size_t size);
 
 void act_maps(void);
 void act_files(void);
+void act_swapped(void);
 void act_sockets(void);
 void act_namespaces(void);
 

@@ -4,6 +4,7 @@
 #include "actor.h"
 
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdint.h>
@@ -101,4 +102,18 @@ void act_files(void)
 	open_regular();
 	open_long();
 	open_special();
+}
+
+/* A file of tmpfs that is in swap, but for its beginning. */
+void act_swapped(void)
+{
+	const size_t size = 1 << 20, resident = 1 << 14;
+	int fd = make_file("/tmp/swapped", size);
+	char *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (start == MAP_FAILED)
+		die("mmap");
+	for (size_t i = 0; i < size; i += 4096)
+		start[i] = 's';
+	MUST(madvise(start + resident, size - resident, MADV_PAGEOUT));
 }

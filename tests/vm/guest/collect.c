@@ -2,7 +2,7 @@
 /*
  * Runs in a test's guest: writes down all that the kernel says of itself (/proc, /run, netlink, its log).
  *
- * usage: collect BULK [TREE...]
+ * usage: collect [-p PID] BULK [TREE...]
  *
  * BULK (a block device or file) gets what lasts: it is on its way before the last look at the processes. That
  * look and the clocks go out byte by byte through QEMU's debug console (port 0xe9), which no kernel is asked for;
@@ -28,11 +28,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
 
 enum {
 	PORT_DEBUG = 0xe9,
@@ -164,8 +174,7 @@ static void for_entries(const char *directory, bool (*want)(const char *), void 
 	closedir(dir);
 }
 
-/* A tree with all it holds; one file system. */
-static dev_t tree_device;
+/* A tree with all it holds, and all that is mounted in it. */
 static void put_tree(const char *path)
 {
 	struct stat st;
@@ -179,7 +188,7 @@ static void put_tree(const char *path)
 		put_link(path);
 	if (S_ISREG(st.st_mode))
 		put_file(path);
-	if (S_ISDIR(st.st_mode) && st.st_dev == tree_device)
+	if (S_ISDIR(st.st_mode))
 		for_entries(path, NULL, put_tree);
 }
 
@@ -400,14 +409,8 @@ static void put_bulk(char **trees)
 	for_entries("/proc", is_number, put_network_of);
 	for_entries("/proc/sys", NULL, put_sysctl);
 	put_cgroup("/sys/fs/cgroup");
-	for (; *trees; trees++) {
-		struct stat st;
-
-		if (lstat(*trees, &st) < 0)
-			die(*trees);
-		tree_device = st.st_dev;
+	for (; *trees; trees++)
 		put_tree(*trees);
-	}
 	put_log();
 }
 
@@ -426,9 +429,38 @@ static void write_bulk(const char *path)
 			die(path);
 		done += (size_t)wrote;
 	}
-	if (fd < 0 || fsync(fd) < 0 || close(fd) < 0)
+	/* It stays open: udev would look at a disk that was written and closed. */
+	if (fd < 0 || fsync(fd) < 0)
 		die(path);
 	out.size = 0;
+}
+
+/* The page with the arguments of a process goes to swap, after we have read them. */
+static void page_out_arguments(const char *process)
+{
+	char path[64], line[2048];
+	unsigned long long start = 0;
+	const char *at;
+	struct iovec where;
+	FILE *stat;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", process);
+	stat = fopen(path, "re");
+	if (!stat || !fgets(line, sizeof(line), stat))
+		die(path);
+	fclose(stat);
+	/* Field 48 is arg_start; the third begins behind the name. */
+	at = strrchr(line, ')') + 1;
+	for (int field = 2; field < 48 && at; field++)
+		at = strchr(at + 1, ' ');
+	if (!at || sscanf(at, " %llu", &start) != 1)
+		die("arg_start");
+	where = (struct iovec){(void *)(uintptr_t)(start & -(unsigned long long)BLOCK), BLOCK};
+	pid = (int)syscall(SYS_pidfd_open, atoi(process), 0);
+	if (pid < 0 || syscall(SYS_process_madvise, pid, &where, 1, MADV_PAGEOUT, 0) < 0)
+		die("process_madvise");
+	close(pid);
 }
 
 static void put_clock(const char *name, clockid_t id)
@@ -473,9 +505,25 @@ static void send_out(void)
 	out.size = 0;
 }
 
+/* What changes all the time, and what this process itself changed. */
+static void put_moving(void)
+{
+	static const char *const files[] = {"modules", "meminfo", "loadavg", "stat", "uptime", NULL};
+	char text[32];
+
+	record('W', "collector", text, (size_t)sprintf(text, "%d", getpid()));
+	sprintf(text, "/proc/%d", getpid());
+	put_process_stat(text);
+	put_file("/proc/sys/kernel/random/boot_id");
+	put_all("/proc", files, put_file);
+	put_clock("realtime", CLOCK_REALTIME);
+	put_clock("monotonic", CLOCK_MONOTONIC);
+	put_clock("boottime", CLOCK_BOOTTIME);
+}
+
 /*
- * Idle workers of the kernel wake up and go back to sleep, and the port is slow: what was sent is looked at once more.
- * Of several looks the last one counts.
+ * Idle workers of the kernel wake up and go back to sleep, and the port is slow: when all is sent there is another
+ * look. If nothing has changed that was the end; of several looks the last one counts.
  */
 static void look_until_quiet(void)
 {
@@ -487,44 +535,57 @@ static void look_until_quiet(void)
 			break;
 		sent.size = 0;
 		buffer_add(&sent, out.data, out.size);
+		put_moving();
 		record('W', "look", "", 0);
 		send_out();
 	}
-	free(sent.data);
 	out.size = 0;
-}
-
-static void put_last(void)
-{
-	static const char *const files[] = {"modules", "meminfo", "loadavg", "stat", "uptime", NULL};
-	char text[32];
-
-	put_file("/proc/sys/kernel/random/boot_id");
-	record('W', "collector", text, (size_t)sprintf(text, "%d", getpid()));
-	send_out();
-	look_until_quiet();
-	sprintf(text, "/proc/%d", getpid());
-	put_process_stat(text);
-	put_all("/proc", files, put_file);
-	put_clock("realtime", CLOCK_REALTIME);
-	put_clock("monotonic", CLOCK_MONOTONIC);
-	put_clock("boottime", CLOCK_BOOTTIME);
 	record('W', "end", "last", 4);
 	send_out();
 }
 
+/* So that it may go on for more than 950 ms of each second, which the kernel's log would tell of. */
+static void allow_precedence(void)
+{
+	int fd = open("/proc/sys/kernel/sched_rt_runtime_us", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "-1", 2) < 0)
+		die("sched_rt_runtime_us");
+	close(fd);
+}
+
+/* Nobody else runs on this CPU while we look. */
+static void take_precedence(void)
+{
+	struct sched_param param = {.sched_priority = 1};
+
+	if (sched_setscheduler(0, SCHED_FIFO, &param) < 0)
+		die("sched_setscheduler");
+}
+
 int main(int argc, char **argv)
 {
+	const char *swapped = NULL;
+
+	if (argc > 2 && !strcmp(argv[1], "-p")) {
+		swapped = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc < 2) {
-		fprintf(stderr, "usage: collect BULK [TREE...]\n");
+		fprintf(stderr, "usage: collect [-p PID] BULK [TREE...]\n");
 		return 2;
 	}
 	if (ioperm(PORT_DEBUG, 1, 1) < 0 || ioperm(PORT_PANIC, 1, 1) < 0)
 		die("ioperm");
+	allow_precedence();
 	put_bulk(argv + 2);
 	write_bulk(argv[1]);
+	if (swapped)
+		page_out_arguments(swapped);
 	sleep(2); /* The disk's work and the log's readers come to rest. */
-	put_last();
+	take_precedence();
+	look_until_quiet();
 	outb(1, PORT_PANIC);
 	for (;;)
 		pause();

@@ -2,8 +2,8 @@
 """All comparisons of one saved guest with what it said of itself."""
 import traceback
 
-from .compare_facts import compare_task_facts
-from .compare_files import compare_cat, compare_run
+from .compare_facts import compare_file_systems, compare_task_facts
+from .compare_files import compare_cat, compare_run, compare_swapped
 from .compare_mounts import compare_mounts
 from .compare_sockets import compare_sockets
 from .compare_system import (compare_counters, compare_dmesg, compare_inspect, compare_interfaces, compare_log,
@@ -15,7 +15,8 @@ BY_FACTS = ((compare_names, ("uts", "clock")), (compare_task_facts, ("tasks",)),
             (compare_counters, ("counters",)), (compare_sysctls, ("sysctls",)), (compare_interfaces, ("interfaces",)),
             (compare_run, ("run",)))
 # By the verbs' documents.
-BY_VERBS = (compare_inspect, compare_tasks, compare_mounts, compare_modules, compare_dmesg, compare_sockets, compare_cat)
+BY_VERBS = (compare_inspect, compare_tasks, compare_mounts, compare_modules, compare_dmesg, compare_sockets, compare_cat,
+            compare_swapped)
 
 
 def one(checks, compare, *arguments):
@@ -26,7 +27,11 @@ def one(checks, compare, *arguments):
         checks.check(compare.__name__, traceback.format_exc().strip().replace("\n", " | ")[-600:])
 
 
-def compare_all(checks, truth, program):
+def compare_all(checks, truth, program, disk=None):
+    """`disk`: the image of the guest's vda; None: unknown."""
+    facts = program.facts("file-systems")
+    if facts is not None:
+        one(checks, compare_file_systems, truth, facts, disk)
     for compare, subjects in BY_FACTS:
         facts = program.facts(*subjects)
         if facts is not None:

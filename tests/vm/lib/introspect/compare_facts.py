@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What guest-dump says of tasks beyond the verbs: ids, namespaces, directories, open files, groups, mounts' details."""
 import re
+import subprocess
+import time
 
 from .checks import field
 from .compare_files import open_files
-from .compare_tasks import stat_fields
+from .compare_mounts import mounts
+from .compare_tasks import PAGED_OUT, stat_fields
 from .truth import unescape
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
@@ -51,7 +54,8 @@ def compare_numbers(checks, truth, tasks):
 
 
 def compare_places(checks, truth, tasks):
-    leaders = [task for task in tasks if task["pid"] == task["tgid"]]
+    # What began after the first look has only its line of the last one.
+    leaders = [task for task in tasks if task["pid"] == task["tgid"] and (place_of(task) + "/status").encode() in truth.files]
     for name in ("cwd", "root"):
         checks.same_items(f"{name} of each process",
                           {task["pid"]: field(task, name) for task in leaders if name in task},
@@ -69,7 +73,7 @@ def compare_places(checks, truth, tasks):
     checks.same_items("environment of each process",
                       {task["pid"]: field(task, "environ") for task in leaders if task.get("environ")},
                       {task["pid"]: truth.files[f"/proc/{task['pid']}/environ".encode()] for task in leaders
-                       if truth.files.get(f"/proc/{task['pid']}/environ".encode())})
+                       if field(task, "comm") != PAGED_OUT and truth.files.get(f"/proc/{task['pid']}/environ".encode())})
 
 
 def groups_said(content):
@@ -127,6 +131,24 @@ def compare_mountinfo(checks, truth, tasks):
                   field(mount, "fstype"), field(mount, "source"), mount["peer_group"], mount["master"], mount["unbindable"])
                  for mount in task.get("mounts", [])]
         checks.same_list(f"details of the mounts of {task['pid']}", found, mountinfo(content))
+
+
+def compare_file_systems(checks, truth, facts, disk):
+    """`disk`: the image of vda with an ext4 file system; None: unknown."""
+    types = {entry["type"] for entry in facts["file_systems"]}
+    checks.check("types of mounted file systems", ", ".join({kind.decode() for _, _, kind, _ in
+                                                             mounts(truth.file("/proc/1/mounts"))} - types))
+    if not disk:
+        return
+    header = subprocess.run(["dumpe2fs", "-h", str(disk)], check=True, capture_output=True, text=True).stdout
+    ext4 = [entry for entry in facts["file_systems"] if entry["type"] == "ext4"]
+    checks.equal("one ext4 file system on vda", [entry["id"] for entry in ext4], ["vda"])
+    for entry in ext4:
+        checks.equal("ext4 uuid", entry["uuid"], re.search(r"UUID:\s+(\S+)", header)[1])
+        checks.equal("ext4 mount count", entry.get("ext4_mount_count"), int(re.search(r"Mount count:\s+(\d+)", header)[1]))
+        said = re.search(r"Last mount time:\s+(.*)", header)[1]
+        told = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(entry.get("ext4_mount_time_s", 0)))
+        checks.equal("ext4 mount time", told.split(), said.split())
 
 
 def compare_task_facts(checks, truth, facts):

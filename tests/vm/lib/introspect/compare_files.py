@@ -63,6 +63,15 @@ def compare_cat(checks, truth, program):
     checks.check("cat of nothing fails", "" if status not in (0, 2) and not content else f"status {status}")
 
 
+def compare_swapped(checks, truth, program):
+    """A file that is in swap but for its beginning: named as such."""
+    if b"/dev/" not in truth.file("/proc/swaps"):
+        return
+    status, content, errors = program.cat(b"/tmp/swapped")
+    checks.check("cat of a file in swap", "" if status == 1 and b"swap" in errors and len(content) < 1 << 20 else
+                 f"status {status}, {len(content)} bytes, {errors.decode(errors='replace')}")
+
+
 def open_files(truth, pid):
     """{fd: (path, flags, close on exec, position, inode or None)} as /proc/PID/fd and fdinfo have them."""
     result = {}

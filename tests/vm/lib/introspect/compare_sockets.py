@@ -33,8 +33,8 @@ def inet_sockets(truth, place):
                 if kind == "tcp" and state in (CLOSED, BOUND_ONLY):
                     continue
                 result.append((kind, 4 if family == socket.AF_INET else 6, STATES[state], address(family, local),
-                               int.from_bytes(local_port, "big"), address(family, peer), int.from_bytes(peer_port, "big"), interface,
-                               uid, inode, received, sent))
+                               int.from_bytes(local_port, "big"), address(family, peer), int.from_bytes(peer_port, "big"),
+                               interface, uid, inode, received, sent))
     return sorted(result)
 
 
@@ -52,6 +52,19 @@ def unix_sockets(truth, place):
     return sorted(result)
 
 
+def waiting_unix(truth, place):
+    """(netid, name) of what waits in a listener's queue: it belongs to no file yet, netlink does not tell of it."""
+    # Number, references, protocol, flags, type, state, inode, name.
+    lines = re.findall(rb"^\S+: \w+ \w+ \w+ (\w+) 02 +0(?: (.*))?$", truth.files[place + b"/unix"], re.M)
+    return sorted((UNIX_KINDS[int(kind, 16)], name) for kind, name in lines)
+
+
+def found_waiting(entries):
+    # /proc writes NULs of abstract names as @.
+    return sorted((entry["netid"], (b"\0" if entry["abstract"] else b"").replace(b"\0", b"@") + (field(entry, "path") or b""))
+                  for entry in entries if entry["netid"] in UNIX_KINDS.values() and not entry["inode"])
+
+
 def found_inet(entries):
     return sorted((entry["netid"], entry["family"], entry["state"], entry["local_address"], entry["local_port"],
                    entry["peer_address"], entry["peer_port"], entry["interface"], entry["uid"], entry["inode"], entry["recv_q"],
@@ -61,7 +74,7 @@ def found_inet(entries):
 def found_unix(entries):
     return sorted((entry["netid"], entry["state"], (b"\0" if entry["abstract"] else b"") + (field(entry, "path") or b""),
                    entry["peer_inode"], entry["inode"], entry["recv_q"], entry["send_q"])
-                  for entry in entries if entry["netid"] in UNIX_KINDS.values())
+                  for entry in entries if entry["netid"] in UNIX_KINDS.values() and entry["inode"])
 
 
 def owners(truth):
@@ -85,6 +98,7 @@ def compare_sockets_of(checks, truth, program, pid):
     checks.equal(f"sockets {name} is version 1", document["version"], 1)
     checks.same_list(f"TCP, UDP and raw sockets {name}", found_inet(entries), inet_sockets(truth, place))
     checks.same_list(f"unix sockets {name}", found_unix(entries), unix_sockets(truth, place))
+    checks.same_list(f"unix sockets in listeners' queues {name}", found_waiting(entries), waiting_unix(truth, place))
     held = owners(truth)
     if all("processes" in entry for entry in entries):
         checks.same_items(f"processes that hold sockets {name}",

@@ -71,7 +71,8 @@ def boot(work):
     with wake(work) as machine:
         agent = Agent(work)
         shell('vm_wait "$1" "$2" 120', work, NAME)
-        agent.run("while [ ! -b /dev/vdb ]; do sleep 1; done")
+        # udev looks at what appears, also at modules: before the truth is told.
+        agent.run("modprobe -a inet_diag tcp_diag udp_diag raw_diag unix_diag; while [ ! -b /dev/vdb ]; do sleep 1; done")
         agent.put(programs["bin/collect"], "/var/tmp/collect")
         agent.put(programs["bin/actor"], "/var/tmp/actor")
         # Threads, sockets and names in a unit of their own.

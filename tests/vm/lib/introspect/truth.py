@@ -43,7 +43,7 @@ class Truth:
             found = re.fullmatch(rb"/proc/(\d+)/task/(\d+)/stat", path)
             if last and kind == "F" and found:
                 look.setdefault(int(found[1]), {})[int(found[2])] = content
-            # Of several looks at the processes the last one counts; the collector itself comes after them.
+            # Of several looks at the processes the last one counts.
             if (kind, path) == ("W", b"look"):
                 self.tasks, look = look, {}
         self.tasks.update(look)
