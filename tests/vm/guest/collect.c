@@ -12,6 +12,8 @@
  * S stat's numbers, E an error's number, N netlink's answer, W words about the collection itself.
  */
 #define _GNU_SOURCE
+#include "collect.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,21 +30,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifndef SYS_process_madvise
-#define SYS_process_madvise 440
-#endif
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT 21
-#endif
 
 enum {
 	PORT_DEBUG = 0xe9,
@@ -56,7 +48,7 @@ struct buffer {
 	size_t size, room;
 };
 
-static void die(const char *what)
+void die(const char *what)
 {
 	fprintf(stderr, "collect: %s: %m\n", what);
 	exit(1);
@@ -435,34 +427,6 @@ static void write_bulk(const char *path)
 	out.size = 0;
 }
 
-/* The page with the arguments of a process goes to swap, after we have read them. */
-static void page_out_arguments(const char *process)
-{
-	char path[64], line[2048];
-	unsigned long long start = 0;
-	const char *at;
-	struct iovec where;
-	FILE *stat;
-	int pid;
-
-	snprintf(path, sizeof(path), "/proc/%s/stat", process);
-	stat = fopen(path, "re");
-	if (!stat || !fgets(line, sizeof(line), stat))
-		die(path);
-	fclose(stat);
-	/* Field 48 is arg_start; the third begins behind the name. */
-	at = strrchr(line, ')') + 1;
-	for (int field = 2; field < 48 && at; field++)
-		at = strchr(at + 1, ' ');
-	if (!at || sscanf(at, " %llu", &start) != 1)
-		die("arg_start");
-	where = (struct iovec){(void *)(uintptr_t)(start & -(unsigned long long)BLOCK), BLOCK};
-	pid = (int)syscall(SYS_pidfd_open, atoi(process), 0);
-	if (pid < 0 || syscall(SYS_process_madvise, pid, &where, 1, MADV_PAGEOUT, 0) < 0)
-		die("process_madvise");
-	close(pid);
-}
-
 static void put_clock(const char *name, clockid_t id)
 {
 	struct timespec ts;
@@ -581,8 +545,8 @@ int main(int argc, char **argv)
 	allow_precedence();
 	put_bulk(argv + 2);
 	write_bulk(argv[1]);
-	if (swapped)
-		page_out_arguments(swapped);
+	if (swapped && page_out_arguments(swapped))
+		record('W', "swapped", swapped, strlen(swapped));
 	sleep(2); /* The disk's work and the log's readers come to rest. */
 	take_precedence();
 	look_until_quiet();

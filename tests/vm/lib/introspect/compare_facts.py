@@ -7,7 +7,7 @@ import time
 from .checks import field
 from .compare_files import open_files
 from .compare_mounts import mounts
-from .compare_tasks import PAGED_OUT, stat_fields
+from .compare_tasks import is_swapped, stat_fields
 from .truth import unescape
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
@@ -73,7 +73,7 @@ def compare_places(checks, truth, tasks):
     checks.same_items("environment of each process",
                       {task["pid"]: field(task, "environ") for task in leaders if task.get("environ")},
                       {task["pid"]: truth.files[f"/proc/{task['pid']}/environ".encode()] for task in leaders
-                       if field(task, "comm") != PAGED_OUT and truth.files.get(f"/proc/{task['pid']}/environ".encode())})
+                       if not is_swapped(truth, task["pid"]) and truth.files.get(f"/proc/{task['pid']}/environ".encode())})
 
 
 def groups_said(content):

@@ -8,8 +8,6 @@ TICKS_A_SECOND = 100
 PF_KTHREAD = 0x200000
 # The last look at the processes takes some milliseconds, and timers go on.
 RAN_MAX = 3
-# The arguments of this one went to swap after the guest told them.
-PAGED_OUT = b"paged-out"
 
 
 def stat_fields(line):
@@ -31,6 +29,10 @@ def arguments(content):
     return content.removesuffix(b"\0").split(b"\0") if content else []
 
 
+def is_swapped(truth, tgid):
+    return truth.words.get(b"swapped") == b"%d" % tgid
+
+
 class Task:
     """What the guest said of one task. Its files are those of /proc/PID, or of /proc/PID/task/TID."""
 
@@ -49,7 +51,8 @@ class Task:
         ids = {key: [int(word) for word in values.split()] for key, values in
                re.findall(rb"^(Uid|Gid):\s+(.*)$", status, re.M)}
         self.uid, self.gid = (ids[b"Uid"][0], ids[b"Gid"][0]) if ids else (0, 0)
-        self.cmdline = None if self.comm == PAGED_OUT else arguments(truth.files.get((place + "/cmdline").encode(), b""))
+        # The arguments of one went to swap after the guest told them.
+        self.cmdline = None if is_swapped(truth, tgid) else arguments(truth.files.get((place + "/cmdline").encode(), b""))
         self.cgroup = unit_cgroup(truth.files.get((place + "/cgroup").encode(), b"0::/\n"))
         self.exe = truth.links.get((place + "/exe").encode())
 

@@ -36,7 +36,7 @@ LAST_DEVICES = ["-debugcon", "file:last", "-device", "pvpanic,ioport=0x2e0", "-a
 
 def build_programs(work):
     """The guest's programs, static: {path in the guest: file}."""
-    programs = {"bin/actor": sorted(HERE.glob("actor*.c")), "bin/collect": [HERE / "collect.c"]}
+    programs = {"bin/actor": sorted(HERE.glob("actor*.c")), "bin/collect": sorted(HERE.glob("collect*.c"))}
     files = {}
     for name, sources in programs.items():
         target = work / pathlib.Path(name).name
