@@ -29,7 +29,7 @@ struct error *socket_owners_add(struct socket_owners *owners, const struct guest
 		struct error *error;
 
 		/* An inode's number alone could be that of a file. */
-		if (strncmp(fds->items[i].path, "socket:[", strlen("socket:[")) != 0)
+		if (!fds->items[i].path || strncmp(fds->items[i].path, "socket:[", strlen("socket:[")) != 0)
 			continue;
 		owner.fd = fds->items[i].fd;
 		owner.inode = fds->items[i].inode;

@@ -235,12 +235,11 @@ static struct error *name_hierarchy(struct guest *guest, const struct task_walk 
 
 static struct error *append(struct guest_cgroup_list *list, struct guest_cgroup *cgroup)
 {
-	struct guest_cgroup *items = reallocarray(list->items, list->n + 1, sizeof(*items));
+	struct error *error = array_room(&list->items, list->n, sizeof(*list->items));
 
-	if (!items)
-		return error_no_memory();
-	list->items = items;
-	items[list->n++] = *cgroup;
+	if (error)
+		return error;
+	list->items[list->n++] = *cgroup;
 	*cgroup = (struct guest_cgroup){0};
 	return NULL;
 }

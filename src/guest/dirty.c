@@ -133,13 +133,7 @@ static struct error *read_inode(struct guest *guest, struct walk *walk, struct g
 /* Remembers the first thing that went wrong and goes on. */
 static struct error *note(struct walk *walk, struct error *error)
 {
-	if (!error || error->code == ERROR_NO_MEMORY || walk->steps >= VFS_STEPS_MAX)
-		return error;
-	if (walk->list.incomplete)
-		error_destroy(error);
-	else
-		walk->list.incomplete = error;
-	return NULL;
+	return walk->steps >= VFS_STEPS_MAX ? error : walk_note(&walk->list.incomplete, error);
 }
 
 static struct error *visit_inode(struct guest *guest, struct gva inode, void *context)
@@ -201,17 +195,14 @@ struct error *guest_dirty_files(struct guest *guest, struct guest_dirty_list *re
 		error = symbols_get(guest->symbols, "super_blocks", &supers);
 	if (error)
 		return error_wrap(error, "dirty files of the guest");
-	error = note(&walk, list_walk(guest, supers, walk.layout.super_list.offset, visit_super, &walk));
+	error = list_walk(guest, supers, walk.layout.super_list.offset, visit_super, &walk);
 	if (!error)
-		error = note(&walk, list_walk(guest, supers, walk.layout.super_list.offset, visit_name, &naming));
-	if (error && error->code == ERROR_NO_MEMORY) {
+		error = list_walk(guest, supers, walk.layout.super_list.offset, visit_name, &naming);
+	error = walk_note(&walk.list.incomplete, error);
+	if (error) {
 		guest_dirty_list_deinit(&walk.list);
 		return error;
 	}
-	if (walk.list.incomplete)
-		error_destroy(error);
-	else
-		walk.list.incomplete = error;
 	walk.list.incomplete = error_wrap(walk.list.incomplete, "dirty files of the guest");
 	*ret = walk.list;
 	return NULL;

@@ -15,7 +15,6 @@ struct table {
 	uint64_t files;         /* address of the array of pointers */
 	uint64_t close_on_exec; /* address of the bit map */
 	size_t text_left;       /* bytes of paths that may still be kept */
-	size_t room;
 	unsigned bad;
 	struct guest_fd_list *list;
 };
@@ -37,17 +36,6 @@ static struct error *load_table(struct guest *guest, uint64_t files, struct tabl
 	if (!error)
 		error = guest_read_member(guest, (struct gva){files}, &current, &table);
 	return error ? error : guest_read_members(guest, (struct gva){table}, reads, ARRAY_SIZE(reads));
-}
-
-static struct error *note(struct table *table, struct error *error)
-{
-	if (!error || error->code == ERROR_NO_MEMORY)
-		return error;
-	if (table->list->incomplete)
-		error_destroy(error);
-	else
-		table->list->incomplete = error;
-	return NULL;
 }
 
 static struct error *read_file(struct guest *guest, struct table *table, struct guest_fd *fd)
@@ -75,21 +63,14 @@ static struct error *append(struct guest *guest, struct table *table, uint32_t n
 {
 	struct guest_fd_list *list = table->list;
 	struct guest_fd *fd;
-	struct error *error;
+	struct error *error = array_room(&list->items, list->n, sizeof(*list->items));
 
-	if (list->n == table->room) {
-		size_t room = table->room ? table->room * 2 : 16;
-		struct guest_fd *items = reallocarray(list->items, room, sizeof(*items));
-
-		if (!items)
-			return error_no_memory();
-		list->items = items;
-		table->room = room;
-	}
+	if (error)
+		return error;
 	fd = &list->items[list->n++];
 	*fd = (struct guest_fd){.fd = number, .file = file, .close_on_exec = cloexec};
 	error = read_file(guest, table, fd);
-	return error && table->bad++ > BAD_MAX ? error : note(table, error);
+	return error && table->bad++ > BAD_MAX ? error : walk_note(&table->list->incomplete, error);
 }
 
 /* `n` descriptors from number `first` on, which is a multiple of BATCH. */
@@ -131,7 +112,7 @@ struct error *guest_task_fds(struct guest *guest, uint64_t address, struct guest
 		error = read_batch(guest, &table, first, table.size - first < BATCH ? table.size - first : BATCH);
 	if (!error && table.size > FDS_MAX)
 		error = error_format(NULL, files, "a table of %llu file descriptors", (unsigned long long)table.size);
-	error = note(&table, error_wrap(error, "open files of a task"));
+	error = walk_note(&list.incomplete, error_wrap(error, "open files of a task"));
 	if (error)
 		return error;
 	*ret = list;

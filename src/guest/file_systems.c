@@ -114,13 +114,11 @@ static struct error *read_super(struct guest *guest, struct super_layout *layout
 
 static struct error *append(struct guest_file_system **items, size_t *n, const struct guest_file_system *fs)
 {
-	struct guest_file_system *more = reallocarray(*items, *n + 1, sizeof(**items));
+	struct error *error = array_room(items, *n, sizeof(**items));
 
-	if (!more)
-		return error_no_memory();
-	*items = more;
-	more[(*n)++] = *fs;
-	return NULL;
+	if (!error)
+		(*items)[(*n)++] = *fs;
+	return error;
 }
 
 struct error *guest_file_systems(struct guest *guest, struct guest_file_system **ret, size_t *ret_n)

@@ -452,14 +452,8 @@ static struct error *add_entry(struct guest *guest, const struct record *dentry,
 		list->items[list->n++] = file;
 	else
 		guest_file_deinit(&file);
-	if (!error || error->code == ERROR_NO_MEMORY)
-		return error;
 	/* One entry that cannot be read does not hide the others. */
-	if (list->incomplete)
-		error_destroy(error);
-	else
-		list->incomplete = error;
-	return NULL;
+	return walk_note(&list->incomplete, error);
 }
 
 static int by_name(const void *a, const void *b)
@@ -494,15 +488,12 @@ struct error *guest_directory(struct guest *guest, const struct guest_file *dire
 		error = find_dentry(guest, listing.layout, directory->inode_address, &dentry);
 	if (error)
 		return error_wrap(error, "entries of %s", directory->name ? directory->name : "a directory");
-	error = vfs_walk_directory(guest, listing.layout, dentry, add_entry, &listing);
-	if (error && error->code == ERROR_NO_MEMORY) {
+	error = walk_note(&listing.list.incomplete,
+			  vfs_walk_directory(guest, listing.layout, dentry, add_entry, &listing));
+	if (error) {
 		guest_file_list_deinit(&listing.list);
 		return error;
 	}
-	if (listing.list.incomplete)
-		error_destroy(error);
-	else
-		listing.list.incomplete = error;
 	listing.list.incomplete =
 		error_wrap(listing.list.incomplete, "entries of %s", directory->name ? directory->name : "a directory");
 	if (listing.list.n > 1)

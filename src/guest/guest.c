@@ -58,6 +58,17 @@ bool loop_guard_step(struct loop_guard *guard, uint64_t place)
 	return true;
 }
 
+struct error *walk_note(struct error **incomplete, struct error *error)
+{
+	if (!error || error->code == ERROR_NO_MEMORY)
+		return error;
+	if (*incomplete)
+		error_destroy(error);
+	else
+		*incomplete = error;
+	return NULL;
+}
+
 void guest_effort_begin(struct guest *guest)
 {
 	guest->effort = 0;

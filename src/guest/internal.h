@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/array.h"
 #include "base/error.h"
 #include "guest/guest.h"
 
@@ -339,6 +340,12 @@ struct loop_guard {
 
 /* Notes one more place; false: the walk must stop. */
 bool loop_guard_step(struct loop_guard *guard, uint64_t place);
+
+/*
+ * What a walk does with an error that does not end it: the first one is kept in *incomplete, further ones are dropped,
+ * and NULL comes back. ERROR_NO_MEMORY, which does end it, comes back as it is. Consumes `error`, which may be NULL.
+ */
+struct error *walk_note(struct error **incomplete, struct error *error) _must_check_;
 
 /*
  * Bounds what the paths of one walk cost together: each may be long, and a hostile guest has a

@@ -242,13 +242,7 @@ static struct error *read_chunk(struct walk *walk, uint64_t id, uint64_t n)
 	for (uint64_t i = 0; !error && i < n; i++) {
 		error = read_record(walk, (id + i) & ID_MASK, descs + i * layout->desc_size,
 				    infos + i * layout->info_size);
-		if (!error || error->code == ERROR_NO_MEMORY)
-			continue;
-		if (walk->log->incomplete)
-			error_destroy(error);
-		else
-			walk->log->incomplete = error;
-		error = NULL;
+		error = walk_note(&walk->log->incomplete, error);
 	}
 	return error;
 }

@@ -37,7 +37,7 @@ struct walk {
 	struct vma_members members;
 	struct object mm, vma;
 	struct guest_map_list *list;
-	size_t room, max; /* items */
+	size_t max;       /* items */
 	size_t text_left; /* bytes of names that may still be kept */
 	/* The file of the last VMA: a program's parts follow one another. */
 	uint64_t last_file;
@@ -77,17 +77,6 @@ static struct error *load_members(struct guest *guest, struct vma_members *ret)
 		ret->special_function = function.v;
 	/* The comparison became strict in 6.6; that also renamed this member of every inode (13bc24457850). */
 	ret->heap_touches = types_find(guest->types, "inode", "i_ctime").present;
-	return NULL;
-}
-
-static struct error *note(struct walk *walk, struct error *error)
-{
-	if (!error || error->code == ERROR_NO_MEMORY)
-		return error;
-	if (walk->list->incomplete)
-		error_destroy(error);
-	else
-		walk->list->incomplete = error;
 	return NULL;
 }
 
@@ -211,20 +200,9 @@ static struct error *file_fields(struct guest *guest, struct walk *walk, uint64_
 
 static struct error *reserve(struct walk *walk)
 {
-	struct guest_map_list *list = walk->list;
-	size_t room = walk->room ? walk->room * 2 : 32;
-	struct guest_map *items;
-
-	if (list->n < walk->room)
-		return NULL;
-	if (list->n > walk->max)
+	if (walk->list->n > walk->max)
 		return error_format(NULL, ERROR_NO_ADDRESS, "more mappings than fit into the guest's memory");
-	items = reallocarray(list->items, room, sizeof(*items));
-	if (!items)
-		return error_no_memory();
-	list->items = items;
-	walk->room = room;
-	return NULL;
+	return array_room(&walk->list->items, walk->list->n, sizeof(*walk->list->items));
 }
 
 static struct error *name_map(struct guest *guest, struct walk *walk, const char *fixed_name, struct guest_map *map)
@@ -258,7 +236,7 @@ static struct error *append(struct guest *guest, struct walk *walk, const char *
 		.perms = {flags & VM_READ ? 'r' : '-', flags & VM_WRITE ? 'w' : '-', flags & VM_EXEC ? 'x' : '-',
 			  flags & VM_MAYSHARE ? 's' : 'p'},
 	};
-	error = note(walk, name_map(guest, walk, fixed_name, map));
+	error = walk_note(&walk->list->incomplete, name_map(guest, walk, fixed_name, map));
 	if (error)
 		return error;
 	if (!map->path)
@@ -336,7 +314,7 @@ static struct error *walk_all(struct guest *guest, struct walk *walk)
 
 	if (!error)
 		error = append_gate(guest, walk);
-	return note(walk, error_wrap(error, "mappings of a process"));
+	return walk_note(&walk->list->incomplete, error_wrap(error, "mappings of a process"));
 }
 
 static struct error *start(struct guest *guest, uint64_t address, struct walk *walk)

@@ -246,7 +246,7 @@ struct error *option_show_ext4(const struct option_context *context, uint64_t un
 	if (!error)
 		error = read_ext4(context, &v);
 	if (!error)
-		error = option_hz(context->guest, &hz);
+		error = guest_tick_rate(context->guest, &hz);
 	if (error)
 		return error;
 	show_unless(context->out, ",sb=", v.block, 1);

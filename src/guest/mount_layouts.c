@@ -81,29 +81,3 @@ struct error *option_value(const struct option_context *context, const char *str
 	*ret = 0;
 	return member.present ? guest_read_member(context->guest, object, &member, ret) : NULL;
 }
-
-/* The counter starts at -300 seconds, in 32 bits (INITIAL_JIFFIES), and CONFIG_HZ is one of four numbers. */
-struct error *option_hz(struct guest *guest, unsigned *ret)
-{
-	static const unsigned choices[] = {100, 250, 300, 1000};
-	struct guest_clock clock;
-	uint64_t jiffies;
-	double best = -1;
-	struct error *error = guest_symbol_u64(guest, "jiffies_64", &jiffies);
-
-	if (!error)
-		error = guest_clock(guest, &clock);
-	if (error)
-		return error_wrap(error, "the guest's ticks a second");
-	for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
-		double ticks = (double)(int64_t)(jiffies - (uint32_t)(-300 * (int)choices[i]));
-		double wrong = ticks / choices[i] - (double)clock.monotonic_ns / 1e9;
-
-		wrong = wrong < 0 ? -wrong : wrong;
-		if (best < 0 || wrong < best) {
-			best = wrong;
-			*ret = choices[i];
-		}
-	}
-	return NULL;
-}

@@ -361,7 +361,7 @@ static struct error *show_autofs_group(const struct option_context *context, uin
 static struct error *show_autofs_timeout(const struct option_context *context, uint64_t value)
 {
 	unsigned hz;
-	struct error *error = option_hz(context->guest, &hz);
+	struct error *error = guest_tick_rate(context->guest, &hz);
 
 	if (!error)
 		fprintf(context->out, ",timeout=%llu", (unsigned long long)value / hz);

@@ -86,18 +86,6 @@ static struct error *append(struct walk *walk, struct guest_mount *mount)
 	return NULL;
 }
 
-/* Remembers the first thing that went wrong; the mount it went wrong with is listed with what is known. */
-static struct error *note(struct walk *walk, struct error *error)
-{
-	if (!error || error->code == ERROR_NO_MEMORY)
-		return error;
-	if (walk->list.incomplete)
-		error_destroy(error);
-	else
-		walk->list.incomplete = error;
-	return NULL;
-}
-
 /* ---- Options ---- */
 
 static bool has_idmap(const struct walk *walk, const struct record *mount, const struct vfs_super *super)
@@ -137,7 +125,8 @@ static struct error *show_options(struct walk *walk, const struct record *mount,
 		fputs(",idmapped", out);
 	if (!error)
 		error = mount_options_show(walk->options, super, out);
-	error = note(walk, error_wrap(error, "options of a file system of type %s", super->type));
+	error = walk_note(&walk->list.incomplete,
+			  error_wrap(error, "options of a file system of type %s", super->type));
 	if (fclose(out) != 0 && !error)
 		error = error_no_memory();
 	return error;
@@ -277,7 +266,7 @@ static struct error *visit(struct guest *guest, struct gva address, void *contex
 	mount_deinit(&mount);
 	if (error && walk->steps >= VFS_STEPS_MAX)
 		return error;
-	return note(walk, error);
+	return walk_note(&walk->list.incomplete, error);
 }
 
 /* ---- The namespace ---- */
@@ -315,7 +304,7 @@ struct error *guest_mounts(struct guest *guest, uint64_t task, struct guest_moun
 		walk.no_idmap = no_idmap.v;
 	if (symbols_find(guest->symbols, "init_user_ns", &user_namespace))
 		walk.initial_user_namespace = user_namespace.v;
-	error = note(&walk, walk_namespace(guest, &walk, namespace));
+	error = walk_note(&walk.list.incomplete, walk_namespace(guest, &walk, namespace));
 	if (error || (walk.list.n == 0 && walk.list.incomplete)) {
 		if (!error)
 			error = take_ptr(walk.list.incomplete);

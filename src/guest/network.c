@@ -118,17 +118,6 @@ struct error *socket_append(struct socket_list *list, const struct guest_socket 
 	return error;
 }
 
-struct error *socket_incomplete(struct socket_list *list, struct error *error)
-{
-	if (!error || error->code == ERROR_NO_MEMORY)
-		return error;
-	if (list->list->incomplete)
-		error_destroy(error);
-	else
-		list->list->incomplete = error;
-	return NULL;
-}
-
 static struct error *walk_chain(struct socket_list *list, uint64_t node, socket_visit visit, void *context)
 {
 	struct loop_guard guard = {0};
@@ -153,9 +142,9 @@ struct error *socket_table_walk(struct socket_list *list, struct socket_table ta
 	uint8_t heads[HEADS_SIZE];
 
 	if (table.n > TABLE_MAX || table.stride < sizeof(uint64_t) || table.stride > HEADS_SIZE)
-		return socket_incomplete(list, error_format(NULL, table.address.v,
-							    "a table of sockets with %llu chains of %u bytes",
-							    (unsigned long long)table.n, table.stride));
+		return walk_note(&list->list->incomplete,
+				 error_format(NULL, table.address.v, "a table of sockets with %llu chains of %u bytes",
+					      (unsigned long long)table.n, table.stride));
 	for (uint64_t done = 0; done < table.n;) {
 		uint64_t n = HEADS_SIZE / table.stride;
 		struct gva address = {table.address.v + done * table.stride};
@@ -165,12 +154,12 @@ struct error *socket_table_walk(struct socket_list *list, struct socket_table ta
 		/* Of the last one only the head is sure to be there. */
 		error = memory_read(&list->guest->memory, address, heads, (n - 1) * table.stride + sizeof(uint64_t));
 		if (error)
-			return socket_incomplete(list, error);
+			return walk_note(&list->list->incomplete, error);
 		for (uint64_t i = 0; i < n; i++) {
 			uint64_t node;
 
 			memcpy(&node, heads + i * table.stride, sizeof(node));
-			error = socket_incomplete(list, walk_chain(list, node, visit, context));
+			error = walk_note(&list->list->incomplete, walk_chain(list, node, visit, context));
 			if (error)
 				return error;
 		}

@@ -37,9 +37,6 @@ struct error *socket_owner(struct guest *guest, const struct socket_layout *layo
 
 struct error *socket_append(struct socket_list *list, const struct guest_socket *socket) _must_check_;
 
-/* Keeps the first error of a walk, so that what other chains hold is still found. ERROR_NO_MEMORY comes back. */
-struct error *socket_incomplete(struct socket_list *list, struct error *error) _must_check_;
-
 /* A hash table of chains: `n` heads, `stride` bytes apart, the first at `address`. */
 struct socket_table {
 	struct gva address;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/object.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct error *object_need(const struct types *types, const struct member_need *needs, size_t n,
@@ -39,18 +38,4 @@ uint64_t object_field(const uint8_t *object, const struct member *member)
 	if (!member->bits)
 		return value;
 	return value >> member->shift & (UINT64_MAX >> (64 - member->bits));
-}
-
-struct error *array_room(void *items, size_t n, size_t item_size)
-{
-	void *array, *grown;
-
-	if ((n & (n - 1)) != 0)
-		return NULL;
-	memcpy(&array, items, sizeof(array));
-	grown = reallocarray(array, n ? n * 2 : 1, item_size);
-	if (!grown)
-		return error_no_memory();
-	memcpy(items, &grown, sizeof(grown));
-	return NULL;
 }

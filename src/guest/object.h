@@ -26,10 +26,4 @@ struct error *object_read(struct guest *guest, struct gva address, struct object
 /* A member of at most 8 bytes, or a bit field, of an object that was read; 0 for one that is not present. */
 uint64_t object_field(const uint8_t *object, const struct member *member);
 
-/*
- * Makes room for one more item behind `n` in a malloc'd array that doubles; `items` points to the
- * array's pointer. An array that grows only so needs no record of its room.
- */
-struct error *array_room(void *items, size_t n, size_t item_size) _must_check_;
-
 #endif

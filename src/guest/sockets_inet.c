@@ -203,7 +203,7 @@ static struct error *walk_tcp(struct socket_list *list)
 	if (!error)
 		error = guest_read_members(guest, info, reads, ARRAY_SIZE(reads));
 	if (error)
-		return socket_incomplete(list, error_wrap(error, "TCP"));
+		return walk_note(&list->list->incomplete, error_wrap(error, "TCP"));
 	if (tables.listeners.present) {
 		listeners = info.v + tables.listeners.offset;
 		listeners_mask = (uint64_t)tables.listeners.count - 1;
@@ -252,7 +252,7 @@ static struct error *walk_udp(struct socket_list *list, enum guest_socket_kind k
 	if (!error)
 		error = guest_read_members(guest, table, reads, ARRAY_SIZE(reads));
 	if (error)
-		return socket_incomplete(list, error_wrap(error, "UDP"));
+		return walk_note(&list->list->incomplete, error_wrap(error, "UDP"));
 	return socket_table_walk(
 		list, (struct socket_table){{chains + head.offset}, last + 1, types_size(guest->types, "udp_hslot")},
 		visit_inet, &walk);
@@ -268,7 +268,7 @@ static struct error *walk_raw(struct socket_list *list, const char *symbol)
 	if (!error)
 		error = symbols_get(list->guest->symbols, symbol, &table);
 	if (error)
-		return socket_incomplete(list, error_wrap(error, "raw sockets"));
+		return walk_note(&list->list->incomplete, error_wrap(error, "raw sockets"));
 	return socket_table_walk(list, (struct socket_table){{table.v + chains.offset}, RAW_CHAINS, sizeof(uint64_t)},
 				 visit_inet, &walk);
 }

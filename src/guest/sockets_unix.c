@@ -213,6 +213,6 @@ struct error *sockets_unix(struct socket_list *list)
 	if (!error)
 		error = find_table(list, &table);
 	if (error)
-		return socket_incomplete(list, error_wrap(error, "unix sockets"));
+		return walk_note(&list->list->incomplete, error_wrap(error, "unix sockets"));
 	return socket_table_walk(list, (struct socket_table){table, CHAINS, sizeof(uint64_t)}, visit_unix, &layout);
 }

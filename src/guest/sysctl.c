@@ -143,18 +143,6 @@ static struct error *visit_entry(struct sysctl_walk *walk, const uint8_t *object
 	return error;
 }
 
-/* Keeps the first error of the walk and goes on; ERROR_NO_MEMORY comes back. */
-static struct error *note(struct sysctl_walk *walk, struct error *error)
-{
-	if (!error || error->code == ERROR_NO_MEMORY)
-		return error;
-	if (walk->list->incomplete)
-		error_destroy(error);
-	else
-		walk->list->incomplete = error;
-	return NULL;
-}
-
 /* A node stands for the entry of the same number in its header's table. */
 static struct error *visit_node(struct guest *guest, struct gva node, void *context)
 {
@@ -175,12 +163,12 @@ static struct error *visit_node(struct guest *guest, struct gva node, void *cont
 	nodes = object_field(object, &layout->nodes);
 	index = (node.v - nodes) / layout->node_size;
 	if (node.v < nodes || index > ENTRIES_MAX)
-		return note(walk, error_format(NULL, node.v, "a sysctl is not in its table"));
+		return walk_note(&walk->list->incomplete, error_format(NULL, node.v, "a sysctl is not in its table"));
 	address.v = object_field(object, &layout->table) + index * layout->table_size;
 	error = object_read(guest, address, layout->span, object);
 	if (!error)
 		error = visit_entry(walk, object, address, (struct gva){header});
-	return note(walk, error);
+	return walk_note(&walk->list->incomplete, error);
 }
 
 static struct error *walk_directory(struct sysctl_walk *walk, struct gva directory)
@@ -205,7 +193,7 @@ static struct error *walk_set(struct sysctl_walk *walk, const char *type, const 
 	/* Kinds of namespaces got theirs one after the other: IPC in 5.19, pid in 6.14. */
 	if (!directory.present || !symbols_find(walk->guest->symbols, symbol, &object))
 		return NULL;
-	return note(walk, walk_directory(walk, (struct gva){object.v + directory.offset}));
+	return walk_note(&walk->list->incomplete, walk_directory(walk, (struct gva){object.v + directory.offset}));
 }
 
 static struct error *walk_all(struct guest *guest, const char *wanted, struct guest_sysctl_list *ret)

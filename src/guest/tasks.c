@@ -23,7 +23,6 @@ struct walk {
 	const struct process_layout *layout;
 	enum guest_task_which which;
 	struct guest_task_list *list;
-	size_t room;                    /* items that fit into the list */
 	size_t budget;                  /* bytes of text that may still be kept */
 	uint64_t threads;               /* met in the lists of processes */
 	struct object task, signal, mm; /* the ones at hand; here since they are too large for the stack of many */
@@ -54,18 +53,6 @@ uint64_t task_mm(const struct process_layout *layout, const struct object *task)
 	return object_get(task, &layout->task.flags) & PF_KTHREAD ? 0 : object_get(task, &layout->task.mm);
 }
 
-/* Without memory the walk ends; anything else is remembered, the first one, and the walk goes on. */
-static struct error *note(struct walk *walk, struct error *error)
-{
-	if (!error || error->code == ERROR_NO_MEMORY)
-		return error;
-	if (walk->list->incomplete)
-		error_destroy(error);
-	else
-		walk->list->incomplete = error;
-	return NULL;
-}
-
 /* Copies bytes that several tasks share, and a NUL behind them; NULL stays NULL. */
 static struct error *copy_bytes(struct walk *walk, const void *data, size_t size, char **ret)
 {
@@ -74,8 +61,9 @@ static struct error *copy_bytes(struct walk *walk, const void *data, size_t size
 	if (!data)
 		return NULL;
 	if (size >= walk->budget)
-		return note(walk, error_format(NULL, ERROR_NO_ADDRESS, "command lines and paths of more than %u MiB",
-					       TEXT_MAX >> 20));
+		return walk_note(&walk->list->incomplete,
+				 error_format(NULL, ERROR_NO_ADDRESS, "command lines and paths of more than %u MiB",
+					      TEXT_MAX >> 20));
 	copy = malloc(size + 1);
 	if (!copy)
 		return error_no_memory();
@@ -132,14 +120,16 @@ static struct error *load_mm_facts(struct guest *guest, struct walk *walk, uint6
 	facts->mm = address;
 	error = object_load(guest, m->span, address, &walk->mm);
 	if (error)
-		return note(walk, error_wrap(error, "memory of a process"));
+		return walk_note(&walk->list->incomplete, error_wrap(error, "memory of a process"));
 	facts->virtual_size = object_get(&walk->mm, &m->total_vm) * PAGE_SIZE;
 	facts->resident_size = resident_pages(&walk->mm, m) * PAGE_SIZE;
 	exe = object_get(&walk->mm, &m->exe_file);
 	if (exe)
-		error = note(walk, file_path(guest, &walk->layout->path, (struct gva){exe}, &facts->exe));
+		error = walk_note(&walk->list->incomplete,
+				  file_path(guest, &walk->layout->path, (struct gva){exe}, &facts->exe));
 	if (!error)
-		error = note(walk, command_line(guest, walk->layout, &walk->mm, walk->budget, &facts->cmdline));
+		error = walk_note(&walk->list->incomplete,
+				  command_line(guest, walk->layout, &walk->mm, walk->budget, &facts->cmdline));
 	return error;
 }
 
@@ -175,13 +165,13 @@ static struct error *cgroup_field(struct guest *guest, struct walk *walk, struct
 	struct error *error;
 
 	if (exiting)
-		return note(walk,
-			    cgroup_path(guest, &walk->layout->cgroup, (struct gva){css_set}, true, &item->cgroup));
+		return walk_note(&walk->list->incomplete,
+				 cgroup_path(guest, &walk->layout->cgroup, (struct gva){css_set}, true, &item->cgroup));
 	if (walk->cgroups[slot].css_set == css_set && css_set)
 		return copy_text(walk, walk->cgroups[slot].path, &item->cgroup);
 	error = cgroup_path(guest, &walk->layout->cgroup, (struct gva){css_set}, false, &path);
 	if (error)
-		return note(walk, error);
+		return walk_note(&walk->list->incomplete, error);
 	free(walk->cgroups[slot].path);
 	walk->cgroups[slot].css_set = css_set;
 	walk->cgroups[slot].path = path;
@@ -196,7 +186,7 @@ static struct error *parent_field(struct guest *guest, struct walk *walk, struct
 	if (parent)
 		error = guest_read_member(guest, (struct gva){parent}, &walk->layout->task.tgid, &tgid);
 	item->ppid = (uint32_t)tgid;
-	return note(walk, error_wrap(error, "parent of process %u", item->pid));
+	return walk_note(&walk->list->incomplete, error_wrap(error, "parent of process %u", item->pid));
 }
 
 /* Sums up the CPU times of a process's threads, those that are there. */
@@ -246,7 +236,7 @@ static struct error *process_times(struct guest *guest, struct walk *walk, struc
 		sum->times.runtime += own.runtime;
 	}
 	times_adjust(signal, &layout->signal.times, &sum->times, item);
-	return note(walk, error_wrap(error, "CPU times of process %u", item->pid));
+	return walk_note(&walk->list->incomplete, error_wrap(error, "CPU times of process %u", item->pid));
 }
 
 static struct error *group_fields(struct guest *guest, struct walk *walk, struct guest_task *item)
@@ -255,7 +245,7 @@ static struct error *group_fields(struct guest *guest, struct walk *walk, struct
 	struct cpu_times own = times_get(&walk->task, &layout->task.times);
 	struct error *error;
 
-	error = note(walk, task_group_fields(guest, layout, &walk->signal, item));
+	error = walk_note(&walk->list->incomplete, task_group_fields(guest, layout, &walk->signal, item));
 	if (error)
 		return error;
 	if (item->pid == item->tgid)
@@ -275,20 +265,9 @@ static void task_deinit(struct guest_task *task)
 
 static struct error *reserve(struct walk *walk)
 {
-	struct guest_task_list *list = walk->list;
-	struct guest_task *items;
-	size_t room = walk->room ? walk->room * 2 : 64;
-
-	if (list->n < walk->room)
-		return NULL;
-	if (list->n > walk->layout->tasks_max)
+	if (walk->list->n > walk->layout->tasks_max)
 		return error_format(NULL, ERROR_NO_ADDRESS, "more tasks than fit into the guest's memory");
-	items = reallocarray(list->items, room, sizeof(*items));
-	if (!items)
-		return error_no_memory();
-	list->items = items;
-	walk->room = room;
-	return NULL;
+	return array_room(&walk->list->items, walk->list->n, sizeof(*walk->list->items));
 }
 
 /* Makes an item of the task at hand, with what can be read of it. */
@@ -302,11 +281,11 @@ static struct error *append(struct guest *guest, struct walk *walk)
 	item = &walk->list->items[walk->list->n++];
 	*item = (struct guest_task){0};
 	task_plain_fields(walk->layout, &walk->task, item);
-	error = note(walk, task_credentials(guest, walk->layout, &walk->task, item));
+	error = walk_note(&walk->list->incomplete, task_credentials(guest, walk->layout, &walk->task, item));
 	if (!error)
 		error = parent_field(guest, walk, item);
 	if (!error)
-		error = note(walk, task_comm(guest, walk->layout, &walk->task, item->comm));
+		error = walk_note(&walk->list->incomplete, task_comm(guest, walk->layout, &walk->task, item->comm));
 	if (!error)
 		error = group_fields(guest, walk, item);
 	if (!error)
@@ -344,13 +323,13 @@ static struct error *visit_process(struct guest *guest, struct gva address, void
 		error = object_load(guest, layout->signal.span, object_get(&walk->task, &layout->task.signal),
 				    &walk->signal);
 	if (error)
-		return note(walk, error);
+		return walk_note(&walk->list->incomplete, error);
 	error = append(guest, walk);
 	if (error || walk->which != GUEST_THREADS || object_get(&walk->signal, &layout->signal.n_threads) <= 1)
 		return error;
 	error = list_walk(guest, object_place(&walk->signal, &layout->signal.thread_head),
 			  layout->task.thread_node.offset, visit_thread, walk);
-	return note(walk, error);
+	return walk_note(&walk->list->incomplete, error);
 }
 
 static int compare_pids(const void *a, const void *b)
@@ -389,7 +368,7 @@ struct error *guest_tasks(struct guest *guest, enum guest_task_which which, stru
 		return error_wrap(error, "the guest's processes");
 	error = list_walk(guest, (struct gva){init.v + walk->layout->task.tasks.offset},
 			  walk->layout->task.tasks.offset, visit_process, walk);
-	error = note(walk, error);
+	error = walk_note(&walk->list->incomplete, error);
 	if (error)
 		return error;
 	if (list.n > 0)

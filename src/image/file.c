@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "image/ops.h"
@@ -65,19 +66,13 @@ static bool goes_on(const struct file_extent *last, uint64_t start, uint64_t pos
 
 struct error *image_file_add_extent(struct image_file *file, uint64_t start, uint64_t position)
 {
-	struct file_extent *extents;
+	struct error *error;
 
 	if (file->n_extents > 0 && goes_on(&file->extents[file->n_extents - 1], start, position))
 		return NULL;
-	/* Room doubles: whenever the number is a power of two, it is used up. */
-	if ((file->n_extents & (file->n_extents - 1)) == 0) {
-		size_t room = file->n_extents ? 2 * file->n_extents : 1;
-
-		extents = reallocarray(file->extents, room, sizeof(*extents));
-		if (!extents)
-			return error_no_memory();
-		file->extents = extents;
-	}
+	error = array_room(&file->extents, file->n_extents, sizeof(*file->extents));
+	if (error)
+		return error;
 	file->extents[file->n_extents++] = (struct file_extent){.start = start, .position = position};
 	return NULL;
 }

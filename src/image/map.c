@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 
 struct error *page_table_init(struct page_table *table, uint64_t n_pages)
@@ -52,7 +53,7 @@ void page_table_deinit(struct page_table *table)
 
 struct error *image_map_add(struct image_map *map, const struct image_region *region)
 {
-	struct image_region *regions;
+	struct error *error;
 
 	if (region->size == 0)
 		return NULL;
@@ -61,15 +62,10 @@ struct error *image_map_add(struct image_map *map, const struct image_region *re
 				    (unsigned long long)region->start, (unsigned long long)region->size);
 	if (map->n_regions >= IMAGE_REGIONS_MAX)
 		return error_create(ERROR_FORMAT, "more than %u pieces of RAM", IMAGE_REGIONS_MAX);
-	/* Room doubles: whenever the number is a power of two, it is used up. */
-	if ((map->n_regions & (map->n_regions - 1)) == 0) {
-		regions = reallocarray(map->regions, map->n_regions ? 2 * map->n_regions : 1, sizeof(*regions));
-		if (!regions)
-			return error_no_memory();
-		map->regions = regions;
-	}
-	map->regions[map->n_regions++] = *region;
-	return NULL;
+	error = array_room(&map->regions, map->n_regions, sizeof(*map->regions));
+	if (!error)
+		map->regions[map->n_regions++] = *region;
+	return error;
 }
 
 static int compare_regions(const void *a, const void *b)

@@ -480,6 +480,7 @@ static struct socket_owners make_owners(void)
 		{.fd = 3, .inode = 100, .path = "socket:[100]"},
 		{.fd = 4, .inode = 101, .path = "/etc/passwd"},
 		{.fd = 5, .inode = 100, .path = "socket:[100]"},
+		{.fd = 6, .inode = 102, .path = NULL}, /* what memory does not say */
 	};
 	struct guest_fd_list list = {.items = fds, .n = ARRAY_SIZE(fds)};
 	struct socket_owners owners = {0};
