@@ -2,21 +2,45 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "cli/output.h"
 #include "cli/source.h"
 #include "cli/verb.h"
+
+#define OS_RELEASE_MAX 65536
 
 static const struct option_spec options[] = {
 	{"no-updates", 0, NULL, "do not ask the guest's package manager what waits"},
 	{0},
 };
 
+/* The first of the files in which os-release(5) may be, as far as the page cache has it; otherwise *ret stays NULL. */
+static struct error *read_os_release(const struct source *source, char **ret)
+{
+	static const char *const paths[] = {"/etc/os-release", "/usr/lib/os-release"};
+
+	for (size_t i = 0; !*ret && i < ARRAY_SIZE(paths); i++) {
+		size_t size;
+		struct error *error = source_text(source, paths[i], OS_RELEASE_MAX, ret, &size);
+
+		if (error && error->code == ERROR_NO_MEMORY)
+			return error;
+		if (error)
+			log_debug("%s", error->message);
+		error_destroy(error);
+	}
+	return NULL;
+}
+
 static struct error *inspect_memory(const struct invocation *invocation, json_t **ret)
 {
 	_cleanup_(source_close) struct source source = {0};
+	_cleanup_(free_ptr) char *os_release = NULL;
 	struct error *error = source_open(invocation, &source);
 
-	return error ? error : update_inspect_memory(source.guest, ret);
+	if (!error)
+		error = read_os_release(&source, &os_release);
+	return error ? error : update_inspect_memory(source.guest, os_release, ret);
 }
 
 static struct error *run(const struct invocation *invocation, json_t **ret)
@@ -49,8 +73,8 @@ static uint64_t member(const json_t *object, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
-/* "3 days, 4:05:06" */
-static void print_uptime(const json_t *uptime)
+/* "3 days, 4:05:06"; an idle guest may have slept on for a while before it was suspended. */
+static void print_uptime(const json_t *uptime, const json_t *idle)
 {
 	uint64_t s = (uint64_t)json_real_value(uptime);
 
@@ -59,7 +83,10 @@ static void print_uptime(const json_t *uptime)
 	printf("%-16s ", "uptime");
 	if (s >= 86400)
 		printf("%llu day%s, ", (unsigned long long)(s / 86400), s >= 2 * 86400 ? "s" : "");
-	printf("%u:%02u:%02u\n", (unsigned)(s / 3600 % 24), (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+	printf("%u:%02u:%02u", (unsigned)(s / 3600 % 24), (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+	if (json_real_value(idle) > 1)
+		printf(", or up to %.1f s more: it was idle", json_real_value(idle));
+	printf("\n");
 }
 
 static void print_suspended(const json_t *at)
@@ -134,7 +161,7 @@ static void print(const json_t *document)
 	output_member("hostname", document, "hostname");
 	output_member("kernel", document, "kernel");
 	output_member("kernel version", document, "kernel_version");
-	print_uptime(json_object_get(document, "uptime_s"));
+	print_uptime(json_object_get(document, "uptime_s"), json_object_get(document, "idle_s"));
 	print_suspended(json_object_get(document, "suspended_at_s"));
 	print_load(json_object_get(document, "load"));
 	output_member("processors", json_object_get(document, "cpus"), "online");

@@ -26,6 +26,11 @@ struct error *source_check_pid(const struct invocation *invocation) _must_check_
 struct error *source_find_task(const struct source *source, const struct invocation *invocation, uint64_t *ret)
 	_must_check_;
 
+/* The first `max` bytes of a text file in memory, with a NUL after them that *ret_size does not count; the caller frees
+ * it. */
+struct error *source_text(const struct source *source, const char *path, size_t max, char **ret, size_t *ret_size)
+	_must_check_;
+
 /* The names of users, where the guest's page cache has them; otherwise *ret stays empty, as the caller made it. */
 void source_users(const struct source *source, struct users *ret);
 

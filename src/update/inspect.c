@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "shadow/shadow.h"
 #include "update/memory_facts.h"
+#include "update/os_release.h"
 #include "update/packages.h"
 #include "update/session.h"
 #include "update/sleeping.h"
@@ -131,11 +132,24 @@ struct error *update_inspect(const struct update_settings *settings, const char 
 	return error;
 }
 
-struct error *update_inspect_memory(struct guest *guest, json_t **ret)
+/* Without the file the guest's system has no name here: null, where its disk would have said "unknown". */
+static struct error *describe_os(const char *os_release, json_t *document)
+{
+	_cleanup_(free_ptr) char *name = NULL;
+
+	if (!os_release)
+		return json_object_set_new(document, "os", json_null()) < 0 ? error_no_memory() : NULL;
+	name = os_release_value(os_release, "PRETTY_NAME");
+	return name ? set_text(document, "os", name) : error_no_memory();
+}
+
+struct error *update_inspect_memory(struct guest *guest, const char *os_release, json_t **ret)
 {
 	_cleanup_(json_decref_ptr) json_t *document = json_pack("{s:i}", "version", 1);
-	struct error *error = document ? memory_facts_describe(guest, document) : error_no_memory();
+	struct error *error = document ? describe_os(os_release, document) : error_no_memory();
 
+	if (!error)
+		error = memory_facts_describe(guest, document);
 	if (!error)
 		*ret = take_ptr(document);
 	return error;

@@ -59,6 +59,9 @@ static struct error *describe_clock(struct guest *guest, json_t *document)
 	if (!error)
 		error = set_new(document, "uptime_s", json_real((double)clock.boottime_ns / 1e9));
 	if (!error)
+		error = set_new(document, "idle_s",
+				clock.idle_ns ? json_real((double)clock.idle_ns / 1e9) : json_null());
+	if (!error)
 		error = set_new(document, "suspended_at_s", json_integer(clock.realtime_ns / 1000000000));
 	return error;
 }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "update/os_release.h"
 
 #define OS_RELEASE_MAX 65536
 
@@ -197,27 +198,6 @@ static struct error *open_disk(struct session *session, struct sleeping *sleepin
 	for (const char *const *note = disk_notes(sleeping->disk, &n_notes); n_notes; n_notes--)
 		log_info("%s", *note++);
 	return NULL;
-}
-
-/* The value of KEY= in os-release (os-release(5)), without its quotes; "unknown" if absent. */
-static char *os_release_value(const char *text, const char *key)
-{
-	size_t length = strlen(key);
-
-	for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-		size_t end = strcspn(line, "\n");
-
-		if (strncmp(line, key, length) != 0 || line[length] != '=')
-			continue;
-		line += length + 1;
-		end -= length + 1;
-		if (end >= 2 && (*line == '"' || *line == '\'') && line[end - 1] == *line) {
-			line++;
-			end -= 2;
-		}
-		return strndup(line, end);
-	}
-	return strdup("unknown");
 }
 
 static struct error *read_os_release(struct sleeping *sleeping)

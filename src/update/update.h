@@ -39,8 +39,11 @@ struct inspect_options {
 struct error *update_inspect(const struct update_settings *settings, const char *vm,
 			     const struct inspect_options *options, json_t **ret) _must_check_;
 
-/* The same of a memory image alone: no "vm", nothing of a disk. */
-struct error *update_inspect_memory(struct guest *guest, json_t **ret) _must_check_;
+/*
+ * The same of a memory image alone: no "vm", nothing of a disk. The text of os-release(5) gives the system's name;
+ * NULL: memory does not have it.
+ */
+struct error *update_inspect_memory(struct guest *guest, const char *os_release, json_t **ret) _must_check_;
 
 /*
  * The file with the memory of the sleeping VM, for those who read facts out of it; the caller frees it.
