@@ -24,7 +24,8 @@ static struct error *show(const struct invocation *invocation)
 	if (!error)
 		error = source_find_task(&source, invocation, &task);
 	if (!error)
-		error = guest_task_maps(source.guest, task, &list);
+		error = error_wrap(guest_task_maps(source.guest, task, &list), "process %s",
+				   invocation_option(invocation, "pid"));
 	if (error)
 		return error;
 	(invocation->json ? print_maps_json : print_maps)(stdout, &list);

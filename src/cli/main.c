@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -196,10 +197,24 @@ static int unknown_verb(const char *word)
 	return conclude(error_remedy(error_create(ERROR_USAGE, "unknown verb \"%s\"", word), "ouassister --help"));
 }
 
+/*
+ * A standard descriptor that is closed would be the number of the next file that is opened, and output would be written
+ * into it. What is opened here instead fails to be written to, as before.
+ */
+static bool hold_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	const struct verb *verb;
 
+	if (!hold_standard_descriptors())
+		return 1;
 	if (argc < 2) {
 		print_help(stderr);
 		return conclude(error_create(ERROR_USAGE, "no verb"));

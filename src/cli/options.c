@@ -63,6 +63,16 @@ static const struct option_spec *find_spec(const struct getopt_tables *tables, i
 	return NULL;
 }
 
+/* A letter among others, as in -lx, is named alone. */
+static struct error *refuse_option(const struct verb *verb, const char *word)
+{
+	if (optopt >= FIRST_VALUE)
+		return error_create(ERROR_USAGE, "%s: %s: this option takes no value", verb->name, word);
+	if (optopt)
+		return error_create(ERROR_USAGE, "%s: unknown option -%c", verb->name, optopt);
+	return error_create(ERROR_USAGE, "%s: unknown option %s", verb->name, word);
+}
+
 static struct error *collect(const struct verb *verb, int argc, char **argv, struct invocation *ret)
 {
 	struct getopt_tables tables = {.short_options = ":"};
@@ -80,7 +90,7 @@ static struct error *collect(const struct verb *verb, int argc, char **argv, str
 		if (value == ':')
 			return error_create(ERROR_USAGE, "%s: option %s needs a value", verb->name, argv[optind - 1]);
 		if (!spec)
-			return error_create(ERROR_USAGE, "%s: unknown option %s", verb->name, argv[optind - 1]);
+			return refuse_option(verb, argv[optind - 1]);
 		if (ret->n_given == OPTIONS_MAX)
 			return error_create(ERROR_USAGE, "%s: too many options", verb->name);
 		ret->given[ret->n_given].spec = spec;
@@ -138,12 +148,18 @@ static struct error *take_words(const struct verb *verb, char **words, struct in
 }
 
 /* Given or not, all that is known without the words. */
-static void take_memory_options(struct invocation *ret)
+static struct error *take_memory_options(const struct verb *verb, struct invocation *ret)
 {
 	ret->memory = invocation_option(ret, "memory");
 	ret->guest.btf_path = invocation_option(ret, "btf");
 	ret->image.layout = invocation_option(ret, "layout");
 	ret->image.snapshot = invocation_option(ret, "snapshot");
+	if (!ret->memory || (*ret->memory && strcmp(ret->memory, "-") != 0))
+		return NULL;
+	/* Pages are read where they are needed: what comes out of a pipe cannot serve. */
+	return error_create(ERROR_USAGE,
+			    "%s: --memory needs the name of a file (/dev/stdin, if one is redirected there)",
+			    verb->name);
 }
 
 struct error *options_parse(const struct verb *verb, int argc, char **argv, struct invocation *ret)
@@ -151,7 +167,8 @@ struct error *options_parse(const struct verb *verb, int argc, char **argv, stru
 	struct invocation invocation = {0};
 	struct error *error = collect(verb, argc, argv, &invocation);
 
-	take_memory_options(&invocation);
+	if (!error)
+		error = take_memory_options(verb, &invocation);
 	if (!error && !invocation_option(&invocation, "help"))
 		error = take_words(verb, argv + optind, &invocation);
 	if (error)

@@ -83,6 +83,17 @@ debian() {
 	done
 }
 
+@test "--memory without a name" {
+	for verb in "${verbs[@]}"; do
+		for name in '' -; do
+			# shellcheck disable=SC2046
+			run "$OUASSISTER" "$verb" --memory "$name" $(words "$verb")
+			[ "$status" -eq 2 ]
+			[[ "$output" == *"needs the name of a file"* ]]
+		done
+	done
+}
+
 @test "--memory and a VM are one too many" {
 	for verb in "${verbs[@]}"; do
 		# shellcheck disable=SC2046
@@ -183,6 +194,21 @@ debian() {
 		oua "$verb" $(words "$verb") --json 2>err | head -c 1 >/dev/null
 		echo "$verb: $(cat err)"
 		[ ! -s err ]
+	done
+}
+
+@test "standard descriptors that are closed are not taken for files" {
+	for verb in "${verbs[@]}"; do
+		status=0
+		# shellcheck disable=SC2046
+		oua "$verb" $(words "$verb") 2>err >&- || status=$?
+		[ "$status" -eq 1 ]
+		grep -q 'standard output' err
+		# shellcheck disable=SC2046
+		oua "$verb" $(words "$verb") >out
+		# shellcheck disable=SC2046
+		oua "$verb" $(words "$verb") >closed <&- 2>&-
+		cmp out closed
 	done
 }
 
@@ -401,6 +427,9 @@ debian() {
 	done
 	run oua maps
 	[ "$status" -eq 2 ]
+	run oua maps --pid 2
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"process 2: "* ]]
 }
 
 @test "a Debian guest names itself and its users" {

@@ -54,6 +54,10 @@ refuses() {
 	refuses 'fly'
 	run "$OUASSISTER" show --wings web1
 	refuses '--wings'
+	run "$OUASSISTER" sockets -tz --memory nowhere
+	refuses 'unknown option -z'
+	run "$OUASSISTER" show --json=yes web1
+	refuses '--json=yes: this option takes no value'
 	run "$OUASSISTER" show web1 web2
 	refuses 'web2'
 	run "$OUASSISTER" resume --wait soon web1
