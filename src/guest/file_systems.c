@@ -16,7 +16,9 @@
 
 struct super_layout {
 	struct member list, type, id, uuid, info, type_name;
-	struct member ext4_super; /* not present until an ext4 file system is met */
+	/* Not looked up until an ext4 file system is met. */
+	bool has_ext4;
+	struct member ext4_super, ext4_back;
 };
 
 static struct error *load_layout(struct guest *guest, struct super_layout *ret)
@@ -27,7 +29,7 @@ static struct error *load_layout(struct guest *guest, struct super_layout *ret)
 		{"super_block", "s_fs_info", &ret->info}, {"file_system_type", "name", &ret->type_name},
 	};
 
-	ret->ext4_super = (struct member){0};
+	ret->has_ext4 = false;
 	return types_need(guest->types, needs, ARRAY_SIZE(needs));
 }
 
@@ -37,14 +39,14 @@ static struct error *find_ext4(struct guest *guest, struct super_layout *layout)
 	const struct types *types;
 	struct error *error;
 
-	if (layout->ext4_super.present)
+	if (layout->has_ext4)
 		return NULL;
 	error = guest_module_types(guest, "ext4", &types);
 	if (error)
 		return error;
-	layout->ext4_super = types_find(types, "ext4_sb_info", "s_es");
-	if (!layout->ext4_super.present)
-		return error_create(ERROR_NOT_FOUND, "the guest's kernel has no member 's_es' in struct ext4_sb_info");
+	layout->ext4_super = module_member(guest, types, "ext4_sb_info", "s_es");
+	layout->ext4_back = module_member(guest, types, "ext4_sb_info", "s_sb");
+	layout->has_ext4 = true;
 	return NULL;
 }
 
@@ -68,15 +70,18 @@ static struct error *read_ext4(struct guest *guest, struct super_layout *layout,
 			       struct guest_file_system *fs)
 {
 	uint8_t bytes[EXT4_SUPER_SIZE];
-	uint64_t info, address;
+	uint64_t info, back, address;
 	struct error *error = find_ext4(guest, layout);
 
-	if (error && error->code == ERROR_NOT_FOUND) {
-		error_destroy(error);
+	if (error)
+		return error;
+	if (!layout->ext4_super.present || !layout->ext4_back.present)
 		return NULL; /* a module without type information: the rest is known all the same */
-	}
+	error = guest_read_member(guest, super, &layout->info, &info);
 	if (!error)
-		error = guest_read_member(guest, super, &layout->info, &info);
+		error = guest_read_member(guest, (struct gva){info}, &layout->ext4_back, &back);
+	if (!error && back != super.v)
+		error = error_format(NULL, info, "struct ext4_sb_info is not where it should be");
 	if (!error)
 		error = guest_read_member(guest, (struct gva){info}, &layout->ext4_super, &address);
 	if (!error)

@@ -276,6 +276,12 @@ struct error *guest_read_members(struct guest *guest, struct gva object, const s
  * guest, which keeps them.
  */
 struct error *guest_module_types(struct guest *guest, const char *name, const struct types **ret) _must_check_;
+/*
+ * Like types_find() in these types, also for some modules of kernels before 5.11, which keep no types of modules
+ * (module_members.c). Such a member must be checked by something that is known of the structure.
+ */
+struct member module_member(const struct guest *guest, const struct types *types, const char *structure,
+			    const char *path);
 
 /*
  * The address space of a process (a struct mm_struct), for memory_read(). Cheap: about 5 KiB.

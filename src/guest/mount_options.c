@@ -94,6 +94,20 @@ struct error *mount_options_create(struct guest *guest, const struct vfs_layout 
 	return NULL;
 }
 
+struct member option_member(const struct option_context *context, const char *structure, const char *path)
+{
+	return module_member(context->guest, context->types, structure, path);
+}
+
+struct error *option_value(const struct option_context *context, const char *structure, const char *path,
+			   struct gva object, uint64_t *ret)
+{
+	struct member member = option_member(context, structure, path);
+
+	*ret = 0;
+	return member.present ? guest_read_member(context->guest, object, &member, ret) : NULL;
+}
+
 static void resolved_deinit(struct resolved *resolved)
 {
 	free(resolved->members);

@@ -82,7 +82,7 @@ struct error *option_show_ext4(const struct option_context *context, uint64_t va
 struct error *option_show_fat(const struct option_context *context, uint64_t value) _must_check_;
 struct error *option_show_overlay(const struct option_context *context, uint64_t value) _must_check_;
 
-/* Like types_find(), also for the modules of kernels before 5.11, which have no types: see mount_layouts.c. */
+/* Like types_find(), also for the modules of kernels before 5.11, which have no types: see module_members.c. */
 struct member option_member(const struct option_context *context, const char *structure, const char *path);
 /* The member's value at `object`; 0 if there is no such member. */
 struct error *option_value(const struct option_context *context, const char *structure, const char *path,

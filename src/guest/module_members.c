@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Members that the tables of mount options need, and the length of the kernel's ticks. */
+/* Members of what modules define, also where the kernel keeps no types of modules. */
 #include <string.h>
 
-#include "guest/mount_options.h"
+#include "guest/internal.h"
 
 /*
  * Kernels before 5.11 keep no types of modules. For these alone, told by the absence of the list of modules' types,
@@ -56,13 +56,13 @@ static const struct known_member known_members[] = {
 	{"ext4_sb_info", "s_li_wait_mult", 1072, 4},
 };
 
-struct member option_member(const struct option_context *context, const char *structure, const char *path)
+struct member module_member(const struct guest *guest, const struct types *types, const char *structure,
+			    const char *path)
 {
-	struct member member = types_find(context->types, structure, path);
+	struct member member = types_find(types, structure, path);
 	struct gva list;
 
-	if (member.present || types_size(context->types, structure) != 0 ||
-	    symbols_find(context->guest->symbols, "btf_modules", &list))
+	if (member.present || types_size(types, structure) != 0 || symbols_find(guest->symbols, "btf_modules", &list))
 		return member;
 	for (size_t i = 0; i < ARRAY_SIZE(known_members); i++) {
 		const struct known_member *known = &known_members[i];
@@ -71,13 +71,4 @@ struct member option_member(const struct option_context *context, const char *st
 			return (struct member){.present = true, .offset = known->offset, .size = known->size};
 	}
 	return member;
-}
-
-struct error *option_value(const struct option_context *context, const char *structure, const char *path,
-			   struct gva object, uint64_t *ret)
-{
-	struct member member = option_member(context, structure, path);
-
-	*ret = 0;
-	return member.present ? guest_read_member(context->guest, object, &member, ret) : NULL;
 }
