@@ -149,3 +149,21 @@ refuses() {
 	[ "$status" -eq 1 ]
 	[[ "$output" == *web1.mig* ]]
 }
+
+@test "bash completes verbs, options and VMs" {
+	source "$BATS_TEST_DIRNAME/../../src/cli/ouassister.bash"
+	# completes EXPECTED WORD...: what the last word can become.
+	completes() {
+		COMP_WORDS=("$OUASSISTER" "${@:2}") COMP_CWORD=$(($# - 1))
+		_ouassister "$OUASSISTER"
+		echo "${COMPREPLY[*]}"
+		[ "${COMPREPLY[*]}" = "$1" ]
+	}
+	completes 'show' sh
+	completes 'maps' ma
+	completes '--layout' ps --l
+	completes '--list --layout' mounts --l
+	completes '--threads' ps --memory file --t
+	completes '' show --memory
+	completes 'web1' show w
+}
