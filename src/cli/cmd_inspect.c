@@ -148,10 +148,12 @@ static void print_interfaces(const json_t *interfaces)
 
 static void print_unsynced(const json_t *unsynced)
 {
+	uint64_t files = member(unsynced, "files"), inodes = member(unsynced, "inodes");
+
 	if (json_is_object(unsynced))
-		printf("%-16s %llu files with %s, %llu inodes\n", "not on disk yet",
-		       (unsigned long long)member(unsynced, "files"), output_size(member(unsynced, "bytes")),
-		       (unsigned long long)member(unsynced, "inodes"));
+		printf("%-16s %llu file%s with %s, %llu inode%s\n", "not on disk yet", (unsigned long long)files,
+		       files == 1 ? "" : "s", output_size(member(unsynced, "bytes")), (unsigned long long)inodes,
+		       inodes == 1 ? "" : "s");
 }
 
 static void print(const json_t *document)
