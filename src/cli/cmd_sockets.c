@@ -69,9 +69,12 @@ static struct error *find_owners(struct guest *guest, struct socket_owners *owne
 	_cleanup_(guest_task_list_deinit) struct guest_task_list list = {0};
 	struct error *error = guest_tasks(guest, GUEST_PROCESSES, &list);
 
+	guest_share_effort(guest,
+			   true); /* of a hostile guest each process may have a table that is just not too long */
 	for (size_t i = 0; !error && i < list.n; i++)
 		if (!list.items[i].kernel_thread)
 			error = add_process(guest, &list.items[i], owners, incomplete);
+	guest_share_effort(guest, false);
 	if (!error && list.incomplete)
 		keep_first(incomplete, take_ptr(list.incomplete));
 	socket_owners_sort(owners);

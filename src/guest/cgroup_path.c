@@ -72,7 +72,7 @@ struct error *cgroup_node_path(struct guest *guest, const struct cgroup_layout *
 		uint64_t name, parent;
 		const struct member_read reads[] = {{&layout->node_name, &name}, {&layout->node_parent, &parent}};
 		char part[PART_SIZE];
-		struct error *error = guest_effort(guest, node);
+		struct error *error = guest_effort(guest, 1, node);
 
 		if (!error)
 			error = guest_read_members(guest, (struct gva){node}, reads, ARRAY_SIZE(reads));
@@ -119,7 +119,7 @@ static struct error *find_systemd(struct guest *guest, const struct cgroup_layou
 
 		if (!loop_guard_step(&guard, next))
 			return error_format(NULL, next, "a list of cgroups goes in circles");
-		error = guest_effort(guest, next);
+		error = guest_effort(guest, 1, next);
 		if (!error)
 			error = guest_read_member(guest, (struct gva){next - layout->link_next.offset},
 						  &layout->link_cgroup, &cgroup);

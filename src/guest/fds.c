@@ -5,9 +5,10 @@
 
 #include "guest/task.h"
 
-#define FDS_MAX (UINT64_C(1) << 20) /* what fs.nr_open allows unless somebody raises it */
-#define BATCH   512u                /* descriptors read at once */
-#define BAD_MAX 64u                 /* pointers that lead to no file: more mean that this is no table */
+#define FDS_MAX  (UINT64_C(1) << 20) /* what fs.nr_open allows unless somebody raises it */
+#define BATCH    512u                /* descriptors read at once */
+#define FD_STEPS 2u  /* what a descriptor costs, in steps up a path: a full table is within a walk's effort */
+#define BAD_MAX  64u /* pointers that lead to no file: more mean that this is no table */
 
 struct table {
 	const struct process_layout *layout;
@@ -63,8 +64,10 @@ static struct error *append(struct guest *guest, struct table *table, uint32_t n
 {
 	struct guest_fd_list *list = table->list;
 	struct guest_fd *fd;
-	struct error *error = array_room(&list->items, list->n, sizeof(*list->items));
+	struct error *error = guest_effort(guest, FD_STEPS, file);
 
+	if (!error)
+		error = array_room(&list->items, list->n, sizeof(*list->items));
 	if (error)
 		return error;
 	fd = &list->items[list->n++];
@@ -77,7 +80,10 @@ static struct error *append(struct guest *guest, struct table *table, uint32_t n
 static struct error *read_batch(struct guest *guest, struct table *table, uint64_t first, size_t n)
 {
 	uint64_t files[BATCH], cloexec[BATCH / 64] = {0};
-	struct error *error = memory_read(&guest->memory, (struct gva){table->files + first * 8}, files, n * 8);
+	struct error *error = guest_effort(guest, BATCH / 64, table->files + first * 8);
+
+	if (!error)
+		error = memory_read(&guest->memory, (struct gva){table->files + first * 8}, files, n * 8);
 
 	/* The bit map is a multiple of a word. */
 	if (!error)

@@ -71,12 +71,26 @@ struct error *walk_note(struct error **incomplete, struct error *error)
 
 void guest_effort_begin(struct guest *guest)
 {
-	guest->effort = 0;
+	if (!guest->effort_shared)
+		guest->effort = 0;
 }
 
-struct error *guest_effort(struct guest *guest, uint64_t place)
+void guest_share_effort(struct guest *guest, bool on)
 {
-	if (guest->effort++ > EFFORT_MAX)
-		return error_format(NULL, place, "paths in the guest's memory that are too long in all");
+	guest->effort = 0;
+	guest->effort_shared = on;
+}
+
+bool guest_effort_spent(const struct guest *guest)
+{
+	return guest->effort > EFFORT_MAX;
+}
+
+struct error *guest_effort(struct guest *guest, uint64_t steps, uint64_t place)
+{
+	if (!guest_effort_spent(guest))
+		guest->effort += steps;
+	if (guest_effort_spent(guest))
+		return error_format(NULL, place, "paths or tables in the guest's memory that are too long in all");
 	return NULL;
 }

@@ -43,6 +43,13 @@ struct error *guest_open(struct image *image, const struct guest_options *option
 void guest_close(struct guest *guest);
 DEFINE_CLEANUP(struct guest *, guest_close)
 
+/*
+ * How much one call may follow is bounded, so that a hostile guest cannot keep it busy. While this is on, the calls
+ * share one bound: for a verb that makes one for every process. Turning it on or off starts anew; a list that was cut
+ * by the bound is marked incomplete.
+ */
+void guest_share_effort(struct guest *guest, bool on);
+
 /* What uname(2) answers in the guest, from init_uts_ns. Strings are as the guest has them, NUL-terminated. */
 struct guest_uts {
 	char sysname[65], nodename[65], release[65], version[65], machine[65], domainname[65];

@@ -255,7 +255,8 @@ struct guest {
 	size_t n_modules;
 	struct process_layout *processes; /* made when first needed (task.h) */
 	struct vfs_layout *vfs;           /* made when first needed (vfs.c); owned */
-	uint64_t effort;                  /* steps up paths since guest_effort_begin() */
+	uint64_t effort;                  /* steps since guest_effort_begin() */
+	bool effort_shared;               /* guest_share_effort() */
 };
 
 /* Reads a member of at most 8 bytes, or a bit field, as an unsigned number. The member must be present. */
@@ -354,13 +355,15 @@ bool loop_guard_step(struct loop_guard *guard, uint64_t place);
 struct error *walk_note(struct error **incomplete, struct error *error) _must_check_;
 
 /*
- * Bounds what the paths of one walk cost together: each may be long, and a hostile guest has a
+ * Bounds what the paths and tables of one walk cost together: each may be long, and a hostile guest has a
  * long one for everything. Four million steps take some seconds.
  */
 #define EFFORT_MAX (UINT64_C(1) << 22)
+/* A walk begins: unless walks share their effort (guest_share_effort()), no step was made yet. */
 void guest_effort_begin(struct guest *guest);
-/* One step more, at `place`; ERROR_FORMAT: that was one too many. */
-struct error *guest_effort(struct guest *guest, uint64_t place) _must_check_;
+/* `steps` more, at `place`; ERROR_FORMAT: those were too many, and any further ones are. */
+struct error *guest_effort(struct guest *guest, uint64_t steps, uint64_t place) _must_check_;
+bool guest_effort_spent(const struct guest *guest);
 
 /* The path of a cgroup's kernfs node; malloc'd. */
 struct cgroup_layout {

@@ -209,7 +209,7 @@ static struct error *climb(struct guest *guest, const struct path_layout *layout
 			return NULL;
 		if (depth > DEPTH_MAX)
 			return error_format(NULL, place.dentry, "a path goes in circles");
-		error = guest_effort(guest, place.dentry);
+		error = guest_effort(guest, 1, place.dentry);
 		if (error)
 			return error;
 		if (place.dentry == object_field(mount, &layout->mount_root)) {

@@ -288,6 +288,24 @@ static void names_by_function(void **state)
 	assert_null(path);
 }
 
+/* Walks of one verb that share their effort do not begin anew; what was too much stays too much. */
+static void effort_is_shared(void **state)
+{
+	struct guest *guest = &((struct fixture *)*state)->guest;
+
+	guest_share_effort(guest, true);
+	guest_effort_begin(guest);
+	assert_ok(guest_effort(guest, EFFORT_MAX, 0));
+	guest_effort_begin(guest);
+	assert_error(guest_effort(guest, 1, 0), ERROR_FORMAT);
+	guest_effort_begin(guest);
+	assert_true(guest_effort_spent(guest));
+	guest_share_effort(guest, false);
+	assert_ok(guest_effort(guest, EFFORT_MAX, 0));
+	guest_effort_begin(guest);
+	assert_ok(guest_effort(guest, 1, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +314,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_by_function, setup, teardown),
+		cmocka_unit_test_setup_teardown(effort_is_shared, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("paths", tests, NULL, NULL);
