@@ -5,38 +5,9 @@
 
 #include "base/io.h"
 #include "guest/internal.h"
+#include "guest/path_text.h"
 
-#define PATH_SIZE 4096u /* PATH_MAX; the kernel itself gives up on longer ones */
-#define PART_SIZE 256u  /* NAME_MAX and a NUL */
-#define DEPTH_MAX 2048u /* PATH_SIZE / 2 */
-
-/* Grows to the left. */
-struct path {
-	char text[PATH_SIZE + 1];
-	size_t start;
-};
-
-static void path_init(struct path *path)
-{
-	path->start = PATH_SIZE;
-	path->text[PATH_SIZE] = '\0';
-}
-
-static struct error *path_prepend(struct path *path, const char *part, size_t size)
-{
-	if (size + 1 > path->start)
-		return error_create(ERROR_FORMAT, "a path of the guest has more than %u bytes", PATH_SIZE);
-	path->start -= size;
-	memcpy(path->text + path->start, part, size);
-	path->text[--path->start] = '/';
-	return NULL;
-}
-
-static struct error *path_take(const struct path *path, char **ret)
-{
-	*ret = strdup(path->start == PATH_SIZE ? "/" : path->text + path->start);
-	return *ret ? NULL : error_no_memory();
-}
+#define DEPTH_MAX (FILE_PATH_SIZE / 2)
 
 struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret)
 {
@@ -65,25 +36,25 @@ struct error *cgroup_layout_load(struct guest *guest, struct cgroup_layout *ret)
 
 struct error *cgroup_node_path(struct guest *guest, const struct cgroup_layout *layout, uint64_t node, char **ret)
 {
-	struct path path;
+	struct path_text path;
 
-	path_init(&path);
+	path_text_init(&path);
 	for (unsigned depth = 0;; depth++) {
 		uint64_t name, parent;
 		const struct member_read reads[] = {{&layout->node_name, &name}, {&layout->node_parent, &parent}};
-		char part[PART_SIZE];
+		char part[FILE_NAME_SIZE];
 		struct error *error = guest_effort(guest, 1, node);
 
 		if (!error)
 			error = guest_read_members(guest, (struct gva){node}, reads, ARRAY_SIZE(reads));
 		if (!error && !parent)
-			return path_take(&path, ret);
+			return path_text_take(&path, "", ret);
 		if (!error && depth > DEPTH_MAX)
 			error = error_format(NULL, node, "a cgroup's path goes in circles");
 		if (!error)
 			error = memory_read_string(&guest->memory, (struct gva){name}, part, sizeof(part));
 		if (!error)
-			error = path_prepend(&path, part, strlen(part));
+			error = path_text_prepend(&path, part);
 		if (error)
 			return error;
 		node = parent;

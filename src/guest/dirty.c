@@ -14,7 +14,8 @@
 
 struct dirty_layout {
 	struct member super_list, super_inodes, inode_list, inode_state, inode_queue;
-	uint64_t dirty_inode; /* bits of i_state; 0: unknown, the queue decides */
+	struct object_span inode_span; /* the members above, and those of vfs_layout */
+	uint64_t dirty_inode;          /* bits of i_state; 0: unknown, the queue decides */
 };
 
 struct walk {
@@ -23,7 +24,6 @@ struct walk {
 	struct vfs_super super; /* the one being looked at */
 	bool of_devices;        /* it is the one that holds the block devices' inodes */
 	char id[32];
-	uint64_t steps;
 	struct guest_dirty_list list;
 };
 
@@ -52,44 +52,50 @@ static uint64_t find_dirty_bits(const struct types *types)
 	return 1u << 0 | 1u << 1 | 1u << 11;
 }
 
-static struct error *load_layout(struct guest *guest, struct dirty_layout *ret)
+static struct error *load_layout(struct guest *guest, const struct vfs_layout *vfs, struct dirty_layout *ret)
 {
-	const struct member_need needs[] = {
-		{"super_block", "s_list", &ret->super_list}, {"super_block", "s_inodes", &ret->super_inodes},
-		{"inode", "i_sb_list", &ret->inode_list},    {"inode", "i_state", &ret->inode_state},
+	const struct member_need super[] = {
+		{"super_block", "s_list", &ret->super_list},
+		{"super_block", "s_inodes", &ret->super_inodes},
+	};
+	const struct member_need inode[] = {
+		{"inode", "i_sb_list", &ret->inode_list},
+		{"inode", "i_state", &ret->inode_state},
 		{"inode", "i_io_list", &ret->inode_queue},
 	};
+	struct error *error = types_need(guest->types, super, ARRAY_SIZE(super));
 
 	ret->dirty_inode = find_dirty_bits(guest->types);
-	return types_need(guest->types, needs, ARRAY_SIZE(needs));
+	ret->inode_span = vfs->inode_span;
+	return error ? error : object_need(guest->types, inode, ARRAY_SIZE(inode), &ret->inode_span);
 }
 
 /* Whether the inode is in a queue of those to be written: its list_head does not point to itself. */
-static bool is_queued(const struct walk *walk, const struct record *inode)
+static bool is_queued(const struct walk *walk, const struct object *inode)
 {
 	struct member next = walk->layout.inode_queue;
 
 	next.size = sizeof(uint64_t);
-	return record_value(inode, &next) != inode->address.v + next.offset && record_value(inode, &next) != 0;
+	return object_get(inode, &next) != inode->address.v + next.offset && object_get(inode, &next) != 0;
 }
 
-static bool has_dirty_metadata(const struct walk *walk, const struct record *inode)
+static bool has_dirty_metadata(const struct walk *walk, const struct object *inode)
 {
 	if (walk->layout.dirty_inode)
-		return record_value(inode, &walk->layout.inode_state) & walk->layout.dirty_inode;
+		return object_get(inode, &walk->layout.inode_state) & walk->layout.dirty_inode;
 	return is_queued(walk, inode);
 }
 
-static struct error *find_path(struct guest *guest, struct walk *walk, const struct record *inode, char **ret)
+static struct error *find_path(struct guest *guest, struct walk *walk, const struct object *inode, char **ret)
 {
 	struct member first = walk->vfs->inode_aliases;
 	uint64_t alias;
 
 	first.size = sizeof(uint64_t);
-	alias = record_value(inode, &first);
+	alias = object_get(inode, &first);
 	if (!alias || walk->of_devices)
 		return NULL;
-	return vfs_dentry_path(guest, walk->vfs, alias - walk->vfs->dentry_alias.offset, &walk->steps, ret);
+	return dentry_path(guest, walk->vfs->path, alias - walk->vfs->dentry_alias.offset, ret);
 }
 
 /* "vda1" by the file system that is mounted from it, else its numbers. */
@@ -106,8 +112,8 @@ static struct error *read_inode(struct guest *guest, struct walk *walk, struct g
 	const struct vfs_layout *vfs = walk->vfs;
 	struct guest_dirty_file file = {.inode_address = address.v, .block_device = walk->of_devices};
 	struct gva mapping = {address.v + vfs->inode_data.offset};
-	struct record inode;
-	struct error *error = record_read(guest, address, vfs->inode_size, &inode);
+	struct object inode;
+	struct error *error = object_load(guest, walk->layout.inode_span, address.v, &inode);
 
 	if (!error)
 		error = page_cache_dirty(guest, &vfs->cache, mapping, &file.dirty_pages);
@@ -116,9 +122,9 @@ static struct error *read_inode(struct guest *guest, struct walk *walk, struct g
 	file.metadata = !walk->of_devices && has_dirty_metadata(walk, &inode);
 	if (!file.metadata && !file.dirty_pages)
 		return NULL;
-	file.inode = record_value(&inode, &vfs->inode_number);
-	file.size = record_value(&inode, &vfs->inode_size_bytes);
-	name_device(walk, record_value(&inode, &vfs->inode_device), file.device);
+	file.inode = object_get(&inode, &vfs->path->inode_number);
+	file.size = object_get(&inode, &vfs->inode_size_bytes);
+	name_device(walk, object_get(&inode, &vfs->inode_device), file.device);
 	error = find_path(guest, walk, &inode, &file.path);
 	if (!error)
 		error = array_room(&walk->list.items, walk->list.n, sizeof(file));
@@ -131,14 +137,14 @@ static struct error *read_inode(struct guest *guest, struct walk *walk, struct g
 }
 
 /* Remembers the first thing that went wrong and goes on. */
-static struct error *note(struct walk *walk, struct error *error)
+static struct error *note(struct guest *guest, struct walk *walk, struct error *error)
 {
-	return walk->steps >= VFS_STEPS_MAX ? error : walk_note(&walk->list.incomplete, error);
+	return guest_effort_spent(guest) ? error : walk_note(&walk->list.incomplete, error);
 }
 
 static struct error *visit_inode(struct guest *guest, struct gva inode, void *context)
 {
-	return note(context, read_inode(guest, context, inode));
+	return note(guest, context, read_inode(guest, context, inode));
 }
 
 static struct error *visit_super(struct guest *guest, struct gva super, void *context)
@@ -155,7 +161,7 @@ static struct error *visit_super(struct guest *guest, struct gva super, void *co
 	if (!error)
 		error = list_walk(guest, (struct gva){super.v + walk->layout.super_inodes.offset},
 				  walk->layout.inode_list.offset, visit_inode, walk);
-	return note(walk, error);
+	return note(guest, walk, error);
 }
 
 /* Names the block devices by the file systems on them. */
@@ -190,11 +196,12 @@ struct error *guest_dirty_files(struct guest *guest, struct guest_dirty_list *re
 	struct error *error = vfs_layout_get(guest, &walk.vfs);
 
 	if (!error)
-		error = load_layout(guest, &walk.layout);
+		error = load_layout(guest, walk.vfs, &walk.layout);
 	if (!error)
 		error = symbols_get(guest->symbols, "super_blocks", &supers);
 	if (error)
 		return error_wrap(error, "dirty files of the guest");
+	guest_effort_begin(guest);
 	error = list_walk(guest, supers, walk.layout.super_list.offset, visit_super, &walk);
 	if (!error)
 		error = list_walk(guest, supers, walk.layout.super_list.offset, visit_name, &naming);

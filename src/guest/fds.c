@@ -41,7 +41,7 @@ static struct error *load_table(struct guest *guest, uint64_t files, struct tabl
 
 static struct error *read_file(struct guest *guest, struct table *table, struct guest_fd *fd)
 {
-	const struct path_layout *path = &table->layout->path;
+	const struct path_layout *path = table->layout->path;
 	struct file_facts facts;
 	struct error *error = file_read(guest, path, fd->file, &facts);
 

@@ -70,31 +70,30 @@ void guest_file_list_deinit(struct guest_file_list *list)
 
 /* ---- Inodes ---- */
 
-static struct error *read_magic(struct guest *guest, const struct vfs_layout *layout, const struct record *inode,
+static struct error *read_magic(struct guest *guest, const struct vfs_layout *layout, const struct object *inode,
 				uint64_t *ret)
 {
-	return guest_read_member(guest, (struct gva){record_value(inode, &layout->inode_super)}, &layout->super_magic,
-				 ret);
+	return guest_read_member(guest, (struct gva){object_get(inode, &layout->path->inode_super)},
+				 &layout->super_magic, ret);
 }
 
 /*
  * The target of a symbolic link: what the inode points to, or for long ones the file's first page. *ret stays NULL
  * where memory has neither.
  */
-static struct error *read_link(struct guest *guest, const struct vfs_layout *layout, const struct record *inode,
+static struct error *read_link(struct guest *guest, const struct vfs_layout *layout, const struct object *inode,
 			       uint64_t magic, char **ret)
 {
-	uint64_t address = record_value(inode, &layout->inode_link),
-		 size = record_value(inode, &layout->inode_size_bytes);
+	uint64_t address = object_get(inode, &layout->inode_link), size = object_get(inode, &layout->inode_size_bytes);
 	bool in_memory = magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
-	char target[VFS_PATH_SIZE] = "";
+	char target[FILE_PATH_SIZE] = "";
 	struct error *error;
 
 	if (address)
 		return vfs_string(guest, address, ret);
 	if (size == 0 || size >= sizeof(target) || is_in(made_when_read, ARRAY_SIZE(made_when_read), magic))
 		return NULL;
-	error = page_cache_read(guest, &layout->cache, (struct gva){record_value(inode, &layout->inode_mapping)},
+	error = page_cache_read(guest, &layout->cache, (struct gva){object_get(inode, &layout->inode_mapping)},
 				in_memory ? PAGE_CACHE_MEMORY : PAGE_CACHE_DISK, 0, target, size);
 	if (error && error->code == ERROR_NOT_FOUND) {
 		error_destroy(error);
@@ -111,24 +110,24 @@ static struct error *read_file(struct guest *guest, const struct vfs_layout *lay
 			       struct guest_file *ret)
 {
 	uint64_t magic, device;
-	struct record inode;
-	struct error *error = record_read(guest, (struct gva){address}, layout->inode_size, &inode);
+	struct object inode;
+	struct error *error = object_load(guest, layout->inode_span, address, &inode);
 
 	if (!error)
 		error = read_magic(guest, layout, &inode, &magic);
 	if (error)
 		return error;
-	device = record_value(&inode, &layout->inode_device);
+	device = object_get(&inode, &layout->inode_device);
 	*ret = (struct guest_file){
 		.inode_address = address,
-		.inode = record_value(&inode, &layout->inode_number),
-		.mode = (uint32_t)record_value(&inode, &layout->inode_mode),
-		.uid = (uint32_t)record_value(&inode, &layout->inode_uid),
-		.gid = (uint32_t)record_value(&inode, &layout->inode_gid),
-		.links = (uint32_t)record_value(&inode, &layout->inode_links),
-		.size = record_value(&inode, &layout->inode_size_bytes),
-		.mtime_s = (int64_t)record_value(&inode, &layout->inode_mtime_s),
-		.mtime_ns = (uint32_t)record_value(&inode, &layout->inode_mtime_ns),
+		.inode = object_get(&inode, &layout->path->inode_number),
+		.mode = (uint32_t)object_get(&inode, &layout->inode_mode),
+		.uid = (uint32_t)object_get(&inode, &layout->inode_uid),
+		.gid = (uint32_t)object_get(&inode, &layout->inode_gid),
+		.links = (uint32_t)object_get(&inode, &layout->inode_links),
+		.size = object_get(&inode, &layout->inode_size_bytes),
+		.mtime_s = (int64_t)object_get(&inode, &layout->inode_mtime_s),
+		.mtime_ns = (uint32_t)object_get(&inode, &layout->inode_mtime_ns),
 		.resident = magic == TMPFS_MAGIC || magic == RAMFS_MAGIC,
 	};
 	if (S_ISCHR(ret->mode) || S_ISBLK(ret->mode)) {
@@ -143,12 +142,11 @@ static struct error *read_file(struct guest *guest, const struct vfs_layout *lay
 struct lookup {
 	struct guest *guest;
 	const struct vfs_layout *layout;
-	struct vfs_place root, place;
-	char name[VFS_NAME_SIZE]; /* by which `place` was reached */
-	char *remaining;          /* what is still to be followed; owned */
-	size_t position;          /* in it */
+	struct place root, place;
+	char name[FILE_NAME_SIZE]; /* by which `place` was reached */
+	char *remaining;           /* what is still to be followed; owned */
+	size_t position;           /* in it */
 	unsigned links;
-	uint64_t steps;
 };
 
 struct mount_search {
@@ -160,7 +158,10 @@ static struct error *compare_mount(struct guest *guest, struct gva mount, void *
 {
 	struct mount_search *search = context;
 	uint64_t point;
-	struct error *error = guest_read_member(guest, mount, &search->lookup->layout->mount_point, &point);
+	struct error *error = guest_effort(guest, 1, mount.v); /* mounts may also go in circles */
+
+	if (!error)
+		error = guest_read_member(guest, mount, &search->lookup->layout->path->mount_point, &point);
 
 	/* The newest one of several at a place is at the end. */
 	if (!error && point == search->lookup->place.dentry)
@@ -181,10 +182,8 @@ static struct error *enter_mounts(struct lookup *lookup)
 
 		if (error || !search.found)
 			return error;
-		if (lookup->steps++ > WALK_MAX)
-			return error_format(NULL, search.found, "the guest's mounts go in circles");
 		lookup->place.mount = search.found;
-		error = guest_read_member(lookup->guest, (struct gva){search.found}, &layout->mount_root,
+		error = guest_read_member(lookup->guest, (struct gva){search.found}, &layout->path->mount_root,
 					  &lookup->place.dentry);
 		if (error)
 			return error;
@@ -195,25 +194,27 @@ static struct error *enter_mounts(struct lookup *lookup)
 static struct error *go_up(struct lookup *lookup)
 {
 	const struct vfs_layout *layout = lookup->layout;
-	struct vfs_place *place = &lookup->place;
+	struct place *place = &lookup->place;
 
 	while (place->mount != lookup->root.mount || place->dentry != lookup->root.dentry) {
 		uint64_t top, parent;
-		const struct member_read reads[] = {{&layout->mount_parent, &parent},
-						    {&layout->mount_point, &place->dentry}};
+		const struct member_read reads[] = {{&layout->path->mount_parent, &parent},
+						    {&layout->path->mount_point, &place->dentry}};
 		struct error *error =
-			guest_read_member(lookup->guest, (struct gva){place->mount}, &layout->mount_root, &top);
+			guest_read_member(lookup->guest, (struct gva){place->mount}, &layout->path->mount_root, &top);
 
 		if (!error && place->dentry != top) {
-			error = guest_read_member(lookup->guest, (struct gva){place->dentry}, &layout->dentry_parent,
-						  &place->dentry);
+			error = guest_read_member(lookup->guest, (struct gva){place->dentry},
+						  &layout->path->dentry_parent, &place->dentry);
 			return error ? error : enter_mounts(lookup);
 		}
+		if (!error)
+			error = guest_effort(lookup->guest, 1, place->mount);
 		if (!error)
 			error = guest_read_members(lookup->guest, (struct gva){place->mount}, reads, ARRAY_SIZE(reads));
 		if (error)
 			return error;
-		if (parent == place->mount || lookup->steps++ > WALK_MAX)
+		if (parent == place->mount)
 			return error_format(NULL, place->mount, "the guest's mounts do not lead to its root");
 		place->mount = parent;
 	}
@@ -227,16 +228,16 @@ struct name_search {
 	uint64_t found;
 };
 
-static struct error *compare_name(struct guest *guest, const struct record *dentry, void *context)
+static struct error *compare_name(struct guest *guest, const struct object *dentry, void *context)
 {
 	struct name_search *search = context;
-	char name[VFS_NAME_SIZE];
+	char name[FILE_NAME_SIZE];
 	size_t size;
 	struct error *error;
 
-	if (search->found || record_value(dentry, &search->layout->dentry_length) != search->size)
+	if (search->found || object_get(dentry, &search->layout->path->dentry_length) != search->size)
 		return NULL;
-	error = vfs_dentry_name(guest, search->layout, dentry, name, &size);
+	error = dentry_name(guest, search->layout->path, dentry, name, &size);
 	if (!error && memcmp(name, search->name, size) == 0)
 		search->found = dentry->address.v;
 	return error;
@@ -271,7 +272,7 @@ static struct error *go_down(struct lookup *lookup, const char *name, size_t siz
 }
 
 /* Puts the target of a link before what remains; a relative one begins in the directory `from`. */
-static struct error *follow_link(struct lookup *lookup, const char *target, struct vfs_place from)
+static struct error *follow_link(struct lookup *lookup, const char *target, struct place from)
 {
 	char *remaining = NULL;
 
@@ -296,7 +297,7 @@ static struct error *read_place(struct lookup *lookup, struct guest_file *ret)
 {
 	uint64_t inode;
 	struct error *error = guest_read_member(lookup->guest, (struct gva){lookup->place.dentry},
-						&lookup->layout->dentry_inode, &inode);
+						&lookup->layout->path->dentry_inode, &inode);
 
 	return error ? error : read_file(lookup->guest, lookup->layout, inode, ret);
 }
@@ -305,7 +306,7 @@ static struct error *read_place(struct lookup *lookup, struct guest_file *ret)
 static struct error *take_component(struct lookup *lookup, bool follow)
 {
 	_cleanup_(guest_file_deinit) struct guest_file before = {0}, file = {0};
-	struct vfs_place from = lookup->place;
+	struct place from = lookup->place;
 	const char *name = lookup->remaining + lookup->position;
 	size_t size = strcspn(name, "/");
 	bool more = name[size] != '\0';
@@ -318,7 +319,7 @@ static struct error *take_component(struct lookup *lookup, bool follow)
 		strcpy(lookup->name, "..");
 		return go_up(lookup);
 	}
-	if (size >= VFS_NAME_SIZE)
+	if (size >= FILE_NAME_SIZE)
 		return error_create(ERROR_NOT_FOUND, "a name of %zu bytes: no file has one", size);
 	error = read_place(lookup, &before);
 	if (!error && !S_ISDIR(before.mode))
@@ -344,14 +345,14 @@ struct error *guest_file_find(struct guest *guest, const char *path, bool follow
 {
 	struct lookup lookup = {.guest = guest, .name = "/"};
 	struct guest_file file = {0};
-	uint64_t namespace;
 	struct error *error;
 
 	if (path[0] != '/')
 		return error_create(ERROR_USAGE, "'%s' is not an absolute path", path);
+	guest_effort_begin(guest);
 	error = vfs_layout_get(guest, &lookup.layout);
 	if (!error)
-		error = vfs_task_root(guest, lookup.layout, 0, &lookup.root, &namespace);
+		error = place_of_root(guest, lookup.layout->path, 0, &lookup.root);
 	lookup.place = lookup.root;
 	if (!error && !(lookup.remaining = strdup(path)))
 		error = error_no_memory();
@@ -373,10 +374,10 @@ struct error *guest_file_find(struct guest *guest, const char *path, bool follow
 /* ---- Contents ---- */
 
 /* Which page cache has the file, and what is not in it; an error for files that have none. */
-static struct error *find_contents(struct guest *guest, const struct vfs_layout *layout, const struct record *inode,
+static struct error *find_contents(struct guest *guest, const struct vfs_layout *layout, const struct object *inode,
 				   enum page_cache_kind *ret)
 {
-	uint32_t mode = (uint32_t)record_value(inode, &layout->inode_mode);
+	uint32_t mode = (uint32_t)object_get(inode, &layout->inode_mode);
 	uint64_t magic;
 	struct error *error = read_magic(guest, layout, inode, &magic);
 
@@ -398,16 +399,16 @@ struct error *guest_file_read(struct guest *guest, const struct guest_file *file
 {
 	enum page_cache_kind kind = PAGE_CACHE_MEMORY;
 	const struct vfs_layout *layout;
-	struct record inode;
+	struct object inode;
 	uint64_t end = 0;
 	struct error *error = vfs_layout_get(guest, &layout);
 
 	if (!error)
-		error = record_read(guest, (struct gva){file->inode_address}, layout->inode_size, &inode);
+		error = object_load(guest, layout->inode_span, file->inode_address, &inode);
 	if (!error)
 		error = find_contents(guest, layout, &inode, &kind);
 	if (!error)
-		end = record_value(&inode, &layout->inode_size_bytes);
+		end = object_get(&inode, &layout->inode_size_bytes);
 	if (!error && end > INT64_MAX)
 		error = error_format(NULL, file->inode_address, "a size of %llu bytes", (unsigned long long)end);
 	if (offset >= end)
@@ -415,9 +416,8 @@ struct error *guest_file_read(struct guest *guest, const struct guest_file *file
 	else if (size > end - offset)
 		size = (size_t)(end - offset);
 	if (!error)
-		error = page_cache_read(guest, &layout->cache,
-					(struct gva){record_value(&inode, &layout->inode_mapping)}, kind, offset,
-					buffer, size);
+		error = page_cache_read(guest, &layout->cache, (struct gva){object_get(&inode, &layout->inode_mapping)},
+					kind, offset, buffer, size);
 	if (error)
 		return error_wrap(error, "contents of %s", file->name ? file->name : "a file");
 	*ret_size = size;
@@ -431,19 +431,20 @@ struct listing {
 	struct guest_file_list list;
 };
 
-static struct error *add_entry(struct guest *guest, const struct record *dentry, void *context)
+static struct error *add_entry(struct guest *guest, const struct object *dentry, void *context)
 {
 	struct listing *listing = context;
 	struct guest_file_list *list = &listing->list;
 	struct guest_file file = {0};
-	char name[VFS_NAME_SIZE];
+	char name[FILE_NAME_SIZE];
 	size_t size;
-	struct error *error = vfs_dentry_name(guest, listing->layout, dentry, name, &size);
+	struct error *error = dentry_name(guest, listing->layout->path, dentry, name, &size);
 
 	if (!error && (size == 0 || strlen(name) != size || strchr(name, '/')))
 		error = error_format(NULL, dentry->address.v, "a directory of the guest has an impossible name");
 	if (!error)
-		error = read_file(guest, listing->layout, record_value(dentry, &listing->layout->dentry_inode), &file);
+		error = read_file(guest, listing->layout, object_get(dentry, &listing->layout->path->dentry_inode),
+				  &file);
 	if (!error && !(file.name = strdup(name)))
 		error = error_no_memory();
 	if (!error)
@@ -484,6 +485,7 @@ struct error *guest_directory(struct guest *guest, const struct guest_file *dire
 	uint64_t dentry;
 	struct error *error = vfs_layout_get(guest, &listing.layout);
 
+	guest_effort_begin(guest);
 	if (!error)
 		error = find_dentry(guest, listing.layout, directory->inode_address, &dentry);
 	if (error)

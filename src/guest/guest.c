@@ -15,6 +15,7 @@ void guest_close(struct guest *guest)
 		types_destroy(guest->modules[--guest->n_modules].types);
 	process_layout_destroy(guest->processes);
 	free(guest->vfs);
+	free(guest->paths);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
 	free(guest);

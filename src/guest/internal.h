@@ -254,7 +254,8 @@ struct guest {
 	} modules[GUEST_MODULES_MAX];
 	size_t n_modules;
 	struct process_layout *processes; /* made when first needed (task.h) */
-	struct vfs_layout *vfs;           /* made when first needed (vfs.c); owned */
+	struct vfs_layout *vfs;           /* made when first needed (vfs.h) */
+	struct path_layout *paths;        /* made when first needed (paths.h) */
 	uint64_t effort;                  /* steps since guest_effort_begin() */
 	bool effort_shared;               /* guest_share_effort() */
 };

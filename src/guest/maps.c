@@ -168,9 +168,9 @@ static struct error *load_file(struct guest *guest, struct walk *walk, uint64_t 
 		return NULL;
 	free(take_ptr(walk->file_path));
 	walk->last_file = 0;
-	error = mapped_file_read(guest, &walk->layout->path, file, &walk->file);
+	error = mapped_file_read(guest, walk->layout->path, file, &walk->file);
 	if (!error)
-		error = place_path(guest, &walk->layout->path, &walk->file.place, &walk->file_path);
+		error = place_path(guest, walk->layout->path, &walk->file.place, &walk->file_path);
 	if (!error)
 		walk->last_file = file;
 	return error;

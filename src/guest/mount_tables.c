@@ -271,8 +271,8 @@ static const struct option_rule debug_rules[] = {
 /* The inode of the file system's root directory. */
 static struct error *root_inode(const struct option_context *context, struct gva *ret)
 {
-	return guest_read_member(context->guest, (struct gva){context->super->root}, &context->layout->dentry_inode,
-				 &ret->v);
+	return guest_read_member(context->guest, (struct gva){context->super->root},
+				 &context->layout->path->dentry_inode, &ret->v);
 }
 
 static struct error *show_root_owner(const struct option_context *context, struct gva inode)
@@ -385,7 +385,8 @@ static struct error *show_autofs_pipe(const struct option_context *context, uint
 	}
 	error = option_value(context, "file", "f_inode", (struct gva){file}, &inode);
 	if (!error)
-		error = guest_read_member(context->guest, (struct gva){inode}, &context->layout->inode_number, &number);
+		error = guest_read_member(context->guest, (struct gva){inode}, &context->layout->path->inode_number,
+					  &number);
 	if (!error)
 		fprintf(context->out, ",pipe_ino=%lld", (long long)number);
 	return error;

@@ -44,10 +44,10 @@ static const struct flag_word mount_words[] = {
 struct walk {
 	const struct vfs_layout *layout;
 	struct mount_options *options;
-	struct vfs_place root;
+	struct place root;
 	uint64_t no_idmap;               /* address of nop_mnt_idmap; 0: unknown */
 	uint64_t initial_user_namespace; /* address of init_user_ns; 0: unknown */
-	uint64_t steps, text;
+	uint64_t text;                   /* bytes so far */
 	struct guest_mount_list list;
 };
 
@@ -88,13 +88,13 @@ static struct error *append(struct walk *walk, struct guest_mount *mount)
 
 /* ---- Options ---- */
 
-static bool has_idmap(const struct walk *walk, const struct record *mount, const struct vfs_super *super)
+static bool has_idmap(const struct walk *walk, const struct object *mount, const struct vfs_super *super)
 {
 	const struct vfs_layout *layout = walk->layout;
-	uint64_t namespace = record_value(mount, &layout->mount_userns);
+	uint64_t namespace = object_get(mount, &layout->mount_userns);
 
 	if (layout->mount_idmap.present)
-		return walk->no_idmap && record_value(mount, &layout->mount_idmap) != walk->no_idmap;
+		return walk->no_idmap && object_get(mount, &layout->mount_idmap) != walk->no_idmap;
 	/* Which of the two stands for "not mapped" changed in 5.17. */
 	return layout->mount_userns.present && namespace != super->user_namespace &&
 	       namespace != walk->initial_user_namespace;
@@ -107,10 +107,10 @@ static void write_words(FILE *out, const struct flag_word *words, size_t n, uint
 			fputs(words[i].word, out);
 }
 
-static struct error *show_options(struct walk *walk, const struct record *mount, const struct vfs_super *super,
+static struct error *show_options(struct walk *walk, const struct object *mount, const struct vfs_super *super,
 				  char **ret)
 {
-	uint64_t flags = record_value(mount, &walk->layout->mount_flags);
+	uint64_t flags = object_get(mount, &walk->layout->mount_flags);
 	size_t size = 0;
 	FILE *out = open_memstream(ret, &size);
 	struct error *error;
@@ -134,43 +134,18 @@ static struct error *show_options(struct walk *walk, const struct record *mount,
 
 /* ---- One mount ---- */
 
-/* What is mounted of nsfs is a namespace, shown by kind and number (nsfs_show_path). */
-static struct error *show_namespace(struct guest *guest, const struct walk *walk, uint64_t dentry, char **ret)
-{
-	struct member operations, number, name;
-	const struct member_need needs[] = {
-		{"ns_common", "ops", &operations},
-		{"ns_common", "inum", &number},
-		{"proc_ns_operations", "name", &name},
-	};
-	uint64_t inode, namespace, ops, inum, address;
-	const struct member_read reads[] = {{&operations, &ops}, {&number, &inum}};
-	char kind[32];
-	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
-
-	if (!error)
-		error = guest_read_member(guest, (struct gva){dentry}, &walk->layout->dentry_inode, &inode);
-	if (!error)
-		error = guest_read_member(guest, (struct gva){inode}, &walk->layout->inode_private, &namespace);
-	if (!error)
-		error = guest_read_members(guest, (struct gva){namespace}, reads, ARRAY_SIZE(reads));
-	if (!error)
-		error = guest_read_member(guest, (struct gva){ops}, &name, &address);
-	if (!error)
-		error = memory_read_string(&guest->memory, (struct gva){address}, kind, sizeof(kind));
-	if (!error && asprintf(ret, "%s:[%llu]", kind, (unsigned long long)inum) < 0)
-		error = error_no_memory();
-	return error;
-}
-
-static struct error *show_root(struct guest *guest, struct walk *walk, const struct record *mount,
+static struct error *show_root(struct guest *guest, struct walk *walk, const struct object *mount,
 			       const struct vfs_super *super, char **ret)
 {
-	uint64_t dentry = record_value(mount, &walk->layout->mount_root);
+	uint64_t dentry = object_get(mount, &walk->layout->path->mount_root);
+	uint64_t inode;
+	struct error *error;
 
-	if (super->magic == NSFS_MAGIC)
-		return show_namespace(guest, walk, dentry, ret);
-	return vfs_dentry_path(guest, walk->layout, dentry, &walk->steps, ret);
+	if (super->magic != NSFS_MAGIC)
+		return dentry_path(guest, walk->layout->path, dentry, ret);
+	/* What is mounted of nsfs is a namespace, shown by kind and number (nsfs_show_path). */
+	error = guest_read_member(guest, (struct gva){dentry}, &walk->layout->path->dentry_inode, &inode);
+	return error ? error : namespace_text(guest, walk->layout->path, inode, ret);
 }
 
 static struct error *show_type(const struct vfs_super *super, char **ret)
@@ -180,9 +155,9 @@ static struct error *show_type(const struct vfs_super *super, char **ret)
 	return NULL;
 }
 
-static struct error *show_source(struct guest *guest, const struct walk *walk, const struct record *mount, char **ret)
+static struct error *show_source(struct guest *guest, const struct walk *walk, const struct object *mount, char **ret)
 {
-	uint64_t name = record_value(mount, &walk->layout->mount_source);
+	uint64_t name = object_get(mount, &walk->layout->mount_source);
 
 	if (name)
 		return vfs_string(guest, name, ret);
@@ -190,13 +165,13 @@ static struct error *show_source(struct guest *guest, const struct walk *walk, c
 	return *ret ? NULL : error_no_memory();
 }
 
-static struct error *read_group(struct guest *guest, const struct walk *walk, const struct record *mount,
+static struct error *read_group(struct guest *guest, const struct walk *walk, const struct object *mount,
 				struct guest_mount *ret)
 {
 	const struct vfs_layout *layout = walk->layout;
-	uint64_t flags = record_value(mount, &layout->mount_flags);
-	uint64_t propagation = record_value(mount, &layout->mount_propagation);
-	uint64_t master = record_value(mount, &layout->mount_master), group = 0;
+	uint64_t flags = object_get(mount, &layout->mount_flags);
+	uint64_t propagation = object_get(mount, &layout->mount_propagation);
+	uint64_t master = object_get(mount, &layout->mount_master), group = 0;
 	bool shared = layout->mount_propagation.present ? propagation & T_SHARED : flags & MNT_SHARED;
 	struct error *error = NULL;
 
@@ -204,23 +179,23 @@ static struct error *read_group(struct guest *guest, const struct walk *walk, co
 		error = guest_read_member(guest, (struct gva){master}, &layout->mount_group, &group);
 	if (error)
 		return error;
-	ret->peer_group = shared ? (uint32_t)record_value(mount, &layout->mount_group) : 0;
+	ret->peer_group = shared ? (uint32_t)object_get(mount, &layout->mount_group) : 0;
 	ret->master = (uint32_t)group;
 	ret->unbindable = layout->mount_propagation.present ? propagation & T_UNBINDABLE : flags & MNT_UNBINDABLE;
 	return NULL;
 }
 
 /* Fills in what is known of the mount; its target is there already. */
-static struct error *read_mount(struct guest *guest, struct walk *walk, const struct record *mount,
+static struct error *read_mount(struct guest *guest, struct walk *walk, const struct object *mount,
 				struct guest_mount *ret)
 {
 	const struct vfs_layout *layout = walk->layout;
 	struct vfs_super super;
 	uint64_t parent;
-	struct error *error = vfs_super_read(guest, layout, record_value(mount, &layout->mount_super), &super);
+	struct error *error = vfs_super_read(guest, layout, object_get(mount, &layout->path->mount_super), &super);
 
 	if (!error)
-		error = guest_read_member(guest, (struct gva){record_value(mount, &layout->mount_parent)},
+		error = guest_read_member(guest, (struct gva){object_get(mount, &layout->path->mount_parent)},
 					  &layout->mount_id, &parent);
 	if (!error)
 		error = show_root(guest, walk, mount, &super, &ret->root);
@@ -234,7 +209,7 @@ static struct error *read_mount(struct guest *guest, struct walk *walk, const st
 		error = show_options(walk, mount, &super, &ret->options);
 	if (error)
 		return error;
-	ret->id = (int32_t)record_value(mount, &layout->mount_id);
+	ret->id = (int32_t)object_get(mount, &layout->mount_id);
 	ret->parent = (int32_t)parent;
 	ret->major = super.device >> 20;
 	ret->minor = super.device & 0xfffff;
@@ -246,16 +221,16 @@ static struct error *visit(struct guest *guest, struct gva address, void *contex
 	struct walk *walk = context;
 	const struct vfs_layout *layout = walk->layout;
 	struct guest_mount mount = {0};
-	struct record record;
-	struct vfs_place place = {.mount = address.v};
-	struct error *error = record_read(guest, address, layout->mount_size, &record);
+	struct object record;
+	struct place place = {.mount = address.v};
+	struct error *error = object_load(guest, layout->mount_span, address.v, &record);
 
 	/* A cursor has no other member that is filled in. 0x10000000 means nothing else in kernels without cursors. */
-	if (!error && record_value(&record, &layout->mount_flags) & MNT_CURSOR && layout->namespace_list.present)
+	if (!error && object_get(&record, &layout->mount_flags) & MNT_CURSOR && layout->namespace_list.present)
 		return NULL;
-	place.dentry = record_value(&record, &layout->mount_root);
+	place.dentry = object_get(&record, &layout->path->mount_root);
 	if (!error)
-		error = vfs_path(guest, layout, place, walk->root, &walk->steps, &mount.target);
+		error = place_path_from(guest, layout->path, &place, &walk->root, &mount.target);
 	/* mountinfo leaves out what the task cannot reach: above its root, and 7.2's nullfs under every root. */
 	if (!error && !mount.target)
 		return NULL;
@@ -264,12 +239,22 @@ static struct error *visit(struct guest *guest, struct gva address, void *contex
 	if (!error)
 		error = append(walk, &mount);
 	mount_deinit(&mount);
-	if (error && walk->steps >= VFS_STEPS_MAX)
+	if (error && guest_effort_spent(guest))
 		return error;
 	return walk_note(&walk->list.incomplete, error);
 }
 
 /* ---- The namespace ---- */
+
+static struct error *find_namespace(struct guest *guest, const struct vfs_layout *layout, uint64_t task, uint64_t *ret)
+{
+	uint64_t proxy;
+	struct error *error = guest_read_member(guest, (struct gva){task}, &layout->task_proxy, &proxy);
+
+	if (!error && !proxy)
+		error = error_create(ERROR_NOT_FOUND, "the process has ended: it has no mounts any more");
+	return error ? error : guest_read_member(guest, (struct gva){proxy}, &layout->proxy_mount, ret);
+}
 
 static struct error *walk_namespace(struct guest *guest, struct walk *walk, uint64_t namespace)
 {
@@ -293,8 +278,13 @@ struct error *guest_mounts(struct guest *guest, uint64_t task, struct guest_moun
 	struct gva no_idmap, user_namespace;
 	struct error *error = vfs_layout_get(guest, &walk.layout);
 
+	guest_effort_begin(guest);
+	if (!error && !task)
+		error = first_process(guest, walk.layout->path, &task);
 	if (!error)
-		error = vfs_task_root(guest, walk.layout, task, &walk.root, &namespace);
+		error = place_of_root(guest, walk.layout->path, task, &walk.root);
+	if (!error)
+		error = find_namespace(guest, walk.layout, task, &namespace);
 	if (!error)
 		error = mount_options_create(guest, walk.layout, &options);
 	if (error)

@@ -108,9 +108,9 @@ static struct error *directory(struct guest *guest, uint64_t address, const char
 	if (!fs || !path.present)
 		return error_create(ERROR_NOT_FOUND, "the task is ending and has no directories any more");
 	guest_effort_begin(guest);
-	error = place_read(guest, &layout->path, (struct gva){fs + path.offset}, &place);
+	error = place_read(guest, layout->path, (struct gva){fs + path.offset}, &place);
 	if (!error)
-		error = place_path(guest, &layout->path, &place, ret);
+		error = place_path(guest, layout->path, &place, ret);
 	return error_wrap(error, "directory of a task");
 }
 

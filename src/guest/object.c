@@ -39,3 +39,11 @@ uint64_t object_field(const uint8_t *object, const struct member *member)
 		return value;
 	return value >> member->shift & (UINT64_MAX >> (64 - member->bits));
 }
+
+struct error *object_load(struct guest *guest, struct object_span span, uint64_t address, struct object *ret)
+{
+	if (!address)
+		return error_format(NULL, 0, "a pointer to nothing");
+	ret->address = (struct gva){address};
+	return object_read(guest, ret->address, span, ret->bytes);
+}

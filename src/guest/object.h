@@ -26,4 +26,24 @@ struct error *object_read(struct guest *guest, struct gva address, struct object
 /* A member of at most 8 bytes, or a bit field, of an object that was read; 0 for one that is not present. */
 uint64_t object_field(const uint8_t *object, const struct member *member);
 
+/* A structure as read, so far as its members below need it. */
+struct object {
+	struct gva address;
+	uint8_t bytes[OBJECT_MAX];
+};
+/* Reads the object at `address`; 0 is ERROR_FORMAT. */
+struct error *object_load(struct guest *guest, struct object_span span, uint64_t address, struct object *ret)
+	_must_check_;
+
+static inline uint64_t object_get(const struct object *object, const struct member *member)
+{
+	return object_field(object->bytes, member);
+}
+
+/* Where in the guest the member lies. */
+static inline struct gva object_place(const struct object *object, const struct member *member)
+{
+	return (struct gva){object->address.v + member->offset};
+}
+
 #endif

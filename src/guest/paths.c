@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Paths of files, put together from their last part to their first as d_path() does (fs/d_path.c). */
+/* Paths of files, put together from their last name to their first as d_path() does (fs/d_path.c). */
 #include "guest/paths.h"
 
 #include <stdio.h>
@@ -8,9 +8,7 @@
 
 #include "base/io.h"
 
-#define PATH_SIZE     4096u               /* PATH_MAX; the kernel itself gives up on longer ones */
-#define NAME_SIZE     256u                /* NAME_MAX and a NUL */
-#define DEPTH_MAX     4096u               /* names and mounts on the way */
+#define MOUNTS_MAX    4096u               /* on the way of one path */
 #define BACKING_MODES (UINT64_C(3) << 24) /* FMODE_BACKING: bit 25 (6.5), then 24 (6.14) */
 
 /* ---- Layout ---- */
@@ -65,6 +63,10 @@ static struct error *load_others(struct guest *guest, struct path_layout *ret)
 		{"dentry_operations", "d_dname", &ret->operations_name},
 		{"inode", "i_private", &ret->inode_private},
 		{"super_block", "s_dev", &ret->super_device},
+		{"task_struct", "tasks", &ret->task_list},
+		{"task_struct", "tgid", &ret->task_tgid},
+		{"task_struct", "fs", &ret->task_fs},
+		{"fs_struct", "root", &ret->fs_root},
 		{"ns_common", "ops", &ret->namespace_operations},
 		{"proc_ns_operations", "name", &ret->namespace_name},
 	};
@@ -86,164 +88,185 @@ static void load_functions(struct guest *guest, struct path_layout *ret)
 	}
 }
 
-/* The root directory of the first process, which comes first in the list. */
-static struct error *load_root(struct guest *guest, struct path_layout *layout)
+static struct error *load_layout(struct guest *guest, struct path_layout *ret)
 {
-	struct member tasks, pid, fs, root;
-	const struct member_need needs[] = {
-		{"task_struct", "tasks", &tasks},
-		{"task_struct", "tgid", &pid},
-		{"task_struct", "fs", &fs},
-		{"fs_struct", "root", &root},
-	};
-	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
-	struct gva init, task;
-	uint64_t next = 0, number = 0, address = 0;
+	struct error *error = load_members(guest, ret);
 
-	if (!error)
-		error = symbols_get(guest->symbols, "init_task", &init);
-	if (!error)
-		error = memory_read_u64(&guest->memory, (struct gva){init.v + tasks.offset}, &next);
-	task.v = next - tasks.offset;
-	if (!error)
-		error = guest_read_member(guest, task, &pid, &number);
-	if (!error)
-		error = guest_read_member(guest, task, &fs, &address);
-	if (error || number != 1 || !address)
-		return error;
-	return place_read(guest, layout, (struct gva){address + root.offset}, &layout->root);
-}
-
-struct error *path_layout_load(struct guest *guest, struct path_layout *ret)
-{
-	struct error *error;
-
-	*ret = (struct path_layout){0};
-	error = load_members(guest, ret);
 	if (!error)
 		error = load_others(guest, ret);
 	if (error)
 		return error;
 	load_functions(guest, ret);
 	/* Without it paths are those from the top of all mounts, which is nearly always the same. */
-	error_destroy(load_root(guest, ret));
+	error_destroy(place_of_root(guest, ret, 0, &ret->root));
 	return NULL;
 }
 
-/* ---- Text ---- */
-
-/* Grows to the left. */
-struct text {
-	char bytes[PATH_SIZE + 1];
-	size_t start;
-};
-
-static struct error *prepend(struct text *text, const char *part, size_t size)
+struct error *path_layout_get(struct guest *guest, const struct path_layout **ret)
 {
-	if (size + 1 > text->start)
-		return error_create(ERROR_FORMAT, "a path of the guest has more than %u bytes", PATH_SIZE);
-	text->start -= size;
-	memcpy(text->bytes + text->start, part, size);
-	text->bytes[--text->start] = '/';
+	_cleanup_(free_ptr) struct path_layout *layout = NULL;
+	struct error *error;
+
+	if (!guest->paths) {
+		layout = calloc(1, sizeof(*layout));
+		if (!layout)
+			return error_no_memory();
+		error = load_layout(guest, layout);
+		if (error)
+			return error;
+		guest->paths = take_ptr(layout);
+	}
+	*ret = guest->paths;
 	return NULL;
 }
 
 /* ---- Dentries ---- */
 
-struct dentry {
-	uint64_t address;
-	uint8_t bytes[OBJECT_MAX];
-};
-
 static struct error *dentry_read(struct guest *guest, const struct path_layout *layout, uint64_t address,
-				 struct dentry *ret)
+				 struct object *ret)
 {
-	ret->address = address;
-	return object_read(guest, (struct gva){address}, layout->dentry_span, ret->bytes);
+	return object_load(guest, layout->dentry_span, address, ret);
 }
 
-static struct error *dentry_name(struct guest *guest, const struct path_layout *layout, const struct dentry *dentry,
-				 char ret[NAME_SIZE], size_t *ret_size)
+struct error *dentry_name(struct guest *guest, const struct path_layout *layout, const struct object *dentry,
+			  char ret[FILE_NAME_SIZE], size_t *ret_size)
 {
-	uint64_t name = object_field(dentry->bytes, &layout->dentry_name);
-	uint64_t size = object_field(dentry->bytes, &layout->dentry_length);
+	uint64_t name = object_get(dentry, &layout->dentry_name);
+	uint64_t size = object_get(dentry, &layout->dentry_length);
 	const struct member *within = &layout->dentry_inline;
 	struct error *error = NULL;
 
-	if (size >= NAME_SIZE)
-		return error_format(NULL, dentry->address, "a file name of %llu bytes", (unsigned long long)size);
-	if (name == dentry->address + within->offset && size <= within->size)
+	if (size >= FILE_NAME_SIZE)
+		return error_format(NULL, dentry->address.v, "a file name of %llu bytes", (unsigned long long)size);
+	if (name == object_place(dentry, within).v && size <= within->size)
 		memcpy(ret, dentry->bytes + within->offset, size);
 	else
 		error = memory_read(&guest->memory, (struct gva){name}, ret, size);
 	if (error)
 		return error_wrap(error, "a file name");
 	ret[size] = '\0';
-	*ret_size = strlen(ret); /* the kernel stops at a NUL too */
+	*ret_size = size;
 	return NULL;
 }
 
 static struct error *mount_read(struct guest *guest, const struct path_layout *layout, uint64_t address,
-				uint8_t mount[OBJECT_MAX])
+				struct object *ret)
 {
-	return error_wrap(object_read(guest, (struct gva){address}, layout->mount_span, mount), "a mount");
+	return error_wrap(object_load(guest, layout->mount_span, address, ret), "a mount");
 }
 
-/*
- * Climbs from `place` to the reader's root, or to the top of its mounts where that root is not on the way: of another
- * mount namespace, or of a file system that is unmounted but still in use.
- */
-static struct error *climb(struct guest *guest, const struct path_layout *layout, struct place place, struct text *text)
-{
-	const struct place *root = &layout->root;
-	uint8_t mount[OBJECT_MAX];
-	struct dentry dentry;
-	struct error *error = mount_read(guest, layout, place.mount, mount);
+/* ---- Climbing ---- */
 
-	for (unsigned depth = 0; !error; depth++) {
-		char name[NAME_SIZE];
+/* Takes names from *dentry up to `stop` or `top` (0: neither), or to a dentry that is its own parent. */
+static struct error *climb_names(struct guest *guest, const struct path_layout *layout, uint64_t *dentry, uint64_t stop,
+				 uint64_t top, struct path_text *text)
+{
+	struct object record;
+
+	while (!*dentry || (*dentry != stop && *dentry != top)) {
+		char name[FILE_NAME_SIZE];
 		uint64_t parent;
 		size_t size;
+		struct error *error = guest_effort(guest, 1, *dentry);
 
-		if (place.dentry == root->dentry && place.mount == root->mount)
-			return NULL;
-		if (depth > DEPTH_MAX)
-			return error_format(NULL, place.dentry, "a path goes in circles");
-		error = guest_effort(guest, 1, place.dentry);
+		if (!error)
+			error = dentry_read(guest, layout, *dentry, &record);
 		if (error)
 			return error;
-		if (place.dentry == object_field(mount, &layout->mount_root)) {
-			parent = object_field(mount, &layout->mount_parent);
-			if (parent == place.mount)
-				return NULL;
-			place.dentry = object_field(mount, &layout->mount_point);
-			place.mount = parent;
-			error = mount_read(guest, layout, parent, mount);
+		parent = object_get(&record, &layout->dentry_parent);
+		if (parent == *dentry)
+			return NULL;
+		error = dentry_name(guest, layout, &record, name, &size);
+		if (!error)
+			error = path_text_prepend(text, name); /* the kernel stops at a NUL, too */
+		if (error)
+			return error;
+		*dentry = parent;
+	}
+	return NULL;
+}
+
+/* Where a climb through mounts ended. */
+enum climb_end {
+	CLIMB_ROOT,     /* at the root asked for */
+	CLIMB_TOP,      /* at the top of other mounts: another namespace, a file system unmounted and still in use */
+	CLIMB_DETACHED, /* at a directory above what is mounted */
+};
+
+static struct error *climb(struct guest *guest, const struct path_layout *layout, struct place place,
+			   const struct place *root, struct path_text *text, enum climb_end *ret)
+{
+	struct object mount;
+
+	for (unsigned i = 0; i < MOUNTS_MAX; i++) {
+		uint64_t top, stop, parent;
+		struct error *error = guest_effort(guest, 1, place.mount);
+
+		if (!error)
+			error = mount_read(guest, layout, place.mount, &mount);
+		if (error)
+			return error;
+		top = object_get(&mount, &layout->mount_root);
+		stop = place.mount == root->mount ? root->dentry : top;
+		error = climb_names(guest, layout, &place.dentry, stop, top, text);
+		if (error)
+			return error;
+		parent = object_get(&mount, &layout->mount_parent);
+		if (place.mount == root->mount && place.dentry == root->dentry)
+			*ret = CLIMB_ROOT;
+		else if (place.dentry != top)
+			*ret = CLIMB_DETACHED;
+		else if (parent == place.mount)
+			*ret = CLIMB_TOP;
+		else {
+			place = (struct place){.mount = parent, .dentry = object_get(&mount, &layout->mount_point)};
 			continue;
 		}
-		error = dentry_read(guest, layout, place.dentry, &dentry);
-		if (error)
-			return error;
-		parent = object_field(dentry.bytes, &layout->dentry_parent);
-		if (parent == place.dentry) {
-			text->start = PATH_SIZE; /* outside of what is mounted: the kernel shows "/" */
-			return NULL;
-		}
-		error = dentry_name(guest, layout, &dentry, name, &size);
-		if (!error)
-			error = prepend(text, name, size);
-		place.dentry = parent;
+		return NULL;
 	}
-	return error;
+	return error_format(NULL, place.mount, "a path goes in circles");
+}
+
+struct error *place_path_from(struct guest *guest, const struct path_layout *layout, const struct place *place,
+			      const struct place *root, char **ret)
+{
+	struct path_text text;
+	enum climb_end end;
+	struct error *error;
+
+	path_text_init(&text);
+	error = climb(guest, layout, *place, root, &text, &end);
+	if (error)
+		return error;
+	if (end == CLIMB_ROOT)
+		return path_text_take(&text, "", ret);
+	*ret = NULL;
+	return NULL;
+}
+
+struct error *dentry_path(struct guest *guest, const struct path_layout *layout, uint64_t dentry, char **ret)
+{
+	struct path_text text;
+	struct object record;
+	struct error *error = dentry_read(guest, layout, dentry, &record);
+	bool unlinked;
+
+	if (error)
+		return error;
+	unlinked =
+		!object_get(&record, &layout->dentry_hashed) && object_get(&record, &layout->dentry_parent) != dentry;
+	path_text_init(&text);
+	error = climb_names(guest, layout, &dentry, 0, 0, &text);
+	return error ? error : path_text_take(&text, unlinked ? "//deleted" : "", ret);
 }
 
 /* ---- Names by function ---- */
 
-static struct error *name_kind(struct guest *guest, const struct path_layout *layout, const struct dentry *dentry,
+static struct error *name_kind(struct guest *guest, const struct path_layout *layout, const struct object *dentry,
 			       const struct place *place, enum name_kind *ret)
 {
-	uint64_t operations = object_field(dentry->bytes, &layout->dentry_operations), function = 0;
-	uint8_t mount[OBJECT_MAX];
+	uint64_t operations = object_get(dentry, &layout->dentry_operations), function = 0;
+	struct object mount;
 	struct error *error = NULL;
 
 	*ret = NAME_PATH;
@@ -252,9 +275,9 @@ static struct error *name_kind(struct guest *guest, const struct path_layout *la
 	if (error || !function)
 		return error;
 	/* Where such a thing is mounted on a file, it has a path (nsfs bound to /run/netns/NAME). */
-	if (object_field(dentry->bytes, &layout->dentry_parent) == dentry->address) {
-		error = mount_read(guest, layout, place->mount, mount);
-		if (error || object_field(mount, &layout->mount_root) == dentry->address)
+	if (object_get(dentry, &layout->dentry_parent) == dentry->address.v) {
+		error = mount_read(guest, layout, place->mount, &mount);
+		if (error || object_get(&mount, &layout->mount_root) == dentry->address.v)
 			return error;
 	}
 	*ret = NAME_UNKNOWN;
@@ -264,34 +287,40 @@ static struct error *name_kind(struct guest *guest, const struct path_layout *la
 	return NULL;
 }
 
-/* "mnt", … of the namespace that an inode of nsfs stands for. */
-static struct error *namespace_name(struct guest *guest, const struct path_layout *layout, uint64_t inode,
-				    char ret[NAME_SIZE])
+struct error *namespace_text(struct guest *guest, const struct path_layout *layout, uint64_t inode, char **ret)
 {
-	uint64_t space, operations, name;
-	struct error *error = guest_read_member(guest, (struct gva){inode}, &layout->inode_private, &space);
+	uint64_t number, space, operations, address;
+	char name[32]; /* "mnt", … */
+	struct error *error = guest_read_member(guest, (struct gva){inode}, &layout->inode_number, &number);
 
+	if (!error)
+		error = guest_read_member(guest, (struct gva){inode}, &layout->inode_private, &space);
 	if (!error)
 		error = guest_read_member(guest, (struct gva){space}, &layout->namespace_operations, &operations);
 	if (!error)
-		error = guest_read_member(guest, (struct gva){operations}, &layout->namespace_name, &name);
-	return error ? error : memory_read_string(&guest->memory, (struct gva){name}, ret, NAME_SIZE);
+		error = guest_read_member(guest, (struct gva){operations}, &layout->namespace_name, &address);
+	if (!error)
+		error = memory_read_string(&guest->memory, (struct gva){address}, name, sizeof(name));
+	if (error)
+		return error;
+	*ret = string_format("%s:[%llu]", name, (unsigned long long)number);
+	return *ret ? NULL : error_no_memory();
 }
 
 static struct error *name_by_function(struct guest *guest, const struct path_layout *layout,
-				      const struct dentry *dentry, enum name_kind kind, char **ret)
+				      const struct object *dentry, enum name_kind kind, char **ret)
 {
-	uint64_t inode = object_field(dentry->bytes, &layout->dentry_inode), number = 0;
-	char name[NAME_SIZE] = "";
+	uint64_t inode = object_get(dentry, &layout->dentry_inode), number = 0;
+	char name[FILE_NAME_SIZE] = "";
 	size_t size;
 	struct error *error = NULL;
 
+	if (kind == NAME_SPACE)
+		return namespace_text(guest, layout, inode, ret);
 	if (kind == NAME_ANON || kind == NAME_SIMPLE)
 		error = dentry_name(guest, layout, dentry, name, &size);
 	else if (kind != NAME_PIDFD)
 		error = guest_read_member(guest, (struct gva){inode}, &layout->inode_number, &number);
-	if (!error && kind == NAME_SPACE)
-		error = namespace_name(guest, layout, inode, name);
 	if (error)
 		return error;
 	if (kind == NAME_ANON)
@@ -301,11 +330,7 @@ static struct error *name_by_function(struct guest *guest, const struct path_lay
 	else if (kind == NAME_PIDFD)
 		*ret = string_format("anon_inode:[pidfd]");
 	else
-		*ret = string_format("%s:[%llu]",
-				     kind == NAME_PIPE     ? "pipe"
-				     : kind == NAME_SOCKET ? "socket"
-							   : name,
-				     (unsigned long long)number);
+		*ret = string_format("%s:[%llu]", kind == NAME_PIPE ? "pipe" : "socket", (unsigned long long)number);
 	return *ret ? NULL : error_no_memory();
 }
 
@@ -324,9 +349,10 @@ struct error *place_read(struct guest *guest, const struct path_layout *layout, 
 
 struct error *place_path(struct guest *guest, const struct path_layout *layout, const struct place *place, char **ret)
 {
-	struct text text = {.start = PATH_SIZE};
-	struct dentry dentry;
+	struct path_text text;
+	struct object dentry;
 	enum name_kind kind;
+	enum climb_end end;
 	bool unlinked;
 	struct error *error = dentry_read(guest, layout, place->dentry, &dentry);
 
@@ -340,43 +366,88 @@ struct error *place_path(struct guest *guest, const struct path_layout *layout, 
 	}
 	if (kind != NAME_PATH)
 		return name_by_function(guest, layout, &dentry, kind, ret);
-	unlinked = !object_field(dentry.bytes, &layout->dentry_hashed) &&
-		   object_field(dentry.bytes, &layout->dentry_parent) != place->dentry;
-	error = climb(guest, layout, *place, &text);
+	unlinked = !object_get(&dentry, &layout->dentry_hashed) &&
+		   object_get(&dentry, &layout->dentry_parent) != place->dentry;
+	path_text_init(&text);
+	error = climb(guest, layout, *place, &layout->root, &text, &end);
 	if (error)
 		return error_wrap(error, "path of a file");
-	*ret = string_format("%s%s", text.start == PATH_SIZE ? "/" : text.bytes + text.start,
-			     unlinked ? " (deleted)" : "");
-	return *ret ? NULL : error_no_memory();
+	if (end == CLIMB_DETACHED)
+		path_text_init(&text); /* the kernel shows "/" */
+	return path_text_take(&text, unlinked ? " (deleted)" : "", ret);
+}
+
+static struct place file_place(const struct path_layout *layout, const struct object *file)
+{
+	return (struct place){.mount = object_get(file, &layout->file_mount) - layout->mount_vfs.offset,
+			      .dentry = object_get(file, &layout->file_dentry)};
 }
 
 struct error *file_path(struct guest *guest, const struct path_layout *layout, struct gva file, char **ret)
 {
-	uint8_t bytes[OBJECT_MAX];
-	struct error *error = object_read(guest, file, layout->file_span, bytes);
+	struct object record;
+	struct error *error = object_load(guest, layout->file_span, file.v, &record);
 	struct place place;
 
 	if (error)
 		return error_wrap(error, "an open file");
-	place.mount = object_field(bytes, &layout->file_mount) - layout->mount_vfs.offset;
-	place.dentry = object_field(bytes, &layout->file_dentry);
+	place = file_place(layout, &record);
 	return place_path(guest, layout, &place, ret);
 }
 
 struct error *file_read(struct guest *guest, const struct path_layout *layout, uint64_t file, struct file_facts *ret)
 {
-	uint8_t bytes[OBJECT_MAX];
-	struct error *error = object_read(guest, (struct gva){file}, layout->file_span, bytes);
+	struct object record;
+	struct error *error = object_load(guest, layout->file_span, file, &record);
 
 	if (error)
 		return error_wrap(error, "an open file");
-	ret->place.mount = object_field(bytes, &layout->file_mount) - layout->mount_vfs.offset;
-	ret->place.dentry = object_field(bytes, &layout->file_dentry);
-	ret->inode = object_field(bytes, &layout->file_inode);
-	ret->position = object_field(bytes, &layout->file_position);
-	ret->flags = (uint32_t)object_field(bytes, &layout->file_flags);
+	ret->place = file_place(layout, &record);
+	ret->inode = object_get(&record, &layout->file_inode);
+	ret->position = object_get(&record, &layout->file_position);
+	ret->flags = (uint32_t)object_get(&record, &layout->file_flags);
 	error = guest_read_member(guest, (struct gva){ret->inode}, &layout->inode_number, &ret->number);
 	return error_wrap(error, "inode of an open file");
+}
+
+/* ---- Tasks ---- */
+
+struct error *first_process(struct guest *guest, const struct path_layout *layout, uint64_t *ret)
+{
+	const uint32_t list = layout->task_list.offset;
+	struct loop_guard guard = {0};
+	struct gva idle;
+	uint64_t next, id;
+	struct error *error = symbols_get(guest->symbols, "init_task", &idle);
+
+	if (!error)
+		error = memory_read_u64(&guest->memory, (struct gva){idle.v + list}, &next);
+	while (!error && next != idle.v + list) {
+		error = guest_read_member(guest, (struct gva){next - list}, &layout->task_tgid, &id);
+		if (!error && id == 1) {
+			*ret = next - list;
+			return NULL;
+		}
+		if (!error && !loop_guard_step(&guard, next))
+			error = error_format(NULL, next, "the guest's processes go in circles");
+		if (!error)
+			error = memory_read_u64(&guest->memory, (struct gva){next}, &next);
+	}
+	return error ? error : error_create(ERROR_NOT_FOUND, "the guest has no process 1");
+}
+
+struct error *place_of_root(struct guest *guest, const struct path_layout *layout, uint64_t task, struct place *ret)
+{
+	uint64_t fs;
+	struct error *error = task ? NULL : first_process(guest, layout, &task);
+
+	if (!error)
+		error = guest_read_member(guest, (struct gva){task}, &layout->task_fs, &fs);
+	if (!error && !fs)
+		error = error_create(ERROR_NOT_FOUND, "the process has ended: it has no root directory any more");
+	if (!error)
+		error = place_read(guest, layout, (struct gva){fs + layout->fs_root.offset}, ret);
+	return error_wrap(error, "root directory of a process");
 }
 
 /* ---- Mapped files ---- */
@@ -387,18 +458,18 @@ struct error *file_read(struct guest *guest, const struct path_layout *layout, u
  */
 static bool find_user_place(struct guest *guest, const struct path_layout *layout, uint64_t file, struct place *ret)
 {
-	uint8_t mount[OBJECT_MAX];
-	struct dentry dentry;
+	struct object mount;
+	struct object dentry;
 	struct place place;
 	struct error *error;
 	bool fits;
 
 	error = place_read(guest, layout, (struct gva){file + layout->user_path.offset}, &place);
 	if (!error)
-		error = mount_read(guest, layout, place.mount, mount);
+		error = mount_read(guest, layout, place.mount, &mount);
 	if (!error)
 		error = dentry_read(guest, layout, place.dentry, &dentry);
-	fits = !error && object_field(mount, &layout->mount_super) == object_field(dentry.bytes, &layout->dentry_super);
+	fits = !error && object_get(&mount, &layout->mount_super) == object_get(&dentry, &layout->dentry_super);
 	error_destroy(error);
 	if (fits)
 		*ret = place;
@@ -408,28 +479,27 @@ static bool find_user_place(struct guest *guest, const struct path_layout *layou
 struct error *mapped_file_read(struct guest *guest, const struct path_layout *layout, uint64_t file,
 			       struct mapped_file *ret)
 {
-	uint8_t bytes[OBJECT_MAX], inode_bytes[OBJECT_MAX];
-	struct error *error = object_read(guest, (struct gva){file}, layout->file_span, bytes);
+	struct object record, inode_record;
+	struct error *error = object_load(guest, layout->file_span, file, &record);
 	struct place place;
 	uint64_t inode, super, device = 0;
 
 	if (error)
 		return error_wrap(error, "a mapped file");
-	place.mount = object_field(bytes, &layout->file_mount) - layout->mount_vfs.offset;
-	place.dentry = object_field(bytes, &layout->file_dentry);
-	inode = object_field(bytes, &layout->file_inode);
-	if (layout->user_path.present && object_field(bytes, &layout->file_mode) & BACKING_MODES &&
+	place = file_place(layout, &record);
+	inode = object_get(&record, &layout->file_inode);
+	if (layout->user_path.present && object_get(&record, &layout->file_mode) & BACKING_MODES &&
 	    find_user_place(guest, layout, file, &place))
 		error = guest_read_member(guest, (struct gva){place.dentry}, &layout->dentry_inode, &inode);
 	if (!error)
-		error = object_read(guest, (struct gva){inode}, layout->inode_span, inode_bytes);
+		error = object_load(guest, layout->inode_span, inode, &inode_record);
 	if (error)
 		return error_wrap(error, "inode of a mapped file");
-	super = object_field(inode_bytes, &layout->inode_super);
+	super = object_get(&inode_record, &layout->inode_super);
 	error = guest_read_member(guest, (struct gva){super}, &layout->super_device, &device);
 	if (error)
 		return error_wrap(error, "file system of a mapped file");
-	ret->inode = object_field(inode_bytes, &layout->inode_number);
+	ret->inode = object_get(&inode_record, &layout->inode_number);
 	ret->major = (uint32_t)(device >> 20); /* MINORBITS */
 	ret->minor = (uint32_t)(device & 0xfffff);
 	ret->place = place;

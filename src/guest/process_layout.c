@@ -4,14 +4,6 @@
 
 #include "guest/task.h"
 
-struct error *object_load(struct guest *guest, struct object_span span, uint64_t address, struct object *ret)
-{
-	if (!address)
-		return error_format(NULL, 0, "a pointer to nothing");
-	ret->address = (struct gva){address};
-	return object_read(guest, ret->address, span, ret->bytes);
-}
-
 static struct error *load_task(struct guest *guest, struct task_members *ret)
 {
 	const struct member_need needs[] = {
@@ -160,7 +152,7 @@ static struct error *load_rest(struct guest *guest, struct process_layout *ret)
 
 	if (!error)
 		error = cgroup_layout_load(guest, &ret->cgroup);
-	return error ? error : path_layout_load(guest, &ret->path);
+	return error ? error : path_layout_get(guest, &ret->path);
 }
 
 struct error *process_layout_get(struct guest *guest, const struct process_layout **ret)

@@ -24,26 +24,6 @@
 #define PF_EXITING   UINT64_C(0x00000004)
 #define PF_KTHREAD   UINT64_C(0x00200000)
 
-/* A structure as read, so far as its members below need it. */
-struct object {
-	struct gva address;
-	uint8_t bytes[OBJECT_MAX];
-};
-/* Reads the object at `address`; 0 is ERROR_FORMAT. */
-struct error *object_load(struct guest *guest, struct object_span span, uint64_t address, struct object *ret)
-	_must_check_;
-
-static inline uint64_t object_get(const struct object *object, const struct member *member)
-{
-	return object_field(object->bytes, member);
-}
-
-/* Where in the guest the member lies. */
-static inline struct gva object_place(const struct object *object, const struct member *member)
-{
-	return (struct gva){object->address.v + member->offset};
-}
-
 /* CPU times: of a task, or of the threads of a process that have ended. */
 struct times_members {
 	struct member user, system, runtime; /* runtime: as the scheduler counts it */
@@ -97,8 +77,8 @@ struct process_layout {
 	struct tty_members tty;
 	struct member pid_number; /* in struct pid: its id in the initial namespace */
 	struct cgroup_layout cgroup;
-	struct path_layout path;
-	uint64_t tasks_max; /* more do not fit into the guest's memory */
+	const struct path_layout *path; /* borrowed from the guest */
+	uint64_t tasks_max;             /* more do not fit into the guest's memory */
 };
 /* Borrowed from the guest, which keeps it. */
 struct error *process_layout_get(struct guest *guest, const struct process_layout **ret) _must_check_;

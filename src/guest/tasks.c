@@ -126,7 +126,7 @@ static struct error *load_mm_facts(struct guest *guest, struct walk *walk, uint6
 	exe = object_get(&walk->mm, &m->exe_file);
 	if (exe)
 		error = walk_note(&walk->list->incomplete,
-				  file_path(guest, &walk->layout->path, (struct gva){exe}, &facts->exe));
+				  file_path(guest, walk->layout->path, (struct gva){exe}, &facts->exe));
 	if (!error)
 		error = walk_note(&walk->list->incomplete,
 				  command_line(guest, walk->layout, &walk->mm, walk->budget, &facts->cmdline));
