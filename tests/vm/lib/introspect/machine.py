@@ -113,7 +113,11 @@ class Machine:
 
     def save(self, target):
         """A migration stream of the stopped guest."""
-        self.command("migrate", uri=f"exec:cat > {target}")
+        self.migrate(f"exec:cat > {target}")
+
+    def migrate(self, uri):
+        """Writes the guest's state to a place that only takes it, like a file."""
+        self.command("migrate", uri=uri)
         end = time.monotonic() + SAVE_TIMEOUT_S
         while time.monotonic() < end:
             status = self.command("query-migrate").get("status")
@@ -122,7 +126,7 @@ class Machine:
             if status == "failed":
                 break
             time.sleep(0.1)
-        raise RuntimeError(f"migrate: {status}")
+        raise RuntimeError(f"migrate to {uri}: {status}")
 
     def dump(self, target):
         """An ELF core."""
