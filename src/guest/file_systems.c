@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Mounted file systems, from the kernel's list super_blocks. */
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "guest/guest.h"
 #include "guest/internal.h"
 
@@ -50,22 +50,6 @@ static struct error *find_ext4(struct guest *guest, struct super_layout *layout)
 	return NULL;
 }
 
-static uint16_t get_le16(const uint8_t *bytes)
-{
-	uint16_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return le16toh(value);
-}
-
-static uint32_t get_le32(const uint8_t *bytes)
-{
-	uint32_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return le32toh(value);
-}
-
 static struct error *read_ext4(struct guest *guest, struct super_layout *layout, struct gva super,
 			       struct guest_file_system *fs)
 {
@@ -88,11 +72,11 @@ static struct error *read_ext4(struct guest *guest, struct super_layout *layout,
 		error = memory_read(&guest->memory, (struct gva){address}, bytes, sizeof(bytes));
 	if (error)
 		return error_wrap(error, "ext4 file system on %s", fs->id);
-	if (get_le16(bytes + EXT4_MAGIC) != 0xef53)
+	if (le16_at(bytes + EXT4_MAGIC) != 0xef53)
 		return error_format(NULL, address, "ext4 file system on %s: no superblock in memory", fs->id);
 	fs->has_ext4 = true;
-	fs->ext4_mount_count = get_le16(bytes + EXT4_MOUNTS);
-	fs->ext4_mount_time_s = get_le32(bytes + EXT4_MTIME) | (uint64_t)bytes[EXT4_MTIME_HIGH] << 32;
+	fs->ext4_mount_count = le16_at(bytes + EXT4_MOUNTS);
+	fs->ext4_mount_time_s = le32_at(bytes + EXT4_MTIME) | (uint64_t)bytes[EXT4_MTIME_HIGH] << 32;
 	return NULL;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/acpi.h"
 
-#include <endian.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 
 #define MIB         (UINT64_C(1) << 20)
@@ -11,22 +11,6 @@
 
 /* Every table begins with its signature, its length, revision, checksum and six letters of its maker. */
 #define HEADER_SIZE 36u
-
-static uint32_t get_le32(const uint8_t *bytes)
-{
-	uint32_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return le32toh(value);
-}
-
-static uint64_t get_le64(const uint8_t *bytes)
-{
-	uint64_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return le64toh(value);
-}
 
 /* The table of this signature after its header; its bytes' number, 0 if there is none. */
 static size_t find_table(const uint8_t *tables, size_t size, const char *signature, const uint8_t **ret)
@@ -36,7 +20,7 @@ static size_t find_table(const uint8_t *tables, size_t size, const char *signatu
 
 		if (memcmp(tables + i, signature, 4) != 0)
 			continue;
-		length = get_le32(tables + i + 4);
+		length = le32_at(tables + i + 4);
 		/* AML may hold the signature as a string; a header also has its maker's name. */
 		if (length < HEADER_SIZE || length > size - i || memcmp(tables + i + 10, "BOCHS ", 6) != 0)
 			continue;
@@ -62,9 +46,9 @@ static uint64_t find_pci_hole(const uint8_t *dsdt, size_t size)
 
 		if (memcmp(dsdt + i, head, sizeof(head)) != 0)
 			continue;
-		start = get_le32(dsdt + i + 10);
-		last = get_le32(dsdt + i + 14);
-		if (start % MIB || start < MIB || last < start || get_le32(dsdt + i + 22) != last - start + 1)
+		start = le32_at(dsdt + i + 10);
+		last = le32_at(dsdt + i + 14);
+		if (start % MIB || start < MIB || last < start || le32_at(dsdt + i + 22) != last - start + 1)
 			continue;
 		if (lowest == 0 || start < lowest)
 			lowest = start;
@@ -81,8 +65,8 @@ static uint64_t find_pci_hole(const uint8_t *dsdt, size_t size)
 /* One piece of RAM of a node; the pieces come in address order, each node's together. */
 static void add_memory(const uint8_t *entry, struct acpi_memory *memory, uint32_t *node)
 {
-	uint32_t proximity = get_le32(entry + 2), flags = get_le32(entry + 28);
-	uint64_t start = get_le64(entry + 8), size = get_le64(entry + 16);
+	uint32_t proximity = le32_at(entry + 2), flags = le32_at(entry + 28);
+	uint64_t start = le64_at(entry + 8), size = le64_at(entry + 16);
 
 	if (!(flags & SRAT_ENABLED) || flags & SRAT_HOTPLUG || size == 0)
 		return;

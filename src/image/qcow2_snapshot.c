@@ -7,11 +7,11 @@
  * extents describe it, and nothing is copied or takes room. Only where its clusters are
  * compressed, or lie in more pieces than memory allows for, it is copied into a spool.
  */
-#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/qcow2.h"
@@ -52,22 +52,6 @@ struct snapshots {
 static bool qcow2_probe(const uint8_t *head, size_t size)
 {
 	return size >= 4 && memcmp(head, "QFI\xfb", 4) == 0;
-}
-
-static uint64_t be64_at(const uint8_t *bytes)
-{
-	uint64_t raw;
-
-	memcpy(&raw, bytes, sizeof(raw));
-	return be64toh(raw);
-}
-
-static uint32_t be32_at(const uint8_t *bytes)
-{
-	uint32_t raw;
-
-	memcpy(&raw, bytes, sizeof(raw));
-	return be32toh(raw);
 }
 
 /* Reads a string of the table; *matches becomes true if it is the one wanted. */
