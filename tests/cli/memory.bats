@@ -212,6 +212,7 @@ debian() {
 	done
 }
 
+# $OUASSISTER_TEST_MEMORY may name one more image.
 @test "JSON is one document with a version" {
 	for memory in "$memory" "$old_memory" ${OUASSISTER_TEST_MEMORY:-}; do
 		for verb in "${verbs[@]}"; do
