@@ -39,7 +39,5 @@ struct error *xarray_walk(struct guest *guest, struct gva array, range_visit vis
 /* The same for the entries that touch the indices from `first` to `last`; the rest of the tree is not read. */
 struct error *xarray_walk_range(struct guest *guest, struct gva array, uint64_t first, uint64_t last, range_visit visit,
 				void *context) _must_check_;
-/* The one entry at `index`; 0: none. */
-struct error *xarray_load(struct guest *guest, struct gva array, uint64_t index, uint64_t *ret) _must_check_;
 
 #endif

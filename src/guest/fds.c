@@ -22,20 +22,12 @@ struct table {
 
 static struct error *load_table(struct guest *guest, uint64_t files, struct table *ret)
 {
-	struct member current, size, pointers, cloexec;
-	const struct member_need needs[] = {
-		{"files_struct", "fdt", &current},
-		{"fdtable", "max_fds", &size},
-		{"fdtable", "fd", &pointers},
-		{"fdtable", "close_on_exec", &cloexec},
-	};
+	const struct descriptor_members *m = &ret->layout->descriptors;
 	uint64_t table = 0;
 	const struct member_read reads[] = {
-		{&size, &ret->size}, {&pointers, &ret->files}, {&cloexec, &ret->close_on_exec}};
-	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+		{&m->size, &ret->size}, {&m->pointers, &ret->files}, {&m->close_on_exec, &ret->close_on_exec}};
+	struct error *error = guest_read_member(guest, (struct gva){files}, &m->table, &table);
 
-	if (!error)
-		error = guest_read_member(guest, (struct gva){files}, &current, &table);
 	return error ? error : guest_read_members(guest, (struct gva){table}, reads, ARRAY_SIZE(reads));
 }
 

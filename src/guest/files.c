@@ -162,7 +162,6 @@ static struct error *compare_mount(struct guest *guest, struct gva mount, void *
 
 	if (!error)
 		error = guest_read_member(guest, mount, &search->lookup->layout->path->mount_point, &point);
-
 	/* The newest one of several at a place is at the end. */
 	if (!error && point == search->lookup->place.dentry)
 		search->found = mount.v;

@@ -16,6 +16,8 @@ void guest_close(struct guest *guest)
 	process_layout_destroy(guest->processes);
 	free(guest->vfs);
 	free(guest->paths);
+	free(guest->vmas);
+	free(guest->spaces);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
 	free(guest);

@@ -256,6 +256,8 @@ struct guest {
 	struct process_layout *processes; /* made when first needed (task.h) */
 	struct vfs_layout *vfs;           /* made when first needed (vfs.h) */
 	struct path_layout *paths;        /* made when first needed (paths.h) */
+	struct vma_layout *vmas;          /* made when first needed (maps.c) */
+	struct space_layout *spaces;      /* made when first needed (namespaces.c) */
 	uint64_t effort;                  /* steps since guest_effort_begin() */
 	bool effort_shared;               /* guest_share_effort() */
 };
@@ -319,7 +321,6 @@ struct error *guest_tick_rate(struct guest *guest, uint32_t *ret) _must_check_;
 /* What turns a struct page into memory. Addresses are guest-virtual. */
 struct page_layout {
 	uint64_t vmemmap;    /* of the struct page of frame 0 */
-	uint64_t direct_map; /* where guest-physical 0 is mapped */
 	uint32_t page_size;  /* sizeof(struct page) */
 	struct member flags; /* page.flags; a word even where it is a structure (7.0 and later) */
 	uint64_t head_bit;   /* PG_head, as a bit of flags */
@@ -329,13 +330,9 @@ struct page_layout {
 struct error *page_layout_load(struct guest *guest, struct page_layout *ret) _must_check_;
 /* The memory that a struct page stands for; a pointer that is not one is ERROR_FORMAT. */
 struct error *page_physical(const struct page_layout *layout, struct gva page, struct gpa *ret) _must_check_;
-/* The struct page of the frame at `address`. */
-struct gva page_at(const struct page_layout *layout, struct gpa address);
 /* A folio has 2^order pages; 0 for a page that is not compound. */
 struct error *page_order(struct guest *guest, const struct page_layout *layout, struct gva folio, unsigned *ret)
 	_must_check_;
-/* Where guest-physical memory is in the kernel's direct map. */
-struct gva page_mapped(const struct page_layout *layout, struct gpa address);
 
 /*
  * Notices when a walk over a list goes in circles (Brent): one remembered place, replaced at

@@ -19,7 +19,7 @@
 
 #define NAME_SIZE        256u /* more than ANON_VMA_NAME_MAX_LEN and any "[name]" */
 
-struct vma_members {
+struct vma_layout {
 	struct object_span span;
 	struct member start, end, mm, flags, operations, page_offset, file, private;
 	struct member next;            /* before 6.1 */
@@ -34,7 +34,7 @@ struct vma_members {
 
 struct walk {
 	const struct process_layout *layout;
-	struct vma_members members;
+	const struct vma_layout *members; /* borrowed from the guest */
 	struct object mm, vma;
 	struct guest_map_list *list;
 	size_t max;       /* items */
@@ -45,7 +45,7 @@ struct walk {
 	char *file_path;
 };
 
-static struct error *load_members(struct guest *guest, struct vma_members *ret)
+static struct error *load_members(struct guest *guest, struct vma_layout *ret)
 {
 	const struct member_need needs[] = {
 		{"vm_area_struct", "vm_start", &ret->start},
@@ -80,12 +80,30 @@ static struct error *load_members(struct guest *guest, struct vma_members *ret)
 	return NULL;
 }
 
+static struct error *get_members(struct guest *guest, const struct vma_layout **ret)
+{
+	_cleanup_(free_ptr) struct vma_layout *layout = NULL;
+	struct error *error;
+
+	if (!guest->vmas) {
+		layout = calloc(1, sizeof(*layout));
+		if (!layout)
+			return error_no_memory();
+		error = load_members(guest, layout);
+		if (error)
+			return error;
+		guest->vmas = take_ptr(layout);
+	}
+	*ret = guest->vmas;
+	return NULL;
+}
+
 /* ---- Names ---- */
 
 /* vm_ops->name() of special mappings: "[vdso]", "[vvar]", "[uprobes]". */
 static struct error *special_name(struct guest *guest, const struct walk *walk, char ret[NAME_SIZE])
 {
-	const struct vma_members *m = &walk->members;
+	const struct vma_layout *m = walk->members;
 	uint64_t operations = object_get(&walk->vma, &m->operations), function = 0, name = 0;
 	struct error *error = NULL;
 
@@ -102,7 +120,7 @@ static bool is_heap(const struct walk *walk, uint64_t start, uint64_t end)
 	uint64_t brk = object_get(&walk->mm, &walk->layout->mm.brk);
 	uint64_t start_brk = object_get(&walk->mm, &walk->layout->mm.start_brk);
 
-	return walk->members.heap_touches ? start <= brk && end >= start_brk : start < brk && end > start_brk;
+	return walk->members->heap_touches ? start <= brk && end >= start_brk : start < brk && end > start_brk;
 }
 
 static bool is_stack(const struct walk *walk, uint64_t start, uint64_t end)
@@ -115,7 +133,7 @@ static bool is_stack(const struct walk *walk, uint64_t start, uint64_t end)
 /* The name that the process gave the VMA (PR_SET_VMA_ANON_NAME), in `format`. */
 static struct error *given_name(struct guest *guest, const struct walk *walk, const char *prefix, char ret[NAME_SIZE])
 {
-	const struct vma_members *m = &walk->members;
+	const struct vma_layout *m = walk->members;
 	uint64_t address = object_get(&walk->vma, &m->anon_name);
 	char name[NAME_SIZE - 32];
 	struct error *error;
@@ -135,7 +153,7 @@ static struct error *anonymous_name(struct guest *guest, const struct walk *walk
 
 	if (error || *ret)
 		return error;
-	if (!object_get(&walk->vma, &walk->members.mm))
+	if (!object_get(&walk->vma, &walk->members->mm))
 		snprintf(ret, NAME_SIZE, "[vdso]");
 	else if (is_heap(walk, map->start, map->end))
 		snprintf(ret, NAME_SIZE, "[heap]");
@@ -178,7 +196,7 @@ static struct error *load_file(struct guest *guest, struct walk *walk, uint64_t 
 
 static struct error *file_fields(struct guest *guest, struct walk *walk, uint64_t file, struct guest_map *map)
 {
-	const struct vma_members *m = &walk->members;
+	const struct vma_layout *m = walk->members;
 	char name[NAME_SIZE] = "";
 	struct error *error = load_file(guest, walk, file);
 
@@ -207,7 +225,7 @@ static struct error *reserve(struct walk *walk)
 
 static struct error *name_map(struct guest *guest, struct walk *walk, const char *fixed_name, struct guest_map *map)
 {
-	uint64_t file = object_get(&walk->vma, &walk->members.file);
+	uint64_t file = object_get(&walk->vma, &walk->members->file);
 	char name[NAME_SIZE] = "";
 	struct error *error;
 
@@ -222,7 +240,7 @@ static struct error *name_map(struct guest *guest, struct walk *walk, const char
 /* Makes an item of the VMA at hand. */
 static struct error *append(struct guest *guest, struct walk *walk, const char *fixed_name)
 {
-	const struct vma_members *m = &walk->members;
+	const struct vma_layout *m = walk->members;
 	uint64_t flags = object_get(&walk->vma, &m->flags);
 	struct guest_map *map;
 	struct error *error = reserve(walk);
@@ -247,12 +265,12 @@ static struct error *append(struct guest *guest, struct walk *walk, const char *
 static struct error *visit_entry(struct guest *guest, uint64_t first, uint64_t last, uint64_t entry, void *context)
 {
 	struct walk *walk = context;
-	struct error *error = object_load(guest, walk->members.span, entry, &walk->vma);
+	struct error *error = object_load(guest, walk->members->span, entry, &walk->vma);
 
 	if (error)
 		return error;
-	if (object_get(&walk->vma, &walk->members.start) != first ||
-	    object_get(&walk->vma, &walk->members.end) - 1 != last)
+	if (object_get(&walk->vma, &walk->members->start) != first ||
+	    object_get(&walk->vma, &walk->members->end) - 1 != last)
 		return error_format(NULL, entry, "a VMA that does not have the addresses that it stands for");
 	return append(guest, walk, NULL);
 }
@@ -260,7 +278,7 @@ static struct error *visit_entry(struct guest *guest, uint64_t first, uint64_t l
 /* Before 6.1: a list by address, which cannot go in circles for as long as the addresses rise. */
 static struct error *walk_list(struct guest *guest, struct walk *walk, uint64_t next)
 {
-	const struct vma_members *m = &walk->members;
+	const struct vma_layout *m = walk->members;
 	uint64_t end = 0;
 
 	while (next) {
@@ -285,7 +303,7 @@ static struct error *walk_vmas(struct guest *guest, struct walk *walk)
 
 	if (m->maple.present)
 		return maple_walk(guest, object_place(&walk->mm, &m->maple), visit_entry, walk);
-	if (!m->mmap.present || !walk->members.next.present)
+	if (!m->mmap.present || !walk->members->next.present)
 		return error_create(ERROR_UNSUPPORTED, "the guest's kernel keeps VMAs in an unknown way");
 	return walk_list(guest, walk, object_get(&walk->mm, &m->mmap));
 }
@@ -304,7 +322,7 @@ static struct error *append_gate(struct guest *guest, struct walk *walk)
 	error = memory_read_u32(&guest->memory, mode, &value);
 	if (error || value == VSYSCALL_NONE)
 		return error;
-	error = object_load(guest, walk->members.span, gate.v, &walk->vma);
+	error = object_load(guest, walk->members->span, gate.v, &walk->vma);
 	return error ? error : append(guest, walk, "[vsyscall]");
 }
 
@@ -323,7 +341,7 @@ static struct error *start(struct guest *guest, uint64_t address, struct walk *w
 	struct error *error = process_layout_get(guest, &walk->layout);
 
 	if (!error)
-		error = load_members(guest, &walk->members);
+		error = get_members(guest, &walk->members);
 	if (!error)
 		error = task_read(guest, walk->layout, address, &task);
 	if (error)

@@ -1,89 +1,133 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The surroundings of one task: its namespaces, working directory and root. */
+#include <stdlib.h>
+
 #include "guest/task.h"
 
-/* Reads a pointer and, where there is one, the number of the namespace behind it. */
-static struct error *read_number(struct guest *guest, uint64_t space, const char *type, uint32_t *ret)
+/* Kinds of namespaces that tasks have in common with others, in their nsproxy. */
+static const struct {
+	const char *member, *type;
+} proxy_spaces[] = {
+	{"uts_ns", "uts_namespace"}, {"ipc_ns", "ipc_namespace"},   {"mnt_ns", "mnt_namespace"},
+	{"net_ns", "net"},           {"time_ns", "time_namespace"}, {"cgroup_ns", "cgroup_namespace"},
+};
+
+struct space_layout {
+	struct member proxy[ARRAY_SIZE(proxy_spaces)];  /* in struct nsproxy; not present: no such kind */
+	struct member number[ARRAY_SIZE(proxy_spaces)]; /* ns.inum of each kind */
+	struct member user_number, pid_number;          /* the same of user and process namespaces */
+	struct member pid_level, pid_space;
+	uint32_t pid_step; /* bytes from one level's number to the next */
+};
+
+static struct error *load_layout(struct guest *guest, struct space_layout *ret)
 {
-	struct member number = types_find(guest->types, type, "ns.inum");
+	const struct member_need needs[] = {
+		{"pid", "level", &ret->pid_level},
+		{"pid", "numbers.ns", &ret->pid_space},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(proxy_spaces); i++) {
+		ret->proxy[i] = types_find(guest->types, "nsproxy", proxy_spaces[i].member);
+		ret->number[i] = types_find(guest->types, proxy_spaces[i].type, "ns.inum");
+	}
+	ret->user_number = types_find(guest->types, "user_namespace", "ns.inum");
+	ret->pid_number = types_find(guest->types, "pid_namespace", "ns.inum");
+	ret->pid_step = types_size(guest->types, "upid");
+	return types_need(guest->types, needs, ARRAY_SIZE(needs));
+}
+
+static struct error *get_layout(struct guest *guest, const struct space_layout **ret)
+{
+	_cleanup_(free_ptr) struct space_layout *layout = NULL;
+	struct error *error;
+
+	if (!guest->spaces) {
+		layout = calloc(1, sizeof(*layout));
+		if (!layout)
+			return error_no_memory();
+		error = load_layout(guest, layout);
+		if (error)
+			return error;
+		guest->spaces = take_ptr(layout);
+	}
+	*ret = guest->spaces;
+	return NULL;
+}
+
+/* The number of the namespace at `space`, where there is one. */
+static struct error *read_number(struct guest *guest, uint64_t space, const struct member *number, uint32_t *ret)
+{
 	uint64_t value;
 	struct error *error;
 
-	if (!space || !number.present)
+	if (!space || !number->present)
 		return NULL;
-	error = guest_read_member(guest, (struct gva){space}, &number, &value);
+	error = guest_read_member(guest, (struct gva){space}, number, &value);
 	if (!error)
 		*ret = (uint32_t)value;
-	return error_wrap(error, "struct %s", type);
+	return error;
 }
 
-/* Those that a task has in common with others, in its nsproxy; an ending task has none any more. */
-static struct error *read_proxy(struct guest *guest, uint64_t proxy, struct guest_namespaces *ret)
+/* An ending task has no nsproxy any more. */
+static struct error *read_proxy(struct guest *guest, const struct space_layout *layout, uint64_t proxy,
+				struct guest_namespaces *ret)
 {
-	const struct {
-		const char *member, *type;
-		uint32_t *number;
-	} spaces[] = {
-		{"uts_ns", "uts_namespace", &ret->uts},    {"ipc_ns", "ipc_namespace", &ret->ipc},
-		{"mnt_ns", "mnt_namespace", &ret->mnt},    {"net_ns", "net", &ret->net},
-		{"time_ns", "time_namespace", &ret->time}, {"cgroup_ns", "cgroup_namespace", &ret->cgroup},
-	};
+	uint32_t *const numbers[ARRAY_SIZE(proxy_spaces)] = {&ret->uts, &ret->ipc,  &ret->mnt,
+							     &ret->net, &ret->time, &ret->cgroup};
 
-	for (size_t i = 0; proxy && i < ARRAY_SIZE(spaces); i++) {
-		struct member member = types_find(guest->types, "nsproxy", spaces[i].member);
+	for (size_t i = 0; proxy && i < ARRAY_SIZE(proxy_spaces); i++) {
 		uint64_t space = 0;
 		struct error *error = NULL;
 
-		if (member.present)
-			error = guest_read_member(guest, (struct gva){proxy}, &member, &space);
+		if (layout->proxy[i].present)
+			error = guest_read_member(guest, (struct gva){proxy}, &layout->proxy[i], &space);
 		if (!error)
-			error = read_number(guest, space, spaces[i].type, spaces[i].number);
+			error = read_number(guest, space, &layout->number[i], numbers[i]);
 		if (error)
-			return error;
+			return error_wrap(error, "struct %s", proxy_spaces[i].type);
 	}
 	return NULL;
 }
 
 /* A task's process namespace is that of its id at the deepest level. */
-static struct error *read_pid_space(struct guest *guest, uint64_t pid, uint32_t *ret)
+static struct error *read_pid_space(struct guest *guest, const struct space_layout *layout, uint64_t pid, uint32_t *ret)
 {
-	struct member level, numbers, space;
-	const struct member_need needs[] = {
-		{"pid", "level", &level},
-		{"pid", "numbers.nr", &numbers},
-		{"pid", "numbers.ns", &space},
-	};
-	uint32_t size = types_size(guest->types, "upid");
 	uint64_t depth, address;
-	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+	struct error *error;
 
-	if (error || !pid)
-		return error;
-	error = guest_read_member(guest, (struct gva){pid}, &level, &depth);
+	if (!pid)
+		return NULL;
+	error = guest_read_member(guest, (struct gva){pid}, &layout->pid_level, &depth);
 	if (!error && depth > 32) /* MAX_PID_NS_LEVEL */
 		error = error_format(NULL, pid, "a process id of %llu levels", (unsigned long long)depth);
 	if (!error)
-		error = guest_read_member(guest, (struct gva){pid + depth * size}, &space, &address);
-	return error ? error : read_number(guest, address, "pid_namespace", ret);
+		error = guest_read_member(guest, (struct gva){pid + depth * layout->pid_step}, &layout->pid_space,
+					  &address);
+	return error ? error : read_number(guest, address, &layout->pid_number, ret);
 }
 
 struct error *guest_task_namespaces(struct guest *guest, uint64_t address, struct guest_namespaces *ret)
 {
 	struct guest_namespaces result = {0};
 	const struct process_layout *layout;
+	const struct space_layout *spaces = NULL;
 	struct object task, cred;
 	struct error *error = process_layout_get(guest, &layout);
 
 	if (!error)
+		error = get_layout(guest, &spaces);
+	if (!error)
 		error = task_read(guest, layout, address, &task);
 	if (!error)
-		error = read_proxy(guest, object_get(&task, &layout->task.nsproxy), &result);
+		error = read_proxy(guest, spaces, object_get(&task, &layout->task.nsproxy), &result);
 	if (!error)
-		error = read_pid_space(guest, object_get(&task, &layout->task.thread_pid), &result.pid);
+		error = read_pid_space(guest, spaces, object_get(&task, &layout->task.thread_pid), &result.pid);
 	if (!error)
 		error = object_load(guest, layout->cred.span, object_get(&task, &layout->task.cred), &cred);
 	if (!error)
-		error = read_number(guest, object_get(&cred, &layout->cred.user_ns), "user_namespace", &result.user);
+		error = read_number(guest, object_get(&cred, &layout->cred.user_ns), &spaces->user_number,
+				    &result.user);
 	if (error)
 		return error_wrap(error, "namespaces of a task");
 	*ret = result;

@@ -5,12 +5,11 @@
 #include "guest/internal.h"
 
 /* Where these are if the kernel does not randomize them (no CONFIG_DYNAMIC_MEMORY_LAYOUT). */
-#define FIXED_DIRECT_MAP UINT64_C(0xffff888000000000)
-#define FIXED_VMEMMAP    UINT64_C(0xffffea0000000000)
+#define FIXED_VMEMMAP UINT64_C(0xffffea0000000000)
 
 /* MAX_PHYSMEM_BITS is 52 with 5 levels; frames beyond do not exist. */
-#define FRAME_MAX        (UINT64_C(1) << 40)
-#define ORDER_MAX        18u /* 1 GiB */
+#define FRAME_MAX     (UINT64_C(1) << 40)
+#define ORDER_MAX     18u /* 1 GiB */
 
 /*
  * Where the second page of a folio keeps its order: page.compound_order until 6.2, then
@@ -62,8 +61,6 @@ struct error *page_layout_load(struct guest *guest, struct page_layout *ret)
 		error = error_create(ERROR_FORMAT, "PG_head is bit %llu", (unsigned long long)head);
 	if (!error)
 		error = read_base(guest, "vmemmap_base", FIXED_VMEMMAP, &layout.vmemmap);
-	if (!error)
-		error = read_base(guest, "page_offset_base", FIXED_DIRECT_MAP, &layout.direct_map);
 	if (error)
 		return error_wrap(error, "pages of the guest");
 	layout.head_bit = UINT64_C(1) << head;
@@ -80,16 +77,6 @@ struct error *page_physical(const struct page_layout *layout, struct gva page, s
 				    (unsigned long long)page.v);
 	ret->v = offset / layout->page_size * PAGE_SIZE;
 	return NULL;
-}
-
-struct gva page_at(const struct page_layout *layout, struct gpa address)
-{
-	return (struct gva){layout->vmemmap + address.v / PAGE_SIZE * layout->page_size};
-}
-
-struct gva page_mapped(const struct page_layout *layout, struct gpa address)
-{
-	return (struct gva){layout->direct_map + address.v};
 }
 
 struct error *page_order(struct guest *guest, const struct page_layout *layout, struct gva folio, unsigned *ret)

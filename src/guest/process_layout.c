@@ -144,9 +144,15 @@ static struct error *load_kthread(struct guest *guest, struct process_layout *re
 static struct error *load_rest(struct guest *guest, struct process_layout *ret)
 {
 	const struct member_need needs[] = {
-		{"tty_struct", "driver", &ret->tty.driver}, {"tty_struct", "index", &ret->tty.index},
-		{"tty_driver", "major", &ret->tty.major},   {"tty_driver", "minor_start", &ret->tty.minor_start},
+		{"tty_struct", "driver", &ret->tty.driver},
+		{"tty_struct", "index", &ret->tty.index},
+		{"tty_driver", "major", &ret->tty.major},
+		{"tty_driver", "minor_start", &ret->tty.minor_start},
 		{"pid", "numbers.nr", &ret->pid_number},
+		{"files_struct", "fdt", &ret->descriptors.table},
+		{"fdtable", "max_fds", &ret->descriptors.size},
+		{"fdtable", "fd", &ret->descriptors.pointers},
+		{"fdtable", "close_on_exec", &ret->descriptors.close_on_exec},
 	};
 	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
 

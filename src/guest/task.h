@@ -66,6 +66,11 @@ struct tty_members {
 	struct member major, minor_start; /* in struct tty_driver */
 };
 
+struct descriptor_members {
+	struct member table;                         /* in struct files_struct */
+	struct member size, pointers, close_on_exec; /* in struct fdtable */
+};
+
 /* Where everything is; made once for a guest. */
 struct process_layout {
 	struct task_members task;
@@ -75,6 +80,7 @@ struct process_layout {
 	struct kthread_members kthread;
 	struct worker_members worker;
 	struct tty_members tty;
+	struct descriptor_members descriptors;
 	struct member pid_number; /* in struct pid: its id in the initial namespace */
 	struct cgroup_layout cgroup;
 	const struct path_layout *path; /* borrowed from the guest */

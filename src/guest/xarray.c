@@ -187,19 +187,3 @@ struct error *xarray_walk(struct guest *guest, struct gva array, range_visit vis
 {
 	return xarray_walk_range(guest, array, 0, UINT64_MAX, visit, context);
 }
-
-static struct error *keep_entry(struct guest *guest, uint64_t first, uint64_t last, uint64_t entry, void *context)
-{
-	*(uint64_t *)context = entry;
-	return NULL;
-}
-
-struct error *xarray_load(struct guest *guest, struct gva array, uint64_t index, uint64_t *ret)
-{
-	uint64_t entry = 0;
-	struct error *error = xarray_walk_range(guest, array, index, index, keep_entry, &entry);
-
-	if (!error)
-		*ret = entry;
-	return error;
-}
