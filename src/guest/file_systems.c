@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "guest/guest.h"
-#include "guest/internal.h"
+#include "guest/containers.h"
 
 /* ext4's superblock on disk, which memory holds in the same form (fs/ext4/ext4.h). */
 #define EXT4_MTIME      0x2cu  /* le32 */
@@ -13,6 +12,8 @@
 #define EXT4_MAGIC      0x38u  /* le16 */
 #define EXT4_MTIME_HIGH 0x274u /* 8 bits */
 #define EXT4_SUPER_SIZE 1024u
+
+#define SUPERS_MAX      (1u << 18) /* some ten of each container of a large host */
 
 struct super_layout {
 	struct member list, type, id, uuid, info, type_name;
@@ -101,45 +102,42 @@ static struct error *read_super(struct guest *guest, struct super_layout *layout
 	return strcmp(fs->type, "ext4") == 0 ? read_ext4(guest, layout, super, fs) : NULL;
 }
 
-static struct error *append(struct guest_file_system **items, size_t *n, const struct guest_file_system *fs)
-{
-	struct error *error = array_room(items, *n, sizeof(**items));
+struct walk {
+	struct super_layout layout;
+	struct guest_file_system *items;
+	size_t n;
+};
 
+static struct error *visit_super(struct guest *guest, struct gva super, void *context)
+{
+	struct walk *walk = context;
+	struct guest_file_system fs = {0};
+	struct error *error = read_super(guest, &walk->layout, super, &fs);
+
+	if (!error && walk->n >= SUPERS_MAX)
+		error = error_format(NULL, super.v, "more than %u file systems", SUPERS_MAX);
 	if (!error)
-		(*items)[(*n)++] = *fs;
+		error = array_room(&walk->items, walk->n, sizeof(*walk->items));
+	if (!error)
+		walk->items[walk->n++] = fs;
 	return error;
 }
 
 struct error *guest_file_systems(struct guest *guest, struct guest_file_system **ret, size_t *ret_n)
 {
-	_cleanup_(free_ptr) struct guest_file_system *items = NULL;
-	struct super_layout layout;
-	struct loop_guard guard = {0};
-	size_t n = 0;
+	struct walk walk = {0};
 	struct gva head;
-	uint64_t next;
-	struct error *error = load_layout(guest, &layout);
+	struct error *error = load_layout(guest, &walk.layout);
 
 	if (!error)
 		error = symbols_get(guest->symbols, "super_blocks", &head);
 	if (!error)
-		error = memory_read_u64(&guest->memory, head, &next);
-	while (!error && next != head.v) {
-		struct guest_file_system fs = {0};
-
-		if (!loop_guard_step(&guard, next)) {
-			error = error_format(NULL, next, "the list goes in circles");
-			break;
-		}
-		error = read_super(guest, &layout, (struct gva){next - layout.list.offset}, &fs);
-		if (!error)
-			error = append(&items, &n, &fs);
-		if (!error)
-			error = memory_read_u64(&guest->memory, (struct gva){next}, &next);
-	}
-	if (error)
+		error = list_walk(guest, head, walk.layout.list.offset, visit_super, &walk);
+	if (error) {
+		free(walk.items);
 		return error_wrap(error, "the guest's mounted file systems");
-	*ret = take_ptr(items);
-	*ret_n = n;
+	}
+	*ret = walk.items;
+	*ret_n = walk.n;
 	return NULL;
 }

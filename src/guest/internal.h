@@ -7,7 +7,14 @@
  *   memory (memory.c)      guest-virtual reads through the kernel's page tables
  *   symbols (kallsyms.c)   name → address; kallsyms_find.c finds the tables
  *   types (types.c)        structure member → offset and size
- *   facts (the rest)       walks over the kernel's objects
+ *   facts (the rest)       walks over the kernel's objects:
+ *                          containers.h  lists, trees, xarrays
+ *                          object.h      structures read whole
+ *                          task.h        processes, threads, what they map and have open
+ *                          paths.h       places in the tree of mounts, and their paths
+ *                          vfs.h         mounts, inodes, file systems, directories; mount_options.h
+ *                          page_cache.h  contents of files
+ *                          network.h, sysctl.h
  */
 #ifndef GUEST_INTERNAL_H
 #define GUEST_INTERNAL_H
@@ -334,6 +341,8 @@ struct error *page_physical(const struct page_layout *layout, struct gva page, s
 struct error *page_order(struct guest *guest, const struct page_layout *layout, struct gva folio, unsigned *ret)
 	_must_check_;
 
+/* ---- Bounds of walks (guest.c) ---- */
+
 /*
  * Notices when a walk over a list goes in circles (Brent): one remembered place, replaced at
  * growing distances. Also caps the walk.
@@ -363,7 +372,8 @@ void guest_effort_begin(struct guest *guest);
 struct error *guest_effort(struct guest *guest, uint64_t steps, uint64_t place) _must_check_;
 bool guest_effort_spent(const struct guest *guest);
 
-/* The path of a cgroup's kernfs node; malloc'd. */
+/* ---- Paths of control groups (cgroup_path.c) ---- */
+
 struct cgroup_layout {
 	struct member css_set_dfl, css_set_links, link_next, link_cgroup, cgroup_node, cgroup_root, root_name;
 	struct member cgroup_flags, node_name, node_parent;
