@@ -10,6 +10,7 @@
 #include "guest/containers.h"
 #include "guest/files.h"
 #include "guest/object.h"
+#include "guest/page_cache.h"
 #include "guest/vfs.h"
 
 struct dirty_layout {
@@ -20,6 +21,7 @@ struct dirty_layout {
 
 struct walk {
 	const struct vfs_layout *vfs;
+	const struct page_cache_layout *cache;
 	struct dirty_layout layout;
 	struct vfs_super super; /* the one being looked at */
 	bool of_devices;        /* it is the one that holds the block devices' inodes */
@@ -116,7 +118,7 @@ static struct error *read_inode(struct guest *guest, struct walk *walk, struct g
 	struct error *error = object_load(guest, walk->layout.inode_span, address.v, &inode);
 
 	if (!error)
-		error = page_cache_dirty(guest, &vfs->cache, mapping, &file.dirty_pages);
+		error = page_cache_dirty(guest, walk->cache, mapping, &file.dirty_pages);
 	if (error)
 		return error;
 	file.metadata = !walk->of_devices && has_dirty_metadata(walk, &inode);
@@ -195,6 +197,8 @@ struct error *guest_dirty_files(struct guest *guest, struct guest_dirty_list *re
 	struct gva supers;
 	struct error *error = vfs_layout_get(guest, &walk.vfs);
 
+	if (!error)
+		error = page_cache_layout_get(guest, &walk.cache);
 	if (!error)
 		error = load_layout(guest, walk.vfs, &walk.layout);
 	if (!error)

@@ -8,6 +8,7 @@
 
 #include "guest/containers.h"
 #include "guest/object.h"
+#include "guest/page_cache.h"
 #include "guest/vfs.h"
 
 #define LINKS_MAX     40u         /* MAXSYMLINKS */
@@ -86,6 +87,7 @@ static struct error *read_link(struct guest *guest, const struct vfs_layout *lay
 {
 	uint64_t address = object_get(inode, &layout->inode_link), size = object_get(inode, &layout->inode_size_bytes);
 	bool in_memory = magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
+	const struct page_cache_layout *cache;
 	char target[FILE_PATH_SIZE] = "";
 	struct error *error;
 
@@ -93,8 +95,10 @@ static struct error *read_link(struct guest *guest, const struct vfs_layout *lay
 		return vfs_string(guest, address, ret);
 	if (size == 0 || size >= sizeof(target) || is_in(made_when_read, ARRAY_SIZE(made_when_read), magic))
 		return NULL;
-	error = page_cache_read(guest, &layout->cache, (struct gva){object_get(inode, &layout->inode_mapping)},
-				in_memory ? PAGE_CACHE_MEMORY : PAGE_CACHE_DISK, 0, target, size);
+	error = page_cache_layout_get(guest, &cache);
+	if (!error)
+		error = page_cache_read(guest, cache, (struct gva){object_get(inode, &layout->inode_mapping)},
+					in_memory ? PAGE_CACHE_MEMORY : PAGE_CACHE_DISK, 0, target, size);
 	if (error && error->code == ERROR_NOT_FOUND) {
 		error_destroy(error);
 		return NULL;
@@ -397,11 +401,14 @@ struct error *guest_file_read(struct guest *guest, const struct guest_file *file
 			      size_t size, size_t *ret_size)
 {
 	enum page_cache_kind kind = PAGE_CACHE_MEMORY;
+	const struct page_cache_layout *cache;
 	const struct vfs_layout *layout;
 	struct object inode;
 	uint64_t end = 0;
 	struct error *error = vfs_layout_get(guest, &layout);
 
+	if (!error)
+		error = page_cache_layout_get(guest, &cache);
 	if (!error)
 		error = object_load(guest, layout->inode_span, file->inode_address, &inode);
 	if (!error)
@@ -415,8 +422,8 @@ struct error *guest_file_read(struct guest *guest, const struct guest_file *file
 	else if (size > end - offset)
 		size = (size_t)(end - offset);
 	if (!error)
-		error = page_cache_read(guest, &layout->cache, (struct gva){object_get(&inode, &layout->inode_mapping)},
-					kind, offset, buffer, size);
+		error = page_cache_read(guest, cache, (struct gva){object_get(&inode, &layout->inode_mapping)}, kind,
+					offset, buffer, size);
 	if (error)
 		return error_wrap(error, "contents of %s", file->name ? file->name : "a file");
 	*ret_size = size;

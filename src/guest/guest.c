@@ -15,6 +15,7 @@ void guest_close(struct guest *guest)
 		types_destroy(guest->modules[--guest->n_modules].types);
 	process_layout_destroy(guest->processes);
 	free(guest->vfs);
+	free(guest->page_cache);
 	free(guest->paths);
 	free(guest->vmas);
 	free(guest->spaces);

@@ -260,13 +260,14 @@ struct guest {
 		struct types *types;
 	} modules[GUEST_MODULES_MAX];
 	size_t n_modules;
-	struct process_layout *processes; /* made when first needed (task.h) */
-	struct vfs_layout *vfs;           /* made when first needed (vfs.h) */
-	struct path_layout *paths;        /* made when first needed (paths.h) */
-	struct vma_layout *vmas;          /* made when first needed (maps.c) */
-	struct space_layout *spaces;      /* made when first needed (namespaces.c) */
-	uint64_t effort;                  /* steps since guest_effort_begin() */
-	bool effort_shared;               /* guest_share_effort() */
+	struct process_layout *processes;     /* made when first needed (task.h) */
+	struct vfs_layout *vfs;               /* made when first needed (vfs.h) */
+	struct page_cache_layout *page_cache; /* the same (page_cache.h) */
+	struct path_layout *paths;            /* made when first needed (paths.h) */
+	struct vma_layout *vmas;              /* made when first needed (maps.c) */
+	struct space_layout *spaces;          /* made when first needed (namespaces.c) */
+	uint64_t effort;                      /* steps since guest_effort_begin() */
+	bool effort_shared;                   /* guest_share_effort() */
 };
 
 /* Reads a member of at most 8 bytes, or a bit field, as an unsigned number. The member must be present. */

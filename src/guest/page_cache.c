@@ -6,11 +6,12 @@
  */
 #include "guest/page_cache.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "guest/containers.h"
 
-struct error *page_cache_layout_load(struct guest *guest, struct page_cache_layout *ret)
+static struct error *load_layout(struct guest *guest, struct page_cache_layout *ret)
 {
 	const struct member_need needs[] = {
 		{"address_space", "i_pages", &ret->mapping_pages}, {"address_space", "host", &ret->mapping_host},
@@ -41,6 +42,24 @@ struct error *page_cache_layout_load(struct guest *guest, struct page_cache_layo
 			*bits[i].ret = UINT64_C(1) << bit;
 	}
 	return error;
+}
+
+struct error *page_cache_layout_get(struct guest *guest, const struct page_cache_layout **ret)
+{
+	_cleanup_(free_ptr) struct page_cache_layout *layout = NULL;
+	struct error *error;
+
+	if (!guest->page_cache) {
+		layout = calloc(1, sizeof(*layout));
+		if (!layout)
+			return error_no_memory();
+		error = load_layout(guest, layout);
+		if (error)
+			return error;
+		guest->page_cache = take_ptr(layout);
+	}
+	*ret = guest->page_cache;
+	return NULL;
 }
 
 /* ---- Reading ---- */

@@ -12,7 +12,8 @@ struct page_cache_layout {
 	struct member page_private;
 	struct member buffer_state, buffer_next, buffer_page, buffer_size; /* struct buffer_head */
 };
-struct error *page_cache_layout_load(struct guest *guest, struct page_cache_layout *ret) _must_check_;
+/* Looked up once; the guest keeps it. */
+struct error *page_cache_layout_get(struct guest *guest, const struct page_cache_layout **ret) _must_check_;
 
 /* What a page that is not there means. */
 enum page_cache_kind {

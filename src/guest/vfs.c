@@ -133,8 +133,6 @@ struct error *vfs_layout_get(struct guest *guest, const struct vfs_layout **ret)
 			error = load_inodes(guest, layout);
 		if (!error)
 			error = load_supers(guest, layout);
-		if (!error)
-			error = page_cache_layout_load(guest, &layout->cache);
 		if (error)
 			return error;
 		guest->vfs = take_ptr(layout);

@@ -7,7 +7,6 @@
 #define GUEST_VFS_H
 
 #include "guest/internal.h"
-#include "guest/page_cache.h"
 #include "guest/paths.h"
 
 /* Which member is where. Optional ones may be absent; the comment says in which kernels they are. */
@@ -36,7 +35,6 @@ struct vfs_layout {
 	struct member super_flags, super_type, super_subtype, super_info, super_operations, super_root;
 	struct member super_id, super_bdev, super_security, super_userns, super_block_size, super_magic;
 	struct member type_name;
-	struct page_cache_layout cache;
 	struct member task_proxy, proxy_mount;
 };
 
