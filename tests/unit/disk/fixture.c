@@ -88,8 +88,10 @@ static int count_matches(const char *pattern)
 			/* what has ended in between is no leftover */
 			error_destroy(io_read_file(paths.gl_pathv[i], 1 << 20, &text, &size));
 			if (text && strcmp(paths.gl_pathv[i], self) != 0 &&
-			    memmem(text, size, directory, strlen(directory)))
+			    memmem(text, size, directory, strlen(directory))) {
 				n++;
+				print_message("# left: %s: %.*s\n", paths.gl_pathv[i], (int)size, text);
+			}
 		}
 	}
 	globfree(&paths);
