@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -215,6 +216,8 @@ int main(int argc, char **argv)
 
 	if (!hold_standard_descriptors())
 		return 1;
+	/* A file above the limit of `ulimit -f` is then an error of the write that says which, and not our end. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
 		print_help(stderr);
 		return conclude(error_create(ERROR_USAGE, "no verb"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The last resort: finds a kernel's symbol tables anywhere in guest-physical memory, and from
- * these its page tables. Reads all memory that is there.
+ * these its page tables. Reads all memory that the file has content for.
  *
  * The image lies in one piece in physical memory. Tables that are relative to their own place
  * (7.0 and later) give physical addresses then; the others give the linked ones, and what the
@@ -13,6 +13,7 @@
 
 #define ALIGNMENT (UINT64_C(2) * 1024 * 1024)  /* the least CONFIG_PHYSICAL_ALIGN */
 #define DISTANCE  (UINT64_C(64) * 1024 * 1024) /* of the banner from the token table; both are in .rodata */
+#define OVERLAP   64u                          /* more than what kallsyms_next() looks for first */
 
 /* What tables found in physical memory are checked against, and what comes out. */
 struct placing {
@@ -136,10 +137,12 @@ bool kernel_search_next(struct kernel_search *search, struct kernel_image *ret)
 			if (find_kernel(search, &tables, ret))
 				return true;
 		}
-		range = image_next_range(search->image, search->next);
-		if (range.size == 0 || range.start.v < search->next.v)
+		range = image_next_data(search->image, search->next);
+		if (range.size == 0)
 			return false;
 		search->tables.from.v = range.start.v;
-		search->tables.end.v = search->next.v = range.start.v + range.size;
+		search->next.v = range.start.v + range.size;
+		/* What is looked for may end in a hole of the file, which is zeros. */
+		search->tables.end.v = search->next.v + (search->next.v < UINT64_MAX - OVERLAP ? OVERLAP : 0);
 	}
 }

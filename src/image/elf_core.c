@@ -4,6 +4,7 @@
  * address of each PT_LOAD segment is the guest-physical address of its bytes.
  */
 #include <elf.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -95,6 +96,42 @@ static struct error *check_addresses(const struct image_file *file, const struct
 			    "Let the hypervisor dump the guest: virsh dump --memory-only, or dump-guest-memory");
 }
 
+static int compare_positions(const void *a, const void *b)
+{
+	const struct image_region *left = a, *right = b;
+
+	return (left->position > right->position) - (left->position < right->position);
+}
+
+/*
+ * Each byte of memory has bytes of its own in the file. Thousands of segments that all lie at the same ones would
+ * make a small file a guest of terabytes, to be searched. To be called when no two regions overlap in memory.
+ */
+static struct error *check_sharing(const struct image_file *file, const struct image_map *map)
+{
+	_cleanup_(free_ptr) struct image_region *regions = calloc(map->n_regions + 1, sizeof(*regions));
+	uint64_t claimed = 0, held = 0, end = 0;
+
+	if (!regions)
+		return error_no_memory();
+	if (map->n_regions > 0)
+		memcpy(regions, map->regions, map->n_regions * sizeof(*regions));
+	qsort(regions, map->n_regions, sizeof(*regions), compare_positions);
+	for (size_t i = 0; i < map->n_regions; i++) {
+		uint64_t start = regions[i].position > end ? regions[i].position : end;
+		uint64_t region_end = regions[i].position + regions[i].size;
+
+		claimed += regions[i].size;
+		held += region_end > start ? region_end - start : 0;
+		end = region_end > end ? region_end : end;
+	}
+	if (claimed <= held)
+		return NULL;
+	return error_format(file->path, 32,
+			    "its segments claim %llu bytes of memory in %llu bytes of a file of %llu: they share them",
+			    (unsigned long long)claimed, (unsigned long long)held, (unsigned long long)file->size);
+}
+
 static struct error *elf_open(struct image_file *file, struct image_map *map)
 {
 	_cleanup_(reader_deinit) struct reader r;
@@ -119,7 +156,7 @@ static struct error *elf_open(struct image_file *file, struct image_map *map)
 		error = check_addresses(file, map);
 	/* With `-p` (by virtual address) a page is there as often as it is mapped. */
 	image_map_trim(map);
-	return error;
+	return error ? error : check_sharing(file, map);
 }
 
 const struct image_ops elf_core_ops = {

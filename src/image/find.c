@@ -236,3 +236,76 @@ bool find_page(const struct image_file *file, const struct image_map *map, uint6
 	s.zeros = filled_begins(&s, 0);
 	return search_regions(&s, from, ret);
 }
+
+/* ---- Content ---- */
+
+static bool has_content(const struct image_map *map, uint64_t page)
+{
+	uint64_t place = page_table_get(&map->pages, page);
+
+	return place != PAGE_PLACE_ABSENT && !(place & PAGE_PLACE_FILL);
+}
+
+/* Narrows the span to the first run of pages that `present` has or, without it, the map's table. */
+static bool next_pages(const struct image_map *map, struct span *span)
+{
+	const struct image_region *region = span->region;
+	const uint8_t *present = region->present;
+	uint64_t page = region->first_page + span->start / IMAGE_PAGE_SIZE, first;
+	const uint64_t end = region->first_page + (span->end + IMAGE_PAGE_SIZE - 1) / IMAGE_PAGE_SIZE;
+
+	while (page < end && !(present ? has_bit(present, page) : has_content(map, page))) {
+		bool none = present ? page % 8 == 0 && present[page / 8] == 0
+				    : page % PAGE_TABLE_CHUNK == 0 && !map->pages.chunks[page / PAGE_TABLE_CHUNK];
+
+		page += !none ? 1 : present ? 8 : PAGE_TABLE_CHUNK;
+	}
+	if (page >= end)
+		return false;
+	for (first = page; page < end && (present ? has_bit(present, page) : has_content(map, page));)
+		page++;
+	first = (first - region->first_page) * IMAGE_PAGE_SIZE;
+	page = (page - region->first_page) * IMAGE_PAGE_SIZE;
+	span->start = first > span->start ? first : span->start;
+	span->end = page < span->end ? page : span->end;
+	return true;
+}
+
+/* Narrows the span, a region from some offset on, to the first run that the file has content for. */
+static bool narrow_to_data(const struct search *s, struct span *span)
+{
+	const struct image_region *region = span->region;
+	const uint64_t end = span->end;
+
+	for (; span->start < end; span->start = span->end, span->end = end) {
+		struct span data = *span;
+
+		/* Holes first: a bitmap can name any number of pages in one. */
+		if (!region->paged && !next_data(s, &data))
+			return false;
+		/* next_data() goes by whole pages, up and down. */
+		span->start = data.start > span->start ? data.start : span->start;
+		span->end = data.end < span->end ? data.end : span->end;
+		if ((!region->paged && !region->present) || next_pages(s->map, span))
+			return true;
+	}
+	return false;
+}
+
+bool find_data(const struct image_file *file, const struct image_map *map, uint64_t from, uint64_t *start,
+	       uint64_t *size)
+{
+	const struct image_region *region = image_map_find(map, from);
+	const struct search s = {.file = file, .map = map};
+
+	for (; region && region < map->regions + map->n_regions; region++) {
+		struct span span = {region, from > region->start ? from - region->start : 0, region->size};
+
+		if (!narrow_to_data(&s, &span))
+			continue;
+		*start = region->start + span.start;
+		*size = span.end - span.start;
+		return true;
+	}
+	return false;
+}

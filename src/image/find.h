@@ -16,4 +16,8 @@
 bool find_page(const struct image_file *file, const struct image_map *map, uint64_t from, const void *bytes,
 	       size_t size, uint64_t *ret);
 
+/* image_next_data(), with addresses as numbers; false: there is none. */
+bool find_data(const struct image_file *file, const struct image_map *map, uint64_t from, uint64_t *start,
+	       uint64_t *size);
+
 #endif

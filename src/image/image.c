@@ -243,6 +243,15 @@ struct image_range image_next_range(const struct image *image, struct gpa addres
 	return (struct image_range){.start = {region->start}, .size = region->size};
 }
 
+struct image_range image_next_data(const struct image *image, struct gpa address)
+{
+	struct image_range range = {0};
+
+	if (!find_data(&image->file, &image->map, address.v, &range.start.v, &range.size))
+		return (struct image_range){0};
+	return range;
+}
+
 bool image_find_page(struct image *image, struct gpa from, const void *bytes, size_t size, struct gpa *ret)
 {
 	return size <= IMAGE_FIND_MAX && find_page(&image->file, &image->map, from.v, bytes, size, &ret->v);

@@ -64,6 +64,12 @@ struct image_range {
 struct image_range image_next_range(const struct image *image, struct gpa address);
 
 /*
+ * The first run of memory at or above `address` that the file has content for: without holes in the file, and without
+ * pages that it does not hold or that are known to be of one byte. What an image can claim costs nothing then.
+ */
+struct image_range image_next_data(const struct image *image, struct gpa address);
+
+/*
  * The first page at or above `from` that begins with these bytes (`size` <= IMAGE_FIND_MAX);
  * false if there is none. Pages the image does not hold, or cannot read, do not match.
  */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "image/stream.h"
 
 #define TAIL_MAX (8u * 1024 * 1024)
@@ -54,6 +55,40 @@ static bool ends_in_footer(const uint8_t *data, size_t size)
 	return false;
 }
 
+/* Where the first description in the bytes ends; 0: there is none. */
+static size_t end_of_description(const uint8_t *data, size_t size)
+{
+	for (size_t i = 0; i + 8 <= size; i++) {
+		uint32_t length = get_be32(data + i + 2);
+
+		if (data[i] == SECTION_EOF && data[i + 1] == SECTION_DESCRIPTION && data[i + 6] == '{' &&
+		    data[i + 7] == '"' && length >= 2 && length <= size - i - 6 && data[i + 6 + length - 1] == '}')
+			return i + 6 + length;
+	}
+	return 0;
+}
+
+/* Says so if something follows the stream: a second one, say. Zeros only fill a block of the file. */
+static struct error *warn_of_rest(const struct image_file *file, uint64_t ram_end)
+{
+	size_t size = file->size - ram_end < TAIL_MAX ? file->size - ram_end : TAIL_MAX, end, at;
+	_cleanup_(free_ptr) uint8_t *data = malloc(size + 1);
+	struct error *error;
+
+	if (!data)
+		return error_no_memory();
+	error = image_file_read(file, data, size, ram_end);
+	if (error)
+		return error;
+	end = at = end_of_description(data, size);
+	while (end > 0 && at < size && data[at] == 0)
+		at++;
+	if (end > 0 && at < size)
+		log_warning("%s: %llu bytes behind the end of the stream, at byte %llu, are not looked at", file->path,
+			    (unsigned long long)(file->size - ram_end - end), (unsigned long long)(ram_end + end));
+	return NULL;
+}
+
 /*
  * The devices' state after RAM has no lengths. But a complete stream ends in its own description, or
  * without one in the end of the last device's section; one that was cut off does not. Machines before
@@ -77,7 +112,7 @@ struct error *stream_check_end(struct stream *s)
 	if (error)
 		return error;
 	if (ends_in_description(tail, size) || ends_in_footer(tail, size))
-		return NULL;
+		return warn_of_rest(r->file, ram_end);
 	if (!s->footers && size > 0 && tail[size - 1] == SECTION_EOF)
 		return NULL;
 	r->position = r->file->size;

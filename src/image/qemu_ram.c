@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +8,6 @@
 #include "image/stream.h"
 
 enum ram_flag {
-	RAM_FULL = 0x01,
 	RAM_ZERO = 0x02,
 	RAM_SIZES = 0x04,
 	RAM_PAGE = 0x08,
@@ -142,6 +143,22 @@ static struct error *read_sizes(struct stream *s, uint64_t total)
 	return prepare_blocks(s);
 }
 
+static struct error *damaged(const struct stream *s, const char *format, ...) _printf_(2, 3);
+
+/* A record that QEMU never writes: from its first byte on at the latest, the stream is not what was saved. */
+static struct error *damaged(const struct stream *s, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return error_remedy(error_format(s->reader.file->path, s->record, "the stream is damaged at byte %llu: %s",
+					 (unsigned long long)s->record, text),
+			    "Copy the file again from where it was saved, or suspend the VM again");
+}
+
 static struct error *find_block(struct stream *s, bool same, const struct ram_block **ret)
 {
 	struct reader *r = &s->reader;
@@ -149,7 +166,7 @@ static struct error *find_block(struct stream *s, bool same, const struct ram_bl
 	struct error *error;
 
 	if (same && !s->current)
-		return reader_error(r, "a page of the same RAM block as before, but none came before");
+		return damaged(s, "a page of the same RAM block as before, but none came before");
 	if (same) {
 		*ret = s->current;
 		return NULL;
@@ -163,7 +180,18 @@ static struct error *find_block(struct stream *s, bool same, const struct ram_bl
 		*ret = s->current = &s->blocks[i];
 		return NULL;
 	}
-	return reader_error(r, "a page of RAM block '%s', which is not in the list", name);
+	return damaged(s, "a page of a RAM block that is not in the list");
+}
+
+/* The block of a page, which has the offset. */
+static struct error *find_page_block(struct stream *s, uint64_t offset, uint64_t flags, const struct ram_block **ret)
+{
+	struct error *error = find_block(s, flags & RAM_CONTINUE, ret);
+
+	if (error || offset < (*ret)->size)
+		return error;
+	return damaged(s, "a page at 0x%llx of RAM block '%s', which has 0x%llx bytes", (unsigned long long)offset,
+		       (*ret)->name, (unsigned long long)(*ret)->size);
 }
 
 /* The content of a page, which stays where it is: its place. */
@@ -199,13 +227,10 @@ static struct error *read_page(struct stream *s, uint64_t offset, uint64_t flags
 	struct reader *r = &s->reader;
 	const struct ram_block *block;
 	uint64_t place = PAGE_PLACE_ABSENT;
-	struct error *error = find_block(s, flags & RAM_CONTINUE, &block);
+	struct error *error = find_page_block(s, offset, flags, &block);
 
 	if (error)
 		return error;
-	if (offset >= block->size)
-		return reader_error(r, "a page at 0x%llx of RAM block '%s', which has 0x%llx bytes",
-				    (unsigned long long)offset, block->name, (unsigned long long)block->size);
 	if (block->mapped)
 		return reader_error(r, "a page of RAM block '%s' among the records, but its pages lie elsewhere",
 				    block->name);
@@ -216,22 +241,25 @@ static struct error *read_page(struct stream *s, uint64_t offset, uint64_t flags
 	return page_table_set(&s->map->pages, block->first_page + offset / IMAGE_PAGE_SIZE, place);
 }
 
-/* What a flag that is not handled means, or NULL. */
-static const char *foreign_flag(uint64_t flags, bool mapped)
+/* Refuses what QEMU's capabilities can put into a stream, after its header was found to be sound. */
+static struct error *refuse_record(struct stream *s, uint64_t offset, uint64_t flags)
 {
-	if (flags & RAM_FULL)
-		return "the RAM flag 0x01 (obsolete)";
-	if (flags & RAM_XBZRLE)
-		return "XBZRLE (the RAM flag 0x40)";
-	if (flags & RAM_HOOK)
-		return "RDMA (the RAM flag 0x80)";
-	if (flags & RAM_COMPRESSED)
-		return "compressed pages (the RAM flag 0x100)";
-	if (flags & RAM_MULTIFD_FLUSH && !mapped)
-		return "multifd without mapped-ram (the RAM flag 0x200)";
-	if (flags & RAM_FLAGS & ~(RAM_ZERO | RAM_SIZES | RAM_PAGE | RAM_EOS | RAM_CONTINUE | RAM_MULTIFD_FLUSH))
-		return "an unknown RAM flag above 0x200";
-	return NULL;
+	struct reader *r = &s->reader;
+	const struct ram_block *block;
+	struct error *error = NULL;
+
+	if (flags == RAM_HOOK && offset == 0)
+		return stream_unsupported(r, "RDMA (the RAM flag 0x80)");
+	if (flags == RAM_MULTIFD_FLUSH && offset == 0)
+		return stream_unsupported(r, "multifd without mapped-ram (the RAM flag 0x200)");
+	if ((flags & ~(uint64_t)RAM_CONTINUE) != RAM_XBZRLE && (flags & ~(uint64_t)RAM_CONTINUE) != RAM_COMPRESSED)
+		return damaged(s, "a RAM record at 0x%llx with the flags 0x%llx", (unsigned long long)offset,
+			       (unsigned long long)flags);
+	error = find_page_block(s, offset, flags, &block);
+	if (error)
+		return error;
+	return stream_unsupported(r, flags & RAM_XBZRLE ? "XBZRLE (the RAM flag 0x40)"
+							: "compressed pages (the RAM flag 0x100)");
 }
 
 /* The records of one RAM section, to their end mark. */
@@ -244,23 +272,22 @@ struct error *stream_read_ram(struct stream *s)
 		struct error *error;
 
 		r->what = "the RAM pages";
+		s->record = r->position;
 		error = reader_be64(r, &head);
 		if (error)
 			return error;
 		flags = head & RAM_FLAGS;
 		head &= ~(uint64_t)RAM_FLAGS;
-		if (foreign_flag(flags, s->mapped))
-			return stream_unsupported(r, foreign_flag(flags, s->mapped));
-		if (flags == RAM_MULTIFD_FLUSH)
+		if (flags == RAM_MULTIFD_FLUSH && head == 0 && s->mapped)
 			continue; /* the other channels' pages are in their places by now */
-		if (flags == RAM_EOS)
+		if (flags == RAM_EOS && head == 0)
 			return NULL;
 		if (flags == RAM_SIZES)
 			error = read_sizes(s, head);
 		else if ((flags & ~(uint64_t)RAM_CONTINUE) == RAM_ZERO || (flags & ~(uint64_t)RAM_CONTINUE) == RAM_PAGE)
 			error = read_page(s, head, flags);
 		else
-			error = reader_error(r, "a RAM record with the flags 0x%llx", (unsigned long long)flags);
+			error = refuse_record(s, head, flags);
 		if (error)
 			return error;
 	}

@@ -13,12 +13,15 @@
 /* Between two looks at the free space. */
 #define CHECK_STEP (UINT64_C(64) << 20)
 
-static struct error *no_room(const struct spool *spool)
+/* `errnum`: ENOSPC, or EFBIG where the process may not make a file that large. */
+static struct error *no_room(const struct spool *spool, int errnum)
 {
 	struct error *error =
-		error_system(ENOSPC, spool->directory, "no room for the unpacked memory (%llu MiB are unpacked so far)",
+		error_system(errnum, spool->directory, "no room for the unpacked memory (%llu MiB are unpacked so far)",
 			     (unsigned long long)(spool->size >> 20));
 
+	if (errnum == EFBIG)
+		return error_remedy(error, "Raise the limit on the size of files (ulimit -f)");
 	return error_remedy(error, "Free some space there, or name a directory with more in TMPDIR");
 }
 
@@ -30,7 +33,7 @@ static struct error *check_room(struct spool *spool, uint64_t more)
 	if (fstatvfs(spool->fd, &fs) < 0)
 		return error_system(errno, spool->directory, "cannot examine the file system");
 	if ((uint64_t)fs.f_bavail * fs.f_frsize < more + SPOOL_RESERVE)
-		return no_room(spool);
+		return no_room(spool, ENOSPC);
 	return NULL;
 }
 
@@ -85,9 +88,11 @@ static struct error *flush(struct spool *spool)
 	if (error)
 		return error;
 	error = io_pwrite(spool->fd, spool->buffer, spool->n_buffered, spool->size, spool->directory);
-	if (error && error->errnum == ENOSPC) {
+	if (error && (error->errnum == ENOSPC || error->errnum == EFBIG)) {
+		int errnum = error->errnum;
+
 		error_destroy(error);
-		return no_room(spool);
+		return no_room(spool, errnum);
 	}
 	if (error)
 		return error_wrap(error, "cannot keep the unpacked memory");
@@ -124,7 +129,8 @@ struct error *spool_zeros(struct spool *spool, uint64_t size)
 	if (error)
 		return error;
 	if (ftruncate(spool->fd, (off_t)(spool->size + size)) < 0)
-		return error_system(errno, spool->directory, "cannot keep the unpacked memory");
+		return errno == EFBIG ? no_room(spool, EFBIG)
+				      : error_system(errno, spool->directory, "cannot keep the unpacked memory");
 	spool->size += size;
 	return NULL;
 }

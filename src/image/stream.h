@@ -36,6 +36,7 @@ struct stream {
 	uint32_t ram_id; /* section id */
 	struct ram_block *blocks;
 	size_t n_blocks;
+	uint64_t record;                 /* file offset of the RAM record being read */
 	bool has_pages;                  /* some page of RAM came */
 	const struct ram_block *current; /* of the last record, for RAM_CONTINUE */
 };

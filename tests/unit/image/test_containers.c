@@ -2,6 +2,8 @@
 /* libvirt's save files and all that is compressed. */
 #include <bzlib.h>
 #include <lzma.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -285,6 +287,32 @@ static void bad_headers(void **state)
 	assert_error(open_made(&m, &image), ERROR_FORMAT);
 }
 
+/* Files may not be as large as what is unpacked: an error, not a signal. */
+static void no_room_to_unpack(void **state)
+{
+	_cleanup_(made_deinit) struct made stream = {0}, m = {0};
+	struct image *image = NULL;
+	struct rlimit limit, small;
+	struct error *error;
+
+	put_stream(&stream);
+	put_fill(&stream, 0, 65536); /* what follows does not matter here */
+	put_gzip(&m, &stream);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	small = (struct rlimit){.rlim_cur = 8192, .rlim_max = limit.rlim_max};
+	assert_true(m.size < small.rlim_cur && stream.size > small.rlim_cur);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	error = open_made(&m, &image);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_non_null(error);
+	assert_int_equal(error->errnum, EFBIG);
+	assert_non_null(strstr(error->message, "no room for the unpacked memory"));
+	assert_non_null(strstr(error->remedy, "ulimit"));
+	error_destroy(error);
+}
+
 static void no_place_to_unpack(void **state)
 {
 	_cleanup_(made_deinit) struct made stream = {0};
@@ -403,7 +431,8 @@ int main(void)
 		cmocka_unit_test(damage_is_noticed),       cmocka_unit_test(rubbish_follows),
 		cmocka_unit_test(no_stream_is_compressed), cmocka_unit_test(header_of_another_compression),
 		cmocka_unit_test(other_byte_order),        cmocka_unit_test(bad_headers),
-		cmocka_unit_test(no_place_to_unpack),      cmocka_unit_test(lzo_instructions),
+		cmocka_unit_test(no_room_to_unpack),       cmocka_unit_test(no_place_to_unpack),
+		cmocka_unit_test(lzo_instructions),
 	};
 
 	return cmocka_run_group_tests_name("containers", tests, NULL, NULL);

@@ -119,6 +119,53 @@ static void elf_paging(void **state)
 		assert_int_equal(bytes[0x1000 * i], 0x11 * (i + 1));
 }
 
+/* A small file that claims much memory: the same bytes again and again, also with a hole that makes it seem large. */
+static void elf_shared_bytes(void **state)
+{
+	static const Elf64_Phdr segments[] = {
+		{.p_type = PT_LOAD, .p_paddr = 0, .p_offset = 0x1000, .p_filesz = 0x2000},
+		{.p_type = PT_LOAD, .p_paddr = 0x10000, .p_offset = 0x1000, .p_filesz = 0x2000},
+		{.p_type = PT_LOAD, .p_paddr = 0x20000, .p_offset = 0x2000, .p_filesz = 0x1000},
+	};
+	_cleanup_(made_deinit) struct made m = {0};
+	struct image *image = NULL;
+
+	put_elf(&m, segments, ARRAY_SIZE(segments));
+	put_fill(&m, 0, 0x3000 - m.size);
+	assert_error(open_made(&m, &image), ERROR_FORMAT);
+	put_fill(&m, 0, 0x100000);
+	assert_error(open_made(&m, &image), ERROR_FORMAT);
+}
+
+/* A core of a TiB that has two pages. */
+static void elf_sparse(void **state)
+{
+	static const uint64_t size = UINT64_C(1) << 40, at[] = {0x5000, UINT64_C(1) << 39};
+	const Elf64_Phdr segment = {.p_type = PT_LOAD, .p_paddr = 0, .p_offset = 0x1000, .p_filesz = size};
+	_cleanup_(made_deinit) struct made m = {0};
+	_cleanup_(image_close_ptr) struct image *image = NULL;
+	_cleanup_(close_fd) int fd = memfd_create("image", MFD_CLOEXEC);
+	struct image_range range = {0};
+	uint64_t total = 0;
+	char path[64];
+
+	put_elf(&m, &segment, 1);
+	assert_int_equal(ftruncate(fd, (off_t)(0x1000 + size)), 0);
+	assert_int_equal(write(fd, m.data, m.size), (ssize_t)m.size);
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++)
+		assert_int_equal(pwrite(fd, "x", 1, (off_t)(0x1000 + at[i])), 1);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert_ok(image_open(path, NULL, &image));
+	assert_int_equal(image_ram_size(image), size);
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+		range = image_next_data(image, (struct gpa){range.start.v + range.size});
+		assert_true(range.start.v <= at[i] && at[i] < range.start.v + range.size);
+		total += range.size;
+	}
+	assert_true(total <= UINT64_C(8) << 20); /* huge pages of memfd at most */
+	assert_int_equal(image_next_data(image, (struct gpa){range.start.v + range.size}).size, 0);
+}
+
 /* More program headers than the header can count: their number is in the first section header. */
 static void elf_many_segments(void **state)
 {
@@ -297,7 +344,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(elf_core),         cmocka_unit_test(elf_cut_at_every_byte),
 		cmocka_unit_test(elf_hostile),      cmocka_unit_test(elf_program),
-		cmocka_unit_test(elf_paging),       cmocka_unit_test(elf_many_segments),
+		cmocka_unit_test(elf_paging),       cmocka_unit_test(elf_shared_bytes),
+		cmocka_unit_test(elf_sparse),       cmocka_unit_test(elf_many_segments),
 		cmocka_unit_test(compressed_dumps), cmocka_unit_test(libvirt_save),
 		cmocka_unit_test(libvirt_refused),  cmocka_unit_test(foreign_files),
 		cmocka_unit_test(no_file),

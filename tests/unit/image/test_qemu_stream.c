@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
 #include "tests/unit/image/made_stream.h"
 
 static uint8_t byte_at(struct image *image, uint64_t address)
@@ -63,6 +64,13 @@ static void ranges_and_search(void **state)
 	assert_int_equal(range.start.v, 0);
 	assert_int_equal(range.size, 8 * PAGE);
 	assert_int_equal(image_next_range(image, (struct gpa){8 * PAGE}).size, 0);
+	range = image_next_data(image, (struct gpa){100});
+	assert_int_equal(range.start.v, 100);
+	assert_int_equal(range.size, 2 * PAGE - 100);
+	range = image_next_data(image, (struct gpa){2 * PAGE}); /* the page 2 is zero */
+	assert_int_equal(range.start.v, 3 * PAGE);
+	assert_int_equal(range.size, 2 * PAGE);
+	assert_int_equal(image_next_data(image, (struct gpa){5 * PAGE}).size, 0);
 	assert_true(image_find_page(image, (struct gpa){0}, "\x24\x24", 2, &found));
 	assert_int_equal(found.v, 4 * PAGE);
 	assert_false(image_find_page(image, (struct gpa){4 * PAGE + 1}, "\x24\x24", 2, &found));
@@ -80,8 +88,8 @@ static void cut_at_every_byte(void **state)
 	assert_cuts_refused(&m, m.size - DESCRIPTION_SIZE);
 }
 
-/* One record with these flags, for the page 3. */
-static struct error *open_with_flags(uint64_t flags)
+/* One record with this header. */
+static struct error *open_with_record(uint64_t head)
 {
 	_cleanup_(made_deinit) struct made m = {0};
 	struct image *image = NULL;
@@ -89,7 +97,7 @@ static struct error *open_with_flags(uint64_t flags)
 
 	put_head(&m);
 	put_zero(&m, "pc.ram", 0, 0);
-	put_be64(&m, 3 * PAGE | flags);
+	put_be64(&m, head);
 	put_name(&m, "pc.ram");
 	put_fill(&m, 0, PAGE);
 	put_end(&m);
@@ -98,30 +106,93 @@ static struct error *open_with_flags(uint64_t flags)
 	return error;
 }
 
+/* What other capabilities write is named, if the header is one that they write. */
 static void every_flag(void **state)
 {
 	static const struct {
-		uint64_t flags;
+		uint64_t head;
 		const char *named;
 	} foreign[] = {
-		{0x01, "0x01"},     {0x40, "XBZRLE"},   {0x80, "RDMA"},     {0x100, "compressed"},
-		{0x200, "multifd"}, {0x400, "unknown"}, {0x800, "unknown"},
+		{3 * PAGE | 0x40, "XBZRLE"},
+		{3 * PAGE | 0x40 | SAME, "XBZRLE"},
+		{3 * PAGE | 0x100, "compressed"},
+		{3 * PAGE | 0x100 | SAME, "compressed"},
+		{0x80, "RDMA"},
+		{0x200, "multifd"},
 	};
 
-	assert_ok(open_with_flags(COPY));
+	assert_ok(open_with_record(3 * PAGE | COPY));
 	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
-		struct error *error = open_with_flags(foreign[i].flags | COPY);
+		struct error *error = open_with_record(foreign[i].head);
 
 		assert_non_null(error);
 		assert_int_equal(error->code, ERROR_UNSUPPORTED);
 		assert_non_null(strstr(error->message, foreign[i].named));
 		error_destroy(error);
 	}
-	assert_error(open_with_flags(0), ERROR_FORMAT);
-	assert_error(open_with_flags(SAME), ERROR_FORMAT);
-	assert_error(open_with_flags(ZERO | COPY), ERROR_FORMAT);
-	assert_error(open_with_flags(EOS | COPY), ERROR_FORMAT);
-	assert_error(open_with_flags(SIZES), ERROR_FORMAT);
+}
+
+/* What nobody writes is damage, whatever bits are set, and is said to begin at the record. */
+static void damaged_records(void **state)
+{
+	static const uint64_t heads[] = {
+		0,
+		SAME,
+		FULL,
+		SIZES,
+		3 * PAGE | 0x40 | COPY,
+		3 * PAGE | 0x40 | 0x100,
+		3 * PAGE | ZERO | COPY,
+		3 * PAGE | 0x400,
+		3 * PAGE | 0x800 | COPY,
+		3 * PAGE | EOS,
+		3 * PAGE | 0x80,
+		3 * PAGE | 0x200,
+		EOS | COPY,
+		8 * PAGE | COPY,
+		8 * PAGE | 0x40,
+		UINT64_C(0x9f3d6f2a7c15e000) | 0x100 | SAME,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+		struct error *error = open_with_record(heads[i]);
+
+		if (!error || error->code != ERROR_FORMAT || error_exit_status(error->code) != 1)
+			fail_msg("0x%llx: %s", (unsigned long long)heads[i], error ? error->message : "succeeded");
+		if (heads[i] != SIZES) /* a second list */
+			assert_non_null(strstr(error->message, "damaged at byte"));
+		error_destroy(error);
+	}
+}
+
+static void count_warnings(void *data, enum log_level level, const char *text)
+{
+	unsigned *n = data;
+
+	*n += level == LOG_WARNING && strstr(text, "behind the end of the stream") != NULL;
+}
+
+/* A second stream in the file is not read, and that is said. Zeros only fill the last block. */
+static void what_follows(void **state)
+{
+	_cleanup_(made_deinit) struct made m = {0};
+	struct image *image = NULL;
+	unsigned n = 0;
+
+	log_set(count_warnings, &n);
+	put_whole(&m);
+	assert_ok(open_made(&m, &image));
+	image_close(image);
+	assert_int_equal(n, 0);
+	put_fill(&m, 0, 300);
+	assert_ok(open_made(&m, &image));
+	image_close(image);
+	assert_int_equal(n, 0);
+	put_whole(&m);
+	assert_ok(open_made(&m, &image));
+	image_close(image);
+	assert_int_equal(n, 1);
+	log_set(NULL, NULL);
 }
 
 typedef void (*make_function)(struct made *m);
@@ -480,7 +551,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(last_copy_wins),    cmocka_unit_test(what_is_not_held),
 		cmocka_unit_test(ranges_and_search), cmocka_unit_test(cut_at_every_byte),
-		cmocka_unit_test(every_flag),        cmocka_unit_test(malformed),
+		cmocka_unit_test(every_flag),        cmocka_unit_test(damaged_records),
+		cmocka_unit_test(what_follows),      cmocka_unit_test(malformed),
 		cmocka_unit_test(unsupported),       cmocka_unit_test(variants),
 		cmocka_unit_test(no_description),
 	};
