@@ -8,6 +8,7 @@
 #include "cli/verb.h"
 
 #define CHUNK (3u << 16) /* a multiple of 3, so that pieces of base64 fit together */
+#define STEP  4096u      /* a page */
 
 /* Where a chunk goes. */
 typedef void (*chunk_function)(void *data, const char *bytes, size_t size);
@@ -29,21 +30,39 @@ static struct error *check_file(const struct source *source, const char *path, c
 	return NULL;
 }
 
+/* A chunk; with an error, *ret bytes of it that are before what is missing. */
+static struct error *read_chunk(struct guest *guest, const struct guest_file *file, uint64_t offset, char *buffer,
+				size_t *ret)
+{
+	struct error *error = guest_file_read(guest, file, offset, buffer, CHUNK, ret), *last = NULL;
+	size_t done = 0, n = 1;
+
+	if (!error)
+		return NULL;
+	while (!last && n && done + STEP <= CHUNK) {
+		last = guest_file_read(guest, file, offset + done, buffer + done, STEP, &n);
+		done += last ? 0 : n;
+	}
+	error_destroy(last);
+	*ret = done;
+	return error;
+}
+
 /* Reads once even where there is nothing: a file of /proc is empty only because it is made when it is read. */
 static struct error *read_chunks(struct guest *guest, const struct guest_file *file, chunk_function put, void *data)
 {
 	_cleanup_(free_ptr) char *buffer = malloc(CHUNK);
 	uint64_t offset = 0;
-	size_t n;
+	size_t n = 0;
 
 	if (!buffer)
 		return error_no_memory();
 	do {
-		struct error *error = guest_file_read(guest, file, offset, buffer, CHUNK, &n);
+		struct error *error = read_chunk(guest, file, offset, buffer, &n);
 
+		put(data, buffer, n);
 		if (error)
 			return error;
-		put(data, buffer, n);
 		offset += n;
 	} while (n == CHUNK && !ferror(stdout));
 	return NULL;

@@ -51,7 +51,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 
 	if (invocation->memory)
 		return inspect_memory(invocation, ret);
-	return update_inspect(&invocation->settings, invocation->vm, &inspect, ret);
+	return source_hint(invocation, update_inspect(&invocation->settings, invocation->vm, &inspect, ret));
 }
 
 static void print_mounts(const json_t *mounts)

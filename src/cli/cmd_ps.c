@@ -5,6 +5,8 @@
 
 static const struct option_spec options[] = {
 	{"threads", 0, NULL, "all threads, not only processes"},
+	{"every", 'e', NULL, "changes nothing: as in ps -ef, every process is listed"},
+	{"full", 'f', NULL, "changes nothing: as in ps -ef, the listing is full"},
 	{0},
 };
 

@@ -14,6 +14,8 @@ static const struct option_spec options[] = {
 	{"udp", 'u', NULL, "UDP, and UDP-Lite"},
 	{"raw", 'w', NULL, "raw"},
 	{"unix", 'x', NULL, "unix"},
+	{"all", 'a', NULL, "changes nothing: as in ss -a, all are listed"},
+	{"numeric", 'n', NULL, "changes nothing: as in ss -n, ports are numbers"},
 	{0},
 };
 

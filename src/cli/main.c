@@ -189,6 +189,9 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 	error = output_setup(invocation_option(&invocation, "progress"), invocation.verbose);
 	if (error)
 		return conclude(error);
+	/* What only reads memory runs no program whose words could be quoted. */
+	if (verb->run && !invocation.memory)
+		output_keep_lines();
 	/* Without a VM nothing is mounted and nothing is left behind. */
 	return verb->supervised && invocation.vm ? supervise(&invocation, work, verb) : work(&invocation, verb);
 }

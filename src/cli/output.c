@@ -9,6 +9,7 @@
 #include "cli/escape.h"
 
 static bool is_verbose;
+static bool lines_are_kept;
 
 static void put_text(FILE *stream, const char *text)
 {
@@ -191,11 +192,27 @@ void output_begin(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+void output_keep_lines(void)
+{
+	lines_are_kept = true;
+}
+
+static void put_error_text(const char *indent, const char *text)
+{
+	if (lines_are_kept) {
+		put_lines(stderr, indent, text);
+		return;
+	}
+	fputs(indent, stderr);
+	put_text(stderr, text);
+	fputc('\n', stderr);
+}
+
 void output_error(const struct error *error)
 {
 	progress_end();
 	fprintf(stderr, "ouassister: ");
-	put_lines(stderr, "", error->message);
+	put_error_text("", error->message);
 	if (error->remedy)
-		put_lines(stderr, "  ", error->remedy);
+		put_error_text("  ", error->remedy);
 }

@@ -33,7 +33,10 @@ struct error *output_setup(const char *mode, bool verbose) _must_check_;
  */
 void output_begin(void);
 
-/* "ouassister: MESSAGE" and the remedy. */
+/* From here on an error may quote what a program said, in lines; before, a newline is one in the name of a file. */
+void output_keep_lines(void);
+
+/* "ouassister: MESSAGE" and the remedy; escaped. */
 void output_error(const struct error *error);
 
 #endif

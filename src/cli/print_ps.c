@@ -209,6 +209,7 @@ static void put_task(struct json_out *out, const struct guest_task *task)
 	json_out_u64(out, "tgid", task->tgid);
 	json_out_u64(out, "ppid", task->ppid);
 	json_out_u64(out, "uid", task->uid);
+	json_out_u64(out, "euid", task->euid);
 	json_out_u64(out, "gid", task->gid);
 	json_out_text(out, "comm", task->comm);
 	put_cmdline(out, task);

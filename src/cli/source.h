@@ -19,6 +19,9 @@ struct source {
 struct error *source_open(const struct invocation *invocation, struct source *ret) _must_check_;
 void source_close(struct source *source);
 
+/* Takes and returns the error; says so where a memory image was given instead of a VM file, without --memory. */
+struct error *source_hint(const struct invocation *invocation, struct error *error) _must_check_;
+
 /* Whether --pid, where it is given, is a number. */
 struct error *source_check_pid(const struct invocation *invocation) _must_check_;
 

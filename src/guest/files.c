@@ -391,8 +391,7 @@ static struct error *find_contents(struct guest *guest, const struct vfs_layout 
 	if (!S_ISREG(mode))
 		return error_create(ERROR_USAGE, "it is not a regular file: it has no contents of its own");
 	if (is_in(made_when_read, ARRAY_SIZE(made_when_read), magic))
-		return error_create(ERROR_UNSUPPORTED, "its contents are made when somebody reads it: only the running "
-						       "guest can");
+		return error_create(ERROR_UNSUPPORTED, "made when somebody reads them: only the running guest can");
 	*ret = magic == TMPFS_MAGIC || magic == RAMFS_MAGIC ? PAGE_CACHE_MEMORY : PAGE_CACHE_DISK;
 	return NULL;
 }

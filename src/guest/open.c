@@ -16,6 +16,8 @@
 #define CANDIDATES_MAX 16u
 #define BTF_MAX        (64u * 1024 * 1024)
 
+#define EXACTLY        "The file must be of exactly the kernel that the guest runs"
+
 /* One way to a kernel. */
 struct candidate {
 	struct kernel_image image;
@@ -131,6 +133,8 @@ static struct error *load_types(struct guest *guest, const struct guest_options 
 		error = types_load_file(options->btf_path, &guest->types);
 		/* Types of modules refer to the kernel's own by their numbers. */
 		guest->foreign_types = error || types_blob_size(guest->types) != stop.v - start.v;
+		if (error && !error->remedy && error->code != ERROR_NO_MEMORY)
+			error = error_remedy(error, EXACTLY);
 		return error;
 	}
 	if (!has_own)
@@ -138,6 +142,8 @@ static struct error *load_types(struct guest *guest, const struct guest_options 
 				     "the guest's kernel has no type information (BTF) in its memory");
 	else
 		error = error_wrap(load_own_types(guest, start, stop), "type information of the guest's kernel");
+	if (error && error->code == ERROR_NO_MEMORY)
+		return error;
 	return error_remedy(error, "Give that of exactly this kernel with --btf FILE: its vmlinux with a section .BTF, "
 				   "or what `pahole -J` makes of its debug information");
 }
@@ -191,7 +197,7 @@ static struct error *check_kernel(struct guest *guest, const struct candidate *c
 	if (error && options->btf_path && (error->code == ERROR_FORMAT || error->code == ERROR_UNSUPPORTED))
 		return error_remedy(error_wrap(error_recode(error, ERROR_USAGE), "%s does not fit the guest's kernel",
 					       options->btf_path),
-				    "The file must be of exactly the kernel that the guest runs");
+				    EXACTLY);
 	return error;
 }
 
@@ -245,7 +251,10 @@ static void keep_latest(struct opening *opening, struct guest *guest)
 /* Keeps the error if the candidate led at least as far as former ones. */
 static void keep_error(struct opening *opening, struct error *error, bool has_symbols)
 {
-	if (opening->error && opening->has_symbols && !has_symbols) {
+	bool out_of_memory = opening->error && opening->error->code == ERROR_NO_MEMORY;
+
+	/* That is no fault of the guest's: another candidate's error must not hide it. */
+	if (out_of_memory || (opening->error && opening->has_symbols && !has_symbols)) {
 		error_destroy(error);
 		return;
 	}

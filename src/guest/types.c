@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
 #include "guest/internal.h"
@@ -71,7 +72,7 @@ static struct error *index_type(struct types *types, uint32_t id, const struct b
 		if (other && same_kind(other, type) && strcmp(type_name(types->btf, other), name) == 0)
 			return NULL; /* the first one counts */
 		if (probes >= PROBES_MAX)
-			return error_create(ERROR_FORMAT, "the guest's type information (BTF) has colliding names");
+			return error_create(ERROR_FORMAT, "names of types collide");
 	}
 	types->index[slot] = id;
 	return NULL;
@@ -142,19 +143,43 @@ struct error *types_create(const void *blob, size_t size, const struct types *ba
 	if (!types)
 		return error_no_memory();
 	if (size > UINT32_MAX || !sections_inside(blob, size))
-		return error_create(ERROR_FORMAT, "the guest's type information (BTF) of %zu bytes has no valid header",
-				    size);
+		return error_create(ERROR_FORMAT, "type information (BTF) of %zu bytes without a valid header", size);
 	/* Its complaints would go to standard error; what failed is said by our own error. */
 	libbpf_set_print(NULL);
 	types->base = base;
 	types->btf = base ? new_split(blob, size, base->btf) : btf__new(blob, (uint32_t)size);
+	if (!types->btf && errno == ENOMEM)
+		return error_no_memory();
 	if (!types->btf)
-		return error_create(ERROR_FORMAT, "the guest's type information (BTF) of %zu bytes is malformed: %s",
-				    size, strerror(errno));
+		return error_create(ERROR_FORMAT, "malformed type information (BTF) of %zu bytes: %s", size,
+				    strerror(errno));
 	error = build_index(types);
 	if (error)
 		return error;
 	*ret = take_ptr(types);
+	return NULL;
+}
+
+/*
+ * Of types of their own, the first name is the empty one; a module's go on with the names of its kernel's. What else
+ * may be wrong with them is found when they are parsed.
+ */
+static struct error *check_file(const void *blob, size_t size, const char *path)
+{
+	struct btf_header header = {0};
+	char first;
+
+	memcpy(&header, blob, size < sizeof(header) ? size : sizeof(header));
+	if (size < sizeof(header) || header.hdr_len > size ||
+	    size - header.hdr_len < (uint64_t)header.type_off + header.type_len ||
+	    size - header.hdr_len < (uint64_t)header.str_off + header.str_len)
+		return error_create(ERROR_USAGE, "%s: cut short, after %zu bytes of type information (BTF)", path,
+				    size);
+	if (header.str_len == 0)
+		return NULL;
+	memcpy(&first, (const char *)blob + header.hdr_len + header.str_off, 1);
+	if (first != 0)
+		return error_create(ERROR_USAGE, "%s: types of a module, not of a kernel", path);
 	return NULL;
 }
 
@@ -165,7 +190,9 @@ static struct error *load_raw(const char *path, struct types **ret)
 	size_t size;
 	struct error *error = io_read_file(path, FILE_MAX, &blob, &size);
 
-	return error ? error : types_create(blob, size, NULL, ret);
+	if (!error)
+		error = check_file(blob, size, path);
+	return error ? error : error_wrap(types_create(blob, size, NULL, ret), "%s", path);
 }
 
 /* The section .BTF of an ELF file; libbpf reads that, through libelf. */
@@ -183,10 +210,16 @@ static struct error *load_elf(const char *path, struct types **ret)
 						 "%s: an ELF file without type information (it has no section .BTF)",
 						 path),
 				    "`pahole -J %s` makes it from the file's debug information", path);
+	if (!btf && errno == EINVAL)
+		return error_create(ERROR_USAGE,
+				    "%s: an ELF file whose type information (BTF) is damaged, or a module's", path);
+	/* libbpf has numbers of its own, which strerror() does not know. */
+	if (!btf && errno != ENOMEM)
+		return error_create(ERROR_USAGE, "%s: a damaged ELF file, or one that was cut short", path);
 	if (!btf)
-		return error_system(errno, path, "cannot read type information");
+		return error_no_memory();
 	blob = btf__raw_data(btf, &size);
-	error = blob ? types_create(blob, size, NULL, ret) : error_no_memory();
+	error = blob ? error_wrap(types_create(blob, size, NULL, ret), "%s", path) : error_no_memory();
 	btf__free(btf);
 	return error;
 }
@@ -196,9 +229,12 @@ struct error *types_load_file(const char *path, struct types **ret)
 	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	uint8_t magic[4];
 	struct error *error;
+	struct stat status;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &status) < 0)
 		return error_system(errno, path, "cannot open the type information");
+	if (!S_ISREG(status.st_mode))
+		return error_create(ERROR_USAGE, "%s: the type information is not a regular file", path);
 	error = io_pread(fd, magic, sizeof(magic), 0, path);
 	if (error)
 		return error;
@@ -209,7 +245,7 @@ struct error *types_load_file(const char *path, struct types **ret)
 		return load_elf(path, ret);
 	if ((magic[0] | magic[1] << 8) != BTF_MAGIC)
 		return error_create(ERROR_USAGE, "%s: neither type information (BTF) nor an ELF file with it", path);
-	return error_wrap(load_raw(path, ret), "%s", path);
+	return load_raw(path, ret);
 }
 
 void types_destroy(struct types *types)

@@ -264,7 +264,7 @@ debian() {
 @test "ps: processes and threads" {
 	oua ps --json >out
 	jq -e '(.processes | length) == 87 and (.processes[] | select(.comm == "syslogd")) ==
-		{"pid": 251, "tgid": 251, "ppid": 1, "uid": 0, "gid": 0, "comm": "syslogd",
+		{"pid": 251, "tgid": 251, "ppid": 1, "uid": 0, "euid": 0, "gid": 0, "comm": "syslogd",
 		"cmdline": ["syslogd", "-O", "/run/messages"], "state": "S", "start_s": 17.115342863,
 		"cgroup": "/init.scope", "exe": "/bin/busybox"}' out
 	oua ps --threads --json >out
@@ -457,4 +457,87 @@ debian() {
 			./program "$verb" --memory /dev/stdin $(words "$verb") --json <here.core >out
 		jq -e '.version == 1' out >/dev/null
 	done
+}
+
+@test "cat: all that is before the first page that is missing" {
+	debian
+	path=/usr/sbin/sshd
+	if oua cat "$path" >out 2>err; then
+		skip "all of $path is in memory"
+	fi
+	cat err
+	missing=$(sed -n 's/.*: bytes \([0-9]*\) to [0-9]* of the file are not in memory.*/\1/p' err)
+	[ "$(stat -c %s out)" -eq "$missing" ]
+	! oua cat "$path" --json >json || false
+	jq -e .incomplete json
+	jq -r .base64 json | base64 -d | cmp - out
+}
+
+@test "too little memory is not the guest's fault" {
+	local limit seen=
+	for limit in 40000 50000 60000 70000 80000 90000; do
+		(ulimit -v "$limit" && exec "$OUASSISTER" ps --memory "$memory") >/dev/null 2>err || seen+=$(cat err)
+	done
+	echo "$seen"
+	[[ "$seen" == *[Mm]emory* ]]
+	[[ "$seen" != *malformed* ]]
+}
+
+@test "a memory image where a VM belongs" {
+	for verb in ps inspect; do
+		run "$OUASSISTER" "$verb" "$memory"
+		echo "$output"
+		[ "$status" -ne 0 ]
+		[[ "$output" == *"A memory image? Give it with --memory $memory"* ]]
+	done
+	echo "no VM" >small
+	run "$OUASSISTER" ps ./small
+	[ "$status" -eq 2 ]
+	[[ "$output" != *"A memory image?"* ]]
+}
+
+@test "--btf: files that are not the types of a kernel" {
+	# refused PATTERN FILE: names the file, says what is wrong with it and what it must be.
+	refused() {
+		run timeout 20 "$OUASSISTER" ps --memory "$memory" --btf "$2"
+		echo "$status: $output"
+		[ "$status" -ne 0 ]
+		[[ "$output" == *"$2: "*$1* ]]
+		[[ "$output" == *"must be of exactly the kernel"* ]]
+	}
+	# A header, 16 bytes of types (one int) and 4 of names, which begin with the empty one if they stand alone.
+	printf '\x9f\xeb\x01\0\x18\0\0\0\0\0\0\0\x10\0\0\0\x10\0\0\0\x04\0\0\0' >header
+	{ cat header && printf '\x01\0\0\0\0\0\0\x01\x04\0\0\0\x20\0\0\0' && printf 'abc\0'; } >module
+	{ cat header && printf '\x01\0\0\0\0\0\0\x01\x04\0\0\0\x20\0\0\0' && printf '\0ab\0'; } >other
+	head -c 30 module >cut
+	mkfifo fifo
+	refused 'cut short' header
+	refused 'cut short' cut
+	refused 'a module' module
+	refused 'not a regular file' fifo
+	head -c 100000 "$OUASSISTER" >program
+	refused 'cut short' program
+	run "$OUASSISTER" ps --memory "$memory" --btf other
+	[ "$status" -eq 2 ]
+	[[ "$output" == *"other does not fit"*"must be of exactly the kernel"* ]]
+}
+
+@test "options that ps and ss have, and that change nothing" {
+	oua ps >wanted
+	oua ps -ef | cmp - wanted
+	oua ps -e -f | cmp - wanted
+	oua sockets -tlp >wanted
+	oua sockets -tlnpa | cmp - wanted
+}
+
+@test "errors name a file once, on one line" {
+	run "$OUASSISTER" ps --memory $'a\nb'
+	echo "$output"
+	[ "${#lines[@]}" -eq 1 ]
+	[[ "$output" == *'a\nb'* ]]
+	run oua cat $'/no\nfile'
+	[ "${#lines[@]}" -eq 1 ]
+	debian
+	run oua cat /proc/uptime
+	[[ "$output" == *"contents of uptime: made when somebody reads them"* ]]
 }

@@ -150,10 +150,11 @@ static void ps_as_a_document(void **state)
 	assert_null(json_object_get(document, "incomplete"));
 	processes = json_object_get(document, "processes");
 	assert_int_equal(json_array_size(processes), ARRAY_SIZE(tasks));
-	assert_non_null(strstr(printed, "\n  {\"pid\": 1, \"tgid\": 1, \"ppid\": 0, \"uid\": 0, \"gid\": 0, "
-					"\"comm\": \"systemd\", \"cmdline\": [\"/sbin/init\", \"--x y\"], "
-					"\"state\": \"S\", \"start_s\": 1.127699103, \"cgroup\": \"/init.scope\", "
-					"\"exe\": \"/usr/lib/systemd/systemd\"},\n"));
+	assert_non_null(strstr(printed,
+			       "\n  {\"pid\": 1, \"tgid\": 1, \"ppid\": 0, \"uid\": 0, \"euid\": 0, \"gid\": 0, "
+			       "\"comm\": \"systemd\", \"cmdline\": [\"/sbin/init\", \"--x y\"], "
+			       "\"state\": \"S\", \"start_s\": 1.127699103, \"cgroup\": \"/init.scope\", "
+			       "\"exe\": \"/usr/lib/systemd/systemd\"},\n"));
 	/* A kernel thread has no arguments and no executable; those of a process may be unknown. */
 	one = json_array_get(processes, 1);
 	assert_int_equal(json_array_size(json_object_get(one, "cmdline")), 0);

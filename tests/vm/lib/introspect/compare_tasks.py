@@ -50,7 +50,7 @@ class Task:
         self.known = bool(status)
         ids = {key: [int(word) for word in values.split()] for key, values in
                re.findall(rb"^(Uid|Gid):\s+(.*)$", status, re.M)}
-        self.uid, self.gid = (ids[b"Uid"][0], ids[b"Gid"][0]) if ids else (0, 0)
+        self.uid, self.euid, self.gid = (*ids[b"Uid"][:2], ids[b"Gid"][0]) if ids else (0, 0, 0)
         # The arguments of one went to swap after the guest told them.
         self.cmdline = None if is_swapped(truth, tgid) else arguments(truth.files.get((place + "/cmdline").encode(), b""))
         self.cgroup = unit_cgroup(truth.files.get((place + "/cgroup").encode(), b"0::/\n"))
@@ -87,14 +87,14 @@ def compare_ps(checks, truth, program, threads):
     checks.equal(f"each {what} once", len(document["processes"]), len(found))
     checks.same_items(f"every {what}", dict.fromkeys(found), dict.fromkeys(wanted))
     checks.equal(f"members of a {what}", sorted({key for entry in found.values() for key in entry if not key.endswith("_b64")}),
-                 sorted(["pid", "tgid", "ppid", "uid", "gid", "comm", "cmdline", "state", "start_s", "cgroup", "exe"]))
+                 sorted(["pid", "tgid", "ppid", "uid", "euid", "gid", "comm", "cmdline", "state", "start_s", "cgroup", "exe"]))
     both = [pid for pid in wanted if pid in found]
     ran = [pid for pid in both if ran_since(wanted[pid], found[pid])]
     checks.check(f"threads of the kernel that ran after the last look: {len(ran)} of at most {RAN_MAX}",
                  "" if len(ran) <= RAN_MAX else str(ran))
     for pid in ran:
         wanted[pid].comm, wanted[pid].state = field(found[pid], "comm"), field(found[pid], "state")
-    for name in ("tgid", "ppid", "uid", "gid"):
+    for name in ("tgid", "ppid", "uid", "euid", "gid"):
         checks.same_items(f"{name} of each {what}", {pid: found[pid][name] for pid in both},
                           {pid: getattr(wanted[pid], name) for pid in both})
     for name in ("comm", "state", "cgroup", "exe", "cmdline"):
