@@ -13,7 +13,7 @@ void guest_close(struct guest *guest)
 		return;
 	while (guest->n_modules > 0)
 		types_destroy(guest->modules[--guest->n_modules].types);
-	process_layout_destroy(guest->processes);
+	free(guest->processes);
 	free(guest->vfs);
 	free(guest->page_cache);
 	free(guest->paths);

@@ -270,6 +270,29 @@ struct guest {
 	bool effort_shared;                   /* guest_share_effort() */
 };
 
+/*
+ * Defines `linkage struct error *name(struct guest *, const struct type **)`: looks the members up by load(guest,
+ * struct type *) when they are first asked for; the guest keeps them in `slot`, and frees them.
+ */
+#define DEFINE_LAYOUT_GET(linkage, name, type, slot, load)                                                             \
+	linkage struct error *name(struct guest *guest, const struct type **ret)                                       \
+	{                                                                                                              \
+		_cleanup_(free_ptr) struct type *layout = NULL;                                                        \
+		struct error *error;                                                                                   \
+                                                                                                                       \
+		if (!guest->slot) {                                                                                    \
+			layout = calloc(1, sizeof(*layout));                                                           \
+			if (!layout)                                                                                   \
+				return error_no_memory();                                                              \
+			error = load(guest, layout);                                                                   \
+			if (error)                                                                                     \
+				return error;                                                                          \
+			guest->slot = take_ptr(layout);                                                                \
+		}                                                                                                      \
+		*ret = guest->slot;                                                                                    \
+		return NULL;                                                                                           \
+	}
+
 /* Reads a member of at most 8 bytes, or a bit field, as an unsigned number. The member must be present. */
 struct error *guest_read_member(struct guest *guest, struct gva object, const struct member *member, uint64_t *ret)
 	_must_check_;

@@ -80,23 +80,7 @@ static struct error *load_members(struct guest *guest, struct vma_layout *ret)
 	return NULL;
 }
 
-static struct error *get_members(struct guest *guest, const struct vma_layout **ret)
-{
-	_cleanup_(free_ptr) struct vma_layout *layout = NULL;
-	struct error *error;
-
-	if (!guest->vmas) {
-		layout = calloc(1, sizeof(*layout));
-		if (!layout)
-			return error_no_memory();
-		error = load_members(guest, layout);
-		if (error)
-			return error;
-		guest->vmas = take_ptr(layout);
-	}
-	*ret = guest->vmas;
-	return NULL;
-}
+DEFINE_LAYOUT_GET(static, get_members, vma_layout, vmas, load_members)
 
 /* ---- Names ---- */
 

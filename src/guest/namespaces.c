@@ -37,23 +37,7 @@ static struct error *load_layout(struct guest *guest, struct space_layout *ret)
 	return types_need(guest->types, needs, ARRAY_SIZE(needs));
 }
 
-static struct error *get_layout(struct guest *guest, const struct space_layout **ret)
-{
-	_cleanup_(free_ptr) struct space_layout *layout = NULL;
-	struct error *error;
-
-	if (!guest->spaces) {
-		layout = calloc(1, sizeof(*layout));
-		if (!layout)
-			return error_no_memory();
-		error = load_layout(guest, layout);
-		if (error)
-			return error;
-		guest->spaces = take_ptr(layout);
-	}
-	*ret = guest->spaces;
-	return NULL;
-}
+DEFINE_LAYOUT_GET(static, get_layout, space_layout, spaces, load_layout)
 
 /* The number of the namespace at `space`, where there is one. */
 static struct error *read_number(struct guest *guest, uint64_t space, const struct member *number, uint32_t *ret)

@@ -44,23 +44,7 @@ static struct error *load_layout(struct guest *guest, struct page_cache_layout *
 	return error;
 }
 
-struct error *page_cache_layout_get(struct guest *guest, const struct page_cache_layout **ret)
-{
-	_cleanup_(free_ptr) struct page_cache_layout *layout = NULL;
-	struct error *error;
-
-	if (!guest->page_cache) {
-		layout = calloc(1, sizeof(*layout));
-		if (!layout)
-			return error_no_memory();
-		error = load_layout(guest, layout);
-		if (error)
-			return error;
-		guest->page_cache = take_ptr(layout);
-	}
-	*ret = guest->page_cache;
-	return NULL;
-}
+DEFINE_LAYOUT_GET(, page_cache_layout_get, page_cache_layout, page_cache, load_layout)
 
 /* ---- Reading ---- */
 

@@ -102,23 +102,7 @@ static struct error *load_layout(struct guest *guest, struct path_layout *ret)
 	return NULL;
 }
 
-struct error *path_layout_get(struct guest *guest, const struct path_layout **ret)
-{
-	_cleanup_(free_ptr) struct path_layout *layout = NULL;
-	struct error *error;
-
-	if (!guest->paths) {
-		layout = calloc(1, sizeof(*layout));
-		if (!layout)
-			return error_no_memory();
-		error = load_layout(guest, layout);
-		if (error)
-			return error;
-		guest->paths = take_ptr(layout);
-	}
-	*ret = guest->paths;
-	return NULL;
-}
+DEFINE_LAYOUT_GET(, path_layout_get, path_layout, paths, load_layout)
 
 /* ---- Dentries ---- */
 

@@ -161,37 +161,24 @@ static struct error *load_rest(struct guest *guest, struct process_layout *ret)
 	return error ? error : path_layout_get(guest, &ret->path);
 }
 
-struct error *process_layout_get(struct guest *guest, const struct process_layout **ret)
+static struct error *load_layout(struct guest *guest, struct process_layout *ret)
 {
-	_cleanup_(free_ptr) struct process_layout *layout = NULL;
-	struct error *error;
+	struct error *error = load_task(guest, &ret->task);
 
-	if (guest->processes) {
-		*ret = guest->processes;
-		return NULL;
-	}
-	layout = calloc(1, sizeof(*layout));
-	if (!layout)
-		return error_no_memory();
-	error = load_task(guest, &layout->task);
 	if (!error)
-		error = load_signal(guest, &layout->signal);
+		error = load_signal(guest, &ret->signal);
 	if (!error)
-		error = load_cred(guest, &layout->cred);
+		error = load_cred(guest, &ret->cred);
 	if (!error)
-		error = load_mm(guest, &layout->mm);
+		error = load_mm(guest, &ret->mm);
 	if (!error)
-		error = load_kthread(guest, layout);
+		error = load_kthread(guest, ret);
 	if (!error)
-		error = load_rest(guest, layout);
+		error = load_rest(guest, ret);
 	if (error)
 		return error;
-	layout->tasks_max = image_ram_size(guest->memory.image) / (types_size(guest->types, "task_struct") + 1) + 1;
-	*ret = guest->processes = take_ptr(layout);
+	ret->tasks_max = image_ram_size(guest->memory.image) / (types_size(guest->types, "task_struct") + 1) + 1;
 	return NULL;
 }
 
-void process_layout_destroy(struct process_layout *layout)
-{
-	free(layout);
-}
+DEFINE_LAYOUT_GET(, process_layout_get, process_layout, processes, load_layout)

@@ -88,7 +88,6 @@ struct process_layout {
 };
 /* Borrowed from the guest, which keeps it. */
 struct error *process_layout_get(struct guest *guest, const struct process_layout **ret) _must_check_;
-void process_layout_destroy(struct process_layout *layout);
 
 /* Reads the task_struct at `address`; one whose ids are not those of a task is ERROR_FORMAT. */
 struct error *task_read(struct guest *guest, const struct process_layout *layout, uint64_t address, struct object *ret)

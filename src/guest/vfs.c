@@ -112,34 +112,23 @@ static struct error *load_supers(struct guest *guest, struct vfs_layout *l)
 	return types_need(guest->types, needs, ARRAY_SIZE(needs));
 }
 
-struct error *vfs_layout_get(struct guest *guest, const struct vfs_layout **ret)
+static struct error *load_layout(struct guest *guest, struct vfs_layout *ret)
 {
-	_cleanup_(free_ptr) struct vfs_layout *layout = NULL;
-	struct error *error;
+	struct error *error = path_layout_get(guest, &ret->path);
 
-	if (!guest->vfs) {
-		layout = calloc(1, sizeof(*layout));
-		if (!layout)
-			return error_no_memory();
-		error = path_layout_get(guest, &layout->path);
-		if (error)
-			return error;
-		layout->mount_span = layout->path->mount_span;
-		layout->inode_span = layout->path->inode_span;
-		error = load_mounts(guest, layout);
-		if (!error)
-			error = load_dentries(guest, layout);
-		if (!error)
-			error = load_inodes(guest, layout);
-		if (!error)
-			error = load_supers(guest, layout);
-		if (error)
-			return error;
-		guest->vfs = take_ptr(layout);
-	}
-	*ret = guest->vfs;
-	return NULL;
+	if (error)
+		return error;
+	ret->mount_span = ret->path->mount_span;
+	ret->inode_span = ret->path->inode_span;
+	error = load_mounts(guest, ret);
+	if (!error)
+		error = load_dentries(guest, ret);
+	if (!error)
+		error = load_inodes(guest, ret);
+	return error ? error : load_supers(guest, ret);
 }
+
+DEFINE_LAYOUT_GET(, vfs_layout_get, vfs_layout, vfs, load_layout)
 
 struct error *vfs_string(struct guest *guest, uint64_t address, char **ret)
 {
