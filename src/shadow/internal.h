@@ -55,11 +55,11 @@ struct layer {
 
 struct shadow {
 	char *run_dir, *layers_dir;
-	char *root;  /* where the merged tree is mounted: RUN_DIR/root */
-	int user_ns; /* guest id n is SHADOW_ID_BASE + n */
-	int init_fd; /* sealed memory file: the program that is pid 1 */
-	unsigned processes_max;
-	char *cgroup; /* its directory; NULL: none */
+	char *root;                  /* where the merged tree is mounted: RUN_DIR/root */
+	int user_ns;                 /* guest id n is SHADOW_ID_BASE + n */
+	int init_fd;                 /* sealed memory file: the program that is pid 1 */
+	struct shadow_limits limits; /* none is 0 */
+	char *cgroup;                /* its directory; NULL: none */
 	struct devices devices;
 	struct layer *layers;
 	size_t n_layers;
@@ -68,6 +68,7 @@ struct shadow {
 	struct guest_uts uts;
 	bool has_clock;
 	int64_t monotonic_offset_ns, boottime_offset_ns; /* guest's clock less the host's */
+	struct guest *guest;                             /* borrowed; NULL: no memory image */
 	const struct guest_task_list *processes;         /* borrowed, may be NULL */
 	struct action_list actions;
 };

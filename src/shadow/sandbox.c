@@ -195,7 +195,7 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	if (!error)
 		error = setup_root(&setup);
 	if (!error)
-		error = limit_resources(shadow->processes_max);
+		error = limit_resources(shadow->limits.processes);
 	if (error)
 		return error;
 	if (write(links->ready[1], "", 1) != 1)

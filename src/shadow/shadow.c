@@ -53,10 +53,10 @@ static struct error *init_directories(struct shadow *shadow, const struct shadow
 }
 
 /* Without a control group each of the guest's users has the limit for itself. */
-static void limit_processes(struct shadow *shadow, unsigned max)
+static void limit_processes(struct shadow *shadow, uint64_t max)
 {
-	shadow->processes_max = max ? max : SHADOW_PROCESSES_MAX;
-	shadow->cgroup = cgroup_create(shadow->processes_max);
+	shadow->limits.processes = max ? max : SHADOW_PROCESSES_MAX;
+	shadow->cgroup = cgroup_create((unsigned)shadow->limits.processes);
 	if (!shadow->cgroup)
 		log_info("no control group can be made: the shadow's processes are limited for each user only");
 }
@@ -84,6 +84,7 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 	if (!shadow)
 		return error_no_memory();
 	shadow->user_ns = shadow->init_fd = shadow->devices.loop_fd = -1;
+	shadow->guest = options->guest;
 	shadow->processes = options->processes;
 	if (options->uts) {
 		shadow->has_uts = true;
@@ -96,7 +97,7 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 	if (!error)
 		error = userns_create(0, SHADOW_ID_BASE, SHADOW_ID_COUNT, &shadow->user_ns);
 	if (!error) {
-		limit_processes(shadow, options->processes_max);
+		limit_processes(shadow, options->limits.processes);
 		open_devices(shadow, image, options->disk_name);
 		error = layers_mount(shadow, trees, n_trees);
 	}

@@ -22,15 +22,28 @@
 
 struct shadow;
 
+/* What everything in the shadow may use together. 0: a default that no honest upgrade of a whole system meets. */
+struct shadow_limits {
+	uint64_t processes;    /* at the same time, threads too */
+	uint64_t memory_bytes; /* of the host, page cache of its files and tmpfs contents included */
+	uint64_t disk_bytes;   /* what all changes take on the host's disk */
+	uint64_t open_files;   /* of one process */
+};
+
 struct shadow_options {
 	const struct disk *disk;     /* borrowed */
 	const char *layers_dir;      /* existing directory, 0700, on a file system overlayfs can use; kept afterwards */
 	const char *run_dir;         /* existing directory, 0700, for mount points and sockets */
 	const struct guest_uts *uts; /* NULL: no memory image; the host's kernel release shows */
-	const struct guest_clock *clock;         /* NULL: no time namespace */
-	const char *disk_name;                   /* the guest's name for its disk; NULL: "vda" */
+	const struct guest_clock *clock; /* NULL: no time namespace */
+	const char *disk_name;           /* the guest's name for its disk; NULL: "vda" */
+	/*
+	 * The sleeping kernel, which /proc, /run and the answers to system calls come from; borrowed, used by nobody
+	 * else while a program runs. NULL: no memory image; then /proc is that of the shadow's own processes.
+	 */
+	struct guest *guest;
 	const struct guest_task_list *processes; /* for is-active; NULL: nothing runs */
-	unsigned processes_max;                  /* at the same time; 0: a limit that no honest program meets */
+	struct shadow_limits limits;
 };
 
 struct error *shadow_create(const struct shadow_options *options, struct shadow **ret) _must_check_;
@@ -46,9 +59,16 @@ struct shadow_run_options {
 	const char *const *argv;              /* NULL-terminated; argv[0] a path in the guest or found in its PATH */
 	const char *const *env;               /* NULL-terminated NAME=VALUE, the whole environment */
 	const struct shadow_network *network; /* NULL: none */
-	int stdin_fd;                         /* 0: /dev/null */
+	/*
+	 * A terminal of the host whose user sits before the program (`exec` by hand): the program gets a pseudo
+	 * terminal of the shadow's own as its controlling terminal, and standard input, output and error are relayed
+	 * between the two; stdin_fd and output_fd are then unused. 0: none.
+	 */
+	int terminal_fd;
+	int stdin_fd;       /* 0: /dev/null */
 	int output_fd;      /* standard output and error of the program; 0: dropped. Relayed, never the host's own
 			       descriptor. */
+	int error_fd;       /* standard error of the program, apart; 0: with its standard output */
 	uint64_t timeout_s; /* 0: no limit; afterwards everything in it is killed: ERROR_TIMEOUT */
 };
 

@@ -86,6 +86,7 @@ static struct error *make_shadow(struct emulation *e)
 	struct shadow_options options = {
 		.disk = e->sleeping->disk,
 		.disk_name = e->sleeping->disk_name,
+		.guest = e->sleeping->guest,
 		.uts = &e->sleeping->uts,
 		.clock = &e->sleeping->clock,
 		.processes = &e->sleeping->processes,

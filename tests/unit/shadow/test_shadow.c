@@ -33,7 +33,7 @@ static void create(struct fixture *f)
 	struct shadow_tree trees[] = {{.target = "/", .lower = f->root}, {.target = "/boot", .lower = f->boot}};
 	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run, .uts = &uts, .clock = &guest_time};
 
-	options.processes_max = f->processes_max;
+	options.limits.processes = f->processes_max;
 	assert_ok(shadow_create_from(trees, 2, NULL, &options, &f->shadow));
 }
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/io.h"
+#include "shadow/proc/proc.h"
+
+uint64_t proc_uptime_ns(const struct proc_facts *facts)
+{
+	int64_t now_ns = (int64_t)clock_boottime_ns() + facts->boottime_offset_ns;
+
+	return now_ns > 0 ? (uint64_t)now_ns : 0;
+}
+
+const struct guest_task *proc_find_task(const struct proc_facts *facts, uint32_t pid)
+{
+	size_t low = 0, high = facts->tasks->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (facts->tasks->items[middle].pid == pid)
+			return &facts->tasks->items[middle];
+		if (facts->tasks->items[middle].pid < pid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to the shadow room: the guest's /proc, as texts. Each file is a function that writes what the sleeping
+ * guest's own kernel would have written, from its memory; the tree and the FUSE server (server.c) know nothing of
+ * their contents, and the texts nothing of FUSE.
+ *
+ * What memory cannot tell is absent, not invented: a writer that returns an error makes its file not exist. Guests
+ * lie: every text is bounded by PROC_TEXT_MAX, whatever its writer does.
+ *
+ * To add a file: a writer in the .c file of its subject, one line in that file's table. The format of each is the
+ * kernel's (fs/proc/ and net/ of its source, proc(5)); a difference between kernels is decided by what is in memory.
+ */
+#ifndef SHADOW_PROC_PROC_H
+#define SHADOW_PROC_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "guest/guest.h"
+
+/* Bytes of one file: kallsyms of a distribution's kernel takes 12 MiB. */
+#define PROC_TEXT_MAX (UINT64_C(64) << 20)
+
+/* What every writer is given. Built once a run, in the process that serves. */
+struct proc_facts {
+	struct guest *guest;                 /* borrowed, never NULL */
+	const struct guest_task_list *tasks; /* every thread, by pid; borrowed */
+	struct guest_uts uts;
+	struct guest_clock clock;   /* when it was suspended */
+	int64_t boottime_offset_ns; /* the guest's CLOCK_BOOTTIME less the host's: the guest's uptime goes on in the
+				       shadow */
+};
+
+/* The guest's uptime now, in nanoseconds (CLOCK_BOOTTIME). */
+uint64_t proc_uptime_ns(const struct proc_facts *facts);
+
+/* The task of this number, a thread too; NULL: none. */
+const struct guest_task *proc_find_task(const struct proc_facts *facts, uint32_t pid);
+
+/* A file of the whole system. */
+struct proc_file {
+	const char *path; /* below /proc: "net/tcp" */
+	uint32_t mode;    /* permissions: 0444 */
+	bool live;        /* changes while the shadow runs (uptime): written anew at each open; else once and kept */
+	/* An error: the file does not exist, for memory does not tell it. Errors of `out` need not be looked at. */
+	struct error *(*write)(const struct proc_facts *facts, FILE *out);
+};
+
+/* A file of one task, in /proc/PID and (but for process_only) in /proc/PID/task/TID. */
+struct proc_task_file {
+	const char *name;
+	uint32_t mode;
+	bool process_only; /* not in task/TID */
+	struct error *(*write)(const struct proc_facts *facts, const struct guest_task *task, FILE *out);
+};
+
+/* A symbolic link of one task: exe, cwd, root. ERROR_NOT_FOUND: as for a kernel thread's exe, reading it is ENOENT. */
+struct proc_task_link {
+	const char *name;
+	struct error *(*read)(const struct proc_facts *facts, const struct guest_task *task, char **ret);
+};
+
+/* The tables, each in the file of its name, ended by a NULL name. */
+extern const struct proc_file proc_system_files[];    /* system.c: version, uptime, stat, meminfo, … */
+extern const struct proc_file proc_device_files[];    /* devices.c: partitions, diskstats, devices, interrupts, … */
+extern const struct proc_file proc_net_files[];       /* net.c: those of the initial network namespace, "net/…" */
+extern const struct proc_task_file proc_task_files[]; /* process.c: stat, status, cmdline, … */
+extern const struct proc_task_link proc_task_links[]; /* process.c */
+
+/* fdinfo/N of the task. */
+struct error *proc_write_fdinfo(const struct proc_facts *facts, const struct guest_task *task,
+				const struct guest_fd *fd, FILE *out) _must_check_;
+
+/*
+ * The tables of mounts as the task sees them, whose paths are those below its root; NULL: pid 1. The shadow's own
+ * processes are shown those of pid 1.
+ */
+struct error *proc_write_mountinfo(const struct proc_facts *facts, const struct guest_task *task, FILE *out)
+	_must_check_;
+struct error *proc_write_mounts(const struct proc_facts *facts, const struct guest_task *task, FILE *out) _must_check_;
+struct error *proc_write_mountstats(const struct proc_facts *facts, const struct guest_task *task, FILE *out)
+	_must_check_;
+
+#endif
