@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shadow/proc/proc.h"
+
+const struct proc_file proc_device_files[] = {
+	{0},
+};
