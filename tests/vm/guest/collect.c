@@ -41,6 +41,7 @@ enum {
 	PORT_PANIC = 0x2e0,
 	BLOCK = 4096,
 	LOOKS_MAX = 50,
+	KEEP_MAX = 1 << 20, /* bytes that are kept in memory */
 };
 
 struct buffer {
@@ -90,8 +91,33 @@ static void record_errno(const char *path)
 	record('E', path, text, (size_t)sprintf(text, "%d", errno));
 }
 
+/* Where what lasts is written; -1: not, or no longer. */
+static int bulk_fd = -1;
+
+/* Writes the whole blocks of what was recorded. */
+static void write_blocks(void)
+{
+	size_t done = 0, whole = out.size / BLOCK * BLOCK;
+
+	while (done < whole) {
+		ssize_t wrote = write(bulk_fd, out.data + done, whole - done);
+
+		if (wrote < 0)
+			die("writing what lasts");
+		done += (size_t)wrote;
+	}
+	memmove(out.data, out.data + whole, out.size - whole);
+	out.size -= whole;
+}
+
+static void write_some(void)
+{
+	if (bulk_fd >= 0 && out.size > KEEP_MAX)
+		write_blocks();
+}
+
 /* One read after the other, until nothing comes: files of /proc have no size. */
-static void put_file(const char *path)
+void put_file(const char *path)
 {
 	static struct buffer content;
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -109,9 +135,15 @@ static void put_file(const char *path)
 	else
 		record('F', path, content.data, content.size);
 	close(fd);
+	/* The guest's memory is small, and the kernel's symbols are many. */
+	if (content.room > KEEP_MAX) {
+		free(content.data);
+		content = (struct buffer){0};
+	}
+	write_some();
 }
 
-static void put_link(const char *path)
+void put_link(const char *path)
 {
 	static char target[1 << 16];
 	ssize_t size = readlink(path, target, sizeof(target));
@@ -122,7 +154,7 @@ static void put_link(const char *path)
 		record('L', path, target, (size_t)size);
 }
 
-static void put_stat(const char *path, const struct stat *st)
+void put_stat(const char *path, const struct stat *st)
 {
 	char text[256];
 	int size = sprintf(text, "%o %u %u %lld %lu %lu %u:%u %u:%u %lld.%09ld %lld", st->st_mode, st->st_uid,
@@ -138,13 +170,12 @@ static bool is_dot(const char *name)
 	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
-static bool is_number(const char *name)
+bool is_number(const char *name)
 {
 	return *name && strspn(name, "0123456789") == strlen(name);
 }
 
-/* Calls `each` for every entry of a directory. */
-static void for_entries(const char *directory, bool (*want)(const char *), void (*each)(const char *path))
+void for_entries(const char *directory, bool (*want)(const char *), void (*each)(const char *path))
 {
 	DIR *dir = opendir(directory);
 	struct dirent *entry;
@@ -184,21 +215,6 @@ static void put_tree(const char *path)
 		for_entries(path, NULL, put_tree);
 }
 
-static void put_sysctl(const char *path)
-{
-	struct stat st;
-
-	/* The first is different each time, the others begin something. */
-	if (strstr(path, "/random/uuid") || strstr(path, "/binfmt_misc"))
-		return;
-	if (lstat(path, &st) < 0)
-		return;
-	if (S_ISDIR(st.st_mode))
-		for_entries(path, NULL, put_sysctl);
-	else
-		put_stat(path, &st), put_file(path);
-}
-
 static void put_cgroup(const char *path)
 {
 	char *procs = NULL;
@@ -213,7 +229,7 @@ static void put_cgroup(const char *path)
 	for_entries(path, NULL, put_cgroup);
 }
 
-static void put_all(const char *directory, const char *const *names, void (*put)(const char *))
+void put_all(const char *directory, const char *const *names, void (*put)(const char *))
 {
 	for (; *names; names++) {
 		char *path = NULL;
@@ -223,36 +239,6 @@ static void put_all(const char *directory, const char *const *names, void (*put)
 		put(path);
 		free(path);
 	}
-}
-
-static void put_thread(const char *directory)
-{
-	static const char *const files[] = {"stat", "comm", "status", "cgroup", "cmdline", NULL};
-	static const char *const links[] = {"exe", NULL};
-
-	put_all(directory, files, put_file);
-	put_all(directory, links, put_link);
-}
-
-static void put_process(const char *directory)
-{
-	static const char *const files[] = {"stat",    "status",        "statm",     "comm",      "cmdline",
-					    "environ", "cgroup",        "mounts",    "mountinfo", "maps",
-					    "limits",  "oom_score_adj", "sessionid", "loginuid",  NULL};
-	static const char *const links[] = {"exe", "cwd", "root", NULL};
-	static const char *const links_in[] = {"ns", "fd", NULL};
-	char path[64];
-
-	put_all(directory, files, put_file);
-	put_all(directory, links, put_link);
-	for (const char *const *name = links_in; *name; name++) {
-		sprintf(path, "%s/%s", directory, *name);
-		for_entries(path, NULL, put_link);
-	}
-	sprintf(path, "%s/fdinfo", directory);
-	for_entries(path, NULL, put_file);
-	sprintf(path, "%s/task", directory);
-	for_entries(path, is_number, put_thread);
 }
 
 /* --- the network --- */
@@ -390,41 +376,29 @@ static void put_log(void)
 
 static void put_bulk(char **trees)
 {
-	static const char *const files[] = {"cmdline", "cgroups",  "cpuinfo",  "filesystems", "swaps",
-					    "version", "net/tcp",  "net/tcp6", "net/udp",     "net/udp6",
-					    "net/raw", "net/raw6", "net/unix", "net/packet",  "net/if_inet6",
-					    "net/dev", NULL};
-
-	put_all("/proc", files, put_file);
+	put_system();
 	put_network("/proc/net");
 	for_entries("/proc", is_number, put_process);
 	for_entries("/proc", is_number, put_network_of);
-	for_entries("/proc/sys", NULL, put_sysctl);
 	put_cgroup("/sys/fs/cgroup");
 	for (; *trees; trees++)
 		put_tree(*trees);
 	put_log();
 }
 
-static void write_bulk(const char *path)
+static void end_bulk(void)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	size_t done = 0, size;
+	size_t size;
 
 	record('W', "end", "bulk", 4);
 	size = (out.size + BLOCK - 1) / BLOCK * BLOCK;
 	memset(buffer_room(&out, size - out.size), '\n', size - out.size);
-	while (fd >= 0 && done < size) {
-		ssize_t wrote = write(fd, out.data + done, size - done);
-
-		if (wrote < 0)
-			die(path);
-		done += (size_t)wrote;
-	}
+	out.size = size;
+	write_blocks();
 	/* It stays open: udev would look at a disk that was written and closed. */
-	if (fd < 0 || fsync(fd) < 0)
-		die(path);
-	out.size = 0;
+	if (fsync(bulk_fd) < 0)
+		die("writing what lasts");
+	bulk_fd = -1;
 }
 
 static void put_clock(const char *name, clockid_t id)
@@ -472,14 +446,12 @@ static void send_out(void)
 /* What changes all the time, and what this process itself changed. */
 static void put_moving(void)
 {
-	static const char *const files[] = {"modules", "meminfo", "loadavg", "stat", "uptime", NULL};
 	char text[32];
 
 	record('W', "collector", text, (size_t)sprintf(text, "%d", getpid()));
 	sprintf(text, "/proc/%d", getpid());
 	put_process_stat(text);
-	put_file("/proc/sys/kernel/random/boot_id");
-	put_all("/proc", files, put_file);
+	put_moving_system();
 	put_clock("realtime", CLOCK_REALTIME);
 	put_clock("monotonic", CLOCK_MONOTONIC);
 	put_clock("boottime", CLOCK_BOOTTIME);
@@ -543,8 +515,11 @@ int main(int argc, char **argv)
 	if (ioperm(PORT_DEBUG, 1, 1) < 0 || ioperm(PORT_PANIC, 1, 1) < 0)
 		die("ioperm");
 	allow_precedence();
+	bulk_fd = open(argv[1], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (bulk_fd < 0)
+		die(argv[1]);
 	put_bulk(argv + 2);
-	write_bulk(argv[1]);
+	end_bulk();
 	if (swapped && page_out_arguments(swapped))
 		record('W', "swapped", swapped, strlen(swapped));
 	sleep(2); /* The disk's work and the log's readers come to rest. */

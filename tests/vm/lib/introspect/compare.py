@@ -5,6 +5,7 @@ import traceback
 from .compare_facts import compare_file_systems, compare_task_facts
 from .compare_files import compare_cat, compare_run, compare_swapped
 from .compare_mounts import compare_mounts
+from .compare_proc_system import compare_proc_system
 from .compare_sockets import compare_sockets
 from .compare_system import (compare_counters, compare_dmesg, compare_inspect, compare_interfaces, compare_log,
                              compare_modules, compare_names, compare_sysctls)
@@ -17,6 +18,8 @@ BY_FACTS = ((compare_names, ("uts", "clock")), (compare_task_facts, ("tasks",)),
 # By the verbs' documents.
 BY_VERBS = (compare_inspect, compare_tasks, compare_mounts, compare_modules, compare_dmesg, compare_sockets, compare_cat,
             compare_swapped)
+# By the files of /proc: ({path: bytes}, {path: why it is not there}).
+BY_PROC = (compare_proc_system,)
 
 
 def one(checks, compare, *arguments):
@@ -38,3 +41,7 @@ def compare_all(checks, truth, program, disk=None):
             one(checks, compare, truth, facts)
     for compare in BY_VERBS:
         one(checks, compare, truth, program)
+    proc = program.proc()
+    if proc is not None:
+        for compare in BY_PROC:
+            one(checks, compare, truth, *proc)

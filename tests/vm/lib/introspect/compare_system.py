@@ -3,6 +3,7 @@
 import math
 import re
 import socket
+import stat as statmode
 import struct
 
 from .checks import field, number
@@ -152,8 +153,9 @@ def compare_sysctls(checks, truth, facts):
     # The collector leaves it alone: another one each time.
     found.pop("kernel/random/uuid", None)
     readable = {name: value for name, value in told.items() if not VOLATILE.search(name)}
-    modes = {path.removeprefix(prefix).decode(): int(stat.split()[0], 8) & 0o777 for path, stat in truth.stats.items()
+    modes = {path.removeprefix(prefix).decode(): int(stat.split()[0], 8) for path, stat in truth.stats.items()
              if path.startswith(prefix)}
+    modes = {name: mode & 0o777 for name, mode in modes.items() if not statmode.S_ISDIR(mode)}
     values = {name: field(entry, "value") for name, entry in found.items() if entry.get("value") is not None}
     checks.same_items("values of sysctls", values, {name: readable[name] for name in values if name in readable}
                       | {name: values[name] for name in values if VOLATILE.search(name)})

@@ -2,8 +2,11 @@
 """What the program under test says of a memory image."""
 import decimal
 import json
+import pathlib
 import subprocess
 import time
+
+from .truth import records
 
 TIMEOUT_S = 60
 
@@ -13,6 +16,7 @@ class Program:
 
     def __init__(self, ouassister, dump, image, checks):
         self.ouassister, self.dump, self.image, self.checks = ouassister, dump, image, checks
+        self.proc_dump = pathlib.Path(dump).parents[1] / "shadow/proc-dump"
 
     def verb(self, verb, *options, arguments=()):
         """The document of a verb; None where the verb failed, which is said."""
@@ -38,6 +42,18 @@ class Program:
             self.checks.check(f"guest-dump {' '.join(subjects)}", f"exit status {result.returncode}: {why}")
             return None
         return json.loads(result.stdout)
+
+    def proc(self):
+        """What proc-dump says that /proc holds: ({path: bytes}, {path: why it is not there}). Of links the target."""
+        ended, _ = self.run([str(self.proc_dump), "--records", str(self.image)])
+        if ended.returncode:
+            why = ended.stderr.decode(errors="replace").strip()[-300:]
+            self.checks.check("proc-dump", f"exit status {ended.returncode}: {why}")
+            return None
+        places = {"F": {}, "E": {}, "W": {}}
+        for kind, path, content in records(ended.stdout):
+            places[kind][path.decode()] = content
+        return places["F"], places["E"]
 
     @staticmethod
     def run(command):

@@ -79,7 +79,8 @@ def boot(case, work):
 
 
 def keep(work, target):
-    """Copies what a case has left to a directory."""
+    """Copies what a case has left to a directory; the full guest leaves no disk of its own."""
     target.mkdir(parents=True, exist_ok=True)
     for name in ("memory.mig", "memory.core", "disk.img", "bulk", "last", "console"):
-        shutil.copy(work / name, target)
+        if (work / name).exists():
+            shutil.copy(work / name, target)
