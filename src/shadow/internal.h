@@ -69,7 +69,9 @@ struct shadow {
 	bool has_clock;
 	int64_t monotonic_offset_ns, boottime_offset_ns; /* guest's clock less the host's */
 	struct guest *guest;                             /* borrowed; NULL: no memory image */
-	const struct guest_task_list *processes;         /* borrowed, may be NULL */
+	struct guest_task_list threads; /* every task of the guest, by pid; empty without a memory image */
+	uint32_t highest_pid;           /* the highest number among them: the shadow's own are above; 0: none */
+	const struct guest_task_list *processes; /* borrowed, may be NULL */
 	struct action_list actions;
 };
 

@@ -10,6 +10,9 @@
 #include "shadow/init_image.h"
 #include "shadow/internal.h"
 
+/* The kernel gives no greater numbers (PID_MAX_LIMIT). */
+#define PID_LIMIT (1u << 22)
+
 /* A copy of init that nobody can change, not even through /proc/1/exe. */
 static struct error *make_init(int *ret)
 {
@@ -75,6 +78,25 @@ static void open_devices(struct shadow *shadow, const char *image, const char *d
 	error_destroy(error);
 }
 
+/* What the guest runs; a walk that was cut short leaves what it found. */
+static struct error *load_threads(struct shadow *shadow)
+{
+	struct guest_task_list *threads = &shadow->threads;
+	struct error *error;
+
+	if (!shadow->guest)
+		return NULL;
+	error = guest_tasks(shadow->guest, GUEST_THREADS, threads);
+	if (error)
+		return error;
+	if (threads->incomplete)
+		log_warning("the shadow may lack some of the guest's processes: %s", threads->incomplete->message);
+	for (size_t i = 0; i < threads->n; i++)
+		if (threads->items[i].pid > shadow->highest_pid && threads->items[i].pid < PID_LIMIT)
+			shadow->highest_pid = threads->items[i].pid;
+	return NULL;
+}
+
 struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, const char *image,
 				 const struct shadow_options *options, struct shadow **ret)
 {
@@ -92,6 +114,8 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 	}
 	set_clock_offsets(shadow, options->clock);
 	error = init_directories(shadow, options);
+	if (!error)
+		error = load_threads(shadow);
 	if (!error)
 		error = make_init(&shadow->init_fd);
 	if (!error)
@@ -152,6 +176,7 @@ void shadow_destroy(struct shadow *shadow)
 		rmdir(stage);
 	close_fd(&shadow->user_ns);
 	close_fd(&shadow->init_fd);
+	guest_task_list_deinit(&shadow->threads);
 	action_list_deinit(&shadow->actions);
 	free(shadow->run_dir);
 	free(shadow->layers_dir);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For trying: shadow-run ROOT LAYERS [--net] [--allow HOST] [--hostname NAME] [--release RELEASE] [--timeout S]
- * [--also TARGET=DIRECTORY] -- COMMAND...  runs the command in a shadow over ROOT, a directory or the raw image of a
- * disk, with what it writes in LAYERS, and prints on standard error what it asked of the running system.
+ * [--also TARGET=DIRECTORY] [--memory FILE] -- COMMAND...  runs the command in a shadow over ROOT, a directory or the
+ * raw image of a disk, with what it writes in LAYERS, and prints on standard error what it asked of the running system.
+ * With --memory, the guest whose memory is in FILE sleeps there.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -38,7 +39,17 @@ struct arguments {
 	const char *allow[9];
 	struct shadow_network network;
 	uint64_t timeout_s;
+	const char *memory;
 	const char *const *command;
+};
+
+/* The guest that sleeps in the memory image. */
+struct sleeper {
+	struct image *image;
+	struct guest *guest;
+	struct guest_uts uts;
+	struct guest_clock clock;
+	struct guest_task_list processes;
 };
 
 static bool parse(int argc, char *argv[], struct arguments *ret)
@@ -49,6 +60,7 @@ static bool parse(int argc, char *argv[], struct arguments *ret)
 						{"release", required_argument, NULL, 'r'},
 						{"timeout", required_argument, NULL, 't'},
 						{"also", required_argument, NULL, 'm'},
+						{"memory", required_argument, NULL, 'M'},
 						{0}};
 	size_t n_allow = 0;
 	char *equals;
@@ -71,6 +83,9 @@ static bool parse(int argc, char *argv[], struct arguments *ret)
 			break;
 		case 't':
 			ret->timeout_s = strtoull(optarg, NULL, 10);
+			break;
+		case 'M':
+			ret->memory = optarg;
 			break;
 		case 'm':
 			equals = strchr(optarg, '=');
@@ -107,6 +122,32 @@ static struct error *create(const struct arguments *arguments, struct shadow_opt
 	return shadow_create(options, ret);
 }
 
+static struct error *open_memory(const char *path, struct sleeper *sleeper, struct shadow_options *options)
+{
+	struct error *error = image_open(path, NULL, &sleeper->image);
+
+	if (!error)
+		error = guest_open(sleeper->image, NULL, &sleeper->guest);
+	if (!error)
+		error = guest_uts(sleeper->guest, &sleeper->uts);
+	if (!error)
+		error = guest_clock(sleeper->guest, &sleeper->clock);
+	if (!error)
+		error = guest_tasks(sleeper->guest, GUEST_PROCESSES, &sleeper->processes);
+	options->guest = sleeper->guest;
+	options->uts = &sleeper->uts;
+	options->clock = &sleeper->clock;
+	options->processes = &sleeper->processes;
+	return error;
+}
+
+static void close_memory(struct sleeper *sleeper)
+{
+	guest_task_list_deinit(&sleeper->processes);
+	guest_close(sleeper->guest);
+	image_close(sleeper->image);
+}
+
 static int run(const struct arguments *arguments)
 {
 	static const char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -126,12 +167,15 @@ static int run(const struct arguments *arguments)
 						 .timeout_s = arguments->timeout_s};
 	struct shadow *shadow = NULL;
 	struct disk *disk = NULL;
+	struct sleeper sleeper = {0};
 	struct error *error;
 	int status = 125;
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || !mkdtemp(run_dir))
 		return report(error_system(errno, NULL, "cannot prepare"));
 	error = io_mkdirs(arguments->layers, 0700);
+	if (!error && arguments->memory)
+		error = open_memory(arguments->memory, &sleeper, &options);
 	if (!error)
 		error = create(arguments, &options, &disk, &shadow);
 	if (!error)
@@ -139,10 +183,18 @@ static int run(const struct arguments *arguments)
 	for (size_t i = 0; shadow && i < shadow_actions(shadow)->n; i++) {
 		const struct action *action = &shadow_actions(shadow)->items[i];
 
-		fprintf(stderr, "action: %s %s\n", action->verb, action->unit ? action->unit : "");
+		fprintf(stderr, "action:");
+		if (action->kind == ACTION_SYSTEMD)
+			fprintf(stderr, " %s %s", action->verb, action->unit ? action->unit : "");
+		for (char **word = action->argv; word && *word; word++)
+			fprintf(stderr, " %s", *word);
+		if (action->origin)
+			fprintf(stderr, " (%s)", action->origin);
+		fprintf(stderr, "\n");
 	}
 	shadow_destroy(shadow);
 	disk_close(disk);
+	close_memory(&sleeper);
 	rmdir(run_dir);
 	return error ? report(error) : status;
 }
