@@ -20,6 +20,12 @@
 /* A window of 128 MiB, the most that `zstd -d` takes without being asked to. */
 #define ZSTD_WINDOW_LOG_MAX 27
 
+/*
+ * Input without any output. No program writes that: the largest block of all methods, lzop's, takes 64 MiB. But a
+ * file of a few KiB with a hole behind them can be hours of empty blocks.
+ */
+#define BARREN_MAX          (UINT64_C(80) << 20)
+
 struct error *unpack_error(const struct unpack *u, const char *format, ...)
 {
 	char text[256];
@@ -54,11 +60,24 @@ static struct error *fill(struct unpack *u, bool *ret)
 	return NULL;
 }
 
+static struct error *check_yield(struct unpack *u)
+{
+	if (u->spool.size != u->yield_size) {
+		u->yield_size = u->spool.size;
+		u->yield_position = u->position;
+	}
+	if (u->position - u->yield_position > BARREN_MAX)
+		return unpack_error(u, "%llu MiB of it unpack to nothing", (unsigned long long)BARREN_MAX >> 20);
+	return NULL;
+}
+
 struct error *unpack_fill(struct unpack *u)
 {
 	bool filled = false;
-	struct error *error = fill(u, &filled);
+	struct error *error = check_yield(u);
 
+	if (!error)
+		error = fill(u, &filled);
 	if (error)
 		return error;
 	return filled ? NULL
@@ -308,7 +327,7 @@ struct error *unpack_file(struct image_file *file, uint64_t offset, const struct
 		return error;
 	u.spool.inspect = inspect;
 	u.spool.inspect_data = data;
-	u.start = u.position;
+	u.start = u.yield_position = u.position;
 	progress_step("unpack", "unpacking the memory image");
 	(void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	error = unpack_members(&u, method);

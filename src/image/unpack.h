@@ -28,6 +28,7 @@ struct unpack {
 	size_t in_start, in_end;       /* what of it is not used up */
 	uint8_t *out;                  /* UNPACK_BUFFER_SIZE bytes for the method's use; owned */
 	struct spool spool;
+	uint64_t yield_position, yield_size; /* where the input stood when the output last grew, and to what size */
 };
 
 struct unpack_method {

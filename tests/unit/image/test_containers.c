@@ -287,6 +287,32 @@ static void bad_headers(void **state)
 	assert_error(open_made(&m, &image), ERROR_FORMAT);
 }
 
+/* A stream's beginning in zstd, and behind it a hole: blocks of nothing, for as long as the file claims to be. */
+static void unpacks_to_nothing(void **state)
+{
+	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0, 0x38};
+	_cleanup_(made_deinit) struct made stream = {0}, m = {0};
+	_cleanup_(close_fd) int fd = memfd_create("input", MFD_CLOEXEC);
+	uint32_t block_header;
+	struct image *image = NULL;
+	struct error *error;
+	char path[64];
+
+	put_stream(&stream);
+	put(&m, frame, sizeof(frame));
+	block_header = htole32((uint32_t)stream.size << 3);
+	put(&m, &block_header, 3);
+	put(&m, stream.data, stream.size);
+	assert_int_equal(write(fd, m.data, m.size), m.size);
+	assert_int_equal(ftruncate(fd, INT64_C(1) << 30), 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	error = image_open(path, NULL, &image);
+	assert_non_null(error);
+	assert_int_equal(error->code, ERROR_FORMAT);
+	assert_non_null(strstr(error->message, "to nothing"));
+	error_destroy(error);
+}
+
 /* Files may not be as large as what is unpacked: an error, not a signal. */
 static void no_room_to_unpack(void **state)
 {
@@ -432,7 +458,7 @@ int main(void)
 		cmocka_unit_test(no_stream_is_compressed), cmocka_unit_test(header_of_another_compression),
 		cmocka_unit_test(other_byte_order),        cmocka_unit_test(bad_headers),
 		cmocka_unit_test(no_room_to_unpack),       cmocka_unit_test(no_place_to_unpack),
-		cmocka_unit_test(lzo_instructions),
+		cmocka_unit_test(lzo_instructions),        cmocka_unit_test(unpacks_to_nothing),
 	};
 
 	return cmocka_run_group_tests_name("containers", tests, NULL, NULL);
