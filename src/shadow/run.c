@@ -13,98 +13,65 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "shadow/relay.h"
 #include "shadow/run.h"
+#include "shadow/terminal.h"
 
 #define CAPTURE_MAX (16u << 20)
+#define PIPE_SIZE   (1 << 20)
 /* Lines of the log that one run may make us write of what its manager cannot answer. */
 #define UNKNOWN_MAX 100
 
-/* Where output goes: a descriptor, or memory. */
-struct sink {
-	int fd;     /* 0: dropped; -1: memory */
-	char *data; /* NUL-terminated once there is any */
-	size_t size, space;
-	bool overflow; /* more than CAPTURE_MAX came */
-};
+/* After a failure (a time limit, say) nobody may be reading any more: so long we still wait for what was printed. */
+#define DRAIN_MS    1000
 
 struct run {
 	struct shadow *shadow;
 	const struct shadow_run_options *options;
-	struct sink *sink;
+	struct capture *capture; /* NULL: output goes to the options' descriptors */
 	pid_t warden;
-	int control, output, records, listener;
-	int input;        /* our end of the program's standard input; -1: it has ended */
-	int input_source; /* borrowed */
+	int control, records, listener;
+	struct stream input, output, errors;
+	struct terminal terminal;
 	unsigned n_unknown;
 	bool ended; /* the status has come */
 	int status;
 	struct error *failure; /* of the setup */
 };
 
-static struct error *sink_write(struct sink *sink, const char *data, size_t size)
-{
-	size_t space = sink->space ? sink->space : 4096;
-	char *grown;
-
-	if (sink->fd == 0 || sink->overflow)
-		return NULL;
-	if (sink->fd > 0)
-		return io_write(sink->fd, data, size, "output");
-	if (sink->size + size > CAPTURE_MAX) {
-		sink->overflow = true;
-		return NULL;
-	}
-	while (space < sink->size + size + 1)
-		space *= 2;
-	if (space != sink->space) {
-		grown = realloc(sink->data, space);
-		if (!grown)
-			return error_no_memory();
-		sink->data = grown;
-		sink->space = space;
-	}
-	memcpy(sink->data + sink->size, data, size);
-	sink->size += size;
-	sink->data[sink->size] = '\0';
-	return NULL;
-}
-
-static struct error *relay_output(struct run *run)
-{
-	char buffer[65536];
-	ssize_t n = read(run->output, buffer, sizeof(buffer));
-
-	if (n > 0)
-		return sink_write(run->sink, buffer, (size_t)n);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return NULL;
-	close_fd(&run->output);
-	return NULL;
-}
-
-/* A program that does not read its input must not stop us: the pipe does not block, and what does not fit waits. */
-static void relay_input(struct run *run)
-{
-	char buffer[4096];
-	ssize_t n = read(run->input_source, buffer, sizeof(buffer));
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	/* PIPE_BUF bytes: all or nothing, and poll said that there is room. */
-	if (n <= 0 || write(run->input, buffer, (size_t)n) != n)
-		close_fd(&run->input);
-}
-
-static struct error *take_listener(struct run *run, struct msghdr *message)
+/* The descriptor that comes with a report. */
+static struct error *take_descriptor(struct msghdr *message, int *ret)
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
 
 	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
 	    header->cmsg_len != CMSG_LEN(sizeof(int)))
-		return error_create(ERROR_FAILED, "the sandbox sent no notification descriptor");
-	close_fd(&run->listener);
-	memcpy(&run->listener, CMSG_DATA(header), sizeof(int));
+		return error_create(ERROR_FAILED, "the sandbox sent no descriptor");
+	close_fd(ret);
+	memcpy(ret, CMSG_DATA(header), sizeof(int));
 	return NULL;
+}
+
+/* Both directions go through the terminal's one master. */
+static struct error *take_terminal(struct run *run, struct msghdr *message)
+{
+	_cleanup_(close_fd) int master = -1, input = -1, output = -1;
+	struct error *error = take_descriptor(message, &master);
+
+	if (error)
+		return error;
+	if (!run->options->terminal || run->output.from >= 0)
+		return error_create(ERROR_FAILED, "the sandbox sent a terminal that nobody asked for");
+	input = fcntl(master, F_DUPFD_CLOEXEC, 3);
+	output = fcntl(master, F_DUPFD_CLOEXEC, 3);
+	if (input < 0 || output < 0 || fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		return error_system(errno, NULL, "cannot use the program's terminal");
+	error = terminal_start(&run->terminal, take_fd(master));
+	if (!error)
+		error = stream_output(&run->output, "standard output", take_fd(output), run->options->output_fd);
+	if (!error && run->options->stdin_fd > 0)
+		stream_input(&run->input, run->options->stdin_fd, take_fd(input));
+	return error;
 }
 
 static struct error *read_report(struct run *run)
@@ -128,7 +95,9 @@ static struct error *read_report(struct run *run)
 	}
 	switch (report.kind) {
 	case REPORT_LISTENER:
-		return take_listener(run, &message);
+		return take_descriptor(&message, &run->listener);
+	case REPORT_TERMINAL:
+		return take_terminal(run, &message);
 	case REPORT_ERROR:
 		report.text[sizeof(report.text) - 1] = '\0';
 		if (!run->failure)
@@ -191,37 +160,52 @@ static struct error *read_record(struct run *run)
 	return NULL;
 }
 
+enum {
+	POLL_CONTROL,
+	POLL_LISTENER,
+	POLL_RECORDS,
+	POLL_SIGNALS,
+	POLL_INPUT,
+	POLL_OUTPUT = POLL_INPUT + STREAM_POLLS,
+	POLL_ERRORS = POLL_OUTPUT + STREAM_POLLS,
+	POLL_MAX = POLL_ERRORS + STREAM_POLLS,
+};
+
+static struct error *serve_streams(struct run *run, const struct pollfd *fds)
+{
+	struct error *error = stream_serve(&run->output, fds + POLL_OUTPUT);
+
+	if (!error)
+		error = stream_serve(&run->errors, fds + POLL_ERRORS);
+	return error ? error : stream_serve(&run->input, fds + POLL_INPUT);
+}
+
 /* One round of waiting and serving; after the program's end only what is still in the pipes. */
 static struct error *serve(struct run *run, int timeout_ms)
 {
-	struct pollfd fds[] = {
-		{.fd = run->control, .events = POLLIN},
-		{.fd = run->output, .events = POLLIN},
-		{.fd = run->listener, .events = POLLIN},
-		{.fd = run->records, .events = POLLIN},
-		{.fd = run->input >= 0 ? run->input_source : -1, .events = POLLIN},
-		{.fd = run->input, .events = POLLOUT},
+	struct pollfd fds[POLL_MAX] = {
+		[POLL_CONTROL] = {.fd = run->control, .events = POLLIN},
+		[POLL_LISTENER] = {.fd = run->listener, .events = POLLIN},
+		[POLL_RECORDS] = {.fd = run->records, .events = POLLIN},
+		[POLL_SIGNALS] = {.fd = run->terminal.signals, .events = POLLIN},
 	};
-	struct error *error = NULL;
+	struct error *error;
 
-	if (fds[4].fd >= 0 && poll(&fds[5], 1, 0) == 0)
-		fds[4].fd = -1;
-	fds[5].events = 0;
+	stream_poll(&run->input, fds + POLL_INPUT);
+	stream_poll(&run->output, fds + POLL_OUTPUT);
+	stream_poll(&run->errors, fds + POLL_ERRORS);
 	if (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0)
 		return errno == EINTR ? NULL : error_system(errno, NULL, "cannot wait for the sandbox");
-	if (fds[1].revents)
-		error = relay_output(run);
-	if (!error && fds[2].revents & POLLIN)
+	error = serve_streams(run, fds);
+	if (!error && fds[POLL_LISTENER].revents & POLLIN)
 		error = answer_one(run->shadow, run->listener);
-	else if (fds[2].revents)
+	else if (fds[POLL_LISTENER].revents)
 		close_fd(&run->listener);
-	if (!error && fds[3].revents)
+	if (!error && fds[POLL_RECORDS].revents)
 		error = read_record(run);
-	if (fds[4].revents)
-		relay_input(run);
-	if (fds[5].revents & POLLERR)
-		close_fd(&run->input);
-	if (!error && fds[0].revents)
+	if (fds[POLL_SIGNALS].revents)
+		terminal_follow(&run->terminal);
+	if (!error && fds[POLL_CONTROL].revents)
 		error = read_report(run);
 	return error;
 }
@@ -240,24 +224,35 @@ static struct error *serve_until_end(struct run *run)
 					    run->options->argv[0], (unsigned long long)run->options->timeout_s);
 		if (limit_ms && limit_ms - passed_ms < 1000)
 			wait_ms = (int)(limit_ms - passed_ms);
-		/* A full input pipe is looked at again soon; everything else wakes us. */
-		error = serve(run, run->input >= 0 && wait_ms > 100 ? 100 : wait_ms);
+		error = serve(run, wait_ms);
 		if (error)
 			return error;
 	}
 	return NULL;
 }
 
-/* With every process of the sandbox dead, the pipes hold what was written before and then end. */
-static struct error *drain(struct run *run)
+static bool has_drained(const struct run *run)
 {
+	return stream_ended(&run->output) && stream_ended(&run->errors) && run->records < 0;
+}
+
+/*
+ * With every process of the sandbox dead, the pipes hold what was written before and then end. A reader who is slow is
+ * waited for, but after a failure not for ever.
+ */
+static struct error *drain(struct run *run, bool failed)
+{
+	uint64_t begin_ns = clock_monotonic_ns();
 	struct error *error = NULL;
 
 	close_fd(&run->control);
 	close_fd(&run->listener);
-	close_fd(&run->input);
-	while (!error && (run->output >= 0 || run->records >= 0))
-		error = serve(run, -1);
+	stream_close(&run->input);
+	while (!error && !has_drained(run)) {
+		if (failed && clock_monotonic_ns() - begin_ns > DRAIN_MS * UINT64_C(1000000))
+			break;
+		error = serve(run, failed ? DRAIN_MS / 10 : -1);
+	}
 	return error;
 }
 
@@ -303,62 +298,128 @@ static struct error *make_sockets(int *ret_ours, int *ret_theirs)
 	return NULL;
 }
 
-static struct error *start(struct run *run, int network_ns)
+/* What the guest holds the other end of never makes us wait. */
+static struct error *dont_wait(int fd)
 {
-	_cleanup_(close_fd) int input = -1, output = -1, control = -1, record = -1;
-	struct sandbox sandbox = {.shadow = run->shadow, .options = run->options, .network_ns = network_ns};
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return error_system(errno, NULL, "cannot set up a pipe");
+	/* Fewer turns for much data; the user may have reached a limit. */
+	(void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+	return NULL;
+}
+
+/* One of the program's two outputs; *ret is its end of it. */
+static struct error *start_output(struct run *run, struct stream *stream, const char *name, int user, int *ret)
+{
+	_cleanup_(close_fd) int ours = -1;
+	struct error *error = make_pipe(&ours, ret);
+
+	if (!error)
+		error = dont_wait(ours);
+	if (error)
+		return error;
+	if (run->capture) {
+		stream_capture(stream, take_fd(ours), run->capture);
+		return NULL;
+	}
+	return stream_output(stream, name, take_fd(ours), user);
+}
+
+static struct error *start_input(struct run *run, int *ret)
+{
+	_cleanup_(close_fd) int ours = -1;
 	struct error *error;
 
-	error = run->options->stdin_fd > 0 ? make_pipe(&input, &run->input) : open_null(&input);
+	if (run->options->stdin_fd <= 0)
+		return open_null(ret);
+	error = make_pipe(ret, &ours);
 	if (!error)
-		error = make_pipe(&run->output, &output);
+		error = dont_wait(ours);
+	if (!error)
+		stream_input(&run->input, run->options->stdin_fd, take_fd(ours));
+	return error;
+}
+
+static struct error *start(struct run *run, int network_ns)
+{
+	_cleanup_(close_fd) int input = -1, output = -1, errors = -1, control = -1, record = -1;
+	const struct shadow_run_options *options = run->options;
+	struct sandbox sandbox = {.shadow = run->shadow, .options = options, .network_ns = network_ns};
+	struct error *error = NULL;
+
+	if (options->terminal) {
+		error = terminal_open(options->stdin_fd, options->output_fd, &run->terminal);
+	} else {
+		error = start_input(run, &input);
+		if (!error)
+			error = start_output(run, &run->output, "standard output", options->output_fd, &output);
+		if (!error && options->error_fd > 0)
+			error = start_output(run, &run->errors, "standard error", options->error_fd, &errors);
+	}
 	if (!error)
 		error = make_sockets(&run->control, &control);
 	if (!error)
 		error = make_sockets(&run->records, &record);
 	if (error)
 		return error;
-	if (run->input >= 0)
-		(void)fcntl(run->input, F_SETFL, O_NONBLOCK);
-	run->input_source = run->options->stdin_fd;
 	sandbox.control = control;
 	sandbox.input = input;
 	sandbox.output = output;
+	sandbox.errors = errors;
 	sandbox.record_fd = record;
 	return sandbox_start(&sandbox, &run->warden);
 }
 
-static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_options *options, struct sink *sink,
-				 int *ret_status)
+static struct error *serve_run(struct run *run)
 {
-	struct run run = {.shadow = shadow,
-			  .options = options,
-			  .sink = sink,
-			  .warden = -1,
-			  .control = -1,
-			  .output = -1,
-			  .records = -1,
-			  .listener = -1,
-			  .input = -1};
 	_cleanup_(network_stop_ptr) struct network *network = NULL;
+	const struct shadow_run_options *options = run->options;
 	struct error *error = NULL, *drained;
 
 	if (options->network && options->network->enabled)
 		error = network_start(options->network, &network);
 	if (!error)
-		error = start(&run, network ? network_namespace_fd(network) : -1);
+		error = start(run, network ? network_namespace_fd(network) : -1);
 	if (!error)
-		error = serve_until_end(&run);
-	end_sandbox(&run);
-	drained = drain(&run);
-	close_fd(&run.output);
-	close_fd(&run.records);
-	if (!error && run.failure)
-		error = error_wrap(take_ptr(run.failure), "cannot start the VM Shadow");
+		error = serve_until_end(run);
+	end_sandbox(run);
+	drained = drain(run, error != NULL);
+	if (!error && run->failure)
+		error = error_wrap(take_ptr(run->failure), "cannot start the VM Shadow");
 	if (!error)
 		error = take_ptr(drained);
-	error_destroy(run.failure);
+	error_destroy(run->failure);
 	error_destroy(drained);
+	return error;
+}
+
+static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_options *options,
+				 struct capture *capture, int *ret_status)
+{
+	/* A program or a reader that has gone is told by the write that fails. */
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct run run = {.shadow = shadow,
+			  .options = options,
+			  .capture = capture,
+			  .warden = -1,
+			  .control = -1,
+			  .records = -1,
+			  .listener = -1,
+			  .input = STREAM_NONE,
+			  .output = STREAM_NONE,
+			  .errors = STREAM_NONE,
+			  .terminal = TERMINAL_NONE};
+	struct sigaction before;
+	struct error *error;
+
+	sigaction(SIGPIPE, &ignore, &before);
+	error = serve_run(&run);
+	terminal_close(&run.terminal);
+	stream_close(&run.input);
+	stream_close(&run.output);
+	stream_close(&run.errors);
+	close_fd(&run.records);
+	sigaction(SIGPIPE, &before, NULL);
 	if (error)
 		return error;
 	*ret_status = run.status;
@@ -367,24 +428,22 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 
 struct error *shadow_run(struct shadow *shadow, const struct shadow_run_options *options, int *ret_status)
 {
-	struct sink sink = {.fd = options->output_fd};
-
-	return run_sandbox(shadow, options, &sink, ret_status);
+	return run_sandbox(shadow, options, NULL, ret_status);
 }
 
 struct error *shadow_capture(struct shadow *shadow, const struct shadow_run_options *options, int *ret_status,
 			     char **ret_output)
 {
 	_cleanup_(free_ptr) char *data = NULL;
-	struct sink sink = {.fd = -1};
+	struct capture capture = {.max = CAPTURE_MAX};
 	struct error *error;
 	int status;
 
-	error = run_sandbox(shadow, options, &sink, &status);
-	data = sink.data;
+	error = run_sandbox(shadow, options, &capture, &status);
+	data = capture.data;
 	if (error)
 		return error;
-	if (sink.overflow)
+	if (capture.overflow)
 		return error_format(options->argv[0], CAPTURE_MAX, "its output is too long");
 	if (!data)
 		data = strdup("");

@@ -11,6 +11,7 @@
 /* What the sandbox tells us over its control socket; one SOCK_SEQPACKET message each. */
 enum report_kind {
 	REPORT_ERROR = 1, /* the setup failed; `text`, `code` and `errnum` say why */
+	REPORT_TERMINAL,  /* the master of the program's terminal comes with it */
 	REPORT_LISTENER,  /* the program starts; the notification descriptor comes with it */
 	REPORT_STATUS,    /* the program ended; `status` */
 };
@@ -27,7 +28,8 @@ struct sandbox {
 	const struct shadow *shadow;
 	const struct shadow_run_options *options;
 	int control;       /* its end of the control socket */
-	int input, output; /* its ends of the pipes */
+	int input, output; /* its ends of the pipes; -1: a terminal, to be made */
+	int errors;        /* -1: with the output */
 	int record_fd;     /* for the manager process */
 	int network_ns;    /* -1: an empty one */
 };

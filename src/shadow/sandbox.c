@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -180,13 +181,36 @@ struct links {
 	int ready[2];       /* a byte comes when the root has changed */
 };
 
+/*
+ * A terminal of the shadow's own devpts, of the guest's root: our side of it goes to our caller, the other becomes the
+ * standard streams. Nothing of the guest has run yet, so /dev is as setup.c made it.
+ */
+static struct error *open_terminal(int control, int fds[3])
+{
+	_cleanup_(close_fd) int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct report report = {.kind = REPORT_TERMINAL};
+	int unlock = 0, slave;
+
+	if (master < 0)
+		return error_system(errno, "/dev/pts/ptmx", "cannot open");
+	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
+		return error_system(errno, NULL, "cannot unlock a terminal");
+	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0)
+		return error_system(errno, NULL, "cannot open a terminal");
+	fds[0] = fds[1] = fds[2] = slave;
+	send_report(control, &report, master);
+	return NULL;
+}
+
 /* Everything init may still be refused; on success only the start of the program is left. */
 static struct error *prepare_init(const struct sandbox *sandbox, const struct links *links, int *ret_listener)
 {
 	const struct shadow *shadow = sandbox->shadow;
 	struct setup setup = {
 		.shadow = shadow, .network = sandbox->network_ns >= 0, .manager_socket = links->manager_socket};
-	int fds[] = {sandbox->input, sandbox->output, sandbox->output, links->runner[1]};
+	int fds[] = {sandbox->input, sandbox->output, sandbox->errors < 0 ? sandbox->output : sandbox->errors,
+		     links->runner[1]};
 	struct error *error;
 
 	error = die_with_parent();
@@ -208,6 +232,8 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	/* systemctl checks that root listens; the kernel notes who does at this call. */
 	if (!error && listen(links->manager_socket, 64) < 0)
 		error = error_system(errno, "/run/systemd/private", "cannot listen");
+	if (!error && sandbox->options->terminal)
+		error = open_terminal(sandbox->control, fds);
 	if (!error)
 		error = limit_capabilities();
 	if (!error)
@@ -227,10 +253,50 @@ static size_t count_strings(const char *const *strings)
 	return n;
 }
 
+/* "UID:GID,GROUP,…" as init/init.c reads it; NULL without memory. */
+static char *user_text(const struct shadow_user *user)
+{
+	char *text = string_format("%u:%u", user->uid, user->gid);
+
+	for (size_t i = 0; text && i < user->n_groups; i++) {
+		char *longer = string_format("%s,%u", text, user->groups[i]);
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+/* What init is called with; the strings live as long as the process, which it is about to become. */
+static const char **init_arguments(const struct shadow_run_options *options)
+{
+	const char *const *program = options->argv;
+	size_t n = 0, n_program = count_strings(program);
+	const char **argv = calloc(n_program + 7, sizeof(*argv));
+
+	if (!argv)
+		return NULL;
+	argv[n++] = "init";
+	if (options->user) {
+		argv[n++] = "-u";
+		argv[n++] = user_text(options->user);
+		if (!argv[n - 1]) {
+			free(argv);
+			return NULL;
+		}
+	}
+	if (options->directory) {
+		argv[n++] = "-d";
+		argv[n++] = options->directory;
+	}
+	argv[n++] = "--";
+	memcpy(argv + n, program, n_program * sizeof(*argv));
+	return argv;
+}
+
 static _Noreturn void run_init(const struct sandbox *sandbox, const struct links *links)
 {
-	const char *const *program = sandbox->options->argv;
-	_cleanup_(free_ptr) const char **argv = calloc(count_strings(program) + 2, sizeof(*argv));
+	_cleanup_(free_ptr) const char **argv = init_arguments(sandbox->options);
 	/* Out of the way of the descriptors that are put in order. */
 	int program_fd = fcntl(sandbox->shadow->init_fd, F_DUPFD_CLOEXEC, 64);
 	int control = fcntl(sandbox->control, F_DUPFD_CLOEXEC, 64);
@@ -241,8 +307,6 @@ static _Noreturn void run_init(const struct sandbox *sandbox, const struct links
 
 	if (!argv || program_fd < 0 || control < 0)
 		fail(sandbox->control, error_no_memory());
-	argv[0] = "init";
-	memcpy(argv + 1, program, count_strings(program) * sizeof(*argv));
 	error = prepare_init(sandbox, links, &listener);
 	if (error)
 		fail(control, error);
@@ -388,6 +452,7 @@ static struct error *close_others(const struct sandbox *sandbox)
 		      sandbox->control,
 		      sandbox->input,
 		      sandbox->output,
+		      sandbox->errors,
 		      sandbox->record_fd,
 		      sandbox->network_ns,
 		      sandbox->shadow->user_ns,
@@ -430,8 +495,10 @@ static _Noreturn void run_warden(const struct sandbox *sandbox)
 	if (!error)
 		error = start_children(sandbox, &init);
 	if (!error) {
+		/* Their readers see an end when the program's side has closed them. -1: none, which does no harm. */
 		close(sandbox->input);
 		close(sandbox->output);
+		close(sandbox->errors);
 		close(sandbox->record_fd);
 		error = become(SHADOW_ID_WARDEN);
 	}

@@ -55,26 +55,38 @@ struct shadow_network {
 					   NULL-terminated; may be NULL */
 };
 
+/* Who a program runs as: the guest's ids. */
+struct shadow_user {
+	uint32_t uid, gid;
+	const uint32_t *groups; /* further ones */
+	size_t n_groups;
+};
+
 struct shadow_run_options {
 	const char *const *argv;              /* NULL-terminated; argv[0] a path in the guest or found in its PATH */
 	const char *const *env;               /* NULL-terminated NAME=VALUE, the whole environment */
 	const struct shadow_network *network; /* NULL: none */
+	const struct shadow_user *user;       /* NULL: the guest's root */
+	const char *directory;                /* working directory; NULL: "/" */
 	/*
-	 * A terminal of the host whose user sits before the program (`exec` by hand): the program gets a pseudo
-	 * terminal of the shadow's own as its controlling terminal, and standard input, output and error are relayed
-	 * between the two; stdin_fd and output_fd are then unused. 0: none.
+	 * The program gets a pseudo terminal of the shadow's own, as its controlling terminal and its three standard
+	 * streams, which is relayed between stdin_fd and output_fd. What of these is a terminal of the host's gives it
+	 * its modes and its size; the one that is read is raw meanwhile, and restored on every return. A caller that
+	 * can be killed restores it himself.
 	 */
-	int terminal_fd;
+	bool terminal;
 	int stdin_fd;       /* 0: /dev/null */
 	int output_fd;      /* standard output and error of the program; 0: dropped. Relayed, never the host's own
-			       descriptor. */
+			       descriptor. A reader who has gone is no error: the program learns it by its next write. */
 	int error_fd;       /* standard error of the program, apart; 0: with its standard output */
 	uint64_t timeout_s; /* 0: no limit; afterwards everything in it is killed: ERROR_TIMEOUT */
 };
 
 /*
  * Runs one program as the guest's root until it and everything it started has ended (what is
- * left is killed). *ret_status: exit status, 128 + signal. Errors are ours, not the program's.
+ * left is killed). *ret_status: exit status, 128 + signal; 127 or 126 if there is no such program or it cannot be
+ * started, 125 if its user or working directory cannot be had, which its standard error then tells. Errors are ours,
+ * not the program's.
  */
 struct error *shadow_run(struct shadow *shadow, const struct shadow_run_options *options, int *ret_status) _must_check_;
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pid 1 of a shadow run: `init PROGRAM [ARGUMENT...]`.
+ * Pid 1 of a shadow run: `init [-u UID:GID[,GROUP]...] [-d DIRECTORY] -- PROGRAM [ARGUMENT...]`.
  *
  * It starts the program, reaps what is orphaned, and ends with the program's exit status (128 +
  * signal), whereupon the kernel kills everything that is left. It runs with the guest's own
  * rights behind the same filters, from a sealed memory file, and knows nothing worth stealing: the guest may
  * read its memory.
+ *
+ * If standard input is a terminal it becomes the program's controlling one.
  *
  * If descriptor 3 is open it is a SOCK_SEQPACKET socket of the manager (shadow/manager.c): a
  * message holds NUL-terminated strings, a command, with one descriptor for its standard output;
@@ -14,11 +16,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -29,6 +33,7 @@
 #define SIGNAL_FD     4
 #define REQUEST_MAX   4096
 #define ARGUMENTS_MAX 64
+#define GROUPS_MAX    256
 /* How long orphans of a program that has ended may still work before they are killed. */
 #define GRACE_MS      2000
 
@@ -37,23 +42,75 @@ static int exit_status(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static void start_program(char *const argv[], int output, const sigset_t *mask)
+static void become_free(const sigset_t *mask)
 {
-	int saved;
-
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	close(RUNNER_FD);
 	close(SIGNAL_FD);
-	if (output >= 0) {
-		dup2(output, 1);
-		close(output);
-		/* The manager waits for this command: it must not ask the manager (systemd-sysv-install does). */
-		setenv("SYSTEMD_OFFLINE", "1", 1);
-	}
+}
+
+static _Noreturn void execute(char *const argv[])
+{
+	int saved;
+
 	execvp(argv[0], argv);
 	saved = errno;
 	dprintf(2, "%s: %s\n", argv[0], strerror(saved));
 	_exit(saved == ENOENT ? 127 : 126);
+}
+
+static _Noreturn void start_request(char *const argv[], int output, const sigset_t *mask)
+{
+	become_free(mask);
+	if (output >= 0) {
+		dup2(output, 1);
+		close(output);
+	}
+	/* The manager waits for this command: it must not ask the manager (systemd-sysv-install does). */
+	setenv("SYSTEMD_OFFLINE", "1", 1);
+	execute(argv);
+}
+
+/* Who the program runs as, and where. */
+struct place {
+	const char *user;      /* NULL: root */
+	const char *directory; /* NULL: "/" */
+};
+
+static int become_user(const char *text)
+{
+	gid_t groups[GROUPS_MAX];
+	char *p;
+	uid_t uid = (uid_t)strtoul(text, &p, 10);
+	int n = 0;
+
+	/* The first is the user's own group. */
+	while (*p && n < GROUPS_MAX)
+		groups[n++] = (gid_t)strtoul(p + 1, &p, 10);
+	/* Its own terminal can be opened again by name. */
+	if (isatty(0))
+		(void)!fchown(0, uid, (gid_t)-1);
+	if (n == 0 || setgroups((size_t)n, groups) < 0 || setgid(groups[0]) < 0 || setuid(uid) < 0)
+		return -1;
+	return 0;
+}
+
+static _Noreturn void start_program(char *const argv[], const struct place *place, const sigset_t *mask)
+{
+	become_free(mask);
+	/* A session of its own: job control, and signals to a whole group, end at it. */
+	setsid();
+	if (isatty(0))
+		ioctl(0, TIOCSCTTY, 0);
+	if (place->user && become_user(place->user) < 0) {
+		dprintf(2, "cannot become the user %s: %s\n", place->user, strerror(errno));
+		_exit(125);
+	}
+	if (place->directory && chdir(place->directory) < 0) {
+		dprintf(2, "cannot change to the directory %s: %s\n", place->directory, strerror(errno));
+		_exit(125);
+	}
+	execute(argv);
 }
 
 /* One message with at most one descriptor; returns its length, 0 at the end. */
@@ -95,7 +152,7 @@ static pid_t run_request(const sigset_t *mask)
 	argv[n] = NULL;
 	pid = fork();
 	if (pid == 0)
-		start_program(argv, output, mask);
+		start_request(argv, output, mask);
 	if (output >= 0)
 		close(output);
 	return pid > 0 ? pid : 0;
@@ -159,10 +216,19 @@ static int wait_for_work(struct state *state, const sigset_t *mask)
 int main(int argc, char *argv[])
 {
 	struct state state = {.status = -1};
+	struct place place = {0};
 	sigset_t blocked, mask;
-	int ended_ms = 0;
+	int ended_ms = 0, option;
 
-	if (argc < 2)
+	while ((option = getopt(argc, argv, "+u:d:")) != -1) {
+		if (option == 'u')
+			place.user = optarg;
+		else if (option == 'd')
+			place.directory = optarg;
+		else
+			return 125;
+	}
+	if (optind >= argc)
 		return 125;
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGCHLD);
@@ -173,7 +239,7 @@ int main(int argc, char *argv[])
 	if (state.program < 0)
 		return 125;
 	if (state.program == 0)
-		start_program(argv + 1, -1, &mask);
+		start_program(argv + optind, &place, &mask);
 	for (;;) {
 		reap(&state);
 		if (state.status >= 0 && (!state.orphans || (ended_ms && now_ms() - ended_ms > GRACE_MS)))
