@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "shadow/devices.h"
+#include "shadow/mounts.h"
 #include "shadow/shadow.h"
 
 /*
@@ -72,6 +73,14 @@ struct shadow {
 	struct guest_task_list threads; /* every task of the guest, by pid; empty without a memory image */
 	uint32_t highest_pid;           /* the highest number among them: the shadow's own are above; 0: none */
 	const struct guest_task_list *processes; /* borrowed, may be NULL */
+	/*
+	 * What is mounted where in the guest, as far as a path can reach it; parents first. The last one whose target
+	 * is the longest beginning of a path is the one it is on. n is 0: memory does not tell, or there is none.
+	 */
+	struct guest_mount_list mounts;
+	struct mounted_tmpfs *tmpfs;
+	size_t n_tmpfs;
+	struct tmpfs_budget tmpfs_budget;
 	struct action_list actions;
 };
 
