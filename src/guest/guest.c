@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/details.h"
 #include "guest/internal.h"
 #include "guest/task.h"
 
@@ -19,6 +20,7 @@ void guest_close(struct guest *guest)
 	free(guest->paths);
 	free(guest->vmas);
 	free(guest->spaces);
+	free(guest->details);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
 	free(guest);

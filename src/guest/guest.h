@@ -17,6 +17,7 @@
 #include "guest/mounts.h"
 #include "guest/process.h"
 #include "guest/system.h"
+#include "guest/task_details.h"
 #include "image/image.h"
 
 /* A guest-virtual address, in bytes. */

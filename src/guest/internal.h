@@ -266,6 +266,7 @@ struct guest {
 	struct path_layout *paths;            /* made when first needed (paths.h) */
 	struct vma_layout *vmas;              /* made when first needed (maps.c) */
 	struct space_layout *spaces;          /* made when first needed (namespaces.c) */
+	struct detail_layout *details;        /* made when first needed (details.h) */
 	uint64_t effort;                      /* steps since guest_effort_begin() */
 	bool effort_shared;                   /* guest_share_effort() */
 };
@@ -334,7 +335,7 @@ struct error *guest_symbol_u32(struct guest *guest, const char *name, uint32_t *
 struct error *guest_percpu(struct guest *guest, struct gva variable, uint32_t cpu, struct gva *ret) _must_check_;
 
 /* The guest's processors, by number. */
-#define CPUS_MAX GUEST_CPUS_MAX
+#define CPUS_MAX 8192u /* CONFIG_NR_CPUS's maximum */
 struct cpu_sets {
 	uint32_t possible, present, online;   /* how many */
 	uint64_t possible_set[CPUS_MAX / 64]; /* bit n: CPU n; gaps occur */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "guest/containers.h"
 #include "guest/object.h"
 #include "guest/vfs.h"
@@ -58,6 +59,8 @@ static void mount_deinit(struct guest_mount *mount)
 	free(mount->fstype);
 	free(mount->source);
 	free(mount->options);
+	free(mount->mount_options);
+	free(mount->super_options);
 }
 
 void guest_mount_list_deinit(struct guest_mount_list *list)
@@ -74,7 +77,8 @@ static struct error *append(struct walk *walk, struct guest_mount *mount)
 	struct guest_mount_list *list = &walk->list;
 	struct error *error;
 
-	walk->text += strlen(mount->root) + strlen(mount->target) + strlen(mount->source) + strlen(mount->options);
+	/* The options are there once more, in two parts. */
+	walk->text += strlen(mount->root) + strlen(mount->target) + strlen(mount->source) + 2 * strlen(mount->options);
 	if (walk->text > TEXT_MAX)
 		return error_create(ERROR_FORMAT, "the guest's mounts have more than %llu bytes of text",
 				    (unsigned long long)TEXT_MAX);
@@ -107,29 +111,69 @@ static void write_words(FILE *out, const struct flag_word *words, size_t n, uint
 			fputs(words[i].word, out);
 }
 
-static struct error *show_options(struct walk *walk, const struct object *mount, const struct vfs_super *super,
-				  char **ret)
+/* The parts of which the options are put together, each word after a comma. */
+struct option_parts {
+	char *super; /* flags of the file system, and what the security module adds */
+	char *mount;
+	char *own; /* what the file system shows of itself */
+};
+
+static void option_parts_deinit(struct option_parts *parts)
 {
-	uint64_t flags = object_get(mount, &walk->layout->mount_flags);
+	free(parts->super);
+	free(parts->mount);
+	free(parts->own);
+}
+
+/* What `show` writes, as far as it comes: its error is kept in the list. */
+static struct error *show_part(struct walk *walk, const struct vfs_super *super,
+			       struct error *(*show)(struct mount_options *, const struct vfs_super *, FILE *),
+			       const struct flag_word *words, size_t n_words, uint64_t flags, char **ret)
+{
 	size_t size = 0;
 	FILE *out = open_memstream(ret, &size);
-	struct error *error;
+	struct error *error = NULL;
 
 	if (!out)
 		return error_no_memory();
-	fputs(flags & MNT_READONLY || super->flags & SB_RDONLY ? "ro" : "rw", out);
-	write_words(out, super_words, ARRAY_SIZE(super_words), super->flags);
-	error = mount_options_show_security(walk->options, super, out);
-	write_words(out, mount_words, ARRAY_SIZE(mount_words), flags);
-	if (has_idmap(walk, mount, super))
-		fputs(",idmapped", out);
-	if (!error)
-		error = mount_options_show(walk->options, super, out);
-	error = walk_note(&walk->list.incomplete,
-			  error_wrap(error, "options of a file system of type %s", super->type));
+	write_words(out, words, n_words, flags);
+	if (show)
+		error = walk_note(&walk->list.incomplete,
+				  error_wrap(show(walk->options, super, out), "options of a file system of type %s",
+					     super->type));
 	if (fclose(out) != 0 && !error)
 		error = error_no_memory();
 	return error;
+}
+
+static struct error *show_parts(struct walk *walk, const struct object *mount, const struct vfs_super *super,
+				struct option_parts *ret)
+{
+	uint64_t flags = object_get(mount, &walk->layout->mount_flags);
+	struct error *error = show_part(walk, super, mount_options_show_security, super_words, ARRAY_SIZE(super_words),
+					super->flags, &ret->super);
+
+	if (!error)
+		error = show_part(walk, super, NULL, mount_words, ARRAY_SIZE(mount_words), flags, &ret->mount);
+	return error ? error : show_part(walk, super, mount_options_show, NULL, 0, 0, &ret->own);
+}
+
+static struct error *show_options(struct walk *walk, const struct object *mount, const struct vfs_super *super,
+				  struct guest_mount *ret)
+{
+	_cleanup_(option_parts_deinit) struct option_parts parts = {0};
+	const char *idmapped = has_idmap(walk, mount, super) ? ",idmapped" : "";
+	bool mount_ro = object_get(mount, &walk->layout->mount_flags) & MNT_READONLY;
+	bool super_ro = super->flags & SB_RDONLY;
+	struct error *error = show_parts(walk, mount, super, &parts);
+
+	if (error)
+		return error;
+	ret->options = string_format("%s%s%s%s%s", mount_ro || super_ro ? "ro" : "rw", parts.super, parts.mount,
+				     idmapped, parts.own);
+	ret->mount_options = string_format("%s%s%s", mount_ro ? "ro" : "rw", parts.mount, idmapped);
+	ret->super_options = string_format("%s%s%s", super_ro ? "ro" : "rw", parts.super, parts.own);
+	return ret->options && ret->mount_options && ret->super_options ? NULL : error_no_memory();
 }
 
 /* ---- One mount ---- */
@@ -206,7 +250,7 @@ static struct error *read_mount(struct guest *guest, struct walk *walk, const st
 	if (!error)
 		error = read_group(guest, walk, mount, ret);
 	if (!error)
-		error = show_options(walk, mount, &super, &ret->options);
+		error = show_options(walk, mount, &super, ret);
 	if (error)
 		return error;
 	ret->id = (int32_t)object_get(mount, &layout->mount_id);

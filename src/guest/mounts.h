@@ -21,8 +21,11 @@ struct guest_mount {
 	char *source;          /* "/dev/vda1", "tmpfs" */
 	char *options;         /* as /proc/PID/mounts: the mount's, then the file system's own as far as memory tells:
 				  "rw,relatime" */
+	char *mount_options;   /* the same in two, as mountinfo: the mount's own, "rw,relatime" */
+	char *super_options;   /* and the file system's: "rw,errors=remount-ro" */
 	uint32_t peer_group;   /* shared:N; 0: none */
 	uint32_t master;       /* master:N; 0: none */
+	uint32_t propagated;   /* propagate_from:N, the nearest visible group above the master; 0: not shown */
 	bool unbindable;
 };
 struct guest_mount_list {
@@ -33,17 +36,6 @@ struct guest_mount_list {
 /* The mounts that the task (guest_task.address) sees; 0: the first process's (pid 1). */
 struct error *guest_mounts(struct guest *guest, uint64_t task, struct guest_mount_list *ret) _must_check_;
 void guest_mount_list_deinit(struct guest_mount_list *list);
-
-/*
- * Leaves of a whole namespace's list what a path can reach, parents first: what a later mount covers goes, and what has
- * a place that is no path (an empty name, ".."). At most GUEST_VISIBLE_MAX are looked at; what was left out for being
- * too much or insane makes the list incomplete. ERROR_FORMAT: there is no root; the list is then in no order.
- */
-#define GUEST_VISIBLE_MAX 4096u
-struct error *guest_mounts_visible(struct guest_mount_list *list) _must_check_;
-
-/* Whether `path` is the directory or lies below it, by name alone. */
-bool guest_path_below(const char *path, const char *directory);
 
 /* A line of /proc/PID/cgroup. */
 struct guest_cgroup {

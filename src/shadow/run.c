@@ -31,7 +31,6 @@ struct run {
 	struct capture *capture; /* NULL: output goes to the options' descriptors */
 	pid_t warden;
 	int control, records, listener;
-	struct answers *answers; /* of the listener */
 	struct stream input, output, errors;
 	struct terminal terminal;
 	unsigned n_unknown;
@@ -75,14 +74,6 @@ static struct error *take_terminal(struct run *run, struct msghdr *message)
 	return error;
 }
 
-static struct error *take_listener(struct run *run, struct msghdr *message)
-{
-	struct error *error = take_descriptor(message, &run->listener);
-
-	answers_destroy(take_ptr(run->answers));
-	return error ? error : answers_create(run->shadow, run->listener, &run->answers);
-}
-
 static struct error *read_report(struct run *run)
 {
 	union {
@@ -104,7 +95,7 @@ static struct error *read_report(struct run *run)
 	}
 	switch (report.kind) {
 	case REPORT_LISTENER:
-		return take_listener(run, &message);
+		return take_descriptor(&message, &run->listener);
 	case REPORT_TERMINAL:
 		return take_terminal(run, &message);
 	case REPORT_ERROR:
@@ -207,7 +198,7 @@ static struct error *serve(struct run *run, int timeout_ms)
 		return errno == EINTR ? NULL : error_system(errno, NULL, "cannot wait for the sandbox");
 	error = serve_streams(run, fds);
 	if (!error && fds[POLL_LISTENER].revents & POLLIN)
-		error = answers_serve(run->answers);
+		error = answer_one(run->shadow, run->listener);
 	else if (fds[POLL_LISTENER].revents)
 		close_fd(&run->listener);
 	if (!error && fds[POLL_RECORDS].revents)
@@ -424,7 +415,6 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 	sigaction(SIGPIPE, &ignore, &before);
 	error = serve_run(&run);
 	terminal_close(&run.terminal);
-	answers_destroy(run.answers);
 	stream_close(&run.input);
 	stream_close(&run.output);
 	stream_close(&run.errors);

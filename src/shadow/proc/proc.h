@@ -54,7 +54,10 @@ struct proc_task_file {
 	const char *name;
 	uint32_t mode;
 	bool process_only; /* not in task/TID */
+	bool thread_only;  /* only in task/TID */
 	struct error *(*write)(const struct proc_facts *facts, const struct guest_task *task, FILE *out);
+	/* For task/TID, where that differs: a process's counters are those of all its threads. NULL: the same. */
+	struct error *(*write_thread)(const struct proc_facts *facts, const struct guest_task *task, FILE *out);
 };
 
 /* A symbolic link of one task: exe, cwd, root. ERROR_NOT_FOUND: as for a kernel thread's exe, reading it is ENOENT. */

@@ -61,17 +61,11 @@ static void list_global(const struct proc_facts *facts)
 
 /* --- of a task --- */
 
-/* Not written yet. */
-#pragma weak proc_write_fdinfo
-#pragma weak proc_write_mountinfo
-#pragma weak proc_write_mounts
-#pragma weak proc_write_mountstats
-
 static struct error *dump_fdinfo(const struct proc_facts *facts, const struct guest_task *task, const char *number,
 				 FILE *out)
 {
 	_cleanup_(guest_fd_list_deinit) struct guest_fd_list fds = {0};
-	struct error *error = proc_write_fdinfo ? guest_task_fds(facts->guest, task->address, &fds) : no_file(number);
+	struct error *error = guest_task_fds(facts->guest, task->address, &fds);
 
 	for (size_t i = 0; !error && i < fds.n; i++)
 		if (fds.items[i].fd == strtoul(number, NULL, 10))
@@ -90,23 +84,25 @@ static struct error *dump_link(const struct proc_facts *facts, const struct gues
 	return error;
 }
 
-/* Files that are not in the table because the shadow's own processes have them too. */
-static const struct proc_task_file more_files[] = {
-	{"mountinfo", 0444, true, proc_write_mountinfo},
-	{"mounts", 0444, true, proc_write_mounts},
-	{"mountstats", 0400, true, proc_write_mountstats},
-	{0},
-};
+static bool is_file(const struct proc_task_file *file, bool thread)
+{
+	return thread ? !file->process_only : !file->thread_only;
+}
+
+static struct error *write_task_file(const struct proc_facts *facts, const struct guest_task *task, bool thread,
+				     const struct proc_task_file *file, FILE *out)
+{
+	if (thread && file->write_thread)
+		return file->write_thread(facts, task, out);
+	return file->write(facts, task, out);
+}
 
 static struct error *dump_task(const struct proc_facts *facts, const struct guest_task *task, bool thread,
 			       const char *name, FILE *out)
 {
-	const struct proc_task_file *const files[] = {proc_task_files, more_files};
-
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-		for (const struct proc_task_file *file = files[i]; file->name; file++)
-			if (!strcmp(file->name, name) && !(thread && file->process_only) && file->write)
-				return file->write(facts, task, out);
+	for (const struct proc_task_file *file = proc_task_files; file->name; file++)
+		if (!strcmp(file->name, name) && is_file(file, thread))
+			return write_task_file(facts, task, thread, file, out);
 	for (const struct proc_task_link *link = proc_task_links; link->name; link++)
 		if (!strcmp(link->name, name))
 			return dump_link(facts, task, link, out);
@@ -213,15 +209,11 @@ static void put_fdinfos(const struct proc_facts *facts, const struct guest_task 
 
 static void put_task(const struct proc_facts *facts, const struct guest_task *task)
 {
-	const struct proc_task_file *const files[] = {proc_task_files, more_files};
-
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		for (const struct proc_task_file *file = files[i]; file->name; file++) {
-			if (task->pid == task->tgid)
-				put_format(facts, "%u/%s", task->pid, file->name);
-			if (!file->process_only)
-				put_format(facts, "%u/task/%u/%s", task->tgid, task->pid, file->name);
-		}
+	for (const struct proc_task_file *file = proc_task_files; file->name; file++) {
+		if (task->pid == task->tgid && is_file(file, false))
+			put_format(facts, "%u/%s", task->pid, file->name);
+		if (is_file(file, true))
+			put_format(facts, "%u/task/%u/%s", task->tgid, task->pid, file->name);
 	}
 	if (task->pid != task->tgid)
 		return;
