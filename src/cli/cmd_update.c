@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/bundle_text.h"
+#include "cli/limits.h"
 #include "cli/verb.h"
 
 static const struct option_spec options[] = {
@@ -9,6 +10,7 @@ static const struct option_spec options[] = {
 	{"keep-caches", 0, NULL, "carry the package manager's archives, lists and caches to the guest, too"},
 	{"network", 0, NULL, "give CMD the network for all of its run, not only while apt downloads"},
 	{"timeout", 0, "SECONDS", "end a program in the shadow that runs longer (7200; 0: never)"},
+	LIMIT_OPTIONS,
 	{0},
 };
 
@@ -26,7 +28,8 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 	if (invocation->rest && !*invocation->rest[0])
 		return error_create(ERROR_USAGE, "update: the command is empty");
 	error = invocation_number(invocation, "timeout", 1000000, &emulate.timeout_s);
-
+	if (!error)
+		error = invocation_limits(invocation, &emulate.limits);
 	return error ? error : update_emulate(&invocation->settings, invocation->vm, &emulate, ret);
 }
 

@@ -14,9 +14,9 @@
 
 /* In the order of a VM's day, then what only reads its memory. */
 static const struct verb *const verbs[] = {
-	&verb_suspend, &verb_inspect, &verb_update, &verb_show,     &verb_resume, &verb_rollback,
-	&verb_gate,    &verb_status,  &verb_ps,     &verb_services, &verb_mounts, &verb_modules,
-	&verb_maps,    &verb_sockets, &verb_cat,    &verb_dmesg,
+	&verb_suspend,  &verb_inspect, &verb_exec,    &verb_update, &verb_show,     &verb_resume,
+	&verb_rollback, &verb_gate,    &verb_status,  &verb_ps,     &verb_services, &verb_mounts,
+	&verb_modules,  &verb_maps,    &verb_sockets, &verb_cat,    &verb_dmesg,
 };
 
 static void print_help(FILE *stream)
@@ -30,7 +30,8 @@ static void print_help(FILE *stream)
 	options_print(stream, common_options);
 	fprintf(stream,
 		"\nExit status: 0 done, 1 failed, 2 usage, 3 guest not supported, 4 conflict or verification failed,\n"
-		"5 busy, 6 nothing to do.\n");
+		"5 busy, 6 nothing to do; exec: the program's own, %d if ouassister failed.\n",
+		EXIT_NOT_THE_PROGRAM);
 }
 
 /* The tables of a verb's options, in the order of its help. */
@@ -168,10 +169,25 @@ static struct error *run_and_print(const struct verb *verb, const struct invocat
 	return why ? error_create(ERROR_FAILED, "incomplete: %s", why) : NULL;
 }
 
-static int work(const struct invocation *invocation, const void *data)
+/* The exit status for an error that a verb ends with. */
+static int conclude_verb(const struct verb *verb, struct error *error)
 {
-	const struct verb *verb = data;
+	bool timeout = error && error->code == ERROR_TIMEOUT;
+	int status = conclude(error);
 
+	if (!verb->perform || status == 0)
+		return status;
+	return timeout ? EXIT_TIMEOUT : EXIT_NOT_THE_PROGRAM;
+}
+
+static int work(const struct verb *verb, const struct invocation *invocation)
+{
+	if (verb->perform) {
+		int status = 0;
+		struct error *error = verb->perform(invocation, &status);
+
+		return error ? conclude_verb(verb, error) : status;
+	}
 	return conclude_output(verb->show ? verb->show(invocation) : run_and_print(verb, invocation));
 }
 
@@ -179,21 +195,26 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 {
 	struct invocation invocation;
 	struct error *error = options_parse(verb, argc, argv, &invocation);
+	const char *progress;
 
 	if (error)
-		return conclude(error);
+		return conclude_verb(verb, error);
 	if (invocation_option(&invocation, "help")) {
 		print_verb_help(verb);
 		return conclude_output(NULL);
 	}
-	error = output_setup(invocation_option(&invocation, "progress"), invocation.verbose);
+	/* Standard error is the program's. */
+	progress = invocation_option(&invocation, "progress");
+	error = output_setup(progress || !verb->perform ? progress : "none", invocation.verbose);
 	if (error)
-		return conclude(error);
+		return conclude_verb(verb, error);
+	if (verb->perform)
+		output_warnings_only();
 	/* What only reads memory runs no program whose words could be quoted. */
 	if (verb->run && !invocation.memory)
 		output_keep_lines();
 	/* Without a VM nothing is mounted and nothing is left behind. */
-	return verb->supervised && invocation.vm ? supervise(&invocation, work, verb) : work(&invocation, verb);
+	return verb->supervised && invocation.vm ? supervise(verb, &invocation, work) : work(verb, &invocation);
 }
 
 static int unknown_verb(const char *word)

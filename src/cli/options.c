@@ -70,6 +70,10 @@ static struct error *refuse_option(const struct verb *verb, const char *word)
 		return error_create(ERROR_USAGE, "%s: %s: this option takes no value", verb->name, word);
 	if (optopt)
 		return error_create(ERROR_USAGE, "%s: unknown option -%c", verb->name, optopt);
+	if (!strncmp(word, "--memory", 8) && (word[8] == '\0' || word[8] == '='))
+		return error_create(ERROR_USAGE,
+				    "%s: a memory image alone (--memory) is not enough: it needs the VM's disk",
+				    verb->name);
 	return error_create(ERROR_USAGE, "%s: unknown option %s", verb->name, word);
 }
 
@@ -91,7 +95,7 @@ static struct error *collect(const struct verb *verb, int argc, char **argv, str
 			return error_create(ERROR_USAGE, "%s: option %s needs a value", verb->name, argv[optind - 1]);
 		if (!spec)
 			return refuse_option(verb, argv[optind - 1]);
-		if (ret->n_given == OPTIONS_MAX)
+		if (ret->n_given == GIVEN_MAX)
 			return error_create(ERROR_USAGE, "%s: too many options", verb->name);
 		ret->given[ret->n_given].spec = spec;
 		ret->given[ret->n_given++].value = optarg ? optarg : "";

@@ -10,6 +10,7 @@
 
 static bool is_verbose;
 static bool lines_are_kept;
+static bool is_quiet;
 
 static void put_text(FILE *stream, const char *text)
 {
@@ -162,7 +163,7 @@ static void put_lines(FILE *stream, const char *indent, const char *text)
 
 static void print_log(void *data, enum log_level level, const char *text)
 {
-	if (level == LOG_DEBUG && !is_verbose)
+	if (!is_verbose && (level == LOG_DEBUG || (is_quiet && level != LOG_WARNING)))
 		return;
 	progress_end();
 	if (level == LOG_WARNING)
@@ -190,6 +191,11 @@ void output_begin(void)
 {
 	progress_end();
 	signal(SIGPIPE, SIG_IGN);
+}
+
+void output_warnings_only(void)
+{
+	is_quiet = true;
 }
 
 void output_keep_lines(void)

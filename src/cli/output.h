@@ -27,6 +27,9 @@ const char *output_size(uint64_t bytes);
 /* Listens to log and progress. `mode` as the option --progress has it; NULL: auto. */
 struct error *output_setup(const char *mode, bool verbose) _must_check_;
 
+/* Without --verbose only warnings are printed from here on: standard error is somebody else's. */
+void output_warnings_only(void);
+
 /*
  * To be called before the first byte of a result: a reader who goes away is from here on a failure to
  * write, which ends the output (ferror), and no signal.

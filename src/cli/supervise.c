@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 #include "cli/output.h"
 
@@ -25,49 +26,69 @@ static void set_handler(void (*handler)(int))
 		sigaction(signals[i], &action, NULL);
 }
 
-static void tidy_up(const struct invocation *invocation)
+/* The exit status of a failure to supervise. */
+static int failure(const struct verb *verb)
 {
-	struct error *error = update_tidy_up(&invocation->settings, invocation->vm);
+	return verb->perform ? EXIT_NOT_THE_PROGRAM : 1;
+}
+
+static void tidy_up(const struct invocation *invocation, pid_t pid)
+{
+	struct error *error = update_tidy_up(&invocation->settings, invocation->vm, pid);
 
 	if (error)
 		output_error(error);
 	error_destroy(error);
 }
 
-static int await(pid_t pid, const struct invocation *invocation)
+/* Our child made it raw and could not restore it. In the background it was not raw, and is somebody else's by now. */
+static void restore_terminal(const struct termios *modes)
+{
+	if (tcgetpgrp(STDIN_FILENO) == getpgrp())
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, modes);
+}
+
+/* `modes`: of the terminal before; NULL: there is none. */
+static int await(const struct verb *verb, const struct invocation *invocation, pid_t pid, const struct termios *modes)
 {
 	int status;
 
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
-			return 1;
+			return failure(verb);
 	child = 0;
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
-	fprintf(stderr, "ouassister: ended by signal %d; nothing of it stays\n", WTERMSIG(status));
-	tidy_up(invocation);
+	if (modes)
+		restore_terminal(modes);
+	/* Where a program's streams are ours, its end by a signal is told by the status alone, as a shell has it. */
+	if (!verb->perform)
+		fprintf(stderr, "ouassister: ended by signal %d; nothing of it stays\n", WTERMSIG(status));
+	tidy_up(invocation, pid);
 	return 128 + WTERMSIG(status);
 }
 
-int supervise(const struct invocation *invocation, int (*work)(const struct invocation *, const void *),
-	      const void *data)
+int supervise(const struct verb *verb, const struct invocation *invocation,
+	      int (*work)(const struct verb *, const struct invocation *))
 {
 	pid_t pid, parent = getpid();
+	struct termios modes;
+	bool has_terminal = verb->perform && tcgetattr(STDIN_FILENO, &modes) == 0;
 
 	fflush(NULL);
 	set_handler(forward);
 	pid = fork();
 	if (pid < 0) {
 		perror("ouassister: cannot fork");
-		return 1;
+		return failure(verb);
 	}
 	if (pid == 0) {
 		set_handler(SIG_DFL);
 		/* Should the supervisor itself be killed, its child must not go on alone. */
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-			_exit(1);
-		exit(work(invocation, data));
+			_exit(failure(verb));
+		exit(work(verb, invocation));
 	}
 	child = pid;
-	return await(pid, invocation);
+	return await(verb, invocation, pid, has_terminal ? &modes : NULL);
 }

@@ -10,9 +10,10 @@
 
 /*
  * Runs `work` in a child and yields its exit status. SIGINT, SIGTERM and SIGHUP end the child;
- * then, and when it dies in any other way, what it left in the VM's state directory is removed.
+ * then, and when it dies in any other way, what it left in the VM's state directory is removed, and the terminal is
+ * as it was before.
  */
-int supervise(const struct invocation *invocation, int (*work)(const struct invocation *, const void *),
-	      const void *data);
+int supervise(const struct verb *verb, const struct invocation *invocation,
+	      int (*work)(const struct verb *, const struct invocation *));
 
 #endif

@@ -18,7 +18,8 @@
 #include "image/image.h"
 #include "update/update.h"
 
-#define OPTIONS_MAX 24
+#define OPTIONS_MAX 32  /* that a verb has, those of every verb among them */
+#define GIVEN_MAX   256 /* in one call: some may be repeated */
 
 /* An option of a verb, or of all verbs. */
 struct option_spec {
@@ -41,7 +42,7 @@ struct invocation {
 	struct {
 		const struct option_spec *spec;
 		const char *value; /* "" for options that take no argument */
-	} given[OPTIONS_MAX];
+	} given[GIVEN_MAX];
 	size_t n_given;
 };
 
@@ -69,9 +70,19 @@ struct verb {
 	 * wrote stays when it fails. Failures to write need not be looked at.
 	 */
 	struct error *(*show)(const struct invocation *invocation);
+	/*
+	 * Instead of all three: runs a program, whose standard streams and exit status are ours. Every failure of
+	 * ours is then EXIT_NOT_THE_PROGRAM, and nothing is printed but that.
+	 */
+	struct error *(*perform)(const struct invocation *invocation, int *ret_status);
 };
 
-extern const struct verb verb_cat, verb_dmesg, verb_gate, verb_inspect, verb_maps, verb_modules, verb_mounts, verb_ps,
-	verb_resume, verb_rollback, verb_services, verb_show, verb_sockets, verb_status, verb_suspend, verb_update;
+/* As env, timeout and others end, who run a program; a time limit that ends it is timeout's own. */
+#define EXIT_NOT_THE_PROGRAM 125
+#define EXIT_TIMEOUT         124
+
+extern const struct verb verb_cat, verb_dmesg, verb_exec, verb_gate, verb_inspect, verb_maps, verb_modules, verb_mounts,
+	verb_ps, verb_resume, verb_rollback, verb_services, verb_show, verb_sockets, verb_status, verb_suspend,
+	verb_update;
 
 #endif

@@ -105,49 +105,6 @@ static struct error *dpkg_quiescent(int root_fd, const struct guest_task_list *p
 	return refuse_journal(root_fd);
 }
 
-/* The host part of "http://user@host:port/…", lower part of a source line or proxy; owned, NULL if there is none. */
-static char *host_of(const char *text)
-{
-	const char *start = strstr(text, "://"), *at;
-	size_t length;
-
-	if (!start)
-		return NULL;
-	start += 3;
-	length = strcspn(start, "/ \t\n");
-	at = memchr(start, '@', length);
-	if (at) {
-		length -= (size_t)(at + 1 - start);
-		start = at + 1;
-	}
-	if (*start == '[')
-		return strndup(start + 1, strcspn(start + 1, "]"));
-	return strndup(start, strcspn(start, ":/ \t\n") < length ? strcspn(start, ":/ \t\n") : length);
-}
-
-#define SOURCES_MAX (1024 * 1024)
-
-/* The hosts that the VM file names, which may be in a private range. */
-static struct error *allowed_hosts(const struct vm_file *file, GPtrArray *ret)
-{
-	_cleanup_(free_ptr) char *sources = NULL;
-	struct error *error = NULL;
-
-	if (file->proxy && host_of(file->proxy))
-		g_ptr_array_add(ret, host_of(file->proxy));
-	if (file->sources)
-		error = io_read_file(file->sources, SOURCES_MAX, &sources, NULL);
-	for (const char *line = sources; !error && line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-		_cleanup_(free_ptr) char *text = strndup(line, strcspn(line, "\n"));
-		char *host = text ? host_of(text) : NULL;
-
-		if (host)
-			g_ptr_array_add(ret, host);
-	}
-	g_ptr_array_add(ret, NULL);
-	return error;
-}
-
 /* Appends option words to an argument vector; all of the vector's strings are owned. */
 static void add_words(GPtrArray *argv, const char *const *words)
 {
@@ -229,7 +186,7 @@ static struct error *run_apt(const struct package_run *run, GPtrArray *argv, boo
 		.output_fd = run->log_fd > 0 ? run->log_fd : 0,
 		.timeout_s = run->options ? run->options->timeout_s : 0,
 	};
-	struct error *error = allowed_hosts(run->file, hosts);
+	struct error *error = vm_file_hosts(run->file, hosts);
 
 	net.allow_hosts = (const char *const *)hosts->pdata;
 	if (!error)

@@ -90,11 +90,12 @@ static struct error *make_shadow(struct emulation *e)
 		.uts = &e->sleeping->uts,
 		.clock = &e->sleeping->clock,
 		.processes = &e->sleeping->processes,
+		.limits = e->options->limits,
 	};
 	struct error *error;
 
-	e->layers_dir = string_format("%s/" SESSION_LAYERS_DIR, e->session->directory);
-	e->run_dir = string_format("%s/" SESSION_SHADOW_DIR, e->session->directory);
+	e->layers_dir = string_format("%s/" SESSION_LAYERS_DIR, e->session->scratch);
+	e->run_dir = string_format("%s/" SESSION_SHADOW_DIR, e->session->scratch);
 	if (!e->layers_dir || !e->run_dir)
 		return error_no_memory();
 	options.layers_dir = e->layers_dir;
@@ -388,7 +389,7 @@ struct error *update_emulate(const struct update_settings *settings, const char 
 		return error;
 	error = state_allows(session.state.state, OPERATION_UPDATE);
 	if (!error)
-		error = sleeping_open(&session, &sleeping);
+		error = sleeping_open(&session, MEMORY_NEEDED, &sleeping);
 	if (!error)
 		error = emulate(&e);
 	if (!error)

@@ -117,7 +117,7 @@ struct error *update_inspect(const struct update_settings *settings, const char 
 	session.image_options = options->image;
 	session.guest_options = options->guest;
 	document = session_document(&session);
-	error = sleeping_open(&session, &sleeping);
+	error = sleeping_open(&session, MEMORY_NEEDED, &sleeping);
 	if (!error)
 		error = describe_guest(&session, &sleeping, document);
 	if (!error)

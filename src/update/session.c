@@ -7,7 +7,11 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "base/sha256.h"
+
+/* The directory of a process that shares the VM with others has its number behind this. */
+#define SHARE_PREFIX "share-"
 
 /* Two VM files of one name are told apart by a hash of where they are. */
 char *session_directory(const struct update_settings *settings, const char *path, const char *name)
@@ -37,8 +41,8 @@ static struct error *lock_failure(int errnum, int fd, const struct session *sess
 			    "wait until it has ended");
 }
 
-/* The lock is on the disk, not on the name: two VM files may name one disk. */
-static struct error *lock_disk(struct session *session)
+/* The lock is on the disk, not on the name: two VM files may name one disk. Of several who share it, one is named. */
+static struct error *lock_disk(struct session *session, bool shared)
 {
 	_cleanup_(free_ptr) char *path = NULL;
 	_cleanup_(close_fd) int fd = -1;
@@ -60,7 +64,7 @@ static struct error *lock_disk(struct session *session)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_system(errno, path, "cannot create the lock");
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	if (flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
 		return lock_failure(errno, fd, session, path);
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
@@ -74,6 +78,62 @@ static struct error *make_directory(const struct session *session)
 	struct error *error = io_mkdirs(session->settings->state_dir, 0700);
 
 	return error ? error : io_mkdirs(session->directory, 0700);
+}
+
+/* "DIRECTORY/share-PID" */
+static char *share_directory(const struct session *session, pid_t pid)
+{
+	return string_format("%s/" SHARE_PREFIX "%d", session->directory, (int)pid);
+}
+
+/* The lock on a directory whose owner lives is held by it. */
+static bool is_left_over(const char *path)
+{
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* What sharers who were killed, and whose supervisor was too, left behind. */
+static struct error *sweep(const struct session *session)
+{
+	_cleanup_(closedir_ptr) DIR *directory = opendir(session->directory);
+	struct error *error = NULL;
+	struct dirent *entry;
+
+	while (!error && directory && (entry = readdir(directory))) {
+		_cleanup_(free_ptr) char *path = string_format("%s/%s", session->directory, entry->d_name);
+
+		if (!path)
+			return error_no_memory();
+		if (strncmp(entry->d_name, SHARE_PREFIX, strlen(SHARE_PREFIX)) == 0 && is_left_over(path))
+			error = io_remove_tree(path);
+	}
+	return error;
+}
+
+static struct error *make_scratch(struct session *session, enum session_access access)
+{
+	struct error *error;
+
+	if (access != SESSION_SHARE) {
+		session->scratch = strdup(session->directory);
+		return session->scratch ? NULL : error_no_memory();
+	}
+	error = sweep(session);
+	if (error)
+		return error;
+	session->scratch = share_directory(session, getpid());
+	if (!session->scratch)
+		return error_no_memory();
+	error = io_mkdirs(session->scratch, 0700);
+	if (error)
+		return error;
+	session->scratch_fd = open(session->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Somebody else's sweep may have found it before it was locked. */
+	if (session->scratch_fd < 0 || flock(session->scratch_fd, LOCK_EX | LOCK_NB) < 0)
+		return error_remedy(error_system(errno, session->scratch, "cannot lock"), "try again");
+	return NULL;
 }
 
 static struct error *open_parts(const char *vm, enum session_access access, struct session *session)
@@ -90,13 +150,16 @@ static struct error *open_parts(const char *vm, enum session_access access, stru
 	}
 	if (!session->log_path || !session->bundle_path)
 		return error_no_memory();
-	if (access == SESSION_WORK) {
-		error = lock_disk(session);
+	if (access != SESSION_READ) {
+		error = lock_disk(session, access == SESSION_SHARE);
 		if (!error)
 			error = make_directory(session);
 		if (error)
 			return error;
 	}
+	error = make_scratch(session, access);
+	if (error)
+		return error;
 	error = state_load(session->directory, &session->state);
 	if (error)
 		return error;
@@ -115,11 +178,21 @@ struct error *session_open(const struct update_settings *settings, const char *v
 	struct error *error;
 
 	/* vm_create() borrows from the session, so it is built in its place. */
-	*ret = (struct session){.settings = settings, .lock_fd = -1};
+	*ret = (struct session){.settings = settings, .lock_fd = -1, .scratch_fd = -1};
 	error = open_parts(vm, access, ret);
 	if (error)
 		session_close(ret);
 	return error;
+}
+
+static void drop_scratch(struct session *session)
+{
+	struct error *error = io_remove_tree(session->scratch);
+
+	if (error)
+		log_warning("%s", error->message);
+	error_destroy(error);
+	close_fd(&session->scratch_fd);
 }
 
 void session_close(struct session *session)
@@ -130,8 +203,11 @@ void session_close(struct session *session)
 	free(session->log_path);
 	free(session->bundle_path);
 	vm_file_deinit(&session->file);
+	if (session->scratch_fd >= 0)
+		drop_scratch(session);
+	free(session->scratch);
 	close_fd(&session->lock_fd);
-	*session = (struct session){.lock_fd = -1};
+	*session = (struct session){.lock_fd = -1, .scratch_fd = -1};
 }
 
 json_t *session_document(const struct session *session)
@@ -165,14 +241,35 @@ struct error *session_tidy_up(const struct session *session)
 
 		error = path ? io_remove_tree(path) : error_no_memory();
 	}
-	return error;
+	return error ? error : sweep(session);
 }
 
-struct error *update_tidy_up(const struct update_settings *settings, const char *vm)
+/* What the process itself left, if it shared the VM; others may be at work. */
+static struct error *tidy_up_share(const struct update_settings *settings, const char *vm, pid_t pid, bool *ret_shared)
+{
+	_cleanup_(free_ptr) char *path = NULL;
+	struct session session;
+	struct error *error = session_open(settings, vm, SESSION_READ, &session);
+
+	if (error)
+		return error;
+	path = share_directory(&session, pid);
+	session_close(&session);
+	if (!path)
+		return error_no_memory();
+	*ret_shared = access(path, F_OK) == 0;
+	return io_remove_tree(path);
+}
+
+struct error *update_tidy_up(const struct update_settings *settings, const char *vm, pid_t pid)
 {
 	struct session session;
-	struct error *error = session_open(settings, vm, SESSION_WORK, &session);
+	bool shared = false;
+	struct error *error = tidy_up_share(settings, vm, pid, &shared);
 
+	if (error || shared)
+		return error;
+	error = session_open(settings, vm, SESSION_WORK, &session);
 	if (error)
 		return error;
 	error = session_tidy_up(&session);

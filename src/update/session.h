@@ -21,12 +21,16 @@ struct session {
 	struct vm *vm;
 	struct image_options image_options; /* of its memory; borrowed strings */
 	struct guest_options guest_options;
-	int lock_fd; /* -1: opened without the lock */
+	char *scratch;  /* where the directories below are: `directory`, or one of this process's own */
+	int lock_fd;    /* -1: opened without the lock */
+	int scratch_fd; /* SESSION_SHARE: locked, which tells others that it is in use; else -1 */
 };
 
 enum session_access {
 	SESSION_READ, /* look at it: no lock, nothing is created */
 	SESSION_WORK, /* ERROR_BUSY if another operation works on the same disk */
+	/* Beside others that share it; ERROR_BUSY if one works on the disk. It changes nothing that lasts. */
+	SESSION_SHARE,
 };
 
 struct error *session_open(const struct update_settings *settings, const char *vm, enum session_access access,
@@ -34,14 +38,14 @@ struct error *session_open(const struct update_settings *settings, const char *v
 void session_close(struct session *session);
 
 /*
- * Directories below the state directory that last no longer than one operation: throw-away disk
+ * Directories below `scratch` that last no longer than one operation: throw-away disk
  * and mount points, the overlay's layers, the shadow's own.
  */
 #define SESSION_WORK_DIR   "work"
 #define SESSION_LAYERS_DIR "layers"
 #define SESSION_SHADOW_DIR "shadow"
 
-/* Removes them. Nothing may be mounted there any more. */
+/* Removes them, and those that sharers who were killed left. Nothing may be mounted there any more. */
 struct error *session_tidy_up(const struct session *session) _must_check_;
 
 /* Why there is no memory image: spent (ERROR_CONFLICT), or never there. */

@@ -181,7 +181,7 @@ static struct error *open_disk(struct session *session, struct sleeping *sleepin
 	struct error *error;
 	size_t n_notes;
 
-	sleeping->work_dir = string_format("%s/" SESSION_WORK_DIR, session->directory);
+	sleeping->work_dir = string_format("%s/" SESSION_WORK_DIR, session->scratch);
 	if (!sleeping->work_dir)
 		return error_no_memory();
 	options.work_dir = sleeping->work_dir;
@@ -215,13 +215,27 @@ static struct error *read_os_release(struct sleeping *sleeping)
 	return sleeping->os_name && sleeping->os_id ? NULL : error_no_memory();
 }
 
-static struct error *open_parts(struct session *session, struct sleeping *sleeping)
+/* A VM that was shut down: its disk is all there is. */
+static struct error *open_disk_alone(struct session *session, struct sleeping *sleeping)
+{
+	struct error *error;
+
+	log_warning(
+		"%s: there is no memory image %s: what runs sees the guest's disk, and no processes or kernel of it",
+		session->file.name, session->file.memory);
+	error = open_disk(session, sleeping);
+	return error ? error : read_os_release(sleeping);
+}
+
+static struct error *open_parts(struct session *session, enum sleeping_need need, struct sleeping *sleeping)
 {
 	struct error *error = sleeping_refuse_running(session);
 
 	if (error)
 		return error;
 	progress_step("open", "reading memory and disk");
+	if (need == MEMORY_IF_THERE && access(session->file.memory, F_OK) < 0 && errno == ENOENT)
+		return open_disk_alone(session, sleeping);
 	error = check_files(session, &sleeping->fingerprint);
 	if (!error)
 		error = open_memory(session, sleeping);
@@ -236,10 +250,10 @@ static struct error *open_parts(struct session *session, struct sleeping *sleepi
 	return error ? error : read_os_release(sleeping);
 }
 
-struct error *sleeping_open(struct session *session, struct sleeping *ret)
+struct error *sleeping_open(struct session *session, enum sleeping_need need, struct sleeping *ret)
 {
 	struct sleeping sleeping = {0};
-	struct error *error = open_parts(session, &sleeping);
+	struct error *error = open_parts(session, need, &sleeping);
 
 	if (error) {
 		sleeping_close(&sleeping);

@@ -15,7 +15,7 @@
 
 struct sleeping {
 	struct image *image;
-	struct guest *guest;
+	struct guest *guest; /* NULL: there is no memory image; then nothing of a kernel below is valid */
 	struct guest_uts uts;
 	struct guest_clock clock;
 	uint8_t boot_id[16];
@@ -28,11 +28,16 @@ struct sleeping {
 	json_t *fingerprint;
 };
 
+enum sleeping_need {
+	MEMORY_NEEDED,
+	MEMORY_IF_THERE, /* a VM that was shut down will do: its disk alone is opened, with a warning */
+};
+
 /*
  * Opens both. ERROR_BUSY: the VM runs. ERROR_CONFLICT: the memory is spent, or another VM's, or
  * the disk has changed since the suspend. Moves the process into a mount namespace of its own.
  */
-struct error *sleeping_open(struct session *session, struct sleeping *ret) _must_check_;
+struct error *sleeping_open(struct session *session, enum sleeping_need need, struct sleeping *ret) _must_check_;
 void sleeping_close(struct sleeping *sleeping);
 
 /* ERROR_BUSY if a process answers where the VM's would. */

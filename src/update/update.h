@@ -10,10 +10,12 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "guest/guest.h"
 #include "image/image.h"
+#include "shadow/shadow.h"
 
 /* Where things are kept; absolute paths, borrowed. */
 struct update_settings {
@@ -57,10 +59,33 @@ struct emulate_options {
 	bool keep_caches;           /* the bundle carries the package manager's archives, lists and caches */
 	bool network;               /* `command` has the network for all of its run */
 	uint64_t timeout_s;         /* for each program run in the shadow; 0: none */
+	struct shadow_limits limits;
 };
 /* Emulates the update and writes the bundle. ERROR_NOTHING: the guest is up to date; an older bundle stays. */
 struct error *update_emulate(const struct update_settings *settings, const char *vm,
 			     const struct emulate_options *options, json_t **ret) _must_check_;
+
+struct exec_options {
+	const char *const *command; /* NULL-terminated, one word at least */
+	const char *user;           /* "USER[:GROUP]", names or numbers of the guest's; NULL: root */
+	const char *const *env;     /* NAME=VALUE, NULL-terminated, on top of what every program gets; may be NULL */
+	const char *directory;      /* working directory; NULL: "/" */
+	const char *keep_changes;   /* absolute path of a directory for what was written, absent or empty; NULL: none */
+	bool network;
+	bool terminal;    /* the program gets a pseudo terminal; see struct shadow_run_options for these four */
+	const char *term; /* value of TERM with a terminal; NULL: "dumb" */
+	int stdin_fd, output_fd, error_fd;
+	uint64_t timeout_s; /* 0: none; afterwards ERROR_TIMEOUT */
+	struct shadow_limits limits;
+	struct image_options image; /* what the VM's memory image cannot say of itself */
+	struct guest_options guest;
+};
+/*
+ * Runs a program of the guest in a shadow that is thrown away. Several may run at the same time. Without a memory
+ * image the disk is shown alone. *ret_status: the program's, as shadow_run() has it.
+ */
+struct error *update_exec(const struct update_settings *settings, const char *vm, const struct exec_options *options,
+			  int *ret_status) _must_check_;
 
 /* The bundle that waits. */
 struct error *update_show(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
@@ -88,7 +113,10 @@ struct error *update_gate(const struct update_settings *settings, const char *vm
 /* Where the VM stands; NULL: every VM that has a state. */
 struct error *update_status(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
 
-/* Removes what an `inspect` or `update` that was killed left behind; ERROR_BUSY while one is at work. */
-struct error *update_tidy_up(const struct update_settings *settings, const char *vm) _must_check_;
+/*
+ * Removes what the process `pid`, which worked on the VM and was killed, left behind; ERROR_BUSY while another
+ * works on it.
+ */
+struct error *update_tidy_up(const struct update_settings *settings, const char *vm, pid_t pid) _must_check_;
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef UPDATE_VMFILE_H
 #define UPDATE_VMFILE_H
 
+#include <glib.h>
+
 #include "base/error.h"
 #include "hypervisor/hypervisor.h"
 
@@ -34,6 +36,12 @@ struct vm_file {
  */
 struct error *vm_file_load(const char *config_dir, const char *vm, struct vm_file *ret) _must_check_;
 void vm_file_deinit(struct vm_file *file);
+
+/*
+ * The hosts that the VM file names, sources and proxy, which may be in a private range: appended to `ret` as strings to
+ * be freed, and a NULL after them.
+ */
+struct error *vm_file_hosts(const struct vm_file *file, GPtrArray *ret) _must_check_;
 
 /* The driver's view of it; borrows from `file` and `log_path`. */
 struct vm_settings vm_file_settings(const struct vm_file *file, const char *log_path);

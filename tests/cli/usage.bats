@@ -34,13 +34,13 @@ refuses() {
 @test "--help goes to standard output and names every verb" {
 	run "$OUASSISTER" --help
 	[ "$status" -eq 0 ]
-	for verb in suspend inspect update show resume rollback gate status ps services mounts modules maps sockets dmesg cat; do
+	for verb in suspend inspect exec update show resume rollback gate status ps services mounts modules maps sockets dmesg cat; do
 		[[ "$output" == *"  $verb "* ]]
 	done
 }
 
 @test "every verb explains itself" {
-	for verb in suspend inspect update show resume rollback gate status ps services mounts modules maps sockets dmesg cat; do
+	for verb in suspend inspect exec update show resume rollback gate status ps services mounts modules maps sockets dmesg cat; do
 		run "$OUASSISTER" "$verb" --help
 		[ "$status" -eq 0 ]
 		[[ "$output" == *"$verb"* ]]
@@ -166,4 +166,39 @@ refuses() {
 	completes '--threads' ps --memory file --t
 	completes '' show --memory
 	completes 'web1' show w
+}
+
+@test "exec: every failure of its own is 125, before there is a VM too" {
+	local words
+	fails() {
+		run "$OUASSISTER" exec "$@"
+		echo "exec $*: status $status: $output"
+		[ "$status" -eq 125 ]
+	}
+	fails
+	fails web1
+	[[ "$output" =~ 'which program' ]]
+	fails web1 -- ''
+	fails --wings web1 -- true
+	fails --json web1 -- true
+	fails --memory web1.mig -- true
+	[[ "$output" =~ 'disk' ]]
+	fails --tty --no-tty web1 -- true
+	fails --env NAME web1 -- true
+	fails --env =VALUE web1 -- true
+	fails --workdir tmp web1 -- true
+	fails --timeout soon web1 -- true
+	for words in '--max-memory 0' '--max-memory 1X' '--max-memory 99999999T' '--max-disk -1' '--max-processes 0' '--max-open-files many'; do
+		# shellcheck disable=SC2086 # two words
+		fails $words web1 -- true
+		[[ "$output" =~ 'max-' ]]
+	done
+	fails nobody -- true
+	[[ "$output" =~ 'no such VM file' ]]
+}
+
+@test "exec: an option of the program is not ours" {
+	run "$OUASSISTER" exec nobody -- ls --wings
+	[ "$status" -eq 125 ]
+	[[ "$output" =~ 'no such VM file' ]]
 }
