@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "guest/files.h"
+#include "guest/machine.h"
 #include "guest/mounts.h"
 #include "guest/process.h"
 #include "guest/system.h"

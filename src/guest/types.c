@@ -26,7 +26,7 @@
 struct types {
 	struct btf *btf;
 	const struct types *base;
-	uint32_t *index; /* structures and enumerations by hash of their name: type ids; 0: empty */
+	uint32_t *index; /* structures, their aliases and enumerations by hash of their name: type ids; 0: empty */
 	uint32_t mask;   /* slots of the index - 1 */
 };
 
@@ -52,7 +52,7 @@ static bool is_enumeration(const struct btf_type *type)
 /* A structure and an enumeration may have the same name. */
 static bool same_kind(const struct btf_type *a, const struct btf_type *b)
 {
-	return is_structure(a) == is_structure(b);
+	return is_enumeration(a) == is_enumeration(b);
 }
 
 static const char *type_name(const struct btf *btf, const struct btf_type *type)
@@ -60,6 +60,14 @@ static const char *type_name(const struct btf *btf, const struct btf_type *type)
 	const char *name = btf__name_by_offset(btf, type->name_off);
 
 	return name ? name : "";
+}
+
+/* The name of a structure that has none of its own (irq_cpustat_t, nodemask_t). */
+static bool is_alias(const struct btf *btf, const struct btf_type *type)
+{
+	const struct btf_type *target = btf_is_typedef(type) ? btf__type_by_id(btf, type->type) : NULL;
+
+	return target && is_structure(target) && !*type_name(btf, target);
 }
 
 static struct error *index_type(struct types *types, uint32_t id, const struct btf_type *type, const char *name)
@@ -90,14 +98,19 @@ static struct error *build_index(struct types *types)
 	if (!types->index)
 		return error_no_memory();
 	types->mask = slots - 1;
-	for (uint32_t id = first; id < n; id++) {
-		const struct btf_type *type = btf__type_by_id(types->btf, id);
-		struct error *error = NULL;
+	/* An alias counts only where nothing has the name by itself. */
+	for (unsigned aliases = 0; aliases < 2; aliases++) {
+		for (uint32_t id = first; id < n; id++) {
+			const struct btf_type *type = btf__type_by_id(types->btf, id);
+			struct error *error = NULL;
 
-		if (type && (is_structure(type) || is_enumeration(type)) && *type_name(types->btf, type))
-			error = index_type(types, id, type, type_name(types->btf, type));
-		if (error)
-			return error;
+			if (type &&
+			    (aliases ? is_alias(types->btf, type) : is_structure(type) || is_enumeration(type)) &&
+			    *type_name(types->btf, type))
+				error = index_type(types, id, type, type_name(types->btf, type));
+			if (error)
+				return error;
+		}
 	}
 	return NULL;
 }
@@ -273,8 +286,8 @@ static const struct btf_type *find_type(const struct types *types, const char *n
 	for (; types->index[slot]; slot = (slot + 1) & types->mask) {
 		const struct btf_type *type = btf__type_by_id(types->btf, types->index[slot]);
 
-		if (type && is_structure(type) == structure && strcmp(type_name(types->btf, type), name) == 0)
-			return type;
+		if (type && is_enumeration(type) != structure && strcmp(type_name(types->btf, type), name) == 0)
+			return btf_is_typedef(type) ? btf__type_by_id(types->btf, type->type) : type;
 	}
 	return types->base ? find_type(types->base, name, structure) : NULL;
 }

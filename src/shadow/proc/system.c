@@ -1,6 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shadow/proc/proc.h"
+/* Files of the whole system: what runs and with what. */
+#include "shadow/proc/system.h"
+
+static struct error *write_version(const struct proc_facts *facts, FILE *out)
+{
+	_cleanup_(free_ptr) char *banner = NULL;
+	struct error *error = guest_banner(facts->guest, &banner);
+
+	if (!error)
+		fputs(banner, out);
+	return error;
+}
+
+static struct error *write_cmdline(const struct proc_facts *facts, FILE *out)
+{
+	_cleanup_(free_ptr) char *line = NULL;
+	struct error *error = guest_command_line(facts->guest, &line);
+
+	if (!error)
+		fprintf(out, "%s\n", line);
+	return error;
+}
+
+static struct error *write_loadavg(const struct proc_facts *facts, FILE *out)
+{
+	struct guest_load load;
+	struct error *error = guest_load_average(facts->guest, &load);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < ARRAY_SIZE(load.milli); i++)
+		fprintf(out, "%u.%02u ", load.milli[i] / 1000, load.milli[i] % 1000 / 10);
+	fprintf(out, "%u/%u %u\n", load.running, load.tasks, load.last_pid);
+	return NULL;
+}
+
+static struct error *write_modules(const struct proc_facts *facts, FILE *out)
+{
+	_cleanup_(guest_module_list_deinit) struct guest_module_list list = {0};
+	struct error *error = guest_modules(facts->guest, &list);
+
+	for (size_t i = 0; !error && i < list.n; i++) {
+		const struct guest_module *module = &list.items[i];
+		const char *state = module->state == 'L' ? "Live" : module->state == 'C' ? "Loading" : "Unloading";
+
+		fprintf(out, "%s %llu %u %s%s %s 0x%016llx", module->name, (unsigned long long)module->size,
+			module->refcount, *module->users ? module->users : "-", *module->users ? "," : "", state,
+			(unsigned long long)module->address);
+		if (*module->taint)
+			fprintf(out, " (%s)", module->taint);
+		fputc('\n', out);
+	}
+	return error;
+}
+
+static struct error *write_filesystems(const struct proc_facts *facts, FILE *out)
+{
+	_cleanup_(guest_file_system_type_list_deinit) struct guest_file_system_type_list list = {0};
+	struct error *error = guest_file_system_types(facts->guest, &list);
+
+	for (size_t i = 0; !error && i < list.n; i++)
+		fprintf(out, "%s\t%s\n", list.items[i].needs_device ? "" : "nodev", list.items[i].name);
+	return error;
+}
+
+/* The last execution domain there is; the kernel has the text in its code (kernel/exec_domain.c). */
+static struct error *write_execdomains(const struct proc_facts *facts, FILE *out)
+{
+	fputs("0-0\tLinux           \t[kernel]\n", out);
+	return NULL;
+}
 
 const struct proc_file proc_system_files[] = {
-	{0},
+	{"version", 0444, false, write_version},         {"cmdline", 0444, false, write_cmdline},
+	{"uptime", 0444, true, proc_write_uptime},       {"loadavg", 0444, false, write_loadavg},
+	{"stat", 0444, true, proc_write_stat},           {"softirqs", 0444, false, proc_write_softirqs},
+	{"meminfo", 0444, false, proc_write_meminfo},    {"vmstat", 0444, false, proc_write_vmstat},
+	{"modules", 0444, false, write_modules},         {"filesystems", 0444, false, write_filesystems},
+	{"execdomains", 0444, false, write_execdomains}, {0},
 };

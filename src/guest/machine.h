@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a sleeping guest's kernel counts and knows of its machine: what the files of /proc that are of the whole system
+ * are made of. Included by guest/guest.h.
+ */
+#ifndef GUEST_MACHINE_H
+#define GUEST_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct guest;
+
+/* ---- Time and work ---- */
+
+/* The order of the columns of /proc/stat. */
+enum guest_cpu_time {
+	GUEST_TIME_USER,
+	GUEST_TIME_NICE,
+	GUEST_TIME_SYSTEM,
+	GUEST_TIME_IDLE,
+	GUEST_TIME_IOWAIT,
+	GUEST_TIME_IRQ,
+	GUEST_TIME_SOFTIRQ,
+	GUEST_TIME_STEAL,
+	GUEST_TIME_GUEST,
+	GUEST_TIME_GUEST_NICE,
+	GUEST_TIMES,
+};
+
+#define GUEST_SOFTIRQS 10u /* NR_SOFTIRQS */
+
+/* What one CPU has done since the guest's boot. */
+struct guest_cpu_work {
+	uint32_t cpu;
+	bool online;
+	uint64_t times_ns[GUEST_TIMES];
+	uint64_t context_switches;
+	uint64_t interrupts; /* of all kinds, those of the architecture too */
+	uint32_t softirqs[GUEST_SOFTIRQS];
+	uint32_t running; /* tasks that run or wait for it */
+	int32_t waiting;  /* tasks that wait for a disk and ran here last; of one CPU it can be below zero */
+};
+struct guest_cpu_work_list {
+	struct guest_cpu_work *items; /* possible CPUs, by number */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_cpu_work(struct guest *guest, struct guest_cpu_work_list *ret) _must_check_;
+void guest_cpu_work_list_deinit(struct guest_cpu_work_list *list);
+
+/* How the kernel names its soft interrupts: "HI", "TIMER", … */
+struct error *guest_softirq_names(struct guest *guest, char ret[GUEST_SOFTIRQS][16]) _must_check_;
+
+struct guest_boot {
+	int64_t time_s; /* when it was booted, since the epoch ("btime") */
+	uint64_t forks; /* processes and threads since then */
+};
+struct error *guest_boot(struct guest *guest, struct guest_boot *ret) _must_check_;
+
+/* What /proc/version holds, with its newline; owned by the caller. */
+struct error *guest_banner(struct guest *guest, char **ret) _must_check_;
+
+/* What the boot loader gave to the kernel, as /proc/cmdline has it but for the newline; owned by the caller. */
+struct error *guest_command_line(struct guest *guest, char **ret) _must_check_;
+
+/* ---- Interrupts ---- */
+
+/* A line of /proc/interrupts. */
+struct guest_interrupt {
+	bool is_architecture;     /* one of the processor's own, below the others */
+	bool is_total;            /* of these: one count for all CPUs */
+	uint32_t number;          /* of the others */
+	char label[8];            /* of the processor's own: "NMI" */
+	char text[64];            /* of these: what is behind the counts; else the chip: "IO-APIC" */
+	bool has_hardware_number; /* the rest is not for the processor's own */
+	bool shown;               /* has a line in /proc/interrupts, not only a count in /proc/stat */
+	uint64_t hardware_number;
+	char flow[32];    /* "edge"; "" for none */
+	char *actions;    /* "virtio0, eth0"; NULL: nobody listens; owned */
+	uint64_t total;   /* as /proc/stat has it */
+	uint64_t *counts; /* guest_interrupt_list.n_cpus; owned */
+};
+struct guest_interrupt_list {
+	struct guest_interrupt *items; /* by number, then the processor's own in their order */
+	size_t n;
+	uint32_t n_numbers; /* interrupts can have: /proc/stat has a column for each */
+	uint32_t *cpus;     /* the numbers of those that are online */
+	size_t n_cpus;
+	/* How wide the columns are, from 7.1 on; 0: as before. */
+	uint32_t chip_width, number_width;
+	struct error *incomplete;
+};
+struct error *guest_interrupts(struct guest *guest, struct guest_interrupt_list *ret) _must_check_;
+void guest_interrupt_list_deinit(struct guest_interrupt_list *list);
+
+/* ---- Memory ---- */
+
+/* What /proc/meminfo has beyond struct guest_memory_counters; in bytes, UINT64_MAX: this kernel has no such line. */
+struct guest_memory_uses {
+	uint64_t zswap, zswapped, secondary_page_tables, bounce, writeback_temporary, per_cpu, memtest_bad,
+		hardware_corrupted, anonymous_huge, shmem_huge, shmem_mapped, file_huge, file_mapped, cma_total,
+		cma_free, unaccepted, balloon, gpu_active, gpu_reclaim;
+	uint64_t vmalloc_total;
+	uint64_t direct_4k, direct_2m, direct_1g; /* of the mapping of all memory, by the size of its pages */
+	bool has_huge;                            /* huge pages can be set aside: */
+	uint64_t huge_size;                       /* of the default size, bytes */
+	uint64_t huge_total, huge_free, huge_reserved, huge_surplus; /* pages of that size */
+};
+struct error *guest_memory_uses(struct guest *guest, struct guest_memory_uses *ret) _must_check_;
+
+/* A counter by the kernel's own name for it. */
+struct guest_count {
+	char name[64];
+	uint64_t value;
+};
+struct guest_count_list {
+	struct guest_count *items;
+	size_t n;
+	struct error *incomplete;
+};
+/* /proc/vmstat, in its order. */
+struct error *guest_vm_counts(struct guest *guest, struct guest_count_list *ret) _must_check_;
+void guest_count_list_deinit(struct guest_count_list *list);
+
+/* ---- Tables ---- */
+
+/* A type of file system that can be mounted. */
+struct guest_file_system_type {
+	char name[32];
+	bool needs_device;
+};
+struct guest_file_system_type_list {
+	struct guest_file_system_type *items; /* as /proc/filesystems */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_file_system_types(struct guest *guest, struct guest_file_system_type_list *ret) _must_check_;
+void guest_file_system_type_list_deinit(struct guest_file_system_type_list *list);
+
+#endif

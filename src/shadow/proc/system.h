@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to proc/: writers of files of the whole system, by subject; the tables are in system.c and devices.c. */
+#ifndef SHADOW_PROC_SYSTEM_H
+#define SHADOW_PROC_SYSTEM_H
+
+#include "shadow/proc/proc.h"
+
+/* --- system_work.c --- */
+
+struct error *proc_write_stat(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_uptime(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_softirqs(const struct proc_facts *facts, FILE *out) _must_check_;
+
+/* --- system_memory.c --- */
+
+struct error *proc_write_meminfo(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_vmstat(const struct proc_facts *facts, FILE *out) _must_check_;
+
+#endif
