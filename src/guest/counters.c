@@ -7,7 +7,6 @@
 
 /* ---- Load ---- */
 
-#define LOAD_SHIFT   11u /* avenrun counts in 1/2048 (FSHIFT) */
 #define LOAD_ROUNDED 10u /* what /proc/loadavg adds before it cuts to two digits: FIXED_1 / 200 */
 
 /* Tasks that run or wait for a CPU: of all run queues together. */
@@ -75,8 +74,9 @@ struct error *guest_load_average(struct guest *guest, struct guest_load *ret)
 		error = read_last_pid(guest, &load.last_pid);
 	if (error)
 		return error_wrap(error, "the guest's load");
+	memcpy(load.raw, averages, sizeof(load.raw));
 	for (unsigned i = 0; i < 3; i++)
-		load.milli[i] = (uint32_t)(((averages[i] + LOAD_ROUNDED) * 1000) >> LOAD_SHIFT);
+		load.milli[i] = (uint32_t)(((averages[i] + LOAD_ROUNDED) * 1000) >> GUEST_LOAD_SHIFT);
 	*ret = load;
 	return NULL;
 }

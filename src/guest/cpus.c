@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How many processors the guest has. */
+#include <string.h>
+
 #include "guest/internal.h"
 
 struct error *guest_cpus(struct guest *guest, struct guest_cpus *ret)
@@ -10,4 +12,19 @@ struct error *guest_cpus(struct guest *guest, struct guest_cpus *ret)
 	if (!error)
 		*ret = (struct guest_cpus){sets.possible, sets.present, sets.online};
 	return error;
+}
+
+struct error *guest_cpu_set(struct guest *guest, struct guest_cpu_set *ret)
+{
+	struct cpu_sets sets;
+	struct error *error = cpu_sets_load(guest, &sets);
+
+	if (error)
+		return error;
+	ret->ids = 0;
+	for (uint32_t cpu = cpu_sets_next(sets.possible_set, 0); cpu < CPUS_MAX;
+	     cpu = cpu_sets_next(sets.possible_set, cpu + 1))
+		ret->ids = cpu + 1;
+	memcpy(ret->online, sets.online_set, sizeof(ret->online));
+	return NULL;
 }

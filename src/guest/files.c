@@ -429,6 +429,57 @@ struct error *guest_file_read(struct guest *guest, const struct guest_file *file
 	return NULL;
 }
 
+struct next_data {
+	uint64_t first;
+	bool found;
+};
+
+/* The error ends the walk and is dropped. */
+static struct error *stop_at_data(struct guest *guest, uint64_t first, uint64_t last, uint64_t entry, void *context)
+{
+	struct next_data *next = context;
+
+	(void)guest;
+	(void)last;
+	(void)entry;
+	next->first = first;
+	next->found = true;
+	return error_create(ERROR_NOT_FOUND, "found");
+}
+
+struct error *guest_file_next_data(struct guest *guest, const struct guest_file *file, uint64_t offset,
+				   uint64_t *ret_offset, uint64_t *ret_end)
+{
+	const struct page_cache_layout *cache;
+	const struct vfs_layout *layout;
+	struct next_data next = {0};
+	struct object inode;
+	struct error *error = vfs_layout_get(guest, &layout);
+	uint64_t end = 0;
+
+	if (!error)
+		error = page_cache_layout_get(guest, &cache);
+	if (!error)
+		error = object_load(guest, layout->inode_span, file->inode_address, &inode);
+	if (error)
+		return error_wrap(error, "contents of %s", file->name ? file->name : "a file");
+	end = object_get(&inode, &layout->inode_size_bytes);
+	error = xarray_walk_range(
+		guest, (struct gva){object_get(&inode, &layout->inode_mapping) + cache->mapping_pages.offset},
+		offset / PAGE_SIZE, UINT64_MAX, stop_at_data, &next);
+	if (next.found) {
+		error_destroy(error);
+		error = NULL;
+	}
+	if (error)
+		return error;
+	if (!next.found || next.first > UINT64_MAX / PAGE_SIZE || next.first * PAGE_SIZE >= end || offset >= end)
+		return error_create(ERROR_NOT_FOUND, "no data behind byte %llu", (unsigned long long)offset);
+	*ret_offset = next.first * PAGE_SIZE > offset ? next.first * PAGE_SIZE : offset;
+	*ret_end = end;
+	return NULL;
+}
+
 /* ---- Directories ---- */
 
 struct listing {

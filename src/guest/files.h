@@ -43,6 +43,13 @@ void guest_file_deinit(struct guest_file *file);
 struct error *guest_file_read(struct guest *guest, const struct guest_file *file, uint64_t offset, void *buffer,
 			      size_t size, size_t *ret_size) _must_check_;
 
+/*
+ * Where data of a resident file begins at or behind `offset`, in bytes, and the end of the file. What lies between is a
+ * hole. ERROR_NOT_FOUND: there is none any more.
+ */
+struct error *guest_file_next_data(struct guest *guest, const struct guest_file *file, uint64_t offset,
+				   uint64_t *ret_offset, uint64_t *ret_end) _must_check_;
+
 struct guest_file_list {
 	struct guest_file *items;
 	size_t n;

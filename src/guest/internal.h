@@ -335,7 +335,7 @@ struct error *guest_symbol_u32(struct guest *guest, const char *name, uint32_t *
 struct error *guest_percpu(struct guest *guest, struct gva variable, uint32_t cpu, struct gva *ret) _must_check_;
 
 /* The guest's processors, by number. */
-#define CPUS_MAX 8192u /* CONFIG_NR_CPUS's maximum */
+#define CPUS_MAX GUEST_CPUS_MAX
 struct cpu_sets {
 	uint32_t possible, present, online;   /* how many */
 	uint64_t possible_set[CPUS_MAX / 64]; /* bit n: CPU n; gaps occur */

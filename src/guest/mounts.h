@@ -37,6 +37,17 @@ struct guest_mount_list {
 struct error *guest_mounts(struct guest *guest, uint64_t task, struct guest_mount_list *ret) _must_check_;
 void guest_mount_list_deinit(struct guest_mount_list *list);
 
+/*
+ * Leaves of a whole namespace's list what a path can reach, parents first: what a later mount covers goes, and what has
+ * a place that is no path (an empty name, ".."). At most GUEST_VISIBLE_MAX are looked at; what was left out for being
+ * too much or insane makes the list incomplete. ERROR_FORMAT: there is no root; the list is then in no order.
+ */
+#define GUEST_VISIBLE_MAX 4096u
+struct error *guest_mounts_visible(struct guest_mount_list *list) _must_check_;
+
+/* Whether `path` is the directory or lies below it, by name alone. */
+bool guest_path_below(const char *path, const char *directory);
+
 /* A line of /proc/PID/cgroup. */
 struct guest_cgroup {
 	uint32_t hierarchy; /* 0: version 2 */

@@ -50,7 +50,10 @@ struct guest_log {
 struct error *guest_kernel_log(struct guest *guest, struct guest_log *ret) _must_check_;
 void guest_log_deinit(struct guest_log *log);
 
+/* avenrun counts in 1 / 2^this. */
+#define GUEST_LOAD_SHIFT 11u
 struct guest_load {
+	uint64_t raw[3]; /* avenrun */
 	/* 1, 5 and 15 minutes, in thousandths, rounded as /proc/loadavg does: its two digits are the first two. */
 	uint32_t milli[3];
 	uint32_t running, tasks, last_pid; /* as /proc/loadavg */
@@ -72,6 +75,14 @@ struct guest_cpus {
 	uint32_t possible, present, online; /* counts */
 };
 struct error *guest_cpus(struct guest *guest, struct guest_cpus *ret) _must_check_;
+
+/* Which processors are online. */
+#define GUEST_CPUS_MAX 8192u /* CONFIG_NR_CPUS's maximum */
+struct guest_cpu_set {
+	uint32_t ids;                         /* numbers are below (nr_cpu_ids): the highest possible and one */
+	uint64_t online[GUEST_CPUS_MAX / 64]; /* bit n: CPU n; gaps occur */
+};
+struct error *guest_cpu_set(struct guest *guest, struct guest_cpu_set *ret) _must_check_;
 
 /* A sysctl, by its name with slashes below /proc/sys ("kernel/hostname"): value as a read gives it, without the
  * newline. Those of namespaces are the initial ones'. ERROR_NOT_FOUND: there is none, or only the running kernel can

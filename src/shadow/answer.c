@@ -1,86 +1,106 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* System calls that are answered from the guest's memory instead of by the host's kernel. */
+/* The table of answered system calls, and how one is received and answered. */
+#include "shadow/answer.h"
+
 #include <fcntl.h>
-#include <linux/seccomp.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
-#include "base/io.h"
-#include "shadow/internal.h"
+/* In <linux/seccomp.h> since 6.6. */
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1ULL << 0)
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
+#endif
 
-/* NUL-terminated in any case: the strings come out of guest memory. */
-static void set_field(char field[65], const char value[65])
+const struct answer_rule answer_rules[] = {
+	{SYS_uname, .function = answer_uname},
+	{SYS_sysinfo, .needs_guest = true, .function = answer_sysinfo},
+	{SYS_sched_getaffinity, .needs_guest = true, .function = answer_sched_getaffinity},
+	{SYS_sched_setaffinity, .needs_guest = true, .function = answer_sched_setaffinity},
+	{SYS_kill, ANSWER_TARGET, 0, .needs_guest = true, .function = answer_kill},
+	{SYS_tkill, ANSWER_PID, 0, .needs_guest = true, .function = answer_tkill},
+	{SYS_tgkill, ANSWER_PID, 0, .needs_guest = true, .function = answer_tgkill},
+	{SYS_rt_sigqueueinfo, ANSWER_PID, 0, .needs_guest = true, .function = answer_rt_sigqueueinfo},
+	{SYS_rt_tgsigqueueinfo, ANSWER_PID, 0, .needs_guest = true, .function = answer_rt_tgsigqueueinfo},
+	{SYS_pidfd_open, ANSWER_PID, 0, .needs_guest = true, .function = answer_pidfd_open},
+	{SYS_pidfd_send_signal, .needs_guest = true, .function = answer_pidfd_send_signal},
+};
+const size_t n_answer_rules = ARRAY_SIZE(answer_rules);
+
+struct error *answers_create(struct shadow *shadow, int listener, struct answers **ret)
 {
-	memcpy(field, value, 64);
-	field[64] = '\0';
+	struct answers *answers = calloc(1, sizeof(*answers));
+
+	if (!answers)
+		return error_no_memory();
+	answers->shadow = shadow;
+	answers->listener = listener;
+	/* Caller and answerer take turns: the one who wakes the other up may give it its CPU. Older kernels refuse. */
+	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+	*ret = answers;
+	return NULL;
 }
 
-static void fill(const struct shadow *shadow, struct utsname *ret)
+void answers_destroy(struct answers *answers)
 {
-	uname(ret);
-	/* The shadow's own UTS namespace has the guest's name, ours has the host's. */
-	memset(ret->domainname, 0, sizeof(ret->domainname));
-	strcpy(ret->nodename, "localhost");
-	if (!shadow->has_uts)
+	if (!answers)
 		return;
-	set_field(ret->sysname, shadow->uts.sysname);
-	set_field(ret->nodename, shadow->uts.nodename);
-	set_field(ret->release, shadow->uts.release);
-	set_field(ret->version, shadow->uts.version);
-	set_field(ret->machine, shadow->uts.machine);
-	set_field(ret->domainname, shadow->uts.domainname);
+	answer_affinities_destroy(answers->affinities);
+	answer_pidfds_destroy(answers->pidfds);
+	free(answers);
 }
 
-/*
- * Returns the errno for the caller. Between the request and our write the caller may have died and its
- * pid may be another's: the memory is opened first, and the request checked afterwards.
- */
-static int write_uts(const struct shadow *shadow, int listener, const struct seccomp_notif *request)
+static answer_function *find_function(int call)
 {
-	_cleanup_(close_fd) int memory = -1;
-	struct utsname uts = {0};
-	uint64_t id = request->id;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%u/mem", request->pid);
-	memory = open(path, O_WRONLY | O_CLOEXEC);
-	if (memory < 0 || ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0)
-		return ESRCH;
-	fill(shadow, &uts);
-	if (request->data.args[0] > INT64_MAX ||
-	    pwrite(memory, &uts, sizeof(uts), (off_t)request->data.args[0]) != (ssize_t)sizeof(uts))
-		return EFAULT;
-	return 0;
+	for (size_t i = 0; i < n_answer_rules; i++)
+		if (answer_rules[i].call == call)
+			return answer_rules[i].function;
+	return NULL;
 }
 
-struct error *answer_one(const struct shadow *shadow, int listener)
+static struct error *respond(struct answer_call *call, int errnum)
 {
 	/* The kernel's structures may be longer than those this was compiled with. */
+	union {
+		struct seccomp_notif_resp response;
+		char space[1024];
+	} out = {.response = {.id = call->request->id}};
+
+	if (call->proceed)
+		out.response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	else if (errnum)
+		out.response.error = -errnum;
+	else
+		out.response.val = call->value;
+	/* ENOENT: the caller was killed meanwhile. */
+	if (ioctl(call->answers->listener, SECCOMP_IOCTL_NOTIF_SEND, &out.response) < 0 && errno != ENOENT &&
+	    errno != EINTR)
+		return error_system(errno, NULL, "cannot answer a system call");
+	return NULL;
+}
+
+struct error *answers_serve(struct answers *answers)
+{
 	union {
 		struct seccomp_notif request;
 		char space[1024];
 	} in = {0};
-	union {
-		struct seccomp_notif_resp response;
-		char space[1024];
-	} out = {0};
+	struct answer_call call = {.answers = answers,
+				   .shadow = answers->shadow,
+				   .request = &in.request,
+				   .args = (const uint64_t *)in.request.data.args,
+				   .memory = -1};
+	answer_function *function;
+	int errnum;
 
-	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &in.request) < 0) {
-		/* ENOENT: the caller was killed meanwhile. */
+	if (ioctl(answers->listener, SECCOMP_IOCTL_NOTIF_RECV, &in.request) < 0) {
 		if (errno == ENOENT || errno == EINTR || errno == EAGAIN)
 			return NULL;
 		return error_system(errno, NULL, "cannot receive a system call");
 	}
-	out.response.id = in.request.id;
-	if (in.request.data.nr == SYS_uname)
-		out.response.error = -write_uts(shadow, listener, &in.request);
-	else
-		out.response.error = -ENOSYS;
-	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &out.response) < 0 && errno != ENOENT && errno != EINTR)
-		return error_system(errno, NULL, "cannot answer a system call");
-	return NULL;
+	function = find_function(in.request.data.nr);
+	errnum = function ? function(&call) : ENOSYS;
+	close_fd(&call.memory);
+	return call.sent ? NULL : respond(&call, errnum);
 }

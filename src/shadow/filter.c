@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The system calls a guest's program may make. Two filters, of which the kernel takes the
- * stricter answer: the first is the list of allowed calls, everything else does not exist
- * (ENOSYS) or is refused (EPERM) where programs expect to be refused; the second looks at arguments.
+ * The system calls a guest's program may make. Three filters, of which the kernel takes the
+ * strictest answer: the first is the list of allowed calls, everything else does not exist
+ * (ENOSYS) or is refused (EPERM) where programs expect to be refused; the second looks at arguments; the third
+ * (filter_answers.c) hands calls to us that the guest's memory answers.
  */
 #include <linux/loop.h>
 #include <linux/netlink.h>
@@ -229,6 +230,7 @@ static const char *const allowed[] = {
 	"time",
 	"times",
 	"tkill",
+	"uname",
 	"unshare",
 	"vfork",
 	"wait4",
@@ -474,11 +476,10 @@ static struct error *load_arguments(void)
 	return error ? error : load(filter);
 }
 
-struct error *filter_load(int *ret_listener)
+struct error *filter_load(const struct shadow *shadow, int *ret_listener)
 {
 	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = NULL;
 	struct error *error;
-	int fd, r;
 
 	error = load_arguments();
 	if (!error)
@@ -487,19 +488,9 @@ struct error *filter_load(int *ret_listener)
 		error = add_names(filter, SCMP_ACT_ALLOW, allowed, ARRAY_SIZE(allowed));
 	if (!error)
 		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
-	if (error)
-		return error;
-	r = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(uname), 0);
-	if (r < 0)
-		return error_system(-r, NULL, "cannot watch uname");
-	error = load(filter);
-	if (error)
-		return error;
-	fd = seccomp_notify_fd(filter);
-	if (fd < 0)
-		return error_system(-fd, NULL, "cannot get the notification descriptor");
-	*ret_listener = fd;
-	return NULL;
+	if (!error)
+		error = load(filter);
+	return error ? error : filter_load_answers(shadow, ret_listener);
 }
 
 struct error *filter_load_helper(void)

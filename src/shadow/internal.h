@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "shadow/devices.h"
+#include "shadow/mounts.h"
 #include "shadow/shadow.h"
 
 /*
@@ -72,6 +73,14 @@ struct shadow {
 	struct guest_task_list threads; /* every task of the guest, by pid; empty without a memory image */
 	uint32_t highest_pid;           /* the highest number among them: the shadow's own are above; 0: none */
 	const struct guest_task_list *processes; /* borrowed, may be NULL */
+	/*
+	 * What is mounted where in the guest, as far as a path can reach it; parents first. The last one whose target
+	 * is the longest beginning of a path is the one it is on. n is 0: memory does not tell, or there is none.
+	 */
+	struct guest_mount_list mounts;
+	struct mounted_tmpfs *tmpfs;
+	size_t n_tmpfs;
+	struct tmpfs_budget tmpfs_budget;
 	struct action_list actions;
 };
 
@@ -119,16 +128,26 @@ void cgroup_remove(char *path);
 
 /* --- filter.c --- */
 
-/* Loads the system call filters into the calling thread; *ret_listener answers the calls we emulate. */
-struct error *filter_load(int *ret_listener) _must_check_;
+/* Loads the system call filters into the calling thread; *ret_listener hands out the calls that are answered. */
+struct error *filter_load(const struct shadow *shadow, int *ret_listener) _must_check_;
+
+/* --- filter_answers.c --- */
+
+struct error *filter_load_answers(const struct shadow *shadow, int *ret_listener) _must_check_;
 
 /* The same list without answers and without starting programs, for our own helper processes. */
 struct error *filter_load_helper(void) _must_check_;
 
 /* --- answer.c --- */
 
-/* Answers one waiting call of `listener`. Failure means that the listener is of no further use. */
-struct error *answer_one(const struct shadow *shadow, int listener) _must_check_;
+struct answers;
+
+/* What answers the calls of one run; `shadow` and `listener` are borrowed. */
+struct error *answers_create(struct shadow *shadow, int listener, struct answers **ret) _must_check_;
+void answers_destroy(struct answers *answers);
+
+/* Answers one waiting call. Failure means that the listener is of no further use. */
+struct error *answers_serve(struct answers *answers) _must_check_;
 
 /* --- setup.c --- */
 

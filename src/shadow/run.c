@@ -31,6 +31,7 @@ struct run {
 	struct capture *capture; /* NULL: output goes to the options' descriptors */
 	pid_t warden;
 	int control, records, listener;
+	struct answers *answers; /* of the listener */
 	struct stream input, output, errors;
 	struct terminal terminal;
 	unsigned n_unknown;
@@ -74,6 +75,14 @@ static struct error *take_terminal(struct run *run, struct msghdr *message)
 	return error;
 }
 
+static struct error *take_listener(struct run *run, struct msghdr *message)
+{
+	struct error *error = take_descriptor(message, &run->listener);
+
+	answers_destroy(take_ptr(run->answers));
+	return error ? error : answers_create(run->shadow, run->listener, &run->answers);
+}
+
 static struct error *read_report(struct run *run)
 {
 	union {
@@ -95,7 +104,7 @@ static struct error *read_report(struct run *run)
 	}
 	switch (report.kind) {
 	case REPORT_LISTENER:
-		return take_descriptor(&message, &run->listener);
+		return take_listener(run, &message);
 	case REPORT_TERMINAL:
 		return take_terminal(run, &message);
 	case REPORT_ERROR:
@@ -198,7 +207,7 @@ static struct error *serve(struct run *run, int timeout_ms)
 		return errno == EINTR ? NULL : error_system(errno, NULL, "cannot wait for the sandbox");
 	error = serve_streams(run, fds);
 	if (!error && fds[POLL_LISTENER].revents & POLLIN)
-		error = answer_one(run->shadow, run->listener);
+		error = answers_serve(run->answers);
 	else if (fds[POLL_LISTENER].revents)
 		close_fd(&run->listener);
 	if (!error && fds[POLL_RECORDS].revents)
@@ -415,6 +424,7 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 	sigaction(SIGPIPE, &ignore, &before);
 	error = serve_run(&run);
 	terminal_close(&run.terminal);
+	answers_destroy(run.answers);
 	stream_close(&run.input);
 	stream_close(&run.output);
 	stream_close(&run.errors);

@@ -241,7 +241,7 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	if (error)
 		return error;
 	umask(022);
-	return filter_load(ret_listener);
+	return filter_load(shadow, ret_listener);
 }
 
 static size_t count_strings(const char *const *strings)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "shadow/internal.h"
 #include "shadow/setup.h"
 
@@ -34,6 +35,7 @@ enum setup_kind {
 	SETUP_READ_ONLY, /* what is mounted there cannot be written any more */
 	SETUP_DISK,      /* the guest's disk, in /dev and /sys */
 	SETUP_SOCKET,    /* the manager's */
+	SETUP_MEMORY,    /* the guest's own tmpfs below it */
 };
 
 #define HARMLESS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -45,7 +47,10 @@ struct setup_op {
 	unsigned mode;       /* permissions */
 	uint64_t attributes; /* TMPFS: MOUNT_ATTR_* */
 	unsigned major, minor;
+	bool without_memory; /* only where the guest's memory does not tell what is there */
 };
+
+#define WITHOUT_MEMORY .without_memory = true
 
 static const struct setup_op table[] = {
 	{SETUP_PROC, "/proc"},
@@ -107,15 +112,16 @@ static const struct setup_op table[] = {
 	{SETUP_READ_ONLY, "/sys"},
 	{SETUP_DIRECTORY, "/dev/mqueue", NULL, 01777},
 	{SETUP_DIRECTORY, "/dev/shm", NULL, 0755},
-	{SETUP_TMPFS, "/dev/shm", "1g", 01777, HARMLESS},
+	{SETUP_TMPFS, "/dev/shm", "1g", 01777, HARMLESS, WITHOUT_MEMORY},
+	{SETUP_MEMORY, "/dev"},
 
-	{SETUP_TMPFS, "/run", "256m", 0755, HARMLESS | MOUNT_ATTR_NOEXEC},
-	{SETUP_DIRECTORY, "/run/lock", NULL, 01777},
+	{SETUP_TMPFS, "/run", "256m", 0755, HARMLESS | MOUNT_ATTR_NOEXEC, WITHOUT_MEMORY},
+	{SETUP_DIRECTORY, "/run/lock", NULL, 01777, WITHOUT_MEMORY},
 	/* Packages take its existence for "systemd runs here". */
-	{SETUP_DIRECTORY, "/run/systemd", NULL, 0755},
-	{SETUP_DIRECTORY, "/run/systemd/system", NULL, 0755},
+	{SETUP_DIRECTORY, "/run/systemd", NULL, 0755, WITHOUT_MEMORY},
+	{SETUP_DIRECTORY, "/run/systemd/system", NULL, 0755, WITHOUT_MEMORY},
 	{SETUP_SOCKET, "/run/systemd/private"},
-	{SETUP_TMPFS, "/tmp", "4g", 01777, HARMLESS},
+	{SETUP_TMPFS, "/tmp", "4g", 01777, HARMLESS, WITHOUT_MEMORY},
 };
 
 struct error *setup_open(int root, const char *path, int flags, int *ret)
@@ -180,14 +186,16 @@ static struct error *make_mount(int fs, uint64_t attributes, int *ret)
 	return NULL;
 }
 
-struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, int *ret)
+/* `inodes` NULL: as many as the kernel likes. */
+static struct error *make_tmpfs(const char *size, const char *inodes, unsigned mode, uint64_t attributes, int *ret)
 {
 	_cleanup_(close_fd) int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
 	struct error *error;
 
 	if (fs < 0)
 		return error_system(errno, NULL, "cannot use tmpfs");
-	if (fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0)
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
+	    (inodes && fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) < 0))
 		return error_system(errno, NULL, "cannot set the size of a tmpfs");
 	error = set_option(fs, "mode", "%o", mode);
 	if (!error)
@@ -195,6 +203,16 @@ struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, 
 	if (!error)
 		error = set_option(fs, "gid", "%u", SHADOW_ID_BASE);
 	return error ? error : make_mount(fs, attributes, ret);
+}
+
+struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, int *ret)
+{
+	return make_tmpfs(size, NULL, mode, attributes, ret);
+}
+
+struct error *setup_tmpfs_sized(const char *size, const char *inodes, int *ret)
+{
+	return make_tmpfs(size, inodes, 0755, HARMLESS | MOUNT_ATTR_NOEXEC, ret);
 }
 
 static struct error *do_tmpfs(struct setup_state *state, const struct setup_op *op)
@@ -263,21 +281,53 @@ static struct error *do_make(struct setup_state *state, const struct setup_op *o
 	return own(parent, name, op, op->kind == SETUP_SYMLINK);
 }
 
+struct socket_times {
+	bool known;
+	struct timespec socket[2], directory[2]; /* as utimensat() takes them */
+};
+
+/* The guest's own manager listens on the one that is there, or the run before did: ours looks like it. */
+static struct error *remove_socket(int parent, const char *name, struct socket_times *ret)
+{
+	struct stat st, directory;
+
+	ret->known = false;
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || fstatat(parent, "", &directory, AT_EMPTY_PATH) < 0)
+		return NULL;
+	if (unlinkat(parent, name, 0) < 0)
+		return error_system(errno, name, "cannot remove the guest's socket");
+	*ret = (struct socket_times){true, {st.st_atim, st.st_mtim}, {directory.st_atim, directory.st_mtim}};
+	return NULL;
+}
+
 static struct error *do_socket(struct setup_state *state, const struct setup_op *op)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	_cleanup_(close_fd) int parent = -1;
+	struct socket_times times;
 	const char *name;
 	struct error *error;
 
 	if (state->setup->manager_socket < 0)
 		return NULL;
 	error = open_parent(state->root, op->path, &parent, &name);
+	/* The guest's /run is that of a system without systemd: nobody looks for it there. */
+	if (error && state->setup->shadow->mounts.n) {
+		log_info("the shadow has no service manager: %s", error->message);
+		error_destroy(error);
+		return NULL;
+	}
+	if (error)
+		return error;
+	error = remove_socket(parent, name, &times);
 	if (error)
 		return error;
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", parent, name);
 	if (bind(state->setup->manager_socket, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_system(errno, op->path, "cannot bind the socket");
+	if (times.known && (utimensat(parent, name, times.socket, AT_SYMLINK_NOFOLLOW) < 0 ||
+			    utimensat(parent, ".", times.directory, 0) < 0))
+		return error_system(errno, op->path, "cannot set the times");
 	return own(parent, name, op, true);
 }
 
@@ -404,6 +454,8 @@ static struct error *execute(struct setup_state *state, const struct setup_op *o
 		return nodes_show(state);
 	case SETUP_SOCKET:
 		return do_socket(state, op);
+	case SETUP_MEMORY:
+		return mounts_attach_dev(state->setup->shadow, state->root);
 	}
 	return error_create(ERROR_FAILED, "%s: unknown setup operation", op->path);
 }
@@ -432,6 +484,8 @@ struct error *setup_root(const struct setup *setup)
 		return error;
 	state.stage = stage;
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].without_memory && setup->shadow->mounts.n)
+			continue;
 		error = execute(&state, &table[i]);
 		if (error)
 			return error_wrap(error, "setting up %s", table[i].path);

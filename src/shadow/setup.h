@@ -24,6 +24,9 @@ struct error *setup_attach(int root, int mount, const char *path) _must_check_;
 /* A detached tmpfs that belongs to the guest's root. */
 struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, int *ret) _must_check_;
 
+/* A detached tmpfs with these options ("48132k", "12000"), for the guest's root as well. */
+struct error *setup_tmpfs_sized(const char *size, const char *inodes, int *ret) _must_check_;
+
 /* A read-only file with this text in place of the file that `target` is; `path` is for errors. */
 struct error *setup_bind_text(struct setup_state *state, int target, const char *path, const char *text) _must_check_;
 

@@ -125,6 +125,10 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		open_devices(shadow, image, options->disk_name);
 		error = layers_mount(shadow, trees, n_trees);
 	}
+	if (!error)
+		error = mounts_learn(shadow);
+	if (!error)
+		error = mounts_make(shadow);
 	if (error)
 		return error_wrap(error, "cannot create the VM Shadow");
 	*ret = take_ptr(shadow);
@@ -168,6 +172,8 @@ void shadow_destroy(struct shadow *shadow)
 		return;
 	if (shadow->root)
 		layers_unmount(shadow);
+	if (shadow->run_dir)
+		mounts_destroy(shadow);
 	devices_close(&shadow->devices);
 	cgroup_remove(shadow->cgroup);
 	if (shadow->run_dir)

@@ -2,8 +2,8 @@
 /*
  * For trying: shadow-run ROOT LAYERS [--net] [--allow HOST] [--hostname NAME] [--release RELEASE] [--timeout S]
  * [--also TARGET=DIRECTORY] [--memory FILE] -- COMMAND...  runs the command in a shadow over ROOT, a directory or the
- * raw image of a disk, with what it writes in LAYERS, and prints on standard error what it asked of the running system.
- * With --memory, the guest whose memory is in FILE sleeps there.
+ * image of a disk (raw, or NAME.qcow2), with what it writes in LAYERS, and prints on standard error what it asked of
+ * the running system. With --memory, the guest whose memory is in FILE sleeps there.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -106,8 +106,13 @@ static bool parse(int argc, char *argv[], struct arguments *ret)
 static struct error *create(const struct arguments *arguments, struct shadow_options *options, struct disk **ret_disk,
 			    struct shadow **ret)
 {
+	const char *path = arguments->trees[0].lower;
+	size_t n = strlen(path);
 	const struct disk_options disk_options = {
-		.path = arguments->trees[0].lower, .format = "raw", .work_dir = options->run_dir};
+		.path = path,
+		.format = n > 6 && strcmp(path + n - 6, ".qcow2") == 0 ? "qcow2" : "raw",
+		.work_dir = options->run_dir,
+	};
 	struct error *error;
 	struct stat st;
 

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to the shadow room: system calls that are answered from the guest's memory instead of by the host's
+ * kernel. A filter (filter_answers.c) stops those of answer_rules[], and only those; everything else runs in the kernel
+ * at full speed. The caller sleeps until answers_serve() has called the rule's function.
+ *
+ * Every caller is hostile. What a function reads of it is bounded, opened before the request is checked to be still
+ * waiting (a caller that was killed meanwhile may have left its pid to somebody else), and never believed. Nothing
+ * here waits for the caller: no open of a fifo, no read of what it could hold back.
+ *
+ * To answer one more call: a function in the answer_*.c file of its subject, a line in answer_rules[] (answer.c), its
+ * name in the list of allowed calls (filter.c), and a line in doc/shadow.md.
+ */
+#ifndef SHADOW_ANSWER_H
+#define SHADOW_ANSWER_H
+
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/sysinfo.h>
+
+#include "shadow/internal.h"
+
+/* One call that waits. */
+struct answer_call {
+	struct answers *answers;
+	struct shadow *shadow;
+	const struct seccomp_notif *request;
+	const uint64_t *args; /* the six registers */
+	int memory;           /* of the caller, answer_read()'s; -1: not open yet */
+	int64_t value;        /* what the call returns where its function returns 0 */
+	bool proceed;         /* the kernel does it after all, value and errno do not count */
+	bool sent;            /* answered already, with a descriptor */
+};
+
+/* Returns 0 or the errno for the caller. */
+typedef int answer_function(struct answer_call *call);
+
+/* Which calls of its number the filter stops. */
+enum answer_when {
+	ANSWER_ALWAYS,
+	ANSWER_PID,    /* the argument is a process or thread of the guest: 1 .. shadow.highest_pid */
+	ANSWER_TARGET, /* the same, or a process group of it, as kill(2) has them: -2 .. -highest_pid */
+	ANSWER_WHO,    /* arguments 0 and 1 are (which, who); `which` is `user`, or `who` is in 1 .. highest_pid */
+	ANSWER_DEVICE, /* the argument is the mode of a device node */
+};
+
+struct answer_rule {
+	int call; /* SYS_… */
+	enum answer_when when;
+	unsigned argument;
+	unsigned user;    /* ANSWER_WHO: which number stands for all processes of a user */
+	bool needs_guest; /* without a memory image the kernel does it */
+	answer_function *function;
+};
+
+/* The table, n_answer_rules lines. */
+extern const struct answer_rule answer_rules[];
+extern const size_t n_answer_rules;
+
+/* --- answer_caller.c: what is known of the one who calls --- */
+
+/* All of `size` bytes from or to the caller's memory; EFAULT, or ESRCH if it is gone. */
+int answer_read(struct answer_call *call, uint64_t address, void *buffer, size_t size);
+int answer_write(struct answer_call *call, uint64_t address, const void *buffer, size_t size);
+/* A string of at most size - 1 bytes; a longer one is `too_long`. */
+int answer_read_string(struct answer_call *call, uint64_t address, char *buffer, size_t size, int too_long);
+
+/* The caller's thread as the guest sees it. */
+struct answer_caller {
+	uint32_t uid, euid, fsuid; /* the guest's ids; UINT32_MAX: not one of them */
+	uint32_t gid, egid, fsgid;
+	uint32_t umask;
+	uint64_t capabilities; /* effective */
+};
+int answer_caller(struct answer_call *call, struct answer_caller *ret);
+
+/* Whether the caller is the guest's root or has the capability: the guest's kernel would let it. */
+bool answer_capable(const struct answer_caller *caller, unsigned capability);
+
+/* Opens a file of /proc/PID of the caller, which is still there; negative: none. */
+int answer_open_proc(struct answer_call *call, const char *name, int flags);
+
+/* A process or thread of the shadow, which may be gone by now. */
+struct answer_process {
+	uint32_t pid, tgid; /* in the shadow's pid namespace */
+	uint32_t parent;    /* host's number of the process that started it */
+};
+/* By the host's number; false: it is gone, or not one of the shadow. */
+bool answer_process_of(uint32_t host_pid, struct answer_process *ret);
+/* By the shadow's number: a search through /proc. */
+bool answer_process_find(uint32_t pid, struct answer_process *ret);
+
+/* --- the guest's processes (answer_signal.c) --- */
+
+/* The task of this number, a thread too; NULL: none. */
+const struct guest_task *answer_task(const struct answer_call *call, uint32_t pid);
+
+/* --- answer_record.c --- */
+
+/* Writes the command down as an action; EPERM when there are too many. Words are copied; NULL ends them. */
+int answer_record(struct answer_call *call, const char *const *argv);
+
+/* --- functions, by subject --- */
+
+answer_function answer_uname, answer_sysinfo;                       /* answer_system.c */
+answer_function answer_sched_getaffinity, answer_sched_setaffinity; /* answer_affinity.c */
+answer_function answer_kill, answer_tkill, answer_tgkill;           /* answer_signal.c */
+answer_function answer_rt_sigqueueinfo, answer_rt_tgsigqueueinfo;   /* the same */
+answer_function answer_pidfd_open, answer_pidfd_send_signal;        /* the same */
+
+/* What the subjects keep from call to call, each its own; freed with struct answers. */
+struct answer_affinities;
+void answer_affinities_destroy(struct answer_affinities *affinities);
+struct answer_pidfds;
+void answer_pidfds_destroy(struct answer_pidfds *pidfds);
+
+struct answers {
+	struct shadow *shadow; /* borrowed */
+	int listener;          /* borrowed */
+	bool has_sysinfo;
+	struct sysinfo sysinfo; /* at the suspend */
+	struct answer_affinities *affinities;
+	struct answer_pidfds *pidfds;
+};
+
+#endif
