@@ -119,6 +119,16 @@ struct error *changes_read(const struct change_layer *layers, size_t n_layers, c
 struct error *changes_open_content(const struct change_layer *layers, size_t n_layers, const struct change *change,
 				   int *ret) _must_check_;
 
+/*
+ * Writes the layers into an empty directory that nobody else can enter, as the upper directory of one overlay over the
+ * guest's whole tree: the guest's owners and modes, whiteouts, opaque marks and redirects ("trusted.overlay."), each
+ * layer below its target. Unlike changes_read() it leaves nothing out. A failure leaves a part there.
+ */
+struct error *changes_keep(const struct change_layer *layers, size_t n_layers, int directory_fd) _must_check_;
+
+/* Whether the directory's file system can hold that: ERROR_SYSTEM if not. */
+struct error *changes_keep_probe(int directory_fd) _must_check_;
+
 /* --- actions --- */
 
 enum action_kind {

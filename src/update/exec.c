@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/progress.h"
 #include "update/exec_user.h"
+#include "update/keeping.h"
 #include "update/os_release.h"
 #include "update/session.h"
 #include "update/sleeping.h"
@@ -26,6 +27,7 @@ struct execution {
 	struct exec_user user;
 	GPtrArray *environment; /* NAME=VALUE, owned, NULL at the end */
 	struct shadow *shadow;
+	struct keeping keeping;
 };
 
 /* Replaces the value that the name has already. Takes `assignment`; NULL: no memory. */
@@ -152,15 +154,32 @@ static struct error *run_program(struct execution *e, int *ret_status)
 	return error;
 }
 
+static struct error *keep_layers(struct execution *e)
+{
+	size_t n;
+	const struct change_layer *layers = shadow_layers(e->shadow, &n);
+	struct error *error = changes_keep(layers, n, e->keeping.fd);
+
+	e->keeping.done = !error;
+	return error;
+}
+
 static struct error *execute(struct execution *e, int *ret_status)
 {
 	struct error *error = exec_user_find(disk_root(e->sleeping->disk), e->options->user, &e->user);
+	int status;
 
 	if (!error)
 		error = build_environment(e);
 	if (!error)
 		error = make_shadow(e);
-	return error ? error : run_program(e, ret_status);
+	if (!error)
+		error = run_program(e, &status);
+	if (!error && e->keeping.fd >= 0)
+		error = keep_layers(e);
+	if (!error)
+		*ret_status = status;
+	return error;
 }
 
 static void execution_deinit(struct execution *e)
@@ -177,10 +196,15 @@ struct error *update_exec(const struct update_settings *settings, const char *vm
 	struct session session;
 	struct sleeping sleeping = {0};
 	struct execution e = {.session = &session, .sleeping = &sleeping, .options = options};
-	struct error *error = session_open(settings, vm, SESSION_SHARE, &session);
+	struct error *error = keeping_begin(options->keep_changes, &e.keeping);
 
 	if (error)
 		return error;
+	error = session_open(settings, vm, SESSION_SHARE, &session);
+	if (error) {
+		keeping_end(&e.keeping);
+		return error;
+	}
 	session.image_options = options->image;
 	session.guest_options = options->guest;
 	error = sleeping_open(&session, MEMORY_IF_THERE, &sleeping);
@@ -190,5 +214,6 @@ struct error *update_exec(const struct update_settings *settings, const char *vm
 	execution_deinit(&e);
 	sleeping_close(&sleeping);
 	session_close(&session);
+	keeping_end(&e.keeping);
 	return error;
 }

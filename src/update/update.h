@@ -70,7 +70,7 @@ struct exec_options {
 	const char *user;           /* "USER[:GROUP]", names or numbers of the guest's; NULL: root */
 	const char *const *env;     /* NAME=VALUE, NULL-terminated, on top of what every program gets; may be NULL */
 	const char *directory;      /* working directory; NULL: "/" */
-	const char *keep_changes;   /* absolute path of a directory for what was written, absent or empty; NULL: none */
+	const char *keep_changes;   /* directory for what was written, absent or empty; NULL: none */
 	bool network;
 	bool terminal;    /* the program gets a pseudo terminal; see struct shadow_run_options for these four */
 	const char *term; /* value of TERM with a terminal; NULL: "dumb" */
