@@ -81,6 +81,11 @@ void guest_effort_begin(struct guest *guest)
 		guest->effort = 0;
 }
 
+int guest_descriptor(const struct guest *guest)
+{
+	return image_descriptor(guest->memory.image);
+}
+
 void guest_share_effort(struct guest *guest, bool on)
 {
 	guest->effort = 0;

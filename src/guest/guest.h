@@ -45,6 +45,9 @@ struct error *guest_open(struct image *image, const struct guest_options *option
 void guest_close(struct guest *guest);
 DEFINE_CLEANUP(struct guest *, guest_close)
 
+/* The image's: see image_descriptor(). */
+int guest_descriptor(const struct guest *guest);
+
 /*
  * How much one call may follow is bounded, so that a hostile guest cannot keep it busy. While this is on, the calls
  * share one bound: for a verb that makes one for every process. Turning it on or off starts anew; a list that was cut

@@ -220,6 +220,11 @@ const char *image_format(const struct image *image)
 	return image->ops->name;
 }
 
+int image_descriptor(const struct image *image)
+{
+	return image->file.fd;
+}
+
 uint64_t image_ram_size(const struct image *image)
 {
 	uint64_t size = 0;

@@ -45,6 +45,9 @@ struct error *image_open(const char *path, const struct image_options *options, 
 /* A stable word for the format: "qemu-stream", … */
 const char *image_format(const struct image *image);
 
+/* The descriptor that memory is read through, for a process that closes all others; borrowed. */
+int image_descriptor(const struct image *image);
+
 /* Bytes of RAM the image describes. */
 uint64_t image_ram_size(const struct image *image);
 

@@ -149,12 +149,22 @@ void answers_destroy(struct answers *answers);
 /* Answers one waiting call. Failure means that the listener is of no further use. */
 struct error *answers_serve(struct answers *answers) _must_check_;
 
+/* --- pids.c --- */
+
+/*
+ * The next processes of the calling process's pid namespace get numbers above `highest`. Called by its first process,
+ * with the rights of the host's root.
+ */
+struct error *pids_begin_above(uint32_t highest) _must_check_;
+
 /* --- setup.c --- */
 
 struct setup {
 	const struct shadow *shadow;
 	bool network;
 	int manager_socket; /* unbound; becomes /run/systemd/private */
+	int fuse_fd;        /* what the server of /proc reads its questions from; -1: no memory image */
+	int proc_socket;    /* takes a descriptor of the real procfs to the server */
 };
 
 /* Builds the tree of one run in the calling process's mount namespace and makes it the root. */

@@ -37,4 +37,21 @@ struct sandbox {
 /* Starts the sandbox's first process; *ret is owned by the caller, and its end is that of everything in it. */
 struct error *sandbox_start(const struct sandbox *sandbox, pid_t *ret) _must_check_;
 
+/* --- for the processes of the sandbox alone --- */
+
+/* Reports the error, which is taken, and ends the process. */
+_Noreturn void sandbox_fail(int control, struct error *error);
+
+/* The kernel kills the process when its parent has died; it forgets that at a change of ids. */
+struct error *sandbox_die_with_parent(void) _must_check_;
+
+/* Changes all ids to `id`. */
+struct error *sandbox_become(uint32_t id) _must_check_;
+
+/* Closes all descriptors from `first` on but those of `keep`, which is sorted; -1 are none. */
+struct error *sandbox_close_others(int *keep, size_t n, unsigned first) _must_check_;
+
+/* The process that serves /proc: see sandbox_proc.c. */
+_Noreturn void sandbox_serve_proc(const struct sandbox *sandbox, int fuse_fd, int socket);
+
 #endif

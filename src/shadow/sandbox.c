@@ -60,7 +60,7 @@ static void send_report(int control, const struct report *report, int fd)
 	(void)!sendmsg(control, &message, MSG_NOSIGNAL);
 }
 
-static _Noreturn void fail(int control, struct error *error)
+_Noreturn void sandbox_fail(int control, struct error *error)
 {
 	struct report report = {.kind = REPORT_ERROR, .code = (int)error->code, .errnum = error->errnum};
 
@@ -70,7 +70,7 @@ static _Noreturn void fail(int control, struct error *error)
 }
 
 /* The kernel kills us when our parent has died; it forgets that at a change of ids. */
-static struct error *die_with_parent(void)
+struct error *sandbox_die_with_parent(void)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return error_system(errno, NULL, "cannot tie the sandbox to its parent");
@@ -85,11 +85,11 @@ static bool is_orphan(int control)
 	return poll(&fd, 1, 0) > 0 && fd.revents & (POLLHUP | POLLERR);
 }
 
-static struct error *become(uint32_t id)
+struct error *sandbox_become(uint32_t id)
 {
 	if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
 		return error_system(errno, NULL, "cannot change to id %u", id);
-	return die_with_parent();
+	return sandbox_die_with_parent();
 }
 
 /* Processes are counted by the control group as well, and then all together. */
@@ -174,11 +174,17 @@ static struct error *name_host(const struct shadow *shadow)
 	return NULL;
 }
 
-/* What the warden's two children share. */
+/* What the warden's children share. */
 struct links {
 	int manager_socket; /* init binds it, the manager serves it */
 	int runner[2];      /* the manager's and init's end */
 	int ready[2];       /* a byte comes when the root has changed */
+	int fuse_fd;        /* init mounts it, the server of /proc answers there; -1: no memory image */
+	int proc[2];        /* init's and the server's end */
+};
+
+struct children {
+	pid_t manager, server, init; /* server -1: no memory image */
 };
 
 /*
@@ -207,13 +213,16 @@ static struct error *open_terminal(int control, int fds[3])
 static struct error *prepare_init(const struct sandbox *sandbox, const struct links *links, int *ret_listener)
 {
 	const struct shadow *shadow = sandbox->shadow;
-	struct setup setup = {
-		.shadow = shadow, .network = sandbox->network_ns >= 0, .manager_socket = links->manager_socket};
+	struct setup setup = {.shadow = shadow,
+			      .network = sandbox->network_ns >= 0,
+			      .manager_socket = links->manager_socket,
+			      .fuse_fd = links->fuse_fd,
+			      .proc_socket = links->proc[0]};
 	int fds[] = {sandbox->input, sandbox->output, sandbox->errors < 0 ? sandbox->output : sandbox->errors,
 		     links->runner[1]};
 	struct error *error;
 
-	error = die_with_parent();
+	error = sandbox_die_with_parent();
 	if (!error)
 		error = name_host(shadow);
 	if (!error)
@@ -228,7 +237,7 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 		return error_system(errno, NULL, "cannot create a session");
 	if (setns(shadow->user_ns, CLONE_NEWUSER) < 0)
 		return error_system(errno, NULL, "cannot enter the guest's user namespace");
-	error = become(0);
+	error = sandbox_become(0);
 	/* systemctl checks that root listens; the kernel notes who does at this call. */
 	if (!error && listen(links->manager_socket, 64) < 0)
 		error = error_system(errno, "/run/systemd/private", "cannot listen");
@@ -306,17 +315,17 @@ static _Noreturn void run_init(const struct sandbox *sandbox, const struct links
 	int listener = -1;
 
 	if (!argv || program_fd < 0 || control < 0)
-		fail(sandbox->control, error_no_memory());
+		sandbox_fail(sandbox->control, error_no_memory());
 	error = prepare_init(sandbox, links, &listener);
 	if (error)
-		fail(control, error);
+		sandbox_fail(control, error);
 	send_report(control, &report, listener);
 	for (int i = 1; i < NSIG; i++)
 		signal(i, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	fexecve(program_fd, (char *const *)argv, (char *const *)sandbox->options->env);
-	fail(control, error_system(errno, NULL, "cannot start init"));
+	sandbox_fail(control, error_system(errno, NULL, "cannot start init"));
 }
 
 /* The process that answers as the guest's service manager: no rights, the guest's root, no new files. */
@@ -335,7 +344,7 @@ static _Noreturn void run_manager(const struct sandbox *sandbox, const struct li
 	if (!error && close_range(3, ~0U, 0) < 0)
 		error = error_system(errno, NULL, "cannot close descriptors");
 	if (!error)
-		error = become(SHADOW_ID_MANAGER);
+		error = sandbox_become(SHADOW_ID_MANAGER);
 	if (!error)
 		error = filter_load_helper();
 	if (!error)
@@ -391,55 +400,95 @@ static struct error *be_first_to_go(const struct shadow *shadow)
 	return shadow->cgroup ? cgroup_enter(shadow->cgroup) : NULL;
 }
 
-static struct error *links_init(struct links *links)
+static struct error *links_init(const struct shadow *shadow, struct links *links)
 {
+	links->fuse_fd = -1;
 	links->manager_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (links->manager_socket < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links->runner) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links->proc) < 0 ||
 	    pipe2(links->ready, O_CLOEXEC) < 0)
 		return error_system(errno, NULL, "cannot create sockets");
+	if (shadow->guest) {
+		links->fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+		if (links->fuse_fd < 0)
+			return error_remedy(error_system(errno, "/dev/fuse", "cannot open"), "load the module fuse");
+	}
 	return NULL;
 }
 
+/* What only the two children need. */
+static void links_close(struct links *links)
+{
+	int fds[] = {links->manager_socket, links->runner[0], links->runner[1], links->ready[0],
+		     links->ready[1],       links->proc[0],   links->proc[1],   links->fuse_fd};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close_fd(&fds[i]);
+}
+
+static struct error *fork_child(pid_t *ret)
+{
+	*ret = fork();
+	return *ret < 0 ? error_system(errno, NULL, "cannot fork") : NULL;
+}
+
+/* Those that the guest does not see, for they are made before its pid namespace; the server has its clock. */
+static struct error *start_helpers(const struct sandbox *sandbox, struct links *links, struct children *children)
+{
+	struct error *error = fork_child(&children->manager);
+
+	if (!error && children->manager == 0) {
+		close(links->ready[1]);
+		close(links->runner[1]);
+		run_manager(sandbox, links);
+	}
+	if (!error)
+		error = set_clock(sandbox->shadow);
+	if (error || links->fuse_fd < 0)
+		return error;
+	error = fork_child(&children->server);
+	if (!error && children->server == 0)
+		sandbox_serve_proc(sandbox, links->fuse_fd, links->proc[1]);
+	return error;
+}
+
 /* Descriptors need no closing on failure: the process ends then. */
-static struct error *start_children(const struct sandbox *sandbox, pid_t *ret_init)
+static struct error *start_children(const struct sandbox *sandbox, struct children *ret)
 {
 	struct links links;
-	struct error *error = links_init(&links);
-	pid_t manager, init;
+	struct error *error = links_init(sandbox->shadow, &links);
 
-	if (error)
-		return error;
-	/* Before the inner pid namespace exists: the guest does not see it. */
-	manager = fork();
-	if (manager == 0) {
-		close(links.ready[1]);
-		close(links.runner[1]);
-		run_manager(sandbox, &links);
-	}
-	if (manager < 0)
-		return error_system(errno, NULL, "cannot fork");
-	error = set_clock(sandbox->shadow);
+	if (!error)
+		error = start_helpers(sandbox, &links, ret);
 	if (error)
 		return error;
 	if (unshare(CLONE_NEWPID) < 0)
 		return error_system(errno, NULL, "cannot create a pid namespace");
-	init = fork();
-	if (init < 0)
-		return error_system(errno, NULL, "cannot fork");
-	if (init == 0)
+	error = fork_child(&ret->init);
+	if (!error && ret->init == 0)
 		run_init(sandbox, &links);
-	close(links.manager_socket);
-	close(links.runner[0]);
-	close(links.runner[1]);
-	close(links.ready[0]);
-	close(links.ready[1]);
-	*ret_init = init;
-	return NULL;
+	links_close(&links);
+	return error;
 }
 
 static int compare_fds(const void *a, const void *b)
 {
 	return *(const int *)a - *(const int *)b;
+}
+
+struct error *sandbox_close_others(int *keep, size_t n, unsigned first)
+{
+	qsort(keep, n, sizeof(keep[0]), compare_fds);
+	for (size_t i = 0; i <= n; i++) {
+		unsigned next = i < n ? (unsigned)keep[i] : ~0U;
+
+		if (i < n && (keep[i] < 0 || next < first))
+			continue;
+		if (next > first && close_range(first, i < n ? next - 1 : next, 0) < 0)
+			return error_system(errno, NULL, "cannot close descriptors");
+		first = next + 1;
+	}
+	return NULL;
 }
 
 /*
@@ -448,6 +497,7 @@ static int compare_fds(const void *a, const void *b)
  */
 static struct error *close_others(const struct sandbox *sandbox)
 {
+	const struct shadow *shadow = sandbox->shadow;
 	int keep[] = {2,
 		      sandbox->control,
 		      sandbox->input,
@@ -455,21 +505,27 @@ static struct error *close_others(const struct sandbox *sandbox)
 		      sandbox->errors,
 		      sandbox->record_fd,
 		      sandbox->network_ns,
-		      sandbox->shadow->user_ns,
-		      sandbox->shadow->init_fd};
-	unsigned first = 3;
+		      shadow->user_ns,
+		      shadow->init_fd,
+		      shadow->guest ? guest_descriptor(shadow->guest) : -1};
 
-	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), compare_fds);
-	for (size_t i = 0; i <= ARRAY_SIZE(keep); i++) {
-		unsigned next = i < ARRAY_SIZE(keep) ? (unsigned)keep[i] : ~0U;
+	return sandbox_close_others(keep, ARRAY_SIZE(keep), 3);
+}
 
-		if (i < ARRAY_SIZE(keep) && keep[i] < 3)
-			continue;
-		if (next > first && close_range(first, i < ARRAY_SIZE(keep) ? next - 1 : next, 0) < 0)
-			return error_system(errno, NULL, "cannot close descriptors");
-		first = next + 1;
+/* Waits for the end of init; *ret is its status. Without the server of /proc nothing goes on in the shadow. */
+static struct error *await_end(const struct children *children, int *ret)
+{
+	for (;;) {
+		pid_t pid = waitpid(-1, ret, 0);
+
+		if (pid == children->init)
+			return NULL;
+		if (pid < 0 && errno != EINTR)
+			return error_system(errno, NULL, "cannot wait for init");
+		/* Init may have ended with it, and because of it. */
+		if (pid > 0 && pid == children->server)
+			return error_create(ERROR_FAILED, "the process that serves /proc ended");
 	}
-	return NULL;
 }
 
 /*
@@ -479,11 +535,11 @@ static struct error *close_others(const struct sandbox *sandbox)
 static _Noreturn void run_warden(const struct sandbox *sandbox)
 {
 	struct report report = {.kind = REPORT_STATUS};
+	struct children children = {.manager = -1, .server = -1, .init = -1};
 	struct error *error;
 	int status = 0;
-	pid_t init = -1;
 
-	error = die_with_parent();
+	error = sandbox_die_with_parent();
 	if (!error)
 		error = close_others(sandbox);
 	if (!error && prctl(PR_SET_DUMPABLE, 0) < 0)
@@ -493,21 +549,24 @@ static _Noreturn void run_warden(const struct sandbox *sandbox)
 	if (!error)
 		error = leave_host(sandbox);
 	if (!error)
-		error = start_children(sandbox, &init);
+		error = start_children(sandbox, &children);
 	if (!error) {
 		/* Their readers see an end when the program's side has closed them. -1: none, which does no harm. */
 		close(sandbox->input);
 		close(sandbox->output);
 		close(sandbox->errors);
 		close(sandbox->record_fd);
-		error = become(SHADOW_ID_WARDEN);
+		if (sandbox->shadow->guest)
+			close(guest_descriptor(sandbox->shadow->guest));
+		error = sandbox_become(SHADOW_ID_WARDEN);
 	}
 	if (error)
-		fail(sandbox->control, error);
+		sandbox_fail(sandbox->control, error);
 	if (is_orphan(sandbox->control))
 		_exit(125);
-	while (waitpid(init, &status, 0) < 0 && errno == EINTR)
-		;
+	error = await_end(&children, &status);
+	if (error)
+		sandbox_fail(sandbox->control, error);
 	report.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	send_report(sandbox->control, &report, -1);
 	_exit(0);

@@ -24,7 +24,7 @@
 #include "shadow/setup.h"
 
 enum setup_kind {
-	SETUP_PROC,  /* the process file system of the calling process's pid namespace */
+	SETUP_PROC,  /* the guest's; without a memory image the real one of the calling process's pid namespace */
 	SETUP_TMPFS, /* mode; argument: size */
 	SETUP_DEVPTS,
 	SETUP_DIRECTORY, /* on a tmpfs of ours: mode */
@@ -433,9 +433,12 @@ static struct error *do_read_only(struct setup_state *state, const struct setup_
 
 static struct error *execute(struct setup_state *state, const struct setup_op *op)
 {
+	/* What the server shows needs no mask. */
+	if (state->setup->fuse_fd >= 0 && strncmp(op->path, "/proc/", 6) == 0)
+		return NULL;
 	switch (op->kind) {
 	case SETUP_PROC:
-		return do_proc(state, op);
+		return state->setup->fuse_fd >= 0 ? setup_proc(state, op->path) : do_proc(state, op);
 	case SETUP_TMPFS:
 		return do_tmpfs(state, op);
 	case SETUP_DEVPTS:

@@ -30,6 +30,9 @@ struct error *setup_tmpfs_sized(const char *size, const char *inodes, int *ret) 
 /* A read-only file with this text in place of the file that `target` is; `path` is for errors. */
 struct error *setup_bind_text(struct setup_state *state, int target, const char *path, const char *text) _must_check_;
 
+/* The guest's /proc at `path`, with the shadow's own processes; its server runs already. */
+struct error *setup_proc(struct setup_state *state, const char *path) _must_check_;
+
 /* Puts the guest's disk, if the shadow has it, into /dev and /sys. */
 struct error *nodes_show(struct setup_state *state) _must_check_;
 

@@ -7,6 +7,7 @@
  *	  ├── slirp4netns          only in a run with a network; sandboxes itself
  *	  └── warden               pid 1 of the outer pid namespace
  *	        ├── manager        answers as the guest's service manager
+ *	        ├── server         answers what is read in /proc; only with a memory image
  *	        └── init           pid 1 of the guest's pid namespace
  *	              └── program  and whatever it starts
  *
@@ -16,7 +17,7 @@
  *
  * 2. The warden, host's root at first: closes what it does not need, enters the shadow's control group (which
  *    everything below inherits and cannot leave), makes its own mount and network namespace (or enters the one of
- *    network.c), forks the manager and init, and then keeps no privilege and no descriptor but its control socket.
+ *    network.c), forks the manager, the server and init, and then keeps no privilege and no descriptor but its control socket.
  *    It must not touch the guest's tree. The guest can neither see nor signal it. The kernel kills it when
  *    ouassister dies, and with it, as pid 1, everything below.
  *
@@ -35,10 +36,16 @@
  *    is checked again; the number of actions is bounded. A manager in the guest's hand can lie about what was
  *    asked for, which the guest can do anyway.
  *
- * 6. ouassister while a program runs (run.c): relays bytes, answers system calls (answer.c), writes down records.
+ * 6. The server of /proc (sandbox_proc.c, proc/server.c): has the memory image, read-only, which it reads as we do,
+ *    and a real procfs of the guest's pid namespace. An empty root, id 0 of the guest's user namespace with
+ *    CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH there and nowhere else, no new programs, no new sockets, bounded memory
+ *    and descriptors. The guest can neither see nor signal it; what it is asked comes from the kernel (FUSE). In the
+ *    guest's hand it could read what the guest's root may read, and lie about it. The run ends with it.
+ *
+ * 7. ouassister while a program runs (run.c): relays bytes, answers system calls (answer.c), writes down records.
  *    It interprets nothing the guest says but those fixed structures.
  *
- * 7. The end: the program's exit ends init after a short grace for orphans, init's end kills the rest of the pid
+ * 8. The end: the program's exit ends init after a short grace for orphans, init's end kills the rest of the pid
  *    namespace, the warden reports and ends; we kill the warden in any case and read what is left in the pipes.
  */
 #ifndef SHADOW_THEORY_H

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The directories of the guest's processes. They never change. */
+#include <errno.h>
+#include <string.h>
+
+#include "shadow/internal.h"
+#include "shadow/proc/serve.h"
+
+#pragma weak proc_write_fdinfo
+
+enum subdirectory {
+	SUB_FD,
+	SUB_FDINFO,
+	SUB_NS,
+	SUB_TASK
+};
+
+static const struct {
+	const char *name;
+	uint32_t mode;
+} subdirectories[] = {
+	[SUB_FD] = {"fd", 0500}, [SUB_FDINFO] = {"fdinfo", 0555}, [SUB_NS] = {"ns", 0511}, [SUB_TASK] = {"task", 0555}};
+
+static const struct {
+	const char *name, *type;
+	size_t offset;
+} namespaces[] = {
+	{"cgroup", "cgroup", offsetof(struct guest_namespaces, cgroup)},
+	{"ipc", "ipc", offsetof(struct guest_namespaces, ipc)},
+	{"mnt", "mnt", offsetof(struct guest_namespaces, mnt)},
+	{"net", "net", offsetof(struct guest_namespaces, net)},
+	{"pid", "pid", offsetof(struct guest_namespaces, pid)},
+	{"pid_for_children", "pid", offsetof(struct guest_namespaces, pid)},
+	{"time", "time", offsetof(struct guest_namespaces, time)},
+	{"time_for_children", "time", offsetof(struct guest_namespaces, time)},
+	{"user", "user", offsetof(struct guest_namespaces, user)},
+	{"uts", "uts", offsetof(struct guest_namespaces, uts)},
+};
+
+static const struct guest_task *task_of(const struct server *server, struct node node)
+{
+	return proc_find_task(&server->facts, node.pid);
+}
+
+/* The last list of descriptors asked for: a program reads one process after the other. */
+static int load_fds(struct server *server, const struct guest_task *task)
+{
+	struct error *error;
+
+	if (server->fds_task == task->address)
+		return 0;
+	guest_fd_list_deinit(&server->fds);
+	server->fds = (struct guest_fd_list){0};
+	server->fds_task = 0;
+	error = guest_task_fds(server->facts.guest, task->address, &server->fds);
+	if (error) {
+		int r = error->code == ERROR_NO_MEMORY ? ENOMEM : 0;
+
+		/* None that memory tells of. */
+		error_destroy(error);
+		server->fds = (struct guest_fd_list){0};
+		if (r)
+			return r;
+	}
+	server->fds_task = task->address;
+	return 0;
+}
+
+static const struct guest_fd *find_fd(struct server *server, struct node node)
+{
+	const struct guest_task *task = task_of(server, node);
+	size_t low = 0, high;
+
+	if (!task || load_fds(server, task) != 0)
+		return NULL;
+	high = server->fds.n;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (server->fds.items[middle].fd == node.sub)
+			return &server->fds.items[middle];
+		if (server->fds.items[middle].fd < node.sub)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+bool task_may_inspect(const struct server *server, const struct asker *asker, uint32_t pid)
+{
+	const struct guest_task *task = proc_find_task(&server->facts, pid);
+
+	if (asker->uid == 0)
+		return true;
+	return task && task->dumpable && asker->uid == task->uid && asker->uid == task->euid &&
+	       asker->uid == task->suid;
+}
+
+static uint32_t fd_mode(const struct guest_fd *fd)
+{
+	switch (fd->flags & 3 /* O_ACCMODE */) {
+	case 0:
+		return S_IFLNK | 0500;
+	case 1:
+		return S_IFLNK | 0300;
+	default:
+		return S_IFLNK | 0700;
+	}
+}
+
+int task_stat(struct server *server, struct node node, struct stat *ret)
+{
+	const struct guest_task *task = task_of(server, node);
+	const struct guest_fd *fd;
+
+	if (!task)
+		return ENOENT;
+	/* What may not be looked at belongs to root; but directories of processes do not hide whose they are. */
+	if (task->dumpable || node.kind == NODE_TASK) {
+		ret->st_uid = task->euid;
+		ret->st_gid = task->egid;
+	}
+	ret->st_nlink = 1;
+	switch (node.kind) {
+	case NODE_TASK:
+		ret->st_mode = S_IFDIR | 0555;
+		ret->st_nlink = node.in_task ? 7 : 9;
+		return 0;
+	case NODE_TASK_FILE:
+		ret->st_mode = S_IFREG | proc_task_files[node.sub].mode;
+		return 0;
+	case NODE_TASK_LINK:
+		ret->st_mode = S_IFLNK | 0777;
+		return 0;
+	case NODE_TASK_SUB:
+		ret->st_mode = S_IFDIR | subdirectories[node.sub].mode;
+		ret->st_nlink = node.sub == SUB_TASK ? 2 + task->n_threads : 2;
+		return 0;
+	case NODE_TASK_FD:
+		fd = find_fd(server, node);
+		ret->st_mode = fd ? fd_mode(fd) : 0;
+		ret->st_size = 64;
+		return fd ? 0 : ENOENT;
+	case NODE_TASK_FDINFO:
+		ret->st_mode = S_IFREG | 0444;
+		return find_fd(server, node) ? 0 : ENOENT;
+	case NODE_TASK_NS:
+		ret->st_mode = S_IFLNK | 0777;
+		return 0;
+	default:
+		return ENOENT;
+	}
+}
+
+static struct node child_of(struct node parent, enum node_kind kind, uint64_t sub)
+{
+	return (struct node){.kind = kind, .in_task = parent.in_task, .pid = parent.pid, .sub = sub};
+}
+
+static bool text_exists(struct server *server, struct node node)
+{
+	struct text *text;
+
+	if (task_text(server, node, &text) != 0)
+		return false;
+	texts_unref(&server->texts, text);
+	return true;
+}
+
+static int lookup_in_task(struct server *server, struct node parent, const char *name, struct node *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(subdirectories); i++) {
+		if (strcmp(subdirectories[i].name, name) == 0 && !(i == SUB_TASK && parent.in_task)) {
+			*ret = child_of(parent, NODE_TASK_SUB, i);
+			return 0;
+		}
+	}
+	if (strcmp(name, "net") == 0) {
+		*ret = child_of(parent, NODE_NET, TREE_NET);
+		return 0;
+	}
+	for (size_t i = 0; proc_task_links[i].name; i++) {
+		if (strcmp(proc_task_links[i].name, name) == 0) {
+			*ret = child_of(parent, NODE_TASK_LINK, i);
+			return 0;
+		}
+	}
+	for (size_t i = 0; proc_task_files[i].name; i++) {
+		if (strcmp(proc_task_files[i].name, name) == 0 &&
+		    !(proc_task_files[i].process_only && parent.in_task)) {
+			*ret = child_of(parent, NODE_TASK_FILE, i);
+			return text_exists(server, *ret) ? 0 : ENOENT;
+		}
+	}
+	return ENOENT;
+}
+
+/* The number of the task's namespace; 0: unknown. */
+static uint32_t namespace_of(struct server *server, const struct guest_task *task, size_t index)
+{
+	struct guest_namespaces all;
+	struct error *error = guest_task_namespaces(server->facts.guest, task->address, &all);
+	uint32_t number;
+
+	if (error) {
+		error_destroy(error);
+		return 0;
+	}
+	memcpy(&number, (char *)&all + namespaces[index].offset, sizeof(number));
+	return number;
+}
+
+static int lookup_below(struct server *server, struct node parent, const char *name, struct node *ret)
+{
+	const struct guest_task *task = task_of(server, parent), *thread;
+	uint64_t number;
+
+	if (!task)
+		return ENOENT;
+	if (parent.sub == SUB_NS) {
+		for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
+			if (strcmp(namespaces[i].name, name) == 0 && namespace_of(server, task, i)) {
+				*ret = child_of(parent, NODE_TASK_NS, i);
+				return 0;
+			}
+		}
+		return ENOENT;
+	}
+	if (!parse_number(name, UINT32_MAX, &number))
+		return ENOENT;
+	if (parent.sub == SUB_TASK) {
+		thread = proc_find_task(&server->facts, (uint32_t)number);
+		if (!thread || thread->tgid != task->tgid || number > NODE_PID_MAX)
+			return ENOENT;
+		*ret = (struct node){.kind = NODE_TASK, .in_task = true, .pid = (uint32_t)number};
+		return 0;
+	}
+	*ret = child_of(parent, parent.sub == SUB_FD ? NODE_TASK_FD : NODE_TASK_FDINFO, number);
+	return find_fd(server, *ret) ? 0 : ENOENT;
+}
+
+int task_lookup(struct server *server, struct node parent, const char *name, struct node *ret)
+{
+	if (parent.kind == NODE_TASK)
+		return lookup_in_task(server, parent, name, ret);
+	return parent.kind == NODE_TASK_SUB ? lookup_below(server, parent, name, ret) : ENOENT;
+}
+
+static int list_task(struct server *server, struct node directory, struct listing *listing)
+{
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < ARRAY_SIZE(subdirectories); i++)
+		if (!(i == SUB_TASK && directory.in_task))
+			ok = listing_add(listing, child_of(directory, NODE_TASK_SUB, i), S_IFDIR,
+					 subdirectories[i].name);
+	if (ok)
+		ok = listing_add(listing, child_of(directory, NODE_NET, TREE_NET), S_IFDIR, "net");
+	for (size_t i = 0; ok && proc_task_links[i].name; i++)
+		ok = listing_add(listing, child_of(directory, NODE_TASK_LINK, i), S_IFLNK, proc_task_links[i].name);
+	for (size_t i = 0; ok && proc_task_files[i].name; i++) {
+		struct node node = child_of(directory, NODE_TASK_FILE, i);
+
+		if (!(proc_task_files[i].process_only && directory.in_task) && text_exists(server, node))
+			ok = listing_add(listing, node, S_IFREG, proc_task_files[i].name);
+	}
+	return ok ? 0 : ENOMEM;
+}
+
+static int list_threads(struct server *server, const struct guest_task *task, struct listing *listing)
+{
+	for (size_t i = 0; i < server->facts.tasks->n; i++) {
+		const struct guest_task *thread = &server->facts.tasks->items[i];
+		struct node node = {.kind = NODE_TASK, .in_task = true, .pid = thread->pid};
+
+		if (thread->tgid == task->tgid && thread->pid <= NODE_PID_MAX &&
+		    !listing_add_number(listing, node, S_IFDIR, thread->pid))
+			return ENOMEM;
+	}
+	return 0;
+}
+
+static int list_fds(struct server *server, struct node directory, const struct guest_task *task,
+		    struct listing *listing)
+{
+	bool info = directory.sub == SUB_FDINFO;
+	int r = load_fds(server, task);
+
+	for (size_t i = 0; r == 0 && i < server->fds.n; i++) {
+		uint32_t fd = server->fds.items[i].fd;
+		struct node node = child_of(directory, info ? NODE_TASK_FDINFO : NODE_TASK_FD, fd);
+
+		if (!listing_add_number(listing, node, info ? S_IFREG : S_IFLNK, fd))
+			r = ENOMEM;
+	}
+	return r;
+}
+
+int task_list(struct server *server, struct node directory, struct listing *listing)
+{
+	const struct guest_task *task = task_of(server, directory);
+
+	if (!task)
+		return ENOENT;
+	if (directory.kind == NODE_TASK)
+		return list_task(server, directory, listing);
+	if (directory.sub == SUB_TASK)
+		return list_threads(server, task, listing);
+	if (directory.sub != SUB_NS)
+		return list_fds(server, directory, task, listing);
+	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
+		if (namespace_of(server, task, i) &&
+		    !listing_add(listing, child_of(directory, NODE_TASK_NS, i), S_IFLNK, namespaces[i].name))
+			return ENOMEM;
+	return 0;
+}
+
+int task_readlink(struct server *server, const struct asker *asker, struct node node, char *buffer, size_t size)
+{
+	const struct guest_task *task = task_of(server, node);
+	_cleanup_(free_ptr) char *text = NULL;
+	const struct guest_fd *fd;
+	struct error *error;
+	uint32_t number;
+
+	if (!task)
+		return ENOENT;
+	if (!task_may_inspect(server, asker, node.pid))
+		return EACCES;
+	switch (node.kind) {
+	case NODE_TASK_LINK:
+		error = proc_task_links[node.sub].read(&server->facts, task, &text);
+		if (error) {
+			error_destroy(error);
+			return ENOENT;
+		}
+		snprintf(buffer, size, "%s", text);
+		return 0;
+	case NODE_TASK_FD:
+		fd = find_fd(server, node);
+		if (!fd || !fd->path)
+			return ENOENT;
+		snprintf(buffer, size, "%s", fd->path);
+		return 0;
+	case NODE_TASK_NS:
+		number = namespace_of(server, task, node.sub);
+		snprintf(buffer, size, "%s:[%u]", namespaces[node.sub].type, number);
+		return number ? 0 : ENOENT;
+	default:
+		return EINVAL;
+	}
+}
+
+struct write_task {
+	struct server *server;
+	const struct guest_task *task;
+	struct node node;
+};
+
+static struct error *write_task(void *data, FILE *out)
+{
+	const struct write_task *w = data;
+	const struct guest_fd *fd;
+
+	if (w->node.kind == NODE_TASK_FILE)
+		return proc_task_files[w->node.sub].write(&w->server->facts, w->task, out);
+	fd = find_fd(w->server, w->node);
+	if (!fd || !proc_write_fdinfo)
+		return error_create(ERROR_NOT_FOUND, "no such descriptor");
+	return proc_write_fdinfo(&w->server->facts, w->task, fd, out);
+}
+
+int task_text(struct server *server, struct node node, struct text **ret)
+{
+	struct write_task w = {server, task_of(server, node), node};
+	uint64_t id = node_id(node);
+	struct text *text;
+
+	if (!w.task)
+		return ENOENT;
+	text = texts_find(&server->texts, id);
+	if (!text) {
+		text = texts_write(&server->texts, write_task, &w);
+		if (!text)
+			return ENOMEM;
+		texts_keep(&server->texts, text, id);
+	}
+	if (text->absent) {
+		texts_unref(&server->texts, text);
+		return ENOENT;
+	}
+	*ret = text;
+	return 0;
+}
