@@ -524,7 +524,9 @@ static struct error *await_end(const struct children *children, int *ret)
 			return error_system(errno, NULL, "cannot wait for init");
 		/* Init may have ended with it, and because of it. */
 		if (pid > 0 && pid == children->server)
-			return error_create(ERROR_FAILED, "the process that serves /proc ended");
+			return error_create(ERROR_FAILED, "the process that serves /proc ended: %s %d",
+					    WIFSIGNALED(*ret) ? "signal" : "status",
+					    WIFSIGNALED(*ret) ? WTERMSIG(*ret) : WEXITSTATUS(*ret));
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@
 /* What it may allocate beyond what it has inherited, and the files that it holds open for the guest. */
 #define DATA_MAX (UINT64_C(1) << 30)
 #define OPEN_MAX 65536
+/* Of one memory file: types of a module are read through one. */
+#define FILE_MAX (64u << 20)
 
 /*
  * In the guest's user namespace: to see what a process of another user of the guest is doing, and to read the files
@@ -26,25 +29,47 @@
  */
 static const cap_value_t kept[] = {CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
 
-/* A root with nothing in it, in a mount namespace with nothing else. */
+static struct error *make_mount(const char *type, const char *key, const char *value, int *ret)
+{
+	_cleanup_(close_fd) int fs = fsopen(type, FSOPEN_CLOEXEC);
+	int fd;
+
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return error_system(errno, NULL, "cannot create a file system %s", type);
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	if (fd < 0)
+		return error_system(errno, NULL, "cannot mount a file system %s", type);
+	*ret = fd;
+	return NULL;
+}
+
+/*
+ * A root with nothing in it but the process's own entries in a procfs, in a mount namespace with nothing else. Older
+ * releases of libbpf read the types of a module from nothing but a path: that of a memory file, /proc/self/fd/N.
+ */
 static struct error *leave_files(const struct shadow *shadow)
 {
 	_cleanup_(free_ptr) char *path = string_format("%s/stage", shadow->run_dir);
-	_cleanup_(close_fd) int fs = -1, root = -1;
+	struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+	_cleanup_(close_fd) int root = -1, proc = -1;
+	struct error *error;
 
 	if (!path)
 		return error_no_memory();
 	if (unshare(CLONE_NEWNS) < 0)
 		return error_system(errno, NULL, "cannot create a mount namespace");
-	fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
-	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
-	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return error_system(errno, NULL, "cannot create an empty file system");
-	root = fsmount(fs, FSMOUNT_CLOEXEC,
-		       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (root < 0 || move_mount(root, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	error = make_mount("tmpfs", "size", "4k", &root);
+	if (!error)
+		error = make_mount("proc", "subset", "pid", &proc);
+	if (error)
+		return error;
+	if (mkdirat(root, "proc", 0555) < 0 || move_mount(root, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+	    move_mount(proc, "", root, "proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+	    mount_setattr(root, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
 		return error_system(errno, path, "cannot mount an empty file system");
-	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+	    chdir("/") < 0)
 		return error_system(errno, NULL, "cannot change to an empty root");
 	return NULL;
 }
@@ -100,7 +125,7 @@ static struct error *limit_self(uint64_t data)
 	struct error *error = set_limit(RLIMIT_CORE, 0);
 
 	if (!error)
-		error = set_limit(RLIMIT_FSIZE, 0);
+		error = set_limit(RLIMIT_FSIZE, FILE_MAX);
 	if (!error)
 		error = set_limit(RLIMIT_NOFILE, OPEN_MAX);
 #ifndef __SANITIZE_ADDRESS__
