@@ -175,6 +175,12 @@ static struct error *open_steps(struct disk *disk, const struct disk_options *op
 	error = open_storage(disk, options);
 	if (!error)
 		error = open_volumes(disk);
+	if (!error && options->memory && disk_has_live_root(disk, options->memory)) {
+		error = disk_mount_live(disk, options->memory);
+		return error_wrap(error, "disk %s", options->path);
+	}
+	if (!error && options->memory)
+		error = disk_note(disk, "the root that memory tells of is not on this disk: /etc/fstab decides");
 	if (!error)
 		error = disk_find_root(disk, &root);
 	if (!error)
@@ -231,6 +237,7 @@ static void free_mounts(struct disk *disk)
 		free(disk->mounts[i].type);
 		free(disk->mounts[i].uuid);
 		free(disk->mounts[i].options);
+		free(disk->mounts[i].root);
 	}
 	free(disk->mounts);
 }

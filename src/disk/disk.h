@@ -15,14 +15,27 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "guest/guest.h"
 
 struct disk;
+
+/* What the sleeping kernel had mounted. All borrowed. */
+struct disk_memory {
+	const struct guest_mount_list *mounts; /* of guest_mounts_visible() */
+	const struct guest_file_system *systems;
+	size_t n_systems;
+};
 
 struct disk_options {
 	const char *path;     /* the image */
 	const char *format;   /* "qcow2" or "raw": stated, never probed */
 	const char *work_dir; /* existing directory, 0700, for the throw-away overlay and mount points; big enough for a
 				 journal */
+	/*
+	 * What is where; NULL: the guest's /etc/fstab decides. That does so too if the file system that was mounted as
+	 * the root is not on this disk, which is noted.
+	 */
+	const struct disk_memory *memory;
 };
 
 /* A file of the image: itself first, then its backing files down to the last. */
@@ -36,14 +49,16 @@ struct disk_file {
 	int64_t mtime_ns, ctime_ns;
 };
 
-/* A file system of the guest and where /etc/fstab of the guest mounts it. */
+/* A file system of the guest, or a directory of one, and where the guest has it mounted. */
 struct disk_mount {
-	char *target;   /* in the guest: "/", "/boot", no "..", no trailing slash; parents first, [0] is "/" */
-	char *path;     /* on the host: directory where it is mounted read-only, without the mounts below it */
-	char *type;     /* as blkid names it: "ext4" (also "ext2", "ext3"), "xfs", "btrfs" */
-	char *uuid;     /* as blkid writes it */
-	char *options;  /* fstab's mount options ("defaults" if none) */
-	uint64_t start; /* where the file system begins in disk_image(), bytes */
+	char *target;          /* in the guest: "/", "/boot", no "..", no trailing slash; parents first, [0] is "/" */
+	char *path;            /* on the host: directory where it is mounted read-only, without the mounts below it */
+	char *type;            /* as blkid names it: "ext4" (also "ext2", "ext3"), "xfs", "btrfs" */
+	char *uuid;            /* as blkid writes it */
+	char *options;         /* mount options: the kernel's, or fstab's ("defaults" if none) */
+	char *root;            /* which directory of the file system it is, by memory; else "/" */
+	uint32_t major, minor; /* of the file system's device in the guest, by memory; else 0 */
+	uint64_t start;        /* where the file system begins in disk_image(), bytes */
 	uint32_t ext4_mount_count; /* s_mnt_count and s_mtime before the journal replay; 0 unless ext4 */
 	uint64_t ext4_mount_time_s;
 };

@@ -23,7 +23,7 @@ struct plan {
  * Directories an update writes to: leaving out what the guest mounts there would change the
  * directory below the mount instead. Data may be left out: nothing of a package is there.
  */
-static bool is_essential(const char *target)
+bool disk_is_essential(const char *target)
 {
 	static const char *const exact[] = {
 		"/",          "/bin",     "/boot",         "/etc",         "/opt",     "/sbin", "/var",
@@ -38,7 +38,7 @@ static bool is_essential(const char *target)
 /* What is not mounted: a note, or an error where an update needs it. */
 static struct error *leave_out(struct disk *disk, const struct fstab_entry *entry, const char *reason)
 {
-	if (is_essential(entry->target))
+	if (disk_is_essential(entry->target))
 		return error_create(ERROR_UNSUPPORTED, "the guest mounts %s on %s, but %s", entry->source,
 				    entry->target, reason);
 	return disk_note(disk, "%s on %s is left out: %s", entry->source, entry->target, reason);
@@ -73,7 +73,7 @@ static struct error *plan_partition(struct disk *disk, const struct fstab_entry 
 		volume = disk_volume(disk, partition);
 		if (!volume->problem)
 			return add_planned(plan, entry, volume);
-		if (is_essential(entry->target))
+		if (disk_is_essential(entry->target))
 			return take_ptr(volume->problem);
 		return leave_out(disk, entry, volume->problem->message);
 	case PARTITION_ESP:
@@ -199,21 +199,39 @@ static struct error *bind(const char *path, int target_fd)
 	return NULL;
 }
 
-/* Takes `target`. */
-static struct error *add_mount(struct disk *disk, const struct planned *planned, char *target, const char *path)
+/* What is the same whoever says what is mounted. Takes `target`. */
+static struct error *append_mount(struct disk *disk, const struct file_system *fs, char *target, const char *path,
+				  const char *options, const char *root)
 {
-	const struct file_system *fs = &planned->volume->fs;
 	struct disk_mount *mount = &disk->mounts[disk->n_mounts++];
 
 	mount->target = target;
 	mount->path = strdup(path);
 	mount->type = strdup(fs->partition->type);
 	mount->uuid = strdup(fs->partition->uuid ? fs->partition->uuid : "");
-	mount->options = strdup(planned->entry->options);
+	mount->options = strdup(options);
+	mount->root = strdup(root);
 	mount->start = fs->partition->start;
 	mount->ext4_mount_count = fs->ext4_mount_count;
 	mount->ext4_mount_time_s = fs->ext4_mount_time_s;
-	return target && mount->path && mount->type && mount->uuid && mount->options ? NULL : error_no_memory();
+	return target && mount->path && mount->type && mount->uuid && mount->options && mount->root ? NULL
+												    : error_no_memory();
+}
+
+/* Takes `target`. */
+static struct error *add_mount(struct disk *disk, const struct planned *planned, char *target, const char *path)
+{
+	return append_mount(disk, &planned->volume->fs, target, path, planned->entry->options, "/");
+}
+
+struct error *disk_add_live(struct disk *disk, const struct file_system *fs, const struct guest_mount *mount,
+			    const char *path)
+{
+	struct error *error = append_mount(disk, fs, strdup(mount->target), path, mount->options, mount->root);
+
+	disk->mounts[disk->n_mounts - 1].major = mount->major;
+	disk->mounts[disk->n_mounts - 1].minor = mount->minor;
+	return error;
 }
 
 static struct error *mount_root(struct disk *disk, const struct planned *planned)
@@ -266,7 +284,7 @@ static struct error *mount_below(struct disk *disk, const struct planned *planne
 }
 
 /* The first mounts have done their work: what is still needed is mounted in its place. */
-static void drop_volumes(struct disk *disk)
+void disk_drop_volumes(struct disk *disk)
 {
 	for (size_t i = 0; i < disk->n_volumes; i++) {
 		if (disk->volumes[i].path)
@@ -289,6 +307,6 @@ struct error *disk_mount_all(struct disk *disk, const struct disk_root_choice *r
 	for (size_t i = 1; !error && i < plan->n; i++)
 		error = mount_below(disk, &plan->items[i]);
 	if (!error)
-		drop_volumes(disk);
+		disk_drop_volumes(disk);
 	return error;
 }

@@ -65,4 +65,26 @@ struct error *disk_find_root(struct disk *disk, struct disk_root_choice *ret) _m
 /* Mounts what fstab says, into run_dir/mounts and as one tree into run_dir/root. */
 struct error *disk_mount_all(struct disk *disk, const struct disk_root_choice *root) _must_check_;
 
+/* A target that an update writes to: leaving out what is mounted there is an error. */
+bool disk_is_essential(const char *target);
+
+/* Lets go of the first mounts of all volumes. */
+void disk_drop_volumes(struct disk *disk);
+
+/* A detached copy of the mount at `top`, from its directory or file `path` on. ERROR_NOT_FOUND: that is not there. */
+struct error *disk_clone_directory(const char *top, const char *path, int *ret) _must_check_;
+
+/* Opens `target` in the tree at `root`, which mounts may have been added to, without following links. */
+struct error *disk_open_place(const char *root, const char *target, int *ret) _must_check_;
+
+/* Adds a line of disk_mounts() for what is mounted at `path` and was `mount` in the guest. */
+struct error *disk_add_live(struct disk *disk, const struct file_system *fs, const struct guest_mount *mount,
+			    const char *path) _must_check_;
+
+/* Whether what memory has as the root is on this disk. */
+bool disk_has_live_root(struct disk *disk, const struct disk_memory *memory);
+
+/* Mounts what memory says, into run_dir/mounts and as one tree into run_dir/root. */
+struct error *disk_mount_live(struct disk *disk, const struct disk_memory *memory) _must_check_;
+
 #endif

@@ -16,7 +16,7 @@
 #define SUPERS_MAX      (1u << 18) /* some ten of each container of a large host */
 
 struct super_layout {
-	struct member list, type, id, uuid, info, type_name;
+	struct member list, type, id, uuid, info, device, type_name;
 	/* Not looked up until an ext4 file system is met. */
 	bool has_ext4;
 	struct member ext4_super, ext4_back;
@@ -25,9 +25,13 @@ struct super_layout {
 static struct error *load_layout(struct guest *guest, struct super_layout *ret)
 {
 	const struct member_need needs[] = {
-		{"super_block", "s_list", &ret->list},    {"super_block", "s_type", &ret->type},
-		{"super_block", "s_id", &ret->id},        {"super_block", "s_uuid", &ret->uuid},
-		{"super_block", "s_fs_info", &ret->info}, {"file_system_type", "name", &ret->type_name},
+		{"super_block", "s_list", &ret->list},
+		{"super_block", "s_type", &ret->type},
+		{"super_block", "s_id", &ret->id},
+		{"super_block", "s_uuid", &ret->uuid},
+		{"super_block", "s_fs_info", &ret->info},
+		{"super_block", "s_dev", &ret->device},
+		{"file_system_type", "name", &ret->type_name},
 	};
 
 	ret->has_ext4 = false;
@@ -84,7 +88,7 @@ static struct error *read_ext4(struct guest *guest, struct super_layout *layout,
 static struct error *read_super(struct guest *guest, struct super_layout *layout, struct gva super,
 				struct guest_file_system *fs)
 {
-	uint64_t type, name;
+	uint64_t type, name, device;
 	struct error *error = guest_read_member(guest, super, &layout->type, &type);
 
 	if (!error)
@@ -97,8 +101,12 @@ static struct error *read_super(struct guest *guest, struct super_layout *layout
 	if (!error)
 		error = memory_read(&guest->memory, (struct gva){super.v + layout->uuid.offset}, fs->uuid,
 				    sizeof(fs->uuid));
+	if (!error)
+		error = guest_read_member(guest, super, &layout->device, &device);
 	if (error)
 		return error;
+	fs->major = (uint32_t)device >> 20;
+	fs->minor = device & 0xfffff;
 	return strcmp(fs->type, "ext4") == 0 ? read_ext4(guest, layout, super, fs) : NULL;
 }
 

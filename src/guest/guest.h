@@ -81,6 +81,7 @@ struct guest_file_system {
 	char type[32];              /* file_system_type.name */
 	char id[32];                /* super_block.s_id: "vda2" for a disk */
 	uint8_t uuid[16];           /* super_block.s_uuid; all zero: none */
+	uint32_t major, minor;      /* super_block.s_dev: as its mounts have it (guest_mount) */
 	bool has_ext4;              /* the ext4 fields are valid; from its superblock as it is in memory */
 	uint32_t ext4_mount_count;  /* s_mnt_count */
 	uint64_t ext4_mount_time_s; /* s_mtime, seconds since the epoch */

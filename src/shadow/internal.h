@@ -39,6 +39,9 @@ struct shadow_tree {
 	const char *lower;
 	const char *uuid; /* of the file system; may be NULL */
 	uint64_t start;   /* where the file system begins in the image, bytes; without an image of no meaning */
+	/* As disk_mount has them: mounted wherever the guest's own table says. All zero: mounted at `target`. */
+	const char *root;
+	uint32_t major, minor;
 };
 
 /* One overlay. */
@@ -52,6 +55,10 @@ struct layer {
 	int upper_fd;      /* the upper directory through an idmapped mount: the guest's ids */
 	int upper_raw_fd;  /* the upper directory as the overlay sees it: shifted ids */
 	int work_fd;
+	/* Where the guest's own table decides what is seen where; stash is NULL otherwise. */
+	char *stash;           /* where all of the overlay is mounted on the host, away from the guest */
+	char *root;            /* which directory of the guest's file system it begins with */
+	uint32_t major, minor; /* of that file system in the guest */
 };
 
 struct shadow {

@@ -176,6 +176,23 @@ static struct error *open_target(const struct shadow *shadow, const char *target
 	return NULL;
 }
 
+/* Out of everybody's sight, until mounts_make() puts it, or parts of it, where the guest has them. */
+static struct error *stash_overlay(const struct shadow *shadow, struct layer *layer, size_t index, int overlay)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/layer-%zu", shadow->run_dir, index);
+	struct error *error;
+
+	if (!path)
+		return error_no_memory();
+	error = make_directory(path, 0700);
+	if (error)
+		return error;
+	if (move_mount(overlay, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_system(errno, path, "cannot attach the overlay");
+	layer->stash = take_ptr(path);
+	return NULL;
+}
+
 static struct error *mount_layer(struct shadow *shadow, struct layer *layer, size_t index, int unshift_ns)
 {
 	_cleanup_(close_fd) int overlay = -1, target = -1, lower = -1;
@@ -190,6 +207,8 @@ static struct error *mount_layer(struct shadow *shadow, struct layer *layer, siz
 		error = make_upper(shadow, layer, index, unshift_ns);
 	if (!error)
 		error = overlay_open(layer, lower, &overlay);
+	if (!error && layer->root)
+		return error_wrap(stash_overlay(shadow, layer, index, overlay), "layer for %s", layer->target);
 	if (!error)
 		error = open_target(shadow, layer->target, &target);
 	if (error)
@@ -206,6 +225,13 @@ static struct error *layer_init(const struct shadow *shadow, const struct shadow
 	layer->lower = strdup(tree->lower);
 	layer->uuid = tree->uuid ? strdup(tree->uuid) : NULL;
 	devices_name(&shadow->devices, tree->start, layer->device);
+	if (tree->major || tree->minor) {
+		layer->major = tree->major;
+		layer->minor = tree->minor;
+		layer->root = strdup(tree->root);
+		if (!layer->root)
+			return error_no_memory();
+	}
 	return layer->target && layer->lower && (layer->uuid || !tree->uuid) ? NULL : error_no_memory();
 }
 
@@ -219,6 +245,12 @@ static void layer_deinit(struct layer *layer)
 		umount2(layer->lower_mount, MNT_DETACH);
 		rmdir(layer->lower_mount);
 	}
+	if (layer->stash) {
+		umount2(layer->stash, MNT_DETACH);
+		rmdir(layer->stash);
+	}
+	free(layer->stash);
+	free(layer->root);
 	free(layer->lower_mount);
 	free(layer->uuid);
 	free(layer->lower);

@@ -169,8 +169,33 @@ static const struct mounted_tmpfs *find_instance(const struct shadow *shadow, co
 
 /* ---- Mounting ---- */
 
-/* What the mount shows: a part of the tmpfs, found without following its links. */
-static struct error *clone_part(const struct mounted_tmpfs *tmpfs, const struct guest_mount *mount, int *ret)
+/* Where all of a file system of the guest is mounted on the host, and which of its directories that begins with. */
+struct source {
+	const char *path, *root;
+};
+
+static bool find_source(const struct shadow *shadow, const struct guest_mount *mount, struct source *ret)
+{
+	const struct mounted_tmpfs *tmpfs = find_instance(shadow, mount);
+
+	if (tmpfs) {
+		*ret = (struct source){tmpfs->path, tmpfs->root};
+		return true;
+	}
+	for (size_t i = 0; i < shadow->n_layers; i++) {
+		const struct layer *layer = &shadow->layers[i];
+
+		if (!layer->stash || layer->major != mount->major || layer->minor != mount->minor ||
+		    !guest_path_below(mount->root, layer->root))
+			continue;
+		*ret = (struct source){layer->stash, layer->root};
+		return true;
+	}
+	return false;
+}
+
+/* What the mount shows: a part of the file system, found without following its links. */
+static struct error *clone_part(const struct source *source, const struct guest_mount *mount, int *ret)
 {
 	uint64_t set = mounts_attributes(mount->options);
 	struct mount_attr attr = {
@@ -178,12 +203,12 @@ static struct error *clone_part(const struct mounted_tmpfs *tmpfs, const struct 
 		.attr_clr = (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) & ~set,
 		.propagation = MS_PRIVATE,
 	};
-	_cleanup_(close_fd) int top = open(tmpfs->path, O_PATH | O_DIRECTORY | O_CLOEXEC), part = -1, fd = -1;
-	const char *below = mount->root + (tmpfs->root[1] ? strlen(tmpfs->root) : 0);
+	_cleanup_(close_fd) int top = open(source->path, O_PATH | O_DIRECTORY | O_CLOEXEC), part = -1, fd = -1;
+	const char *below = mount->root + (source->root[1] ? strlen(source->root) : 0);
 	struct error *error;
 
 	if (top < 0)
-		return error_system(errno, tmpfs->path, "cannot open");
+		return error_system(errno, source->path, "cannot open");
 	error = setup_open(top, *below ? below : "/", O_PATH, &part);
 	if (error)
 		return error;
@@ -196,13 +221,13 @@ static struct error *clone_part(const struct mounted_tmpfs *tmpfs, const struct 
 
 static struct error *attach(const struct shadow *shadow, int root, const struct guest_mount *mount)
 {
-	const struct mounted_tmpfs *tmpfs = find_instance(shadow, mount);
 	_cleanup_(close_fd) int fd = -1;
+	struct source source;
 	struct error *error;
 
-	if (!tmpfs)
+	if (!find_source(shadow, mount, &source))
 		return NULL;
-	error = clone_part(tmpfs, mount, &fd);
+	error = clone_part(&source, mount, &fd);
 	return error ? error : setup_attach(root, fd, mount->target);
 }
 
@@ -216,10 +241,35 @@ static struct error *leave_out(const struct guest_mount *mount, struct error *er
 	return NULL;
 }
 
-struct error *mounts_learn(struct shadow *shadow)
+static struct error *copy_mount(const struct guest_mount *from, struct guest_mount *ret)
+{
+	*ret = *from;
+	ret->root = strdup(from->root);
+	ret->target = strdup(from->target);
+	ret->fstype = strdup(from->fstype);
+	ret->source = strdup(from->source);
+	ret->options = strdup(from->options);
+	return ret->root && ret->target && ret->fstype && ret->source && ret->options ? NULL : error_no_memory();
+}
+
+static struct error *copy_mounts(const struct guest_mount_list *from, struct guest_mount_list *ret)
+{
+	struct error *error = NULL;
+
+	ret->items = calloc(from->n + 1, sizeof(*ret->items));
+	if (!ret->items)
+		return error_no_memory();
+	for (; !error && ret->n < from->n; ret->n++)
+		error = copy_mount(&from->items[ret->n], &ret->items[ret->n]);
+	return error;
+}
+
+struct error *mounts_learn(struct shadow *shadow, const struct guest_mount_list *mounts)
 {
 	struct error *error;
 
+	if (mounts)
+		return copy_mounts(mounts, &shadow->mounts);
 	if (!shadow->guest)
 		return NULL;
 	error = guest_mounts(shadow->guest, 0, &shadow->mounts);
@@ -236,25 +286,41 @@ struct error *mounts_learn(struct shadow *shadow)
 	return NULL;
 }
 
-struct error *mounts_make(struct shadow *shadow)
+/* Opened anew each time: the root itself may have just been mounted. */
+static struct error *attach_in_tree(const struct shadow *shadow, const struct guest_mount *mount)
 {
 	_cleanup_(close_fd) int root = open(shadow->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct error *error = NULL;
 
 	if (root < 0)
 		return error_system(errno, shadow->root, "cannot open");
+	return attach(shadow, root, mount);
+}
+
+static struct error *make_mount(struct shadow *shadow, const struct guest_mount *mount)
+{
+	struct error *error = NULL;
+
+	if (shadow->guest && is_memory(mount) && !find_instance(shadow, mount))
+		error = make_instance(shadow, widest(&shadow->mounts, mount));
+	if (!error && !is_ours(mount->target))
+		error = attach_in_tree(shadow, mount);
+	return error;
+}
+
+struct error *mounts_make(struct shadow *shadow)
+{
+	struct error *error = NULL;
+
 	for (size_t i = 0; !error && i < shadow->mounts.n; i++) {
 		const struct guest_mount *mount = &shadow->mounts.items[i];
 
-		if (!is_memory(mount) || guest_path_below(mount->target, "/proc") ||
-		    guest_path_below(mount->target, "/sys") || strcmp(mount->target, "/dev") == 0 ||
-		    strcmp(mount->target, "/") == 0)
+		if (guest_path_below(mount->target, "/proc") || guest_path_below(mount->target, "/sys") ||
+		    strcmp(mount->target, "/dev") == 0)
 			continue;
-		if (!find_instance(shadow, mount))
-			error = make_instance(shadow, widest(&shadow->mounts, mount));
-		if (!error && !is_ours(mount->target))
-			error = attach(shadow, root, mount);
-		error = leave_out(mount, error);
+		error = make_mount(shadow, mount);
+		/* Without its root there is nothing. */
+		if (i > 0)
+			error = leave_out(mount, error);
 	}
 	return error;
 }
@@ -281,7 +347,9 @@ struct error *mounts_attach_dev(const struct shadow *shadow, int root)
 	for (size_t i = 0; !error && i < shadow->mounts.n; i++) {
 		const struct guest_mount *mount = &shadow->mounts.items[i];
 
-		if (!guest_path_below(mount->target, "/dev") || !find_instance(shadow, mount))
+		struct source source;
+
+		if (!guest_path_below(mount->target, "/dev") || !find_source(shadow, mount, &source))
 			continue;
 		error = make_mount_point(root, mount->target);
 		if (!error)

@@ -17,10 +17,16 @@ struct mounted_tmpfs {
 	char *path;            /* where it is mounted on the host; owned */
 };
 
-/* Learns what is mounted in the guest: shadow->mounts. Memory that cannot tell is a warning, and then as none. */
-struct error *mounts_learn(struct shadow *shadow) _must_check_;
+/*
+ * Learns what is mounted in the guest: shadow->mounts, a copy of `mounts` if that is not NULL. Memory that cannot tell
+ * is a warning, and then as none.
+ */
+struct error *mounts_learn(struct shadow *shadow, const struct guest_mount_list *mounts) _must_check_;
 
-/* Makes the guest's tmpfs and mounts them in the shadow's tree, but for those below /dev, /proc and /sys. */
+/*
+ * Makes the guest's tmpfs, and mounts them and the stashed layers in the shadow's tree, but for those below /dev, /proc
+ * and /sys.
+ */
 struct error *mounts_make(struct shadow *shadow) _must_check_;
 
 /* Mounts those below the directory /dev of the tree `root`, which is a run's own; makes their mount points. */

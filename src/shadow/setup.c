@@ -487,7 +487,7 @@ struct error *setup_root(const struct setup *setup)
 		return error;
 	state.stage = stage;
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].without_memory && setup->shadow->mounts.n)
+		if (table[i].without_memory && setup->shadow->guest && setup->shadow->mounts.n)
 			continue;
 		error = execute(&state, &table[i]);
 		if (error)

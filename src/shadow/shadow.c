@@ -126,7 +126,7 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		error = layers_mount(shadow, trees, n_trees);
 	}
 	if (!error)
-		error = mounts_learn(shadow);
+		error = mounts_learn(shadow, options->mounts);
 	if (!error)
 		error = mounts_make(shadow);
 	if (error)
@@ -149,7 +149,10 @@ struct error *shadow_create(const struct shadow_options *options, struct shadow 
 		trees[i] = (struct shadow_tree){.target = mounts[i].target,
 						.lower = mounts[i].path,
 						.uuid = mounts[i].uuid,
-						.start = mounts[i].start};
+						.start = mounts[i].start,
+						.root = mounts[i].root,
+						.major = mounts[i].major,
+						.minor = mounts[i].minor};
 	return shadow_create_from(trees, n, disk_image(options->disk), options, ret);
 }
 

@@ -42,6 +42,11 @@ struct shadow_options {
 	 * else while a program runs. NULL: no memory image; then /proc is that of the shadow's own processes.
 	 */
 	struct guest *guest;
+	/*
+	 * What is mounted where, of guest_mounts_visible(); the disk was opened with the same. NULL: asked of `guest`.
+	 * Borrowed until shadow_create() returns.
+	 */
+	const struct guest_mount_list *mounts;
 	const struct guest_task_list *processes; /* for is-active; NULL: nothing runs */
 	struct shadow_limits limits;
 };

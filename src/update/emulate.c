@@ -87,6 +87,7 @@ static struct error *make_shadow(struct emulation *e)
 		.disk = e->sleeping->disk,
 		.disk_name = e->sleeping->disk_name,
 		.guest = e->sleeping->guest,
+		.mounts = e->sleeping->mounts.n ? &e->sleeping->mounts : NULL,
 		.uts = &e->sleeping->uts,
 		.clock = &e->sleeping->clock,
 		.processes = &e->sleeping->processes,

@@ -60,6 +60,8 @@ static struct error *ask_in_shadow(struct session *session, struct sleeping *s, 
 	_cleanup_(shadow_destroy_ptr) struct shadow *shadow = NULL;
 	struct shadow_options options = {.disk = s->disk,
 					 .disk_name = s->disk_name,
+					 .guest = s->guest,
+					 .mounts = s->mounts.n ? &s->mounts : NULL,
 					 .uts = &s->uts,
 					 .clock = &s->clock,
 					 .processes = &s->processes,

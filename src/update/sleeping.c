@@ -160,10 +160,10 @@ static char *without_partition(const char *id)
 /* The file systems that the guest's kernel had mounted are those of the disk, in the same state. */
 static struct error *match_memory_and_disk(const struct session *session, struct sleeping *sleeping)
 {
-	_cleanup_(free_ptr) struct guest_file_system *systems = NULL;
-	size_t n, n_mounts;
+	const struct guest_file_system *systems = sleeping->systems;
+	size_t n = sleeping->n_systems, n_mounts;
 	const struct disk_mount *mounts = disk_mounts(sleeping->disk, &n_mounts);
-	struct error *error = guest_file_systems(sleeping->guest, &systems, &n);
+	struct error *error = NULL;
 
 	for (size_t i = 0; !error && i < n_mounts; i++)
 		error = match_mount(session, &mounts[i], systems, n);
@@ -175,9 +175,30 @@ static struct error *match_memory_and_disk(const struct session *session, struct
 	return error;
 }
 
+/* Where memory does not tell what is mounted, /etc/fstab does. */
+static struct error *read_mounts(struct sleeping *sleeping)
+{
+	struct guest_mount_list *mounts = &sleeping->mounts;
+	struct error *error = guest_mounts(sleeping->guest, 0, mounts);
+
+	if (!error)
+		error = guest_mounts_visible(mounts);
+	if (mounts->incomplete)
+		log_warning("%s", mounts->incomplete->message);
+	if (error && error->code != ERROR_NO_MEMORY) {
+		log_warning("%s", error->message);
+		error_destroy(take_ptr(error));
+		guest_mount_list_deinit(mounts);
+	}
+	return error ? error : guest_file_systems(sleeping->guest, &sleeping->systems, &sleeping->n_systems);
+}
+
 static struct error *open_disk(struct session *session, struct sleeping *sleeping)
 {
-	struct disk_options options = {.path = session->file.disk, .format = session->file.format};
+	const struct disk_memory memory = {&sleeping->mounts, sleeping->systems, sleeping->n_systems};
+	struct disk_options options = {.path = session->file.disk,
+				       .format = session->file.format,
+				       .memory = sleeping->mounts.n ? &memory : NULL};
 	struct error *error;
 	size_t n_notes;
 
@@ -244,6 +265,8 @@ static struct error *open_parts(struct session *session, enum sleeping_need need
 	if (!error)
 		error = refuse_spent(session, sleeping->fingerprint);
 	if (!error)
+		error = read_mounts(sleeping);
+	if (!error)
 		error = open_disk(session, sleeping);
 	if (!error)
 		error = match_memory_and_disk(session, sleeping);
@@ -267,6 +290,8 @@ void sleeping_close(struct sleeping *sleeping)
 {
 	disk_close(sleeping->disk);
 	guest_task_list_deinit(&sleeping->processes);
+	guest_mount_list_deinit(&sleeping->mounts);
+	free(sleeping->systems);
 	guest_close(sleeping->guest);
 	image_close(sleeping->image);
 	if (sleeping->work_dir) {

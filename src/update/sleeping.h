@@ -20,6 +20,9 @@ struct sleeping {
 	struct guest_clock clock;
 	uint8_t boot_id[16];
 	struct guest_task_list processes;
+	struct guest_mount_list mounts; /* guest_mounts_visible(); n is 0: memory does not tell */
+	struct guest_file_system *systems;
+	size_t n_systems;
 	char *work_dir; /* removed again by sleeping_close() */
 	struct disk *disk;
 	char *disk_name; /* the guest's name for its disk, "vda"; NULL: not known */

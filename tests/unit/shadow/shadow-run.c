@@ -50,6 +50,7 @@ struct sleeper {
 	struct guest_uts uts;
 	struct guest_clock clock;
 	struct guest_task_list processes;
+	struct guest_mount_list mounts;
 };
 
 static bool parse(int argc, char *argv[], struct arguments *ret)
@@ -107,8 +108,11 @@ static struct error *create(const struct arguments *arguments, struct shadow_opt
 			    struct shadow **ret)
 {
 	const char *path = arguments->trees[0].lower;
+	const char *const *notes;
 	size_t n = strlen(path);
-	const struct disk_options disk_options = {
+	struct guest_file_system *systems = NULL;
+	struct disk_memory memory = {.mounts = options->mounts};
+	struct disk_options disk_options = {
 		.path = path,
 		.format = n > 6 && strcmp(path + n - 6, ".qcow2") == 0 ? "qcow2" : "raw",
 		.work_dir = options->run_dir,
@@ -120,10 +124,17 @@ static struct error *create(const struct arguments *arguments, struct shadow_opt
 		return error_system(errno, disk_options.path, "cannot stat");
 	if (S_ISDIR(st.st_mode))
 		return shadow_create_from(arguments->trees, arguments->n_trees, NULL, options, ret);
-	error = disk_open(&disk_options, ret_disk);
+	error = options->guest ? guest_file_systems(options->guest, &systems, &memory.n_systems) : NULL;
+	memory.systems = systems;
+	disk_options.memory = options->guest ? &memory : NULL;
+	if (!error)
+		error = disk_open(&disk_options, ret_disk);
+	free(systems);
 	if (error)
 		return error;
 	options->disk = *ret_disk;
+	for (notes = disk_notes(*ret_disk, &n); n; n--)
+		fprintf(stderr, "disk: %s\n", *notes++);
 	return shadow_create(options, ret);
 }
 
@@ -139,6 +150,11 @@ static struct error *open_memory(const char *path, struct sleeper *sleeper, stru
 		error = guest_clock(sleeper->guest, &sleeper->clock);
 	if (!error)
 		error = guest_tasks(sleeper->guest, GUEST_PROCESSES, &sleeper->processes);
+	if (!error)
+		error = guest_mounts(sleeper->guest, 0, &sleeper->mounts);
+	if (!error)
+		error = guest_mounts_visible(&sleeper->mounts);
+	options->mounts = &sleeper->mounts;
 	options->guest = sleeper->guest;
 	options->uts = &sleeper->uts;
 	options->clock = &sleeper->clock;
@@ -149,6 +165,7 @@ static struct error *open_memory(const char *path, struct sleeper *sleeper, stru
 static void close_memory(struct sleeper *sleeper)
 {
 	guest_task_list_deinit(&sleeper->processes);
+	guest_mount_list_deinit(&sleeper->mounts);
 	guest_close(sleeper->guest);
 	image_close(sleeper->image);
 }
