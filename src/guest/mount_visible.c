@@ -77,7 +77,7 @@ static size_t first_child(const struct tree *tree, int32_t parent)
 }
 
 /* Whether another child of the same mount, at a directory above or later at the same, lies over it. */
-static bool is_hidden(const struct tree *tree, size_t first, size_t end, size_t i)
+static bool is_hidden(const struct tree *tree, size_t parent, size_t first, size_t end, size_t i)
 {
 	const struct guest_mount *mount = &tree->items[tree->by_parent[i].index];
 
@@ -85,7 +85,9 @@ static bool is_hidden(const struct tree *tree, size_t first, size_t end, size_t 
 		const struct guest_mount *other = &tree->items[tree->by_parent[k].index];
 		bool same = strcmp(other->target, mount->target) == 0;
 
-		if (k != i && guest_path_below(mount->target, other->target) && (!same || k > i))
+		/* The first mount of all is its own parent. */
+		if (k != i && tree->by_parent[k].index != parent && guest_path_below(mount->target, other->target) &&
+		    (!same || k > i))
 			return true;
 	}
 	return false;
@@ -114,7 +116,7 @@ static void visit(struct tree *tree, size_t index)
 	for (size_t i = first; i < end; i++) {
 		const struct guest_mount *child = &tree->items[tree->by_parent[i].index];
 
-		if (guest_path_below(child->target, mount->target) && !is_hidden(tree, first, end, i))
+		if (guest_path_below(child->target, mount->target) && !is_hidden(tree, index, first, end, i))
 			visit(tree, tree->by_parent[i].index);
 	}
 }

@@ -79,13 +79,16 @@ uint64_t mounts_attributes(const char *options)
 	return attributes;
 }
 
-static struct error *open_instance(const struct guest_mount *mount, int *ret)
+static struct error *open_instance(const struct shadow *shadow, const struct guest_mount *mount, int *ret)
 {
+	/* One that is full is ENOSPC for its writer, not the end of everything by the limit of memory. */
+	uint64_t half = shadow->limits.memory_bytes / 2 / 1024,
+		 most = half && half < SIZE_MAX_KIB ? half : SIZE_MAX_KIB;
 	uint64_t kib = option_number(mount->options, "size", SIZE_DEFAULT_KIB);
 	uint64_t inodes = option_number(mount->options, "nr_inodes", INODES_MAX);
 	char size[32], count[32];
 
-	snprintf(size, sizeof(size), "%lluk", (unsigned long long)(kib && kib < SIZE_MAX_KIB ? kib : SIZE_MAX_KIB));
+	snprintf(size, sizeof(size), "%lluk", (unsigned long long)(kib && kib < most ? kib : most));
 	inodes = inodes && inodes < INODES_MAX ? inodes : INODES_MAX;
 	snprintf(count, sizeof(count), "%llu", (unsigned long long)(inodes + INODES_EXTRA));
 	return setup_tmpfs_sized(size, count, ret);
@@ -136,7 +139,7 @@ static struct error *make_instance(struct shadow *shadow, const struct guest_mou
 	if (!error)
 		error = array_room(&shadow->tmpfs, shadow->n_tmpfs, sizeof(*shadow->tmpfs));
 	if (!error)
-		error = open_instance(mount, &fd);
+		error = open_instance(shadow, mount, &fd);
 	if (error)
 		return error;
 	tmpfs = &shadow->tmpfs[shadow->n_tmpfs];
@@ -249,7 +252,13 @@ static struct error *copy_mount(const struct guest_mount *from, struct guest_mou
 	ret->fstype = strdup(from->fstype);
 	ret->source = strdup(from->source);
 	ret->options = strdup(from->options);
-	return ret->root && ret->target && ret->fstype && ret->source && ret->options ? NULL : error_no_memory();
+	ret->mount_options = from->mount_options ? strdup(from->mount_options) : NULL;
+	ret->super_options = from->super_options ? strdup(from->super_options) : NULL;
+	return ret->root && ret->target && ret->fstype && ret->source && ret->options &&
+			       (ret->mount_options || !from->mount_options) &&
+			       (ret->super_options || !from->super_options)
+		       ? NULL
+		       : error_no_memory();
 }
 
 static struct error *copy_mounts(const struct guest_mount_list *from, struct guest_mount_list *ret)

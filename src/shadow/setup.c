@@ -300,9 +300,18 @@ static struct error *remove_socket(int parent, const char *name, struct socket_t
 	return NULL;
 }
 
-static struct error *do_socket(struct setup_state *state, const struct setup_op *op)
+static struct error *bind_at(int socket, int directory, const char *name)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", directory, name);
+	if (bind(socket, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return error_system(errno, name, "cannot bind the socket");
+	return NULL;
+}
+
+static struct error *do_socket(struct setup_state *state, const struct setup_op *op)
+{
 	_cleanup_(close_fd) int parent = -1;
 	struct socket_times times;
 	const char *name;
@@ -311,20 +320,17 @@ static struct error *do_socket(struct setup_state *state, const struct setup_op 
 	if (state->setup->manager_socket < 0)
 		return NULL;
 	error = open_parent(state->root, op->path, &parent, &name);
-	/* The guest's /run is that of a system without systemd: nobody looks for it there. */
-	if (error && state->setup->shadow->mounts.n) {
-		log_info("the shadow has no service manager: %s", error->message);
+	/* A guest without systemd: nobody looks for it, so it listens where nobody can. */
+	if (error && error->code == ERROR_NOT_FOUND && state->setup->shadow->guest) {
 		error_destroy(error);
-		return NULL;
+		return bind_at(state->setup->manager_socket, state->stage, "manager");
 	}
+	if (!error)
+		error = remove_socket(parent, name, &times);
+	if (!error)
+		error = bind_at(state->setup->manager_socket, parent, name);
 	if (error)
 		return error;
-	error = remove_socket(parent, name, &times);
-	if (error)
-		return error;
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", parent, name);
-	if (bind(state->setup->manager_socket, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return error_system(errno, op->path, "cannot bind the socket");
 	if (times.known && (utimensat(parent, name, times.socket, AT_SYMLINK_NOFOLLOW) < 0 ||
 			    utimensat(parent, ".", times.directory, 0) < 0))
 		return error_system(errno, op->path, "cannot set the times");

@@ -75,6 +75,19 @@ static void root_over_root(void **state)
 	assert_left(&list, "2 4 ");
 }
 
+/* The kernel's very first mount is mounted on itself. */
+static void root_on_itself(void **state)
+{
+	_cleanup_(guest_mount_list_deinit) struct guest_mount_list list = {0};
+
+	(void)state;
+	add(&list, 1, 1, "/");
+	add(&list, 2, 1, "/run");
+	add(&list, 3, 2, "/run/lock");
+	assert_ok(guest_mounts_visible(&list));
+	assert_left(&list, "1 2 3 ");
+}
+
 static void lies(void **state)
 {
 	_cleanup_(guest_mount_list_deinit) struct guest_mount_list list = {0};
@@ -146,6 +159,7 @@ int main(void)
 		cmocka_unit_test(all_of_a_plain_table),
 		cmocka_unit_test(later_mounts_cover),
 		cmocka_unit_test(root_over_root),
+		cmocka_unit_test(root_on_itself),
 		cmocka_unit_test(lies),
 		cmocka_unit_test(no_root),
 		cmocka_unit_test(very_many),
