@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A control group around everything that runs in one shadow, so that a fork bomb in it is the
+ * Control groups around everything that runs in one shadow, so that a fork bomb in it is the
  * guest's own trouble: RLIMIT_NPROC counts each of the guest's 2^30 users for itself.
  *
- * Version 1: below our own group of the hierarchy with the pids controller. Version 2: beside our
- * own group, because there a group with processes in it may not pass controllers on to groups below it.
+ * Version 1: below our own group of each hierarchy with a controller that we use. Version 2: beside our own group,
+ * because there a group with processes in it may not pass controllers on to groups below it. A host may have
+ * some controllers here and some there: each is taken where it is found first, and one that is nowhere is done without.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <mntent.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
-#include "shadow/internal.h"
+#include "shadow/cgroup.h"
 
 #define NAME_PREFIX  "ouassister-"
 /* Groups of our own process that may be there already: other shadows. */
@@ -40,7 +43,7 @@ static bool has_word(const char *list, const char *word)
 }
 
 /* Our own group in one hierarchy, as /proc/self/cgroup has it ("NUMBER:CONTROLLERS:PATH"); NULL: not listed. */
-static char *own_group(const char *table, bool unified)
+static char *own_group(const char *table, const char *controller)
 {
 	for (const char *line = table; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		_cleanup_(free_ptr) char *copy = strndup(line, strcspn(line, "\n"));
@@ -50,7 +53,7 @@ static char *own_group(const char *table, bool unified)
 		if (!path)
 			continue;
 		*path++ = '\0';
-		if (unified ? controllers[1] == '\0' : has_word(controllers + 1, "pids"))
+		if (controller ? has_word(controllers + 1, controller) : controllers[1] == '\0')
 			return strdup(path);
 	}
 	return NULL;
@@ -71,49 +74,98 @@ static void remove_stale(const char *parent)
 	}
 }
 
-static bool write_number(const char *directory, const char *file, unsigned number)
+static bool write_text(const char *directory, const char *file, const char *text)
 {
 	_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, file);
 	_cleanup_(close_fd) int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
 
-	return fd >= 0 && dprintf(fd, "%u\n", number) > 0;
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 }
 
-/* A new group in `parent`, with the limit set; NULL if the kernel does not allow it there. */
-static char *make_in(const char *parent, unsigned processes)
+static bool write_number(const char *directory, const char *file, uint64_t number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)number);
+	return write_text(directory, file, text);
+}
+
+/* --- the controllers --- */
+
+static bool limit_processes(const char *directory, bool unified, const struct shadow_limits *limits)
+{
+	return write_number(directory, "pids.max", limits->processes);
+}
+
+/* Also what the kernel keeps for these processes: pipes, sockets, watches, message queues. Swapping would only move it.
+ */
+static bool limit_memory(const char *directory, bool unified, const struct shadow_limits *limits)
+{
+	if (unified) {
+		(void)write_text(directory, "memory.swap.max", "0\n");
+		/* Half a program that goes on is worth nothing. */
+		(void)write_text(directory, "memory.oom.group", "1\n");
+		return write_number(directory, "memory.max", limits->memory_bytes);
+	}
+	(void)write_text(directory, "memory.swappiness", "0\n");
+	(void)write_number(directory, "memory.kmem.tcp.limit_in_bytes", limits->memory_bytes / 4);
+	if (!write_number(directory, "memory.limit_in_bytes", limits->memory_bytes))
+		return false;
+	/* Absent where swap is not counted; not below the limit of memory, hence after it. */
+	(void)write_number(directory, "memory.memsw.limit_in_bytes", limits->memory_bytes);
+	return true;
+}
+
+/* Being a group of its own is all: however many busy processes there are, together they weigh as much as one other. */
+static bool share_processor(const char *directory, bool unified, const struct shadow_limits *limits)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, unified ? "cpu.weight" : "cpu.shares");
+
+	return path && access(path, F_OK) == 0;
+}
+
+static const struct controller {
+	const char *name;
+	bool (*limit)(const char *directory, bool unified, const struct shadow_limits *limits);
+	size_t member; /* of struct cgroup: the directory that has it */
+} controllers[] = {
+	{"pids", limit_processes, offsetof(struct cgroup, pids)},
+	{"memory", limit_memory, offsetof(struct cgroup, memory)},
+	{"cpu", share_processor, offsetof(struct cgroup, cpu)},
+};
+
+_Static_assert(ARRAY_SIZE(controllers) <= CGROUP_DIRECTORIES_MAX, "a directory for each");
+
+static const char **directory_of(struct cgroup *cgroup, const struct controller *controller)
+{
+	return (const char **)((char *)cgroup + controller->member);
+}
+
+/* --- making them --- */
+
+/* A new directory in `parent`; NULL if the kernel does not allow it there. */
+static char *make_in(const char *parent)
 {
 	for (unsigned i = 0; i < NUMBERS; i++) {
 		_cleanup_(free_ptr) char *path = string_format("%s/" NAME_PREFIX "%d-%u", parent, (int)getpid(), i);
 
-		if (!path)
-			return NULL;
-		if (mkdir(path, 0755) < 0) {
-			if (errno == EEXIST)
-				continue;
-			return NULL;
-		}
-		if (write_number(path, "pids.max", processes))
+		if (path && mkdir(path, 0755) == 0)
 			return take_ptr(path);
-		rmdir(path);
-		return NULL;
+		if (!path || errno != EEXIST)
+			return NULL;
 	}
 	return NULL;
 }
 
-/* The directory that a new group belongs in, or NULL. */
-static char *parent_of(const struct mntent *mount, const char *table)
+/* The directory that a new group belongs in, or NULL. `controller`: one that the hierarchy has; NULL: version 2. */
+static char *parent_of(const struct mntent *mount, const char *table, const char *controller)
 {
-	bool unified = strcmp(mount->mnt_type, "cgroup2") == 0;
-	_cleanup_(free_ptr) char *own = NULL;
-	char *path, *slash;
+	_cleanup_(free_ptr) char *own = own_group(table, controller);
+	char *slash = own ? strrchr(own, '/') : NULL, *path;
 
-	if (!unified && (strcmp(mount->mnt_type, "cgroup") != 0 || !has_word(mount->mnt_opts, "pids")))
-		return NULL;
-	own = own_group(table, unified);
-	slash = own ? strrchr(own, '/') : NULL;
 	if (!slash)
 		return NULL;
-	if (unified)
+	if (!controller)
 		*slash = '\0';
 	path = string_format("%s%s", mount->mnt_dir, own);
 	/* In a container the path may be one of the host. */
@@ -124,41 +176,95 @@ static char *parent_of(const struct mntent *mount, const char *table)
 	return path;
 }
 
-char *cgroup_create(unsigned processes)
+/* A controller that we still need and this hierarchy of version 1 has. */
+static const char *needed_here(struct cgroup *cgroup, const struct mntent *mount)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+		if (!*directory_of(cgroup, &controllers[i]) && has_word(mount->mnt_opts, controllers[i].name))
+			return controllers[i].name;
+	return NULL;
+}
+
+/* Takes what is still needed from one hierarchy. */
+static void use_hierarchy(struct cgroup *cgroup, const struct mntent *mount, const char *table,
+			  const struct shadow_limits *limits)
+{
+	bool unified = strcmp(mount->mnt_type, "cgroup2") == 0, used = false;
+	const char *controller = unified ? NULL : needed_here(cgroup, mount);
+	_cleanup_(free_ptr) char *parent = NULL, *path = NULL;
+
+	if (cgroup->n == CGROUP_DIRECTORIES_MAX || (!unified && !controller))
+		return;
+	parent = parent_of(mount, table, controller);
+	if (!parent)
+		return;
+	remove_stale(parent);
+	path = make_in(parent);
+	for (size_t i = 0; path && i < ARRAY_SIZE(controllers); i++) {
+		const char **directory = directory_of(cgroup, &controllers[i]);
+
+		if (*directory || !controllers[i].limit(path, unified, limits))
+			continue;
+		*directory = path;
+		used = true;
+	}
+	if (path && cgroup->memory == path)
+		cgroup->memory_unified = unified;
+	if (used)
+		cgroup->directories[cgroup->n++] = take_ptr(path);
+	else if (path)
+		rmdir(path);
+}
+
+struct error *cgroup_create(const struct shadow_limits *limits, struct cgroup *ret)
 {
 	_cleanup_(endmntent_ptr) FILE *mounts = setmntent("/proc/self/mounts", "re");
 	_cleanup_(free_ptr) char *table = NULL;
 	struct error *error = io_read_file("/proc/self/cgroup", 1 << 20, &table, NULL);
 	struct mntent *mount;
-	char *path = NULL;
 
-	while (!error && mounts && !path && (mount = getmntent(mounts))) {
-		_cleanup_(free_ptr) char *parent = parent_of(mount, table);
-
-		if (!parent)
-			continue;
-		remove_stale(parent);
-		path = make_in(parent, processes);
-	}
+	*ret = (struct cgroup){0};
+	if (error && error->errnum != ENOENT)
+		return error;
 	error_destroy(error);
-	return path;
-}
-
-struct error *cgroup_enter(const char *path)
-{
-	if (!write_number(path, "cgroup.procs", 0))
-		return error_system(errno, path, "cannot enter the control group");
+	while (table && mounts && (mount = getmntent(mounts)))
+		if (strcmp(mount->mnt_type, "cgroup") == 0 || strcmp(mount->mnt_type, "cgroup2") == 0)
+			use_hierarchy(ret, mount, table, limits);
 	return NULL;
 }
 
-void cgroup_remove(char *path)
+struct error *cgroup_enter(const struct cgroup *cgroup)
+{
+	for (size_t i = 0; i < cgroup->n; i++)
+		if (!write_text(cgroup->directories[i], "cgroup.procs", "0\n"))
+			return error_system(errno, cgroup->directories[i], "cannot enter the control group");
+	return NULL;
+}
+
+uint64_t cgroup_oom_kills(const struct cgroup *cgroup)
+{
+	_cleanup_(free_ptr) char *path = NULL, *text = NULL;
+	const char *line;
+	struct error *error;
+
+	if (!cgroup->memory)
+		return 0;
+	path = string_format("%s/%s", cgroup->memory, cgroup->memory_unified ? "memory.events" : "memory.oom_control");
+	error = path ? io_read_file(path, 4096, &text, NULL) : error_no_memory();
+	error_destroy(error);
+	line = text ? strstr(text, "oom_kill ") : NULL;
+	return line ? strtoull(line + strlen("oom_kill "), NULL, 10) : 0;
+}
+
+void cgroup_deinit(struct cgroup *cgroup)
 {
 	const struct timespec pause = {.tv_nsec = REMOVE_NS};
-	int tries = 0;
 
-	if (!path)
-		return;
-	while (rmdir(path) < 0 && errno == EBUSY && tries++ < REMOVE_TRIES)
-		nanosleep(&pause, NULL);
-	free(path);
+	for (size_t i = 0; i < cgroup->n; i++) {
+		for (int tries = 0; rmdir(cgroup->directories[i]) < 0 && errno == EBUSY && tries < REMOVE_TRIES;
+		     tries++)
+			nanosleep(&pause, NULL);
+		free(cgroup->directories[i]);
+	}
+	*cgroup = (struct cgroup){0};
 }

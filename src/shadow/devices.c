@@ -31,8 +31,9 @@ static struct error *read_line(const char *path, char **ret)
 	return error;
 }
 
-static int try_attach(const struct loop_config *config, char *name, size_t size)
+static int try_attach(const struct loop_config *config, char name[DEVICES_NAME])
 {
+	bool read_only = config->info.lo_flags & LO_FLAGS_READ_ONLY;
 	_cleanup_(close_fd) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	_cleanup_(close_fd) int fd = -1;
 	char path[64];
@@ -43,33 +44,46 @@ static int try_attach(const struct loop_config *config, char *name, size_t size)
 	number = ioctl(control, LOOP_CTL_GET_FREE);
 	if (number < 0)
 		return -1;
-	snprintf(name, size, "loop%d", number);
+	snprintf(name, DEVICES_NAME, "loop%d", number);
 	snprintf(path, sizeof(path), "/dev/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (fd < 0 || ioctl(fd, LOOP_CONFIGURE, config) < 0)
 		return -1;
 	return take_fd(fd);
+}
+
+struct error *devices_attach(int file, uint32_t flags, char name[DEVICES_NAME], int *ret)
+{
+	struct loop_config config = {.fd = (uint32_t)file, .info.lo_flags = flags};
+
+	for (int i = 0; i < LOOP_ATTEMPTS; i++) {
+		int fd = try_attach(&config, name);
+
+		if (fd >= 0) {
+			*ret = fd;
+			return NULL;
+		}
+		if (errno != EBUSY)
+			break;
+	}
+	return error_remedy(error_system(errno, NULL, "cannot attach a loop device"), "load the kernel module loop");
 }
 
 /* The device detaches itself after its last user, however we end. */
 static struct error *attach(const char *file, struct devices *devices)
 {
 	_cleanup_(close_fd) int fd = open(file, O_RDONLY | O_CLOEXEC);
-	struct loop_config config = {
-		.fd = (uint32_t)fd,
-		.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN,
-	};
+	struct error *error;
 	struct stat st;
 
 	if (fd < 0)
 		return error_system(errno, file, "cannot open the disk");
-	for (int i = 0; i < LOOP_ATTEMPTS && devices->loop_fd < 0; i++) {
-		devices->loop_fd = try_attach(&config, devices->loop_name, sizeof(devices->loop_name));
-		if (devices->loop_fd < 0 && errno != EBUSY)
-			break;
-	}
-	if (devices->loop_fd < 0 || fstat(devices->loop_fd, &st) < 0)
-		return error_system(errno, file, "cannot attach a loop device");
+	error = devices_attach(fd, LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN, devices->loop_name,
+			       &devices->loop_fd);
+	if (error)
+		return error;
+	if (fstat(devices->loop_fd, &st) < 0)
+		return error_system(errno, devices->loop_name, "cannot stat");
 	devices->disk = st.st_rdev;
 	return NULL;
 }

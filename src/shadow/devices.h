@@ -13,6 +13,8 @@
 #include "base/error.h"
 
 #define DEVICES_PARTITIONS_MAX 128
+/* Bytes of the name of a loop device, "loop7". */
+#define DEVICES_NAME           24
 
 struct device_partition {
 	unsigned number;
@@ -21,13 +23,16 @@ struct device_partition {
 };
 
 struct devices {
-	char disk_name[24]; /* in the guest: "vda" */
-	char loop_name[24]; /* on the host: "loop7" */
-	int loop_fd;        /* -1: there are no devices */
+	char disk_name[24];           /* in the guest: "vda" */
+	char loop_name[DEVICES_NAME]; /* on the host: "loop7" */
+	int loop_fd;                  /* -1: there are no devices */
 	dev_t disk;
 	struct device_partition partitions[DEVICES_PARTITIONS_MAX];
 	unsigned n_partitions;
 };
+
+/* The file becomes a free loop device, with LO_FLAGS_* as `flags`: its name, and a descriptor that keeps it. */
+struct error *devices_attach(int file, uint32_t flags, char name[DEVICES_NAME], int *ret) _must_check_;
 
 /* The disk image at `path`, a raw file, becomes a read-only loop device with the partitions of its table. */
 struct error *devices_open(const char *path, const char *disk_name, struct devices *ret) _must_check_;

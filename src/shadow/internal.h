@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "shadow/cgroup.h"
 #include "shadow/devices.h"
 #include "shadow/mounts.h"
 #include "shadow/shadow.h"
@@ -20,18 +21,17 @@
  * range that distributions hand out (systemd's containers end at 0x6fffffff), so that no
  * account of the host owns one. The ids behind the range are those of our own helpers.
  */
-#define SHADOW_ID_BASE       0x80000000u
-#define SHADOW_ID_COUNT      0x40000000u
-#define SHADOW_ID_WARDEN     (SHADOW_ID_BASE + SHADOW_ID_COUNT)
-#define SHADOW_ID_MANAGER    (SHADOW_ID_WARDEN + 1)
-#define SHADOW_ID_NETWORK    (SHADOW_ID_WARDEN + 2)
+#define SHADOW_ID_BASE     0x80000000u
+#define SHADOW_ID_COUNT    0x40000000u
+#define SHADOW_ID_WARDEN   (SHADOW_ID_BASE + SHADOW_ID_COUNT)
+#define SHADOW_ID_MANAGER  (SHADOW_ID_WARDEN + 1)
+#define SHADOW_ID_NETWORK  (SHADOW_ID_WARDEN + 2)
+/* Owners of user namespaces: a host id for each process of ours, see userns_create(). */
+#define SHADOW_ID_OWNERS   (SHADOW_ID_WARDEN + 0x10000u)
 
 /* What a hostile guest may make us keep: actions of one shadow, and bytes of one unit name or verb. */
-#define SHADOW_ACTIONS_MAX   10000
-#define SHADOW_NAME_MAX      256
-
-/* Processes of one shadow, our own three among them; the upgrade of a whole system needs some dozens. */
-#define SHADOW_PROCESSES_MAX 4096
+#define SHADOW_ACTIONS_MAX 10000
+#define SHADOW_NAME_MAX    256
 
 /* A directory of the host that the guest sees at `target`; parents first, [0] is "/". */
 struct shadow_tree {
@@ -67,7 +67,10 @@ struct shadow {
 	int user_ns;                 /* guest id n is SHADOW_ID_BASE + n */
 	int init_fd;                 /* sealed memory file: the program that is pid 1 */
 	struct shadow_limits limits; /* none is 0 */
-	char *cgroup;                /* its directory; NULL: none */
+	struct cgroup cgroup;
+	bool has_store;            /* a file system of its own is mounted over layers_dir */
+	uint64_t store_size;       /* its bytes */
+	uint64_t store_used_bytes; /* of them, before the first program ran */
 	struct devices devices;
 	struct layer *layers;
 	size_t n_layers;
@@ -106,9 +109,11 @@ struct error *userns_write_map(pid_t pid, const char *name, uint32_t inside, uin
 
 /*
  * A user namespace in which ids inside .. inside + count - 1 are outside .. of the host, for users and groups;
- * nothing runs in it. It is created by the host id `owner`.
+ * nothing runs in it. Its owner is an id of its own: what the kernel counts for all of the namespace (inotify
+ * instances and watches, processes) counts for that, and not for the host's root. `limits` of the whole; may be NULL.
  */
-struct error *userns_create(uint32_t inside, uint32_t outside, uint32_t count, int *ret) _must_check_;
+struct error *userns_create(uint32_t inside, uint32_t outside, uint32_t count, const struct shadow_limits *limits,
+			    int *ret) _must_check_;
 
 /* A detached copy of the mount at `path`, without the mounts below it, with ids shifted by `user_ns` and `attributes`
  * (MOUNT_ATTR_*) set. */
@@ -118,20 +123,6 @@ struct error *userns_idmapped_mount(const char *path, int user_ns, uint64_t attr
 
 struct error *layers_mount(struct shadow *shadow, const struct shadow_tree *trees, size_t n) _must_check_;
 void layers_unmount(struct shadow *shadow);
-
-/* --- cgroup.c --- */
-
-/*
- * A new control group of the host for at most so many processes, its directory; freed by cgroup_remove(). NULL: this
- * host has no hierarchy with the pids controller that we may write to.
- */
-char *cgroup_create(unsigned processes);
-
-/* Moves the calling process into it. */
-struct error *cgroup_enter(const char *path) _must_check_;
-
-/* Its processes have been waited for. NULL is allowed. */
-void cgroup_remove(char *path);
 
 /* --- filter.c --- */
 

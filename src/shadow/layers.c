@@ -265,7 +265,7 @@ struct error *layers_mount(struct shadow *shadow, const struct shadow_tree *tree
 	error = make_directory(shadow->root, 0755);
 	if (error)
 		return error;
-	error = userns_create(SHADOW_ID_BASE, 0, SHADOW_ID_COUNT, &unshift_ns);
+	error = userns_create(SHADOW_ID_BASE, 0, SHADOW_ID_COUNT, NULL, &unshift_ns);
 	if (error)
 		return error;
 	shadow->layers = calloc(n, sizeof(*shadow->layers));

@@ -200,6 +200,7 @@ static struct error *pull_bytes(struct stream *stream)
 		return NULL;
 	if (n <= 0)
 		return source_ended(stream, n < 0);
+	stream->passed += (uint64_t)n;
 	stream->ends_line = stream->buffer[n - 1] == '\n';
 	if (stream->capture)
 		return capture_add(stream->capture, stream->buffer, (size_t)n);

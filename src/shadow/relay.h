@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -32,6 +33,7 @@ struct stream {
 	bool to_program; /* from the user; else the other way */
 	char *buffer;    /* STREAM_BUFFER bytes, of which begin .. end - 1 still go to `to`; NULL: not needed yet */
 	size_t begin, end;
+	uint64_t passed; /* bytes that came through the buffer */
 	/* Collects instead of writing: at most `max` bytes, NUL-terminated. */
 	struct capture *capture;
 };

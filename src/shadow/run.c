@@ -22,6 +22,9 @@
 /* Lines of the log that one run may make us write of what its manager cannot answer. */
 #define UNKNOWN_MAX 100
 
+/* How often limits are looked at that the kernel does not enforce for us. */
+#define CHECK_MS    200
+
 /* After a failure (a time limit, say) nobody may be reading any more: so long we still wait for what was printed. */
 #define DRAIN_MS    1000
 
@@ -35,7 +38,8 @@ struct run {
 	struct stream input, output, errors;
 	struct terminal terminal;
 	unsigned n_unknown;
-	bool ended; /* the status has come */
+	uint64_t oom_kills; /* before this run */
+	bool ended;         /* the status has come */
 	int status;
 	struct error *failure; /* of the setup */
 };
@@ -219,9 +223,24 @@ static struct error *serve(struct run *run, int timeout_ms)
 	return error;
 }
 
+/* What a control group or our own counting found: everything in the shadow is then killed. */
+static struct error *check_limits(const struct run *run)
+{
+	const struct shadow_run_options *options = run->options;
+
+	if (cgroup_oom_kills(&run->shadow->cgroup) > run->oom_kills)
+		return error_remedy(error_create(ERROR_FAILED, "%s: killed: memory limit (%llu MiB)", options->argv[0],
+						 (unsigned long long)run->shadow->limits.memory_bytes >> 20),
+				    "give it more with --max-memory");
+	if (options->output_max && run->output.passed > options->output_max)
+		return error_create(ERROR_FAILED, "%s: killed: it printed more than %llu MiB", options->argv[0],
+				    (unsigned long long)options->output_max >> 20);
+	return NULL;
+}
+
 static struct error *serve_until_end(struct run *run)
 {
-	uint64_t limit_ms = run->options->timeout_s * 1000, begin_ns = clock_monotonic_ns();
+	uint64_t limit_ms = run->options->timeout_s * 1000, begin_ns = clock_monotonic_ns(), checked_ms = 0;
 	struct error *error;
 
 	while (!run->ended) {
@@ -234,10 +253,15 @@ static struct error *serve_until_end(struct run *run)
 		if (limit_ms && limit_ms - passed_ms < 1000)
 			wait_ms = (int)(limit_ms - passed_ms);
 		error = serve(run, wait_ms);
+		/* Not at every system call that is answered. */
+		if (!error && passed_ms - checked_ms >= CHECK_MS) {
+			checked_ms = passed_ms;
+			error = check_limits(run);
+		}
 		if (error)
 			return error;
 	}
-	return NULL;
+	return check_limits(run);
 }
 
 static bool has_drained(const struct run *run)
@@ -414,6 +438,7 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 			  .control = -1,
 			  .records = -1,
 			  .listener = -1,
+			  .oom_kills = cgroup_oom_kills(&shadow->cgroup),
 			  .input = STREAM_NONE,
 			  .output = STREAM_NONE,
 			  .errors = STREAM_NONE,

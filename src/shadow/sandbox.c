@@ -14,7 +14,6 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,14 +21,11 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "shadow/limits.h"
 #include "shadow/run.h"
 
 /* Descriptor 3 of init; see init/init.c. */
-#define RUNNER_FD  3
-
-/* Bytes of one file, and of one process's address space: more than an update needs, less than would stop the host. */
-#define FILE_MAX   (UINT64_C(64) << 30)
-#define MEMORY_MAX (UINT64_C(64) << 30)
+#define RUNNER_FD 3
 
 /*
  * What guest root may do to guest processes and files. Everything else is gone from its bounding set,
@@ -92,43 +88,6 @@ struct error *sandbox_become(uint32_t id)
 	return sandbox_die_with_parent();
 }
 
-/* Processes are counted by the control group as well, and then all together. */
-static struct error *limit_resources(rlim_t processes_max)
-{
-	const struct {
-		int resource;
-		rlim_t soft, hard;
-	} limits[] = {
-		{RLIMIT_CORE, 0, 0},
-		{RLIMIT_NOFILE, 1024, 524288},
-		{RLIMIT_NPROC, processes_max, processes_max},
-		/* Reading a sparse file of 2^63 bytes back would take us years. */
-		{RLIMIT_FSIZE, FILE_MAX, FILE_MAX},
-#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory takes terabytes of addresses of this process */
-		{RLIMIT_AS, MEMORY_MAX, MEMORY_MAX},
-#endif
-		{RLIMIT_MSGQUEUE, 819200, 819200},
-		{RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
-		{RLIMIT_SIGPENDING, 16384, 16384},
-		{RLIMIT_NICE, 0, 0},
-		{RLIMIT_RTPRIO, 0, 0},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		struct rlimit limit;
-
-		if (getrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0)
-			return error_system(errno, NULL, "cannot read resource limit %d", limits[i].resource);
-		/* Ours may be lower already, and is then not raised. */
-		if (limit.rlim_max > limits[i].hard)
-			limit.rlim_max = limits[i].hard;
-		limit.rlim_cur = limits[i].soft < limit.rlim_max ? limits[i].soft : limit.rlim_max;
-		if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0)
-			return error_system(errno, NULL, "cannot set resource limit %d", limits[i].resource);
-	}
-	return NULL;
-}
-
 static struct error *limit_capabilities(void)
 {
 	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++) {
@@ -171,7 +130,7 @@ static struct error *name_host(const struct shadow *shadow)
 		return error_system(errno, NULL, "cannot create namespaces");
 	if (sethostname(name, strnlen(name, 64)) < 0 || setdomainname(domain, strnlen(domain, 64)) < 0)
 		return error_system(errno, NULL, "cannot set the host name");
-	return NULL;
+	return limits_apply_to_ipc(&shadow->limits);
 }
 
 /* What the warden's children share. */
@@ -228,7 +187,7 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	if (!error)
 		error = setup_root(&setup);
 	if (!error)
-		error = limit_resources(shadow->limits.processes);
+		error = limits_apply(&shadow->limits);
 	if (error)
 		return error;
 	if (write(links->ready[1], "", 1) != 1)
@@ -397,7 +356,7 @@ static struct error *be_first_to_go(const struct shadow *shadow)
 
 	if (fd < 0 || write(fd, "1000", 4) != 4)
 		return error_system(errno, "/proc/self/oom_score_adj", "cannot set");
-	return shadow->cgroup ? cgroup_enter(shadow->cgroup) : NULL;
+	return cgroup_enter(&shadow->cgroup);
 }
 
 static struct error *links_init(const struct shadow *shadow, struct links *links)

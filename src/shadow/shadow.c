@@ -3,12 +3,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "base/log.h"
 #include "shadow/init_image.h"
 #include "shadow/internal.h"
+#include "shadow/limits.h"
+#include "shadow/store.h"
 
 /* The kernel gives no greater numbers (PID_MAX_LIMIT). */
 #define PID_LIMIT (1u << 22)
@@ -55,13 +58,36 @@ static struct error *init_directories(struct shadow *shadow, const struct shadow
 	return NULL;
 }
 
-/* Without a control group each of the guest's users has the limit for itself. */
-static void limit_processes(struct shadow *shadow, uint64_t max)
+/* What no control group counts is bounded for each process and user only, which is said. */
+static struct error *limit_resources(struct shadow *shadow, const struct shadow_limits *wanted)
 {
-	shadow->limits.processes = max ? max : SHADOW_PROCESSES_MAX;
-	shadow->cgroup = cgroup_create((unsigned)shadow->limits.processes);
-	if (!shadow->cgroup)
-		log_info("no control group can be made: the shadow's processes are limited for each user only");
+	struct error *error = limits_resolve(wanted, &shadow->limits);
+
+	if (!error)
+		error = cgroup_create(&shadow->limits, &shadow->cgroup);
+	if (error)
+		return error;
+	if (!shadow->cgroup.pids)
+		log_info("no control group for processes can be made: the limit counts for the guest's users together "
+			 "only in kernels from 5.14 on");
+	if (!shadow->cgroup.memory)
+		log_warning("no control group for memory can be made: the memory of the shadow's programs is limited "
+			    "only for each of them");
+	return NULL;
+}
+
+static struct error *make_store(struct shadow *shadow)
+{
+	struct error *error = store_mount(shadow->layers_dir, shadow->limits.disk_bytes, &shadow->store_size);
+	struct statvfs fs;
+
+	if (error)
+		return error;
+	shadow->has_store = true;
+	if (statvfs(shadow->layers_dir, &fs) < 0)
+		return error_system(errno, shadow->layers_dir, "cannot ask for the free space of");
+	shadow->store_used_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+	return NULL;
 }
 
 /* Without them only programs that look for the disk below the root (grub) fail, and say so. */
@@ -119,9 +145,12 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 	if (!error)
 		error = make_init(&shadow->init_fd);
 	if (!error)
-		error = userns_create(0, SHADOW_ID_BASE, SHADOW_ID_COUNT, &shadow->user_ns);
+		error = limit_resources(shadow, &options->limits);
+	if (!error)
+		error = userns_create(0, SHADOW_ID_BASE, SHADOW_ID_COUNT, &shadow->limits, &shadow->user_ns);
+	if (!error && !options->plain_layers)
+		error = make_store(shadow);
 	if (!error) {
-		limit_processes(shadow, options->limits.processes);
 		open_devices(shadow, image, options->disk_name);
 		error = layers_mount(shadow, trees, n_trees);
 	}
@@ -162,6 +191,11 @@ const struct change_layer *shadow_layers(const struct shadow *shadow, size_t *re
 	return shadow->views;
 }
 
+struct error *shadow_settle(const struct shadow *shadow)
+{
+	return store_check(shadow->layers[0].upper_raw_fd);
+}
+
 const struct action_list *shadow_actions(const struct shadow *shadow)
 {
 	return &shadow->actions;
@@ -177,8 +211,10 @@ void shadow_destroy(struct shadow *shadow)
 		layers_unmount(shadow);
 	if (shadow->run_dir)
 		mounts_destroy(shadow);
+	if (shadow->has_store)
+		store_unmount(shadow->layers_dir);
 	devices_close(&shadow->devices);
-	cgroup_remove(shadow->cgroup);
+	cgroup_deinit(&shadow->cgroup);
 	if (shadow->run_dir)
 		stage = string_format("%s/stage", shadow->run_dir);
 	if (stage)

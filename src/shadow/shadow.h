@@ -4,7 +4,7 @@
  * in which the guest's own, unmodified and hostile programs run.
  *
  * It refuses to write to the guest: the disk is the lower layer of an overlay, and every change
- * lands in the upper directories under `layers_dir`. It refuses everything that belongs to a
+ * lands in the upper directories, in a file system of their own. It refuses everything that belongs to a
  * running guest: such requests are recorded as actions. See shadow/theory.h for the stages of
  * the sandbox and what each may and may not do.
  */
@@ -31,10 +31,10 @@ struct shadow_limits {
 };
 
 struct shadow_options {
-	const struct disk *disk;     /* borrowed */
-	const char *layers_dir;      /* existing directory, 0700, on a file system overlayfs can use; kept afterwards */
-	const char *run_dir;         /* existing directory, 0700, for mount points and sockets */
-	const struct guest_uts *uts; /* NULL: no memory image; the host's kernel release shows */
+	const struct disk *disk;         /* borrowed */
+	const char *layers_dir;          /* existing directory, 0700: what changes take lies on its file system */
+	const char *run_dir;             /* existing directory, 0700, for mount points and sockets */
+	const struct guest_uts *uts;     /* NULL: no memory image; the host's kernel release shows */
 	const struct guest_clock *clock; /* NULL: no time namespace */
 	const char *disk_name;           /* the guest's name for its disk; NULL: "vda" */
 	/*
@@ -49,6 +49,11 @@ struct shadow_options {
 	const struct guest_mount_list *mounts;
 	const struct guest_task_list *processes; /* for is-active; NULL: nothing runs */
 	struct shadow_limits limits;
+	/*
+	 * The changes stay in layers_dir, for trying things by hand; nothing then keeps them from filling its file
+	 * system, which must be one that overlayfs can use (ext4, xfs, btrfs). Otherwise they end with the shadow.
+	 */
+	bool plain_layers;
 };
 
 struct error *shadow_create(const struct shadow_options *options, struct shadow **ret) _must_check_;
@@ -80,11 +85,12 @@ struct shadow_run_options {
 	 * can be killed restores it himself.
 	 */
 	bool terminal;
-	int stdin_fd;       /* 0: /dev/null */
-	int output_fd;      /* standard output and error of the program; 0: dropped. Relayed, never the host's own
-			       descriptor. A reader who has gone is no error: the program learns it by its next write. */
-	int error_fd;       /* standard error of the program, apart; 0: with its standard output */
-	uint64_t timeout_s; /* 0: no limit; afterwards everything in it is killed: ERROR_TIMEOUT */
+	int stdin_fd;        /* 0: /dev/null */
+	int output_fd;       /* standard output and error of the program; 0: dropped. Relayed, never the host's own
+				descriptor. A reader who has gone is no error: the program learns it by its next write. */
+	int error_fd;        /* standard error of the program, apart; 0: with its standard output */
+	uint64_t output_max; /* bytes of its output; 0: no limit; with more, everything in it is killed */
+	uint64_t timeout_s;  /* 0: no limit; afterwards everything in it is killed: ERROR_TIMEOUT */
 };
 
 /*
@@ -102,10 +108,13 @@ struct error *shadow_capture(struct shadow *shadow, const struct shadow_run_opti
 /* The overlays, for changes_read(); borrowed, valid until shadow_destroy(). */
 const struct change_layer *shadow_layers(const struct shadow *shadow, size_t *ret_n);
 
+/* All that was written is there; to be called before the layers are read. Fails if the host ran out of space. */
+struct error *shadow_settle(const struct shadow *shadow) _must_check_;
+
 /* What was asked of the running system so far, in order; borrowed. */
 const struct action_list *shadow_actions(const struct shadow *shadow);
 
-/* Unmounts; the upper directories stay until the caller removes layers_dir. */
+/* Unmounts, and the changes are gone with it. */
 void shadow_destroy(struct shadow *shadow);
 DEFINE_CLEANUP(struct shadow *, shadow_destroy)
 

@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "shadow/internal.h"
+#include "shadow/limits.h"
 
 struct error *userns_write_map(pid_t pid, const char *name, uint32_t inside, uint32_t outside, uint32_t count)
 {
@@ -26,12 +27,16 @@ struct error *userns_write_map(pid_t pid, const char *name, uint32_t inside, uin
 }
 
 /* The child that carries the namespace until its descriptor is open: waits for the end of `wait_fd`. */
-static void hold_namespace(int ready_fd, int wait_fd)
+static void hold_namespace(const struct shadow_limits *limits, pid_t parent, int ready_fd, int wait_fd)
 {
+	uid_t owner = SHADOW_ID_OWNERS + (uid_t)parent;
+	struct error *error = limits ? limits_apply_to_owner(limits) : NULL;
 	char byte = 0;
 
-	if (unshare(CLONE_NEWUSER) == 0)
+	if (!error && setresgid(owner, owner, owner) == 0 && setresuid(owner, owner, owner) == 0 &&
+	    unshare(CLONE_NEWUSER) == 0)
 		byte = 1;
+	error_destroy(error);
 	if (write(ready_fd, &byte, 1) == 1)
 		(void)!read(wait_fd, &byte, 1);
 	_exit(0);
@@ -59,12 +64,13 @@ static struct error *map_and_open(pid_t pid, uint32_t inside, uint32_t outside, 
 	return NULL;
 }
 
-struct error *userns_create(uint32_t inside, uint32_t outside, uint32_t count, int *ret)
+struct error *userns_create(uint32_t inside, uint32_t outside, uint32_t count, const struct shadow_limits *limits,
+			    int *ret)
 {
+	pid_t pid, parent = getpid();
 	int ready[2], hold[2];
 	struct error *error;
 	char byte = 0;
-	pid_t pid;
 
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return error_system(errno, NULL, "cannot create a pipe");
@@ -77,7 +83,7 @@ struct error *userns_create(uint32_t inside, uint32_t outside, uint32_t count, i
 	pid = fork();
 	if (pid == 0) {
 		close(hold[1]);
-		hold_namespace(ready[1], hold[0]);
+		hold_namespace(limits, parent, ready[1], hold[0]);
 	}
 	close(ready[1]);
 	close(hold[0]);

@@ -184,6 +184,7 @@ static struct error *run_apt(const struct package_run *run, GPtrArray *argv, boo
 		.env = environment,
 		.network = &net,
 		.output_fd = run->log_fd > 0 ? run->log_fd : 0,
+		.output_max = UPDATE_LOG_MAX,
 		.timeout_s = run->options ? run->options->timeout_s : 0,
 	};
 	struct error *error = vm_file_hosts(run->file, hosts);
@@ -360,6 +361,7 @@ static struct error *run_other_command(const struct package_run *run)
 		.env = environment,
 		.network = &net,
 		.output_fd = run->log_fd > 0 ? run->log_fd : 0,
+		.output_max = UPDATE_LOG_MAX,
 		.timeout_s = run->options->timeout_s,
 	};
 	int status;

@@ -126,6 +126,7 @@ static struct error *run_bare_command(const struct emulation *e)
 					     .env = environment,
 					     .network = &network,
 					     .output_fd = e->log_fd,
+					     .output_max = UPDATE_LOG_MAX,
 					     .timeout_s = e->options->timeout_s};
 	int status;
 	struct error *error;
@@ -170,7 +171,7 @@ static void log_tail(const struct emulation *e)
 {
 	_cleanup_(free_ptr) char *text = NULL;
 	size_t size;
-	struct error *error = io_read_file(e->log_path, 256u << 20, &text, &size);
+	struct error *error = io_read_file(e->log_path, 2 * UPDATE_LOG_MAX, &text, &size);
 
 	if (error)
 		error_destroy(error);
@@ -215,6 +216,9 @@ static struct error *capture(struct emulation *e)
 	struct error *error;
 
 	progress_step("capture", "reading what changed");
+	error = shadow_settle(e->shadow);
+	if (error)
+		return error;
 	error = changes_read(layers, n_layers, &options, &e->manifest.changes);
 	if (error)
 		return error;

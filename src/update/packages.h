@@ -25,6 +25,9 @@
 #include "update/update.h"
 #include "update/vmfile.h"
 
+/* Bytes of output of one program, which all stay in the log: more is no update, and would fill the host's disk. */
+#define UPDATE_LOG_MAX (UINT64_C(256) << 20)
+
 /* What an operation of a package manager works with; all borrowed. */
 struct package_run {
 	struct shadow *shadow;

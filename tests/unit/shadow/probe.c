@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -113,6 +114,41 @@ static int try_spawn(int max)
 	return 0;
 }
 
+/* Uses up so many MiB, and says so if it is still there. */
+static int try_memory(int mib)
+{
+	for (int i = 0; i < mib; i++) {
+		char *p = malloc(1 << 20);
+
+		if (!p)
+			return -1;
+		memset(p, i + 1, 1 << 20);
+	}
+	return 0;
+}
+
+/* Files that one process may have open. */
+static int try_files(int max)
+{
+	int n = 0;
+
+	while (n < max && dup(0) >= 0)
+		n++;
+	printf("%d\n", n);
+	return 0;
+}
+
+/* Kernel objects of one kind until one is refused, in as many processes as it takes; prints how many. */
+static int try_watches(int max)
+{
+	int n = 0;
+
+	while (n < max && inotify_init1(IN_CLOEXEC) >= 0)
+		n++;
+	printf("%d\n", n);
+	return 0;
+}
+
 /* Every process has children for as long as it lives. */
 static _Noreturn void bomb(void)
 {
@@ -139,6 +175,12 @@ static int try_names(const char *name, const char *argument)
 		return (int)ptrace(PTRACE_SEIZE, atoi(argument), 0, 0);
 	if (!strcmp(name, "spawn"))
 		return try_spawn(atoi(argument));
+	if (!strcmp(name, "memory"))
+		return try_memory(atoi(argument));
+	if (!strcmp(name, "files"))
+		return try_files(atoi(argument));
+	if (!strcmp(name, "watches"))
+		return try_watches(atoi(argument));
 	if (!strcmp(name, "bomb"))
 		bomb();
 	if (!strcmp(name, "chown"))

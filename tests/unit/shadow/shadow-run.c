@@ -180,8 +180,11 @@ static int run(const struct arguments *arguments)
 					  NULL};
 	char run_dir[] = "/tmp/shadow-run.XXXXXX";
 	struct guest_clock clock = {.monotonic_ns = 1234567890123, .boottime_ns = 1234567890123};
-	struct shadow_options options = {
-		.layers_dir = arguments->layers, .run_dir = run_dir, .uts = &arguments->uts, .clock = &clock};
+	struct shadow_options options = {.layers_dir = arguments->layers,
+					 .plain_layers = true,
+					 .run_dir = run_dir,
+					 .uts = &arguments->uts,
+					 .clock = &clock};
 	struct shadow_run_options run_options = {.argv = arguments->command,
 						 .env = env,
 						 .network = &arguments->network,
