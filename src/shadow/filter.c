@@ -441,7 +441,7 @@ static struct error *load(scmp_filter_ctx filter)
 	return r < 0 ? error_system(-r, NULL, "cannot load the system call filter") : NULL;
 }
 
-static struct error *load_arguments(void)
+static struct error *load_arguments(const struct shadow *shadow)
 {
 	static const uint64_t denied_ioctls[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS};
 	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = NULL;
@@ -473,6 +473,10 @@ static struct error *load_arguments(void)
 	}
 	if (!error)
 		error = deny_sockets(filter);
+	/* A file of FUSE that says it is empty, as those of /proc do, ends for it at once. Who hears that it does not
+	 * work reads instead. */
+	if (!error && shadow->guest && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(sendfile), 0) < 0)
+		error = error_create(ERROR_FAILED, "cannot filter sendfile");
 	return error ? error : load(filter);
 }
 
@@ -481,7 +485,7 @@ struct error *filter_load(const struct shadow *shadow, int *ret_listener)
 	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = NULL;
 	struct error *error;
 
-	error = load_arguments();
+	error = load_arguments(shadow);
 	if (!error)
 		error = new_filter(SCMP_ACT_ERRNO(ENOSYS), &filter);
 	if (!error)

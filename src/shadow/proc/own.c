@@ -14,10 +14,6 @@
 #include "shadow/internal.h"
 #include "shadow/proc/serve.h"
 
-#pragma weak proc_write_mountinfo
-#pragma weak proc_write_mounts
-#pragma weak proc_write_mountstats
-
 /* Names below the real /proc/PID: the host kernel's, so there are some hundred at most. */
 #define NAMES_MAX 4096
 #define PATH_SIZE 160

@@ -6,8 +6,6 @@
 #include "shadow/internal.h"
 #include "shadow/proc/serve.h"
 
-#pragma weak proc_write_fdinfo
-
 enum subdirectory {
 	SUB_FD,
 	SUB_FDINFO,
@@ -168,6 +166,11 @@ static bool text_exists(struct server *server, struct node node)
 	return true;
 }
 
+static bool is_here(const struct proc_task_file *file, bool in_task)
+{
+	return in_task ? !file->process_only : !file->thread_only;
+}
+
 static int lookup_in_task(struct server *server, struct node parent, const char *name, struct node *ret)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(subdirectories); i++) {
@@ -187,8 +190,7 @@ static int lookup_in_task(struct server *server, struct node parent, const char 
 		}
 	}
 	for (size_t i = 0; proc_task_files[i].name; i++) {
-		if (strcmp(proc_task_files[i].name, name) == 0 &&
-		    !(proc_task_files[i].process_only && parent.in_task)) {
+		if (strcmp(proc_task_files[i].name, name) == 0 && is_here(&proc_task_files[i], parent.in_task)) {
 			*ret = child_of(parent, NODE_TASK_FILE, i);
 			return text_exists(server, *ret) ? 0 : ENOENT;
 		}
@@ -262,7 +264,7 @@ static int list_task(struct server *server, struct node directory, struct listin
 	for (size_t i = 0; ok && proc_task_files[i].name; i++) {
 		struct node node = child_of(directory, NODE_TASK_FILE, i);
 
-		if (!(proc_task_files[i].process_only && directory.in_task) && text_exists(server, node))
+		if (is_here(&proc_task_files[i], directory.in_task) && text_exists(server, node))
 			ok = listing_add(listing, node, S_IFREG, proc_task_files[i].name);
 	}
 	return ok ? 0 : ENOMEM;
@@ -361,12 +363,16 @@ struct write_task {
 static struct error *write_task(void *data, FILE *out)
 {
 	const struct write_task *w = data;
+	const struct proc_task_file *file;
 	const struct guest_fd *fd;
 
-	if (w->node.kind == NODE_TASK_FILE)
-		return proc_task_files[w->node.sub].write(&w->server->facts, w->task, out);
+	if (w->node.kind == NODE_TASK_FILE) {
+		file = &proc_task_files[w->node.sub];
+		return (w->node.in_task && file->write_thread ? file->write_thread : file->write)(&w->server->facts,
+												  w->task, out);
+	}
 	fd = find_fd(w->server, w->node);
-	if (!fd || !proc_write_fdinfo)
+	if (!fd)
 		return error_create(ERROR_NOT_FOUND, "no such descriptor");
 	return proc_write_fdinfo(&w->server->facts, w->task, fd, out);
 }
