@@ -21,6 +21,7 @@ void guest_close(struct guest *guest)
 	free(guest->vmas);
 	free(guest->spaces);
 	free(guest->details);
+	free(guest->fds);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
 	free(guest);

@@ -266,6 +266,7 @@ struct guest {
 	struct path_layout *paths;            /* made when first needed (paths.h) */
 	struct vma_layout *vmas;              /* made when first needed (maps.c) */
 	struct space_layout *spaces;          /* made when first needed (namespaces.c) */
+	struct fd_layout *fds;                /* made when first needed (fd_info.c) */
 	struct detail_layout *details;        /* made when first needed (details.h) */
 	uint64_t effort;                      /* steps since guest_effort_begin() */
 	bool effort_shared;                   /* guest_share_effort() */
