@@ -22,6 +22,7 @@ void guest_close(struct guest *guest)
 	free(guest->spaces);
 	free(guest->details);
 	free(guest->fds);
+	free(guest->stacks);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
 	free(guest);

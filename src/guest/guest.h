@@ -20,6 +20,7 @@
 #include "guest/process.h"
 #include "guest/system.h"
 #include "guest/task_details.h"
+#include "guest/task_stack.h"
 #include "image/image.h"
 
 /* A guest-virtual address, in bytes. */

@@ -169,6 +169,11 @@ struct symbol {
 	char name[512];
 };
 void symbols_at(const struct symbols *symbols, size_t i, struct symbol *ret);
+/*
+ * What the kernel itself calls an address: the first of the symbols at the highest address that is not above it.
+ * *ret_end: where the next one begins; 0: there is none. False: no symbol is that low.
+ */
+bool symbols_lookup(const struct symbols *symbols, uint64_t address, struct symbol *ret, uint64_t *ret_end);
 void symbols_destroy(struct symbols *symbols);
 DEFINE_CLEANUP(struct symbols *, symbols_destroy)
 
@@ -267,6 +272,7 @@ struct guest {
 	struct vma_layout *vmas;              /* made when first needed (maps.c) */
 	struct space_layout *spaces;          /* made when first needed (namespaces.c) */
 	struct fd_layout *fds;                /* made when first needed (fd_info.c) */
+	struct stack_layout *stacks;          /* made when first needed (unwind.c) */
 	struct detail_layout *details;        /* made when first needed (details.h) */
 	uint64_t effort;                      /* steps since guest_effort_begin() */
 	bool effort_shared;                   /* guest_share_effort() */

@@ -457,6 +457,31 @@ void symbols_at(const struct symbols *symbols, size_t i, struct symbol *ret)
 	ret->name[n] = '\0';
 }
 
+bool symbols_lookup(const struct symbols *symbols, uint64_t address, struct symbol *ret, uint64_t *ret_end)
+{
+	size_t low = 0, high = symbols->n, first;
+
+	/* The kernel keeps them by address; one that does not, gets an answer, but not a right one. */
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (address_of(symbols, middle) <= address)
+			low = middle;
+		else
+			high = middle;
+	}
+	if (symbols->n == 0 || address_of(symbols, low) > address)
+		return false;
+	for (first = low; first > 0 && address_of(symbols, first - 1) == address_of(symbols, low);)
+		first--;
+	symbols_at(symbols, first, ret);
+	*ret_end = 0;
+	for (size_t i = low + 1; i < symbols->n && *ret_end == 0; i++)
+		if (address_of(symbols, i) > ret->address)
+			*ret_end = address_of(symbols, i);
+	return true;
+}
+
 void symbols_destroy(struct symbols *symbols)
 {
 	if (!symbols)

@@ -58,10 +58,13 @@ const struct proc_task_file proc_task_files[] = {
 	{"personality", 0400, .write = process_write_personality},
 	{"schedstat", 0444, .write = process_write_schedstat},
 	{"sessionid", 0444, .write = process_write_sessionid},
+	{"stack", 0400, .write = process_write_stack},
 	{"stat", 0444, .write = process_write_stat, .write_thread = process_write_thread_stat},
 	{"statm", 0444, .write = process_write_statm},
 	{"status", 0444, .write = process_write_status},
+	{"syscall", 0400, .write = process_write_syscall},
 	{"timerslack_ns", 0666, .process_only = true, .write = process_write_timerslack},
+	{"wchan", 0444, .write = process_write_wchan},
 	{0},
 };
 

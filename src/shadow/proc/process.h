@@ -37,6 +37,11 @@ PROC_TASK_WRITER(process_write_schedstat);
 PROC_TASK_WRITER(process_write_io);
 PROC_TASK_WRITER(process_write_thread_io);
 
+/* process_kernel.c */
+PROC_TASK_WRITER(process_write_wchan);
+PROC_TASK_WRITER(process_write_stack);
+PROC_TASK_WRITER(process_write_syscall);
+
 /* The text with each of its characters that is in `special` as a backslash and three octal digits. */
 void proc_write_escaped(FILE *out, const char *text, const char *special);
 
