@@ -23,6 +23,8 @@ const char *socket_netid(const struct guest_socket *socket)
 		return "udplite";
 	case GUEST_SOCKET_RAW:
 		return "raw";
+	case GUEST_SOCKET_PING:
+		return socket->family == 6 ? "icmp6" : "icmp";
 	default:
 		return socket->type == 1 ? "u_str" : socket->type == 2 ? "u_dgr" : socket->type == 5 ? "u_seq" : "unix";
 	}

@@ -17,6 +17,7 @@
 #include "guest/files.h"
 #include "guest/machine.h"
 #include "guest/mounts.h"
+#include "guest/net.h"
 #include "guest/process.h"
 #include "guest/system.h"
 #include "guest/task_details.h"

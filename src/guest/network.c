@@ -48,6 +48,7 @@ struct error *socket_layout_load(struct guest *guest, struct socket_layout *ret)
 		{"sock_common", "skc_net.net", &ret->net, .optional = true}, /* CONFIG_NET_NS=n */
 		{"sock_common", "skc_node", &ret->node},
 		{"sock_common", "skc_listener", &ret->listener},
+		{"sock_common", "skc_refcnt", &ret->references},
 	};
 	const struct member_need sock[] = {
 		{"sock", "sk_socket", &ret->socket},
@@ -61,6 +62,8 @@ struct error *socket_layout_load(struct guest *guest, struct socket_layout *ret)
 		{"sock", "sk_protocol", &ret->protocol},
 		{"sock", "sk_receive_queue", &ret->receive_queue},
 		{"sock", "sk_receive_queue.qlen", &ret->queue_length},
+		{"sock", "sk_drops", &ret->drops},
+		{"sock", "sk_drop_counters", &ret->drops_apart, .optional = true}, /* 6.18 */
 	};
 	struct member socket, inode;
 	const struct member_need rest[] = {
@@ -68,6 +71,8 @@ struct error *socket_layout_load(struct guest *guest, struct socket_layout *ret)
 		{"socket_alloc", "vfs_inode", &inode},
 		{"inode", "i_ino", &ret->number},
 		{"inode", "i_uid", &ret->owner},
+		{"numa_drop_counters", "drops0", &ret->drops0, .optional = true},
+		{"numa_drop_counters", "drops1", &ret->drops1, .optional = true},
 	};
 	struct error *error;
 
@@ -105,6 +110,24 @@ struct error *socket_owner(struct guest *guest, const struct socket_layout *layo
 	error = memory_read_u64(&guest->memory, (struct gva){socket + (uint64_t)layout->inode_number}, &ret->inode);
 	if (!error)
 		error = memory_read_u32(&guest->memory, (struct gva){socket + (uint64_t)layout->inode_uid}, &ret->uid);
+	return error;
+}
+
+struct error *socket_counts(struct guest *guest, const struct socket_layout *layout, const uint8_t *sock,
+			    struct guest_socket *ret)
+{
+	const uint64_t apart = object_field(sock, &layout->drops_apart);
+	uint64_t drops[2];
+	const struct member_read reads[] = {{&layout->drops0, &drops[0]}, {&layout->drops1, &drops[1]}};
+	struct error *error;
+
+	ret->references = (uint32_t)object_field(sock, &layout->references);
+	ret->drops = (uint32_t)object_field(sock, &layout->drops);
+	if (!apart || !layout->drops0.present || !layout->drops1.present)
+		return NULL;
+	error = guest_read_members(guest, (struct gva){apart}, reads, ARRAY_SIZE(reads));
+	if (!error)
+		ret->drops = (uint32_t)(drops[0] + drops[1]);
 	return error;
 }
 
@@ -159,6 +182,7 @@ struct error *socket_table_walk(struct socket_list *list, struct socket_table ta
 			uint64_t node;
 
 			memcpy(&node, heads + i * table.stride, sizeof(node));
+			list->chain = done + i;
 			error = walk_note(&list->list->incomplete, walk_chain(list, node, visit, context));
 			if (error)
 				return error;
@@ -188,6 +212,16 @@ struct error *guest_sockets(struct guest *guest, uint64_t task, struct guest_soc
 	sockets.incomplete = error_wrap(sockets.incomplete, "the guest's sockets");
 	*ret = sockets;
 	return NULL;
+}
+
+bool guest_knows_sockets(const struct guest *guest, enum guest_socket_kind kind, unsigned family)
+{
+	struct gva address;
+
+	/* UDP-Lite ended in 7.1. */
+	if (kind == GUEST_SOCKET_UDPLITE && !symbols_find(guest->symbols, "udplite_table", &address))
+		return false;
+	return family != 6 || symbols_find(guest->symbols, "tcpv6_prot", &address);
 }
 
 void guest_socket_list_deinit(struct guest_socket_list *list)

@@ -16,7 +16,8 @@ struct socket_layout {
 	struct member remote4, local4, remote6, local6, remote_port, local_port, family, state, v6only, bound, net,
 		node, listener;
 	struct member socket, uid, inode, backlog, backlog_max, read_memory, write_memory, type, protocol,
-		receive_queue, queue_length;
+		receive_queue, queue_length, references, drops, drops_apart;
+	struct member drops0, drops1; /* of what drops_apart points to */
 	/* Of the socket's inode in sockfs, as offsets from its struct socket. */
 	int64_t inode_number, inode_uid;
 	struct member number, owner;
@@ -29,6 +30,7 @@ struct socket_list {
 	struct socket_layout layout;
 	struct guest_socket_list *list;
 	uint64_t visited; /* sockets looked at, of other namespaces too */
+	uint64_t chain;   /* the one that is walked */
 };
 
 /* Sets uid and inode of a socket that was read: those of its inode; without a file it has none. */
@@ -36,6 +38,35 @@ struct error *socket_owner(struct guest *guest, const struct socket_layout *layo
 			   struct guest_socket *ret) _must_check_;
 
 struct error *socket_append(struct socket_list *list, const struct guest_socket *socket) _must_check_;
+
+/* Sets references and drops. */
+struct error *socket_counts(struct guest *guest, const struct socket_layout *layout, const uint8_t *sock,
+			    struct guest_socket *ret) _must_check_;
+
+/* ---- Timers of TCP (sockets_timers.c) ---- */
+
+struct tcp_timers {
+	uint64_t jiffies;   /* now */
+	uint32_t tick_rate; /* HZ */
+	uint32_t both_ways; /* from what count on data is taken to go both ways */
+	struct member pending, timeout, keepalive, keepalive_on, retransmits, probes, rto, ato, quick, both, window,
+		threshold, fast_open;           /* of a struct tcp_sock */
+	struct member wait_expires;             /* of a struct inet_timewait_sock */
+	struct member request_expires, retries; /* of a struct request_sock */
+};
+/* Widens *span so that it holds what is read of a struct tcp_sock. */
+struct error *tcp_timers_load(struct guest *guest, struct gva net, struct tcp_timers *ret, struct object_span *span)
+	_must_check_;
+/* Sets what /proc/net/tcp shows of a whole socket that was read. */
+void tcp_timers_read(const struct tcp_timers *timers, const uint8_t *sock, struct guest_socket *ret);
+/* The same of a TIME_WAIT and of a connection that is being made, at `address`. */
+struct error *tcp_timers_read_wait(struct guest *guest, const struct tcp_timers *timers, struct gva address,
+				   struct guest_socket *ret) _must_check_;
+struct error *tcp_timers_read_request(struct guest *guest, const struct tcp_timers *timers, struct gva address,
+				      struct guest_socket *ret) _must_check_;
+
+/* Jiffies in hundredths of a second (USER_HZ), as the kernel rounds them. */
+uint64_t jiffies_to_ticks(uint64_t jiffies, uint32_t tick_rate);
 
 /* A hash table of chains: `n` heads, `stride` bytes apart, the first at `address`. */
 struct socket_table {

@@ -14,6 +14,7 @@
 #define STATE_NEW_SYN   12u /* TCP_NEW_SYN_RECV: a struct request_sock, not yet a socket */
 
 #define RAW_CHAINS      256u /* RAW_HTABLE_SIZE, MAX_INET_PROTOS */
+#define PING_CHAINS     64u  /* PING_HTABLE_SIZE */
 
 struct inet_walk {
 	enum guest_socket_kind kind;
@@ -21,6 +22,7 @@ struct inet_walk {
 	/* TCP */
 	struct member written, unacknowledged, received, copied;
 	struct member substate; /* of a struct inet_timewait_sock */
+	struct tcp_timers timers;
 	/* UDP */
 	struct member deficit;
 };
@@ -85,8 +87,9 @@ static struct error *read_time_wait(struct guest *guest, const struct inet_walk 
 	uint64_t state;
 	struct error *error;
 
-	if (!walk->substate.present)
-		return NULL;
+	error = tcp_timers_read_wait(guest, &walk->timers, address, ret);
+	if (error || !walk->substate.present)
+		return error;
 	error = guest_read_member(guest, address, &walk->substate, &state);
 	if (!error)
 		ret->state = (uint8_t)state;
@@ -111,11 +114,23 @@ static struct error *read_request(struct guest *guest, const struct socket_layou
 	return error;
 }
 
+static struct error *read_whole(struct guest *guest, const struct socket_layout *layout, const struct inet_walk *walk,
+				const uint8_t *sock, struct guest_socket *ret)
+{
+	struct error *error;
+
+	read_queues(layout, walk, sock, ret);
+	if (walk->kind == GUEST_SOCKET_TCP)
+		tcp_timers_read(&walk->timers, sock, ret);
+	error = socket_counts(guest, layout, sock, ret);
+	return error ? error : socket_owner(guest, layout, sock, ret);
+}
+
 static struct error *visit_inet(struct socket_list *list, struct gva address, void *context)
 {
 	const struct inet_walk *walk = context;
 	const struct socket_layout *layout = &list->layout;
-	struct guest_socket socket = {.kind = walk->kind};
+	struct guest_socket socket = {.kind = walk->kind, .address = address.v, .chain = (uint32_t)list->chain};
 	uint8_t sock[OBJECT_MAX];
 	struct error *error = object_read(list->guest, address, layout->common, sock);
 
@@ -124,15 +139,16 @@ static struct error *visit_inet(struct socket_list *list, struct gva address, vo
 	if (error || (layout->net.present && object_field(sock, &layout->net) != list->net.v))
 		return error;
 	if (walk->kind == GUEST_SOCKET_TCP && socket.state == STATE_TIME_WAIT) {
+		socket.references = (uint32_t)object_field(sock, &layout->references);
 		error = read_time_wait(list->guest, walk, address, &socket);
 	} else if (walk->kind == GUEST_SOCKET_TCP && socket.state == STATE_NEW_SYN) {
 		error = read_request(list->guest, layout, sock, &socket);
+		if (!error)
+			error = tcp_timers_read_request(list->guest, &walk->timers, address, &socket);
 	} else {
 		error = object_read(list->guest, address, walk->span, sock);
 		if (!error)
-			read_queues(layout, walk, sock, &socket);
-		if (!error)
-			error = socket_owner(list->guest, layout, sock, &socket);
+			error = read_whole(list->guest, layout, walk, sock, &socket);
 	}
 	return error ? error : socket_append(list, &socket);
 }
@@ -198,6 +214,8 @@ static struct error *walk_tcp(struct socket_list *list)
 	struct gva info;
 	struct error *error = load_tcp(guest, &tables, &walk);
 
+	if (!error)
+		error = tcp_timers_load(guest, list->net, &walk.timers, &walk.span);
 	if (!error)
 		error = find_tcp_tables(list, &info);
 	if (!error)
@@ -273,6 +291,18 @@ static struct error *walk_raw(struct socket_list *list, const char *symbol)
 				 visit_inet, &walk);
 }
 
+static struct error *walk_ping(struct socket_list *list)
+{
+	struct inet_walk walk = {.kind = GUEST_SOCKET_PING, .span = list->layout.span};
+	struct member chains = types_find(list->guest->types, "ping_table", "hash");
+	struct gva table;
+
+	if (!chains.present || !symbols_find(list->guest->symbols, "ping_table", &table))
+		return NULL;
+	return socket_table_walk(list, (struct socket_table){{table.v + chains.offset}, PING_CHAINS, sizeof(uint64_t)},
+				 visit_inet, &walk);
+}
+
 struct error *sockets_inet(struct socket_list *list)
 {
 	struct gva table;
@@ -288,5 +318,7 @@ struct error *sockets_inet(struct socket_list *list)
 	/* In a module, or not there at all, on some kernels. */
 	if (!error && symbols_find(list->guest->symbols, "raw_v6_hashinfo", &table))
 		error = walk_raw(list, "raw_v6_hashinfo");
+	if (!error)
+		error = walk_ping(list);
 	return error;
 }

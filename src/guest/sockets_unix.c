@@ -167,7 +167,7 @@ static struct error *visit_unix(struct socket_list *list, struct gva address, vo
 {
 	const struct unix_layout *layout = context;
 	const struct socket_layout *common = &list->layout;
-	struct guest_socket socket = {.kind = GUEST_SOCKET_UNIX};
+	struct guest_socket socket = {.kind = GUEST_SOCKET_UNIX, .address = address.v};
 	uint8_t sock[OBJECT_MAX];
 	struct error *error = object_read(list->guest, address, layout->span, sock);
 	uint64_t state;
@@ -180,6 +180,7 @@ static struct error *visit_unix(struct socket_list *list, struct gva address, vo
 	socket.type = (uint16_t)object_field(sock, &common->type);
 	socket.state = shown_state(state, object_field(sock, &common->socket) != 0);
 	socket.flags = state == STATE_LISTEN ? FLAG_LISTENS : 0;
+	socket.references = (uint32_t)object_field(sock, &common->references);
 	error = socket_owner(list->guest, common, sock, &socket);
 	if (!error)
 		error = read_peer(list->guest, common, object_field(sock, &layout->peer), &socket);

@@ -98,8 +98,7 @@ static struct error *append(struct sysctl_walk *walk, const uint8_t *object)
 	if (error)
 		return error;
 	/* Of a file that cannot be read there is nothing to show. */
-	error = sysctl.mode & 0444 ? sysctl_value(walk->guest, walk->handlers, walk->tick_rate, &entry, &sysctl.value)
-				   : NULL;
+	error = sysctl.mode & 0444 ? sysctl_value(walk->guest, walk->handlers, walk->tick_rate, &entry, &sysctl) : NULL;
 	if (!error) {
 		sysctl.name = strdup(walk->path);
 		error = sysctl.name ? NULL : error_no_memory();

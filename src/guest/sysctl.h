@@ -59,8 +59,8 @@ DEFINE_CLEANUP(struct sysctl_handlers *, sysctl_handlers_destroy)
 /* The form in which the function at `address` shows values; false: it is not known. */
 bool sysctl_handlers_find(const struct sysctl_handlers *handlers, uint64_t address, enum sysctl_form *ret);
 
-/* The value as a read would give it, without the newline; malloc'd; NULL: only the running kernel can compute it. */
+/* Sets value, nothing and fresh. */
 struct error *sysctl_value(struct guest *guest, const struct sysctl_handlers *handlers, uint32_t tick_rate,
-			   const struct sysctl_entry *entry, char **ret) _must_check_;
+			   const struct sysctl_entry *entry, struct guest_sysctl *ret) _must_check_;
 
 #endif

@@ -397,6 +397,17 @@ static struct error *add_data(struct guest *guest, enum sysctl_form form, const 
 	}
 }
 
+/* Whether the handler shows the entry's data; without any it shows nothing. */
+static bool needs_data(enum sysctl_form form)
+{
+	return form <= FORM_KEY || form == FORM_QUEUE_BYTES || form == FORM_NEIGHBOUR;
+}
+
+static bool has_data(enum sysctl_form form, const struct sysctl_entry *entry)
+{
+	return entry->data && (entry->size || form == FORM_UUID || form == FORM_KEY);
+}
+
 static struct error *add_value(struct guest *guest, enum sysctl_form form, const struct sysctl_entry *entry,
 			       uint32_t tick_rate, struct text *text, bool *known)
 {
@@ -441,24 +452,22 @@ static struct error *add_value(struct guest *guest, enum sysctl_form form, const
 	default:
 		break;
 	}
-	/* Without data the general handlers show nothing; a uuid is made anew for each reader. */
+	/* A uuid is made anew for each reader. */
 	*known = entry->data || form != FORM_UUID;
-	return entry->data && (entry->size || form == FORM_UUID || form == FORM_KEY)
-		       ? add_data(guest, form, entry, tick_rate, text, known)
-		       : NULL;
+	return has_data(form, entry) ? add_data(guest, form, entry, tick_rate, text, known) : NULL;
 }
 
 struct error *sysctl_value(struct guest *guest, const struct sysctl_handlers *handlers, uint32_t tick_rate,
-			   const struct sysctl_entry *entry, char **ret)
+			   const struct sysctl_entry *entry, struct guest_sysctl *ret)
 {
 	enum sysctl_form form;
 	struct text text;
 	bool known = true;
 	struct error *error;
 
-	*ret = NULL;
 	if (!sysctl_handlers_find(handlers, entry->handler, &form))
 		return NULL;
+	ret->fresh = form == FORM_UUID && !entry->data;
 	error = text_create(&text);
 	if (error)
 		return error;
@@ -472,6 +481,7 @@ struct error *sysctl_value(struct guest *guest, const struct sysctl_handlers *ha
 	if (error || !known)
 		free(text.data);
 	else
-		*ret = text_take(&text);
+		ret->value = text_take(&text);
+	ret->nothing = ret->value && needs_data(form) && !has_data(form, entry);
 	return error;
 }

@@ -92,6 +92,8 @@ struct guest_sysctl {
 	char *name;  /* owned */
 	char *value; /* owned; NULL: only the running kernel can compute it */
 	uint32_t mode;
+	bool nothing; /* a read gives not a byte, no newline either; value is "" */
+	bool fresh;   /* a random uuid, which is another one for each reader; value is NULL */
 };
 struct guest_sysctl_list {
 	struct guest_sysctl *items; /* by name */
@@ -100,6 +102,20 @@ struct guest_sysctl_list {
 };
 struct error *guest_sysctls(struct guest *guest, struct guest_sysctl_list *ret) _must_check_;
 void guest_sysctl_list_deinit(struct guest_sysctl_list *list);
+
+/*
+ * How the guest's kernel writes pointers to its objects in /proc: hashed with a key of its own, so that what a
+ * program reads here is what it would have read there. As root sees them.
+ */
+struct guest_pointers {
+	uint64_t key[2];
+	bool ready;  /* the key exists; before, every pointer is "(____ptrval____)" */
+	bool plain;  /* not hashed: kernel.kptr_restrict=1, no_hash_pointers */
+	bool hidden; /* all zero: kernel.kptr_restrict=2 */
+};
+struct error *guest_pointers(struct guest *guest, struct guest_pointers *ret) _must_check_;
+#define GUEST_POINTER_SIZE 17u
+void guest_pointer_text(const struct guest_pointers *pointers, uint64_t address, char ret[GUEST_POINTER_SIZE]);
 
 struct guest_address {
 	uint8_t family;    /* 4 or 6 */
@@ -138,6 +154,7 @@ enum guest_socket_kind {
 	GUEST_SOCKET_UDPLITE,
 	GUEST_SOCKET_RAW,
 	GUEST_SOCKET_UNIX,
+	GUEST_SOCKET_PING, /* ICMP echo without privilege: /proc/net/icmp and icmp6 */
 };
 struct guest_socket {
 	enum guest_socket_kind kind;
@@ -155,15 +172,33 @@ struct guest_socket {
 					       connections that wait, and how many may */
 	struct guest_bytes path;            /* unix: its name; an abstract one begins with a NUL; NULL data: none */
 	uint64_t peer_inode;                /* unix: of the other end; 0: none */
+
+	/* What only /proc/net shows. */
+	uint64_t address;     /* of the structure, guest-virtual: see guest_pointers() */
+	uint32_t references;  /* its reference count */
+	uint32_t chain;       /* number of its chain in the table: the "sl" of UDP and raw sockets */
+	uint32_t drops;       /* messages that had no room */
+	uint8_t timer;        /* TCP: 0 none, 1 retransmission, 2 keepalive, 3 TIME_WAIT, 4 zero window probe */
+	uint64_t timer_ticks; /* TCP: until it fires, in hundredths of a second */
+	uint32_t retransmits; /* TCP: without an answer */
+	uint32_t probes;      /* TCP: zero window or keepalive probes without an answer */
+	uint64_t rto_ticks;   /* TCP: retransmission timeout, in hundredths of a second */
+	uint64_t ato_ticks;   /* TCP: time to a delayed acknowledgement, the same */
+	uint32_t ack_mode;    /* TCP: quick acknowledgements left * 2 + whether data goes both ways */
+	uint32_t window;      /* TCP: congestion window, in segments */
+	int32_t threshold;    /* TCP: where slow start ends, -1: unknown yet; of a listener: fast open's queue */
+	bool stand_in;        /* TCP: a TIME_WAIT or a connection being made, which has no more than its timer */
 };
 struct guest_socket_list {
 	struct guest_socket *items;
 	size_t n;
 	struct error *incomplete;
 };
-/* TCP, UDP, UDP-Lite and raw over IPv4 and IPv6, and unix sockets, each in the order of /proc/net, of the task's
+/* TCP, UDP, UDP-Lite, raw and ping over IPv4 and IPv6, and unix sockets, each in the order of /proc/net, of the task's
  * network namespace; 0: of the initial one. */
 struct error *guest_sockets(struct guest *guest, uint64_t task, struct guest_socket_list *ret) _must_check_;
 void guest_socket_list_deinit(struct guest_socket_list *list);
+/* Whether the guest's kernel has sockets of this kind at all, of the family 4 or 6. */
+bool guest_knows_sockets(const struct guest *guest, enum guest_socket_kind kind, unsigned family);
 
 #endif

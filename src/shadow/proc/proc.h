@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "guest/guest.h"
 
@@ -72,6 +73,38 @@ extern const struct proc_file proc_device_files[];    /* devices.c: partitions, 
 extern const struct proc_file proc_net_files[];       /* net.c: those of the initial network namespace, "net/…" */
 extern const struct proc_task_file proc_task_files[]; /* process.c: stat, status, cmdline, … */
 extern const struct proc_task_link proc_task_links[]; /* process.c */
+
+/*
+ * One of /proc/PID/net: "tcp" of the network namespace of a task (guest_task.address; 0: of the initial one). The
+ * names are those of proc_net_files, without "net/"; another one is ERROR_NOT_FOUND.
+ */
+struct error *proc_net_write(const struct proc_facts *facts, uint64_t task, const char *name, FILE *out) _must_check_;
+
+/* ---- /proc/sys (sysctl.c) ---- */
+
+/* A file or directory below /proc/sys. */
+struct proc_sysctl {
+	const char *name; /* "kernel/hostname" */
+	/*
+	 * S_IFDIR | 0555 or S_IFREG | permissions. Whoever lacks a bit is refused, root too: 0200 cannot be read and
+	 * 0444 not be written by anybody.
+	 */
+	uint32_t mode;
+	uint64_t size;                   /* bytes that a read gives */
+	const struct guest_sysctl *file; /* what it is read from, for proc_sysctl_write(); NULL: a directory */
+};
+struct proc_sysctls;
+
+/* Those that memory tells, read once. What cannot be read in the guest either (0200) is among them. */
+struct error *proc_sysctls_create(const struct proc_facts *facts, struct proc_sysctls **ret) _must_check_;
+void proc_sysctls_destroy(struct proc_sysctls *sysctls);
+DEFINE_CLEANUP(struct proc_sysctls *, proc_sysctls_destroy)
+/* By name; *ret_n of them, sorted as strcmp does: what is in a directory follows it, but not at once. Borrowed. */
+const struct proc_sysctl *proc_sysctls_all(const struct proc_sysctls *sysctls, size_t *ret_n);
+/* NULL: there is none. */
+const struct proc_sysctl *proc_sysctls_find(const struct proc_sysctls *sysctls, const char *name);
+/* What a read gives, to the newline. A random uuid is another one each time, as in the guest. */
+void proc_sysctl_write(const struct proc_sysctl *sysctl, FILE *out);
 
 /* fdinfo/N of the task. */
 struct error *proc_write_fdinfo(const struct proc_facts *facts, const struct guest_task *task,

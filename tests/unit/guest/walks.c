@@ -63,6 +63,10 @@ WALK_LIST(mounts, guest_mount_list, guest_mounts(guest, 0, &list), guest_mount_l
 WALK_LIST(sysctls, guest_sysctl_list, guest_sysctls(guest, &list), guest_sysctl_list_deinit)
 WALK_LIST(interfaces, guest_interface_list, guest_interfaces(guest, 0, &list), guest_interface_list_deinit)
 WALK_LIST(sockets, guest_socket_list, guest_sockets(guest, 0, &list), guest_socket_list_deinit)
+WALK_LIST(devices, guest_device_list, guest_devices(guest, 0, &list), guest_device_list_deinit)
+WALK_LIST(addresses6, guest_address6_list, guest_addresses6(guest, 0, &list), guest_address6_list_deinit)
+WALK_LIST(routes, guest_route_list, guest_routes(guest, 0, &list), guest_route_list_deinit)
+WALK_LIST(routes6, guest_route_list, guest_routes6(guest, 0, &list), guest_route_list_deinit)
 WALK_LIST(log, guest_log, guest_kernel_log(guest, &list), guest_log_deinit)
 WALK_LIST(dirty, guest_dirty_list, guest_dirty_files(guest, &list), guest_dirty_list_deinit)
 
@@ -252,6 +256,10 @@ const struct walk walks[] = {
 	{"sysctls", walk_sysctls},
 	{"interfaces", walk_interfaces},
 	{"sockets", walk_sockets},
+	{"devices", walk_devices},
+	{"addresses6", walk_addresses6},
+	{"routes", walk_routes},
+	{"routes6", walk_routes6},
 	{"files", walk_files},
 	{"dirty", walk_dirty},
 };
