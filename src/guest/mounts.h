@@ -48,6 +48,20 @@ struct error *guest_mounts_visible(struct guest_mount_list *list) _must_check_;
 /* Whether `path` is the directory or lies below it, by name alone. */
 bool guest_path_below(const char *path, const char *directory);
 
+/* What statfs(2) says of a file system, but for the flags of a mount. */
+struct guest_statfs {
+	uint64_t type;                    /* magic number */
+	uint64_t block_size, fragment;    /* bytes; f_bsize, f_frsize */
+	bool room_known;                  /* else the four below and `files_free` are 0: memory does not tell */
+	uint64_t blocks, free, available; /* in fragments */
+	uint64_t files, files_free;
+	uint32_t id[2];
+	uint64_t name_max;
+	bool read_only, synchronous, mandatory_locks; /* flags of the file system itself */
+};
+/* Of the mounted file system with this device number (guest_mount.major, .minor). */
+struct error *guest_statfs(struct guest *guest, uint32_t major, uint32_t minor, struct guest_statfs *ret) _must_check_;
+
 /* A line of /proc/PID/cgroup. */
 struct guest_cgroup {
 	uint32_t hierarchy; /* 0: version 2 */

@@ -108,6 +108,7 @@ answer_function answer_uname, answer_sysinfo;                       /* answer_sy
 answer_function answer_sched_getaffinity, answer_sched_setaffinity; /* answer_affinity.c */
 answer_function answer_kill, answer_tkill, answer_tgkill;           /* answer_signal.c */
 answer_function answer_rt_sigqueueinfo, answer_rt_tgsigqueueinfo;   /* the same */
+answer_function answer_statfs, answer_fstatfs, answer_ustat;        /* answer_statfs.c */
 answer_function answer_pidfd_open, answer_pidfd_send_signal;        /* the same */
 
 /* What the subjects keep from call to call, each its own; freed with struct answers. */

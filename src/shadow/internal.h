@@ -91,6 +91,8 @@ struct shadow {
 	struct mounted_tmpfs *tmpfs;
 	size_t n_tmpfs;
 	struct tmpfs_budget tmpfs_budget;
+	struct usage *usages; /* usage.h */
+	size_t n_usages;
 	struct action_list actions;
 };
 

@@ -12,6 +12,7 @@
 #include "shadow/internal.h"
 #include "shadow/limits.h"
 #include "shadow/store.h"
+#include "shadow/usage.h"
 
 /* The kernel gives no greater numbers (PID_MAX_LIMIT). */
 #define PID_LIMIT (1u << 22)
@@ -158,6 +159,8 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		error = mounts_learn(shadow, options->mounts);
 	if (!error)
 		error = mounts_make(shadow);
+	if (!error)
+		error = usage_begin(shadow);
 	if (error)
 		return error_wrap(error, "cannot create the VM Shadow");
 	*ret = take_ptr(shadow);
@@ -211,6 +214,7 @@ void shadow_destroy(struct shadow *shadow)
 		layers_unmount(shadow);
 	if (shadow->run_dir)
 		mounts_destroy(shadow);
+	usage_end(shadow);
 	if (shadow->has_store)
 		store_unmount(shadow->layers_dir);
 	devices_close(&shadow->devices);
