@@ -16,6 +16,7 @@
 #include "guest/fd_info.h"
 #include "guest/files.h"
 #include "guest/machine.h"
+#include "guest/map_usage.h"
 #include "guest/mounts.h"
 #include "guest/net.h"
 #include "guest/process.h"

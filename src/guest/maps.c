@@ -237,6 +237,9 @@ static struct error *append(struct guest *guest, struct walk *walk, const char *
 		.end = object_get(&walk->vma, &m->end),
 		.perms = {flags & VM_READ ? 'r' : '-', flags & VM_WRITE ? 'w' : '-', flags & VM_EXEC ? 'x' : '-',
 			  flags & VM_MAYSHARE ? 's' : 'p'},
+		.flags = flags,
+		.anonymous = !object_get(&walk->vma, &m->operations),
+		.kernel = !object_get(&walk->vma, &m->mm),
 	};
 	error = walk_note(&walk->list->incomplete, name_map(guest, walk, fixed_name, map));
 	if (error)

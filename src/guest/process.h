@@ -74,6 +74,9 @@ struct error *guest_task_root(struct guest *guest, uint64_t task, char **ret) _m
 struct guest_map {
 	uint64_t start, end; /* bytes, end exclusive */
 	char perms[5];       /* "r-xp" */
+	uint64_t flags;      /* VM_* */
+	bool anonymous;      /* no file's, nor the kernel's own: heap, stack, … */
+	bool kernel;         /* not of the process: [vsyscall] */
 	uint64_t offset;     /* bytes in the file */
 	uint32_t major, minor;
 	uint64_t inode;

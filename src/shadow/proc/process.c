@@ -58,6 +58,8 @@ const struct proc_task_file proc_task_files[] = {
 	{"personality", 0400, .write = process_write_personality},
 	{"schedstat", 0444, .write = process_write_schedstat},
 	{"sessionid", 0444, .write = process_write_sessionid},
+	{"smaps", 0444, .write = process_write_smaps},
+	{"smaps_rollup", 0444, .write = process_write_smaps_rollup},
 	{"stack", 0400, .write = process_write_stack},
 	{"stat", 0444, .write = process_write_stat, .write_thread = process_write_thread_stat},
 	{"statm", 0444, .write = process_write_statm},

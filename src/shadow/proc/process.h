@@ -37,6 +37,13 @@ PROC_TASK_WRITER(process_write_schedstat);
 PROC_TASK_WRITER(process_write_io);
 PROC_TASK_WRITER(process_write_thread_io);
 
+/* A line of maps. */
+void process_write_map(const struct guest_map *map, FILE *out);
+
+/* process_usage.c */
+PROC_TASK_WRITER(process_write_smaps);
+PROC_TASK_WRITER(process_write_smaps_rollup);
+
 /* process_kernel.c */
 PROC_TASK_WRITER(process_write_wchan);
 PROC_TASK_WRITER(process_write_stack);

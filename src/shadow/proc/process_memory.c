@@ -6,7 +6,7 @@
 
 #define NAME_COLUMN 73 /* of a line of maps: 25 + 6 * sizeof(void *), with the blank before it */
 
-static void write_map(const struct guest_map *map, FILE *out)
+void process_write_map(const struct guest_map *map, FILE *out)
 {
 	int n = fprintf(out, "%08llx-%08llx %s %08llx %02x:%02x %llu ", (unsigned long long)map->start,
 			(unsigned long long)map->end, map->perms, (unsigned long long)map->offset, map->major,
@@ -30,7 +30,7 @@ struct error *process_write_maps(const struct proc_facts *facts, const struct gu
 	if (error)
 		return error;
 	for (size_t i = 0; i < list.n; i++)
-		write_map(&list.items[i], out);
+		process_write_map(&list.items[i], out);
 	error = take_ptr(list.incomplete);
 	guest_map_list_deinit(&list);
 	return error;
