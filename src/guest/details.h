@@ -28,6 +28,7 @@ struct detail_task_members {
 	struct member stack_pointer, state, on_cpu;
 	struct member ptrace, tracer, numa_group, sighand, atomic_flags, blocked, pending;
 	struct member seccomp, seccomp_filters, features, features_locked, cpus, nodes, voluntary, involuntary;
+	struct member vfork_done;
 	struct member login_uid, session, personality, timer_slack;
 };
 struct detail_signal_members {

@@ -70,6 +70,7 @@ static struct error *load_task(struct guest *guest, struct detail_task_members *
 		{"task_struct", "cpus_mask", &ret->cpus},
 		{"task_struct", "nvcsw", &ret->voluntary},
 		{"task_struct", "nivcsw", &ret->involuntary},
+		{"task_struct", "vfork_done", &ret->vfork_done},
 		{"task_struct", "personality", &ret->personality},
 		{"task_struct", "timer_slack_ns", &ret->timer_slack},
 	};

@@ -22,6 +22,7 @@
 #include "guest/process.h"
 #include "guest/system.h"
 #include "guest/task_details.h"
+#include "guest/task_spaces.h"
 #include "guest/task_stack.h"
 #include "image/image.h"
 

@@ -209,6 +209,20 @@ static struct error *load_references(struct guest *guest, const struct walk *wal
 	return error;
 }
 
+static struct error *load_vfork(struct guest *guest, const struct walk *walk, struct guest_task_details *ret)
+{
+	const struct process_layout *process = walk->layout->process;
+	uint64_t parent = object_get(&walk->task, &process->task.parent), memory;
+	struct error *error;
+
+	if (!parent || !object_get(&walk->task, &walk->layout->task.vfork_done))
+		return NULL;
+	error = guest_read_member(guest, (struct gva){parent}, &process->task.mm, &memory);
+	if (!error)
+		ret->forked_now = memory == object_get(&walk->task, &process->task.mm);
+	return error;
+}
+
 static struct error *load_delays(struct guest *guest, const struct walk *walk, struct guest_task_details *ret)
 {
 	const struct detail_layout *layout = walk->layout;
@@ -436,6 +450,8 @@ static struct error *load_all(struct guest *guest, struct walk *walk, bool whole
 		add_own(walk, ret);
 	if (!error)
 		error = load_references(guest, walk, ret);
+	if (!error)
+		error = load_vfork(guest, walk, ret);
 	if (!error)
 		error = load_delays(guest, walk, ret);
 	if (!error)

@@ -79,6 +79,7 @@ struct guest_task_details {
 	bool has_schedstat;
 	uint64_t stack_pointer; /* of its kernel stack, while it does not run */
 
+	bool forked_now; /* by vfork(2), and still in its parent's memory */
 	uint32_t tracer; /* pid; 0: none */
 	uint32_t numa_group;
 	bool has_umask;

@@ -30,6 +30,7 @@ PROC_TASK_WRITER(process_write_limits);
 PROC_TASK_WRITER(process_write_loginuid);
 PROC_TASK_WRITER(process_write_sessionid);
 PROC_TASK_WRITER(process_write_oom_adj);
+PROC_TASK_WRITER(process_write_oom_score);
 PROC_TASK_WRITER(process_write_oom_score_adj);
 PROC_TASK_WRITER(process_write_personality);
 PROC_TASK_WRITER(process_write_timerslack);
@@ -43,6 +44,17 @@ void process_write_map(const struct guest_map *map, FILE *out);
 /* process_usage.c */
 PROC_TASK_WRITER(process_write_smaps);
 PROC_TASK_WRITER(process_write_smaps_rollup);
+
+/* process_spaces.c */
+PROC_TASK_WRITER(process_write_uid_map);
+PROC_TASK_WRITER(process_write_gid_map);
+PROC_TASK_WRITER(process_write_projid_map);
+PROC_TASK_WRITER(process_write_setgroups);
+PROC_TASK_WRITER(process_write_timens_offsets);
+PROC_TASK_WRITER(process_write_cpuset);
+PROC_TASK_WRITER(process_write_autogroup);
+PROC_TASK_WRITER(process_write_patch_state);
+PROC_TASK_WRITER(process_write_children);
 
 /* process_kernel.c */
 PROC_TASK_WRITER(process_write_wchan);

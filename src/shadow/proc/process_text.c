@@ -147,6 +147,48 @@ static int old_oom_adjust(int adjust)
 	return old > OOM_ADJUST_MAX ? OOM_ADJUST_MAX : old;
 }
 
+/* What the OOM killer would make of it (oom_badness() and proc_oom_score()); `pages`: of memory and swap together. */
+static uint64_t oom_score(const struct guest_task *task, const struct guest_task_details *details, int64_t pages)
+{
+	const struct guest_task_memory *memory = &details->memory;
+	int64_t points = (int64_t)(task->resident_size / 4096 + memory->swapped + memory->page_table_bytes / 4096);
+
+	if (task->tgid == 1 || !details->has_memory || memory->oom_skip || details->forked_now ||
+	    details->oom_score_adjust == -OOM_SCORE_ADJ_MAX || pages <= 0)
+		return 0;
+	points += details->oom_score_adjust * (pages / 1000);
+	return (uint64_t)((1000 + points * 1000 / pages) * 2) / 3;
+}
+
+/* The first thread of the process that still has memory: its own thread may have ended before the others. */
+static const struct guest_task *find_living(const struct proc_facts *facts, const struct guest_task *task)
+{
+	if (task->dumpable || task->kernel_thread || task->n_threads < 2)
+		return task;
+	for (size_t i = 0; i < facts->tasks->n; i++)
+		if (facts->tasks->items[i].tgid == task->tgid && facts->tasks->items[i].dumpable)
+			return &facts->tasks->items[i];
+	return task;
+}
+
+struct error *process_write_oom_score(const struct proc_facts *facts, const struct guest_task *task, FILE *out)
+{
+	const struct guest_task *living = find_living(facts, task);
+	struct guest_memory_counters counters;
+	struct guest_task_details details;
+	struct error *error = guest_memory_counters(facts->guest, &counters);
+
+	if (!error)
+		error = guest_task_details(facts->guest, living->address, false, &details);
+	if (error)
+		return error;
+	fprintf(out, "%llu\n",
+		(unsigned long long)oom_score(living, &details,
+					      (int64_t)((counters.total + counters.swap_total) / 4096)));
+	guest_task_details_deinit(&details);
+	return NULL;
+}
+
 DETAIL_WRITER(process_write_oom_score_adj, false, fprintf(out, "%d\n", details.oom_score_adjust))
 DETAIL_WRITER(process_write_oom_adj, false, fprintf(out, "%d\n", old_oom_adjust(details.oom_score_adjust)))
 
