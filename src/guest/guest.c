@@ -23,6 +23,7 @@ void guest_close(struct guest *guest)
 	free(guest->details);
 	free(guest->fds);
 	free(guest->stacks);
+	free(guest->sysfs);
 	types_destroy(guest->types);
 	symbols_destroy(guest->symbols);
 	free(guest);

@@ -274,6 +274,7 @@ struct guest {
 	struct fd_layout *fds;                /* made when first needed (fd_info.c) */
 	struct stack_layout *stacks;          /* made when first needed (unwind.c) */
 	struct detail_layout *details;        /* made when first needed (details.h) */
+	struct sysfs_layout *sysfs;           /* made when first needed (sysfs.h) */
 	uint64_t effort;                      /* steps since guest_effort_begin() */
 	bool effort_shared;                   /* guest_share_effort() */
 };

@@ -15,6 +15,7 @@
 #include "shadow/devices.h"
 #include "shadow/mounts.h"
 #include "shadow/shadow.h"
+#include "shadow/sys.h"
 
 /*
  * The guest's ids 0 .. SHADOW_ID_COUNT - 1 are the host's SHADOW_ID_BASE and up: above every
@@ -93,6 +94,7 @@ struct shadow {
 	struct tmpfs_budget tmpfs_budget;
 	struct usage *usages; /* usage.h */
 	size_t n_usages;
+	char *sys; /* where the guest's /sys is on the host; NULL: memory does not tell */
 	struct action_list actions;
 };
 

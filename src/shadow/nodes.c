@@ -41,13 +41,30 @@ static struct error *make_link(int parent, const char *path, const char *target)
 	return NULL;
 }
 
-/* /sys/dev/block/M:N, by which programs find the directory of a node. */
-static struct error *link_number(int sys, dev_t device, const char *directory)
+/*
+ * Where the loop device's directory is, below /sys/devices/virtual. The guest's own /sys may have a loop device of the
+ * same name; as deep down, because links in it count their way up.
+ */
+static const char *place_of(const struct setup_state *state)
+{
+	return state->setup->shadow->sys ? "shadow" : "block";
+}
+
+/*
+ * /sys/dev/block/M:N, by which programs find the directory of a node. The number is that of our node; a partition's is
+ * wanted (grub-probe), also if the guest has another device of that number.
+ */
+static struct error *link_number(const struct setup_state *state, int sys, dev_t device, bool replace,
+				 const char *directory)
 {
 	_cleanup_(free_ptr) char *path = string_format("dev/block/%u:%u", major(device), minor(device));
-	_cleanup_(free_ptr) char *target = string_format("../../devices/virtual/block/%s", directory);
+	_cleanup_(free_ptr) char *target = string_format("../../devices/virtual/%s/%s", place_of(state), directory);
 
-	return path && target ? make_link(sys, path, target) : error_no_memory();
+	if (!path || !target)
+		return error_no_memory();
+	if (replace && unlinkat(sys, path, 0) < 0 && errno != ENOENT)
+		return error_system(errno, path, "cannot replace the link");
+	return make_link(sys, path, target);
 }
 
 /*
@@ -58,14 +75,16 @@ static struct error *show_directory(struct setup_state *state, const struct devi
 {
 	struct mount_attr attr = {.attr_set =
 					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
-	_cleanup_(free_ptr) char *path = string_format("/sys/devices/virtual/block/%s", devices->loop_name);
-	_cleanup_(free_ptr) char *hidden = string_format("/sys/devices/virtual/block/%s/loop", devices->loop_name);
+	const char *place = place_of(state);
+	_cleanup_(free_ptr) char *source = string_format("/sys/devices/virtual/block/%s", devices->loop_name);
+	_cleanup_(free_ptr) char *path = string_format("/sys/devices/virtual/%s/%s", place, devices->loop_name);
+	_cleanup_(free_ptr) char *hidden = string_format("%s/loop", path);
 	_cleanup_(close_fd) int mount = -1, cover = -1;
 	struct error *error;
 
-	if (!path || !hidden)
+	if (!source || !path || !hidden)
 		return error_no_memory();
-	mount = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	mount = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (mount < 0 || mount_setattr(mount, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return error_system(errno, path, "cannot show the device's directory");
 	error = setup_attach(state->root, mount, path);
@@ -76,7 +95,8 @@ static struct error *show_directory(struct setup_state *state, const struct devi
 
 static struct error *show_sys(struct setup_state *state, const struct devices *devices)
 {
-	_cleanup_(free_ptr) char *directory = string_format("devices/virtual/block/%s", devices->loop_name);
+	_cleanup_(free_ptr) char *directory =
+		string_format("devices/virtual/%s/%s", place_of(state), devices->loop_name);
 	_cleanup_(free_ptr) char *block = string_format("block/%s", devices->loop_name);
 	_cleanup_(free_ptr) char *block_target = string_format("../devices/virtual/block/%s", devices->loop_name);
 	_cleanup_(close_fd) int sys = -1;
@@ -88,16 +108,17 @@ static struct error *show_sys(struct setup_state *state, const struct devices *d
 		error = make_directories(sys, directory);
 	if (!error)
 		error = make_directories(sys, "dev/block");
-	if (!error)
+	/* The guest's own /sys has its disk there by its own name. */
+	if (!error && !state->setup->shadow->sys)
 		error = make_link(sys, block, block_target);
 	if (!error)
-		error = link_number(sys, devices->disk, devices->loop_name);
+		error = link_number(state, sys, devices->disk, false, devices->loop_name);
 	for (unsigned i = 0; !error && i < devices->n_partitions; i++) {
 		char name[96];
 
 		snprintf(name, sizeof(name), "%s/%sp%u", devices->loop_name, devices->loop_name,
 			 devices->partitions[i].number);
-		error = link_number(sys, devices->partitions[i].device, name);
+		error = link_number(state, sys, devices->partitions[i].device, true, name);
 	}
 	return error ? error : show_directory(state, devices);
 }

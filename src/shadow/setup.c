@@ -36,6 +36,7 @@ enum setup_kind {
 	SETUP_DISK,      /* the guest's disk, in /dev and /sys */
 	SETUP_SOCKET,    /* the manager's */
 	SETUP_MEMORY,    /* the guest's own tmpfs below it */
+	SETUP_SYS,       /* the guest's /sys, or an empty one */
 };
 
 #define HARMLESS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -83,7 +84,7 @@ static const struct setup_op table[] = {
 	{SETUP_MASK, "/proc/timer_list"},
 	{SETUP_MASK, "/proc/vmallocinfo"},
 
-	{SETUP_TMPFS, "/sys", "1m", 0755, HARMLESS | MOUNT_ATTR_NOEXEC},
+	{SETUP_SYS, "/sys"},
 	{SETUP_DIRECTORY, "/sys/block", NULL, 0755},
 	{SETUP_DIRECTORY, "/sys/bus", NULL, 0755},
 	{SETUP_DIRECTORY, "/sys/class", NULL, 0755},
@@ -223,6 +224,25 @@ static struct error *do_tmpfs(struct setup_state *state, const struct setup_op *
 	return error ? error : setup_attach(state->root, mount, op->path);
 }
 
+/* A copy of the mount: every run has the same. */
+static struct error *do_sys(struct setup_state *state, const struct setup_op *op)
+{
+	const char *path = state->setup->shadow->sys;
+	_cleanup_(close_fd) int mount = -1;
+	struct error *error;
+
+	if (path) {
+		mount = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		if (mount < 0)
+			return error_system(errno, path, "cannot clone the mount");
+	} else {
+		error = setup_tmpfs("1m", 0755, HARMLESS | MOUNT_ATTR_NOEXEC, &mount);
+		if (error)
+			return error;
+	}
+	return setup_attach(state->root, mount, op->path);
+}
+
 static struct error *do_proc(struct setup_state *state, const struct setup_op *op)
 {
 	_cleanup_(close_fd) int fs = fsopen("proc", FSOPEN_CLOEXEC), mount = -1;
@@ -270,12 +290,16 @@ static struct error *do_make(struct setup_state *state, const struct setup_op *o
 
 	if (error)
 		return error;
-	if (op->kind == SETUP_DIRECTORY)
+	if (op->kind == SETUP_DIRECTORY) {
 		r = mkdirat(parent, name, op->mode);
-	else if (op->kind == SETUP_SYMLINK)
+		/* What the guest has stays as it is. */
+		if (r < 0 && errno == EEXIST && state->setup->shadow->guest)
+			return NULL;
+	} else if (op->kind == SETUP_SYMLINK) {
 		r = symlinkat(op->argument, parent, name);
-	else
+	} else {
 		r = mknodat(parent, name, S_IFCHR | op->mode, makedev(op->major, op->minor));
+	}
 	if (r < 0)
 		return error_system(errno, op->path, "cannot create");
 	return own(parent, name, op, op->kind == SETUP_SYMLINK);
@@ -463,6 +487,8 @@ static struct error *execute(struct setup_state *state, const struct setup_op *o
 		return nodes_show(state);
 	case SETUP_SOCKET:
 		return do_socket(state, op);
+	case SETUP_SYS:
+		return do_sys(state, op);
 	case SETUP_MEMORY:
 		return mounts_attach_dev(state->setup->shadow, state->root);
 	}

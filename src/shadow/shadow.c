@@ -161,6 +161,8 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		error = mounts_make(shadow);
 	if (!error)
 		error = usage_begin(shadow);
+	if (!error)
+		error = sys_make(shadow);
 	if (error)
 		return error_wrap(error, "cannot create the VM Shadow");
 	*ret = take_ptr(shadow);
@@ -217,6 +219,8 @@ void shadow_destroy(struct shadow *shadow)
 	usage_end(shadow);
 	if (shadow->has_store)
 		store_unmount(shadow->layers_dir);
+	if (shadow->run_dir)
+		sys_destroy(shadow);
 	devices_close(&shadow->devices);
 	cgroup_deinit(&shadow->cgroup);
 	if (shadow->run_dir)
