@@ -194,6 +194,7 @@ struct manager_options {
 enum manager_record_kind {
 	RECORD_REQUEST = 1, /* for the running system */
 	RECORD_UNKNOWN,     /* a method without an answer: its name as verb, its interface as unit */
+	RECORD_SYSCTL,      /* from the server of /proc: the sysctl's name as verb, its new value as unit */
 };
 
 /* What the guest asked for, on its way from the manager process to us. */

@@ -128,12 +128,12 @@ static struct error *read_report(struct run *run)
 }
 
 /* A text that the guest had a say in: bounded, and nothing a terminal would obey. */
-static bool is_plain(const char text[SHADOW_NAME_MAX])
+static bool is_plain(const char text[SHADOW_NAME_MAX], bool blanks)
 {
 	size_t n = strnlen(text, SHADOW_NAME_MAX);
 
 	for (size_t i = 0; i < n; i++)
-		if (text[i] <= ' ' || text[i] > '~')
+		if (text[i] < ' ' || (text[i] == ' ' && !blanks) || text[i] > '~')
 			return false;
 	return n < SHADOW_NAME_MAX;
 }
@@ -154,6 +154,26 @@ static struct error *add_action(struct run *run, const struct manager_record *re
 	return action_list_append(&run->shadow->actions, action);
 }
 
+static struct error *add_sysctl(struct run *run, const struct manager_record *record)
+{
+	struct action action = {.kind = ACTION_COMMAND};
+
+	if (run->shadow->actions.n >= SHADOW_ACTIONS_MAX)
+		return error_create(ERROR_FAILED, "more than %d requests to the running system", SHADOW_ACTIONS_MAX);
+	log_debug("recorded: sysctl -w %s=%s", record->verb, record->unit);
+	action.argv = calloc(4, sizeof(*action.argv));
+	if (action.argv) {
+		action.argv[0] = strdup("sysctl");
+		action.argv[1] = strdup("-w");
+		action.argv[2] = string_format("%s=%s", record->verb, record->unit);
+	}
+	if (!action.argv || !action.argv[0] || !action.argv[1] || !action.argv[2]) {
+		action_deinit(&action);
+		return error_no_memory();
+	}
+	return action_list_append(&run->shadow->actions, action);
+}
+
 static struct error *read_record(struct run *run)
 {
 	struct manager_record record;
@@ -161,12 +181,15 @@ static struct error *read_record(struct run *run)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return NULL;
-	if (n != (ssize_t)sizeof(record) || !is_plain(record.verb) || !is_plain(record.unit)) {
+	if (n != (ssize_t)sizeof(record) || !is_plain(record.verb, false) ||
+	    !is_plain(record.unit, record.kind == RECORD_SYSCTL)) {
 		close_fd(&run->records);
 		return NULL;
 	}
 	if (record.kind == RECORD_REQUEST)
 		return add_action(run, &record);
+	if (record.kind == RECORD_SYSCTL)
+		return add_sysctl(run, &record);
 	if (record.kind == RECORD_UNKNOWN && run->n_unknown++ < UNKNOWN_MAX)
 		log_debug("the guest asked its service manager what the shadow has no answer to: %s of %s", record.verb,
 			  record.unit);

@@ -146,7 +146,7 @@ static bool tree_file_exists(struct server *server, struct node node)
 {
 	struct text *text;
 
-	if (tree_text(server, node, &text) != 0)
+	if (node_text(server, node, &text) != 0)
 		return false;
 	texts_unref(&server->texts, text);
 	return true;
@@ -174,13 +174,17 @@ static int tree_stat(struct server *server, struct node node, struct stat *ret)
 }
 
 /* A child of a directory of the tree, which may be that of the network of a process. */
-static struct node tree_child(const struct server *server, struct node parent, uint32_t index)
+static struct node tree_child(struct server *server, struct node parent, uint32_t index)
 {
 	struct node node = {.kind = NODE_TREE, .sub = index + 1};
 
-	if (parent.kind == NODE_NET && !server->tree.nodes[index].file) {
+	if (parent.kind != NODE_NET)
+		return node;
+	if (!server->tree.nodes[index].file) {
 		node = parent;
 		node.sub = index;
+	} else if (!task_in_first_net(server, parent.pid)) {
+		node = (struct node){.kind = NODE_TASK_NET, .in_task = parent.in_task, .pid = parent.pid, .sub = index};
 	}
 	return node;
 }
@@ -223,6 +227,10 @@ static int root_lookup(struct server *server, struct node parent, const char *na
 		*ret = (struct node){.kind = NODE_OWN_MOUNT};
 		return 0;
 	}
+	if (strcmp(name, "sys") == 0) {
+		*ret = (struct node){.kind = NODE_SYS};
+		return 0;
+	}
 	if (!parse_number(name, NODE_PID_MAX, &pid))
 		return tree_lookup(server, parent, name, ret);
 	ret->pid = (uint32_t)pid;
@@ -241,6 +249,8 @@ static int root_list(struct server *server, struct node root, struct listing *li
 {
 	int r = tree_list(server, root, listing);
 
+	if (r == 0 && !listing_add(listing, (struct node){.kind = NODE_SYS}, S_IFDIR, "sys"))
+		r = ENOMEM;
 	for (size_t i = 0; r == 0 && i < server->facts.tasks->n; i++) {
 		const struct guest_task *task = &server->facts.tasks->items[i];
 		struct node node = {.kind = NODE_TASK, .pid = task->pid};
@@ -289,6 +299,8 @@ int node_stat(struct server *server, struct node node, struct stat *ret)
 		return task_stat(server, node, ret);
 	if (is_own(node))
 		return own_stat(server, node, ret);
+	if (node.kind == NODE_SYS)
+		return sys_stat(server, node, ret);
 	if (node.kind == NODE_OWN_MOUNT) {
 		ret->st_mode = S_IFDIR | 0555;
 		ret->st_nlink = 2;
@@ -308,6 +320,8 @@ int node_lookup(struct server *server, const struct asker *asker, struct node pa
 		r = task_lookup(server, parent, name, &node);
 	else if (is_own(parent))
 		r = own_lookup(server, parent, name, &node);
+	else if (parent.kind == NODE_SYS)
+		r = sys_lookup(server, parent, name, &node);
 	else if (parent.kind == NODE_TREE && parent.sub == TREE_ROOT + 1)
 		r = root_lookup(server, parent, name, &node);
 	else if (parent.kind == NODE_TREE || parent.kind == NODE_NET)
@@ -325,6 +339,8 @@ int node_list(struct server *server, struct node directory, struct listing *list
 		return task_list(server, directory, listing);
 	if (is_own(directory))
 		return own_list(server, directory, listing);
+	if (directory.kind == NODE_SYS)
+		return sys_list(server, directory, listing);
 	if (directory.kind == NODE_TREE && directory.sub == TREE_ROOT + 1)
 		return root_list(server, directory, listing);
 	if (directory.kind == NODE_TREE || directory.kind == NODE_NET)

@@ -79,6 +79,7 @@ enum node_kind {
 	NODE_TREE,        /* sub: index in the tree, plus 1 (the root of a FUSE file system is 1) */
 	NODE_OWN_MOUNT,   /* where the real procfs is mounted */
 	NODE_NET,         /* directory `net` of a process: index in the tree */
+	NODE_SYS,         /* below /proc/sys: index of the sysctl, plus 1; 0: the directory itself */
 	NODE_TASK,        /* directory of a guest's task */
 	NODE_TASK_FILE,   /* index in proc_task_files */
 	NODE_TASK_LINK,   /* index in proc_task_links */
@@ -86,6 +87,7 @@ enum node_kind {
 	NODE_TASK_FD,     /* number of the descriptor */
 	NODE_TASK_FDINFO, /* the same */
 	NODE_TASK_NS,     /* index in the namespaces */
+	NODE_TASK_NET,    /* file of a network namespace that is not the first: index in the tree */
 	NODE_OWN,         /* directory of a task of the shadow */
 	NODE_OWN_NAME,    /* index of its name: "status", "attr", "attr/current", "ns/mnt", "exe" */
 	NODE_OWN_FD,      /* number of the descriptor */
@@ -143,6 +145,11 @@ struct server {
 	/* task.c: the descriptors of the task that was looked at last. */
 	struct guest_fd_list fds;
 	uint64_t fds_task;
+	uint32_t first_net;           /* number of the first process's network namespace; 0: not asked for yet */
+	struct proc_sysctls *sysctls; /* sys.c */
+	bool no_sysctls;              /* memory does not tell them */
+	struct sys_value *sys_values; /* what was written */
+	size_t n_sys_values;
 	size_t n_open;   /* open files and directories */
 	size_t n_listed; /* entries in open directories */
 	struct fuse_session *session;
@@ -170,6 +177,18 @@ int task_list(struct server *server, struct node directory, struct listing *list
 int task_readlink(struct server *server, const struct asker *asker, struct node node, char *buffer, size_t size);
 int task_text(struct server *server, struct node node, struct text **ret);
 bool task_may_inspect(const struct server *server, const struct asker *asker, uint32_t pid);
+
+/* Whether the task is in the network namespace that the system began with, as far as memory tells. */
+bool task_in_first_net(struct server *server, uint32_t pid);
+
+/* sys.c */
+int sys_stat(struct server *server, struct node node, struct stat *ret);
+int sys_lookup(struct server *server, struct node parent, const char *name, struct node *ret);
+int sys_list(struct server *server, struct node directory, struct listing *listing);
+/* *ret is untouched if the file cannot be read. */
+int sys_open(struct server *server, const struct asker *asker, struct node node, int flags, struct text **ret);
+int sys_write(struct server *server, struct node node, const char *data, size_t size, off_t offset);
+void sys_deinit(struct server *server);
 
 /* own.c */
 int own_stat(struct server *server, struct node node, struct stat *ret);

@@ -167,6 +167,8 @@ static int open_node(struct server *server, const struct asker *asker, struct no
 {
 	if (is_own_node(node))
 		return own_open(server, asker, node, flags, &handle->fd, &handle->text);
+	if (node.kind == NODE_SYS)
+		return sys_open(server, asker, node, flags, &handle->text);
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		return EACCES;
 	if (node.kind == NODE_TASK_FDINFO ||
@@ -212,6 +214,10 @@ static void serve_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 		fuse_reply_buf(req, handle->text->data + begin, left < size ? left : size);
 		return;
 	}
+	if (handle->fd < 0) {
+		fuse_reply_err(req, EBADF);
+		return;
+	}
 	n = pread(handle->fd, server->buffer, size, offset);
 	if (n < 0)
 		fuse_reply_err(req, errno);
@@ -225,7 +231,15 @@ static void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t
 	const struct handle *handle = handle_of(fi);
 	ssize_t n;
 
-	(void)ino;
+	if (node_of(ino).kind == NODE_SYS) {
+		int r = sys_write(server_of(req), node_of(ino), data, size, offset);
+
+		if (r)
+			fuse_reply_err(req, r);
+		else
+			fuse_reply_write(req, size);
+		return;
+	}
 	if (handle->fd < 0) {
 		fuse_reply_err(req, EBADF);
 		return;
@@ -408,6 +422,7 @@ static void server_destroy(struct server *server)
 	tree_deinit(&server->tree);
 	texts_deinit(&server->texts);
 	own_deinit(server);
+	sys_deinit(server);
 	guest_fd_list_deinit(&server->fds);
 	free(server->buffer);
 	free(server);

@@ -35,6 +35,8 @@ static const struct {
 	{"uts", "uts", offsetof(struct guest_namespaces, uts)},
 };
 
+#define NET_NAMESPACE 3
+
 static const struct guest_task *task_of(const struct server *server, struct node node)
 {
 	return proc_find_task(&server->facts, node.pid);
@@ -146,6 +148,13 @@ int task_stat(struct server *server, struct node node, struct stat *ret)
 	case NODE_TASK_NS:
 		ret->st_mode = S_IFLNK | 0777;
 		return 0;
+	case NODE_TASK_NET:
+		if (node.sub >= server->tree.n || !server->tree.nodes[node.sub].file)
+			return ENOENT;
+		/* Root's, whoever it is that the process belongs to. */
+		ret->st_uid = ret->st_gid = 0;
+		ret->st_mode = S_IFREG | server->tree.nodes[node.sub].file->mode;
+		return 0;
 	default:
 		return ENOENT;
 	}
@@ -211,6 +220,21 @@ static uint32_t namespace_of(struct server *server, const struct guest_task *tas
 	}
 	memcpy(&number, (char *)&all + namespaces[index].offset, sizeof(number));
 	return number;
+}
+
+bool task_in_first_net(struct server *server, uint32_t pid)
+{
+	const struct guest_task *task = proc_find_task(&server->facts, pid);
+	const struct guest_task *first = proc_find_task(&server->facts, 1);
+	uint32_t number;
+
+	if (!task || !first || task == first)
+		return true;
+	if (!server->first_net)
+		server->first_net = namespace_of(server, first, NET_NAMESPACE);
+	number = namespace_of(server, task, NET_NAMESPACE);
+	/* A task that has ended is in none. */
+	return number == 0 || number == server->first_net;
 }
 
 static int lookup_below(struct server *server, struct node parent, const char *name, struct node *ret)
@@ -371,6 +395,9 @@ static struct error *write_task(void *data, FILE *out)
 		return (w->node.in_task && file->write_thread ? file->write_thread : file->write)(&w->server->facts,
 												  w->task, out);
 	}
+	if (w->node.kind == NODE_TASK_NET)
+		return proc_net_write(&w->server->facts, w->task->address,
+				      w->server->tree.nodes[w->node.sub].file->path + strlen("net/"), out);
 	fd = find_fd(w->server, w->node);
 	if (!fd)
 		return error_create(ERROR_NOT_FOUND, "no such descriptor");
