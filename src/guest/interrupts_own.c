@@ -152,7 +152,23 @@ static struct error *load_table(struct guest *guest, struct table *ret)
 	return NULL;
 }
 
-/* Those that never came, or whose vector is not set up, are left out by the kernel. */
+/* The kernel keeps them with the blanks before and the end of the line behind them. */
+static void trim(char *text)
+{
+	size_t blanks = strspn(text, " ");
+
+	memmove(text, text + blanks, strlen(text) - blanks + 1);
+	text[strcspn(text, "\n")] = '\0';
+}
+
+/* Those that never came, or whose vector is not set up, are left out by the kernel, as is one that nobody handles. */
+static bool is_shown(struct guest *guest, uint64_t skip, const char *label)
+{
+	if (skip > UINT8_MAX || (skip && !uses_vector(guest, (uint8_t)skip)))
+		return false;
+	return strcmp(label, "PLT") != 0 || is_set(guest, "x86_platform_ipi_callback");
+}
+
 static struct error *append_entry(struct guest *guest, const struct table *table, uint32_t i, bool all,
 				  struct guest_interrupt_list *list)
 {
@@ -162,14 +178,14 @@ static struct error *append_entry(struct guest *guest, const struct table *table
 	char label[8] = "", words[64] = "";
 	struct error *error = guest_read_members(guest, entry, reads, ARRAY_SIZE(reads));
 
-	if (error || (skip && !all))
-		return error;
-	if (symbol)
+	if (!error && symbol)
 		error = memory_read_string(&guest->memory, (struct gva){symbol}, label, sizeof(label));
 	if (!error && text)
 		error = memory_read_string(&guest->memory, (struct gva){text}, words, sizeof(words));
-	return error ? error
-		     : append(guest, list, label, words, (struct gva){table->counts.v + i * sizeof(uint32_t)}, false);
+	if (error || (!all && !is_shown(guest, skip, label)))
+		return error;
+	trim(words);
+	return append(guest, list, label, words, (struct gva){table->counts.v + i * sizeof(uint32_t)}, false);
 }
 
 static struct error *append_own(struct guest *guest, struct guest_interrupt_list *list, bool sums)

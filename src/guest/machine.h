@@ -97,6 +97,36 @@ struct guest_interrupt_list {
 struct error *guest_interrupts(struct guest *guest, struct guest_interrupt_list *ret) _must_check_;
 void guest_interrupt_list_deinit(struct guest_interrupt_list *list);
 
+/* ---- Processors ---- */
+
+/* An online CPU, as /proc/cpuinfo has it. */
+struct guest_processor {
+	uint32_t number;
+	char vendor[17], model_name[65]; /* "" for none */
+	uint32_t family, model, stepping;
+	int32_t cpuid_level;
+	uint32_t microcode; /* 0: unknown */
+	bool has_tsc;
+	uint32_t khz;
+	uint32_t cache_kib; /* 0: unknown */
+	bool has_topology;  /* false: a kernel for one CPU, without the six below */
+	uint32_t package, siblings, core, cores, apicid, initial_apicid;
+	/* Each name with a blank before it; owned. */
+	char *flags, *bugs, *power;
+	char *vmx_flags; /* NULL: it has no VMX; owned */
+	uint64_t loops_per_tick;
+	int32_t tlb_size;
+	uint32_t flush_size, alignment, physical_bits, virtual_bits;
+};
+struct guest_processor_list {
+	struct guest_processor *items; /* by number */
+	size_t n;
+	uint32_t tick_rate; /* HZ */
+	struct error *incomplete;
+};
+struct error *guest_processors(struct guest *guest, struct guest_processor_list *ret) _must_check_;
+void guest_processor_list_deinit(struct guest_processor_list *list);
+
 /* ---- Memory ---- */
 
 /* What /proc/meminfo has beyond struct guest_memory_counters; in bytes, UINT64_MAX: this kernel has no such line. */

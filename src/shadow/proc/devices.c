@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shadow/proc/proc.h"
+/* Files of the whole system: its devices. */
+#include "shadow/proc/system.h"
 
 const struct proc_file proc_device_files[] = {
+	{"interrupts", 0444, false, proc_write_interrupts},
 	{0},
 };

@@ -72,10 +72,17 @@ static struct error *write_execdomains(const struct proc_facts *facts, FILE *out
 }
 
 const struct proc_file proc_system_files[] = {
-	{"version", 0444, false, write_version},         {"cmdline", 0444, false, write_cmdline},
-	{"uptime", 0444, true, proc_write_uptime},       {"loadavg", 0444, false, write_loadavg},
-	{"stat", 0444, true, proc_write_stat},           {"softirqs", 0444, false, proc_write_softirqs},
-	{"meminfo", 0444, false, proc_write_meminfo},    {"vmstat", 0444, false, proc_write_vmstat},
-	{"modules", 0444, false, write_modules},         {"filesystems", 0444, false, write_filesystems},
-	{"execdomains", 0444, false, write_execdomains}, {0},
+	{"version", 0444, false, write_version},
+	{"cmdline", 0444, false, write_cmdline},
+	{"cpuinfo", 0444, false, proc_write_cpuinfo},
+	{"uptime", 0444, true, proc_write_uptime},
+	{"loadavg", 0444, false, write_loadavg},
+	{"stat", 0444, true, proc_write_stat},
+	{"softirqs", 0444, false, proc_write_softirqs},
+	{"meminfo", 0444, false, proc_write_meminfo},
+	{"vmstat", 0444, false, proc_write_vmstat},
+	{"modules", 0444, false, write_modules},
+	{"filesystems", 0444, false, write_filesystems},
+	{"execdomains", 0444, false, write_execdomains},
+	{0},
 };

@@ -16,4 +16,12 @@ struct error *proc_write_softirqs(const struct proc_facts *facts, FILE *out) _mu
 struct error *proc_write_meminfo(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_vmstat(const struct proc_facts *facts, FILE *out) _must_check_;
 
+/* --- system_processors.c --- */
+
+struct error *proc_write_cpuinfo(const struct proc_facts *facts, FILE *out) _must_check_;
+
+/* --- devices_interrupts.c --- */
+
+struct error *proc_write_interrupts(const struct proc_facts *facts, FILE *out) _must_check_;
+
 #endif
