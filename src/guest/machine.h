@@ -156,6 +156,40 @@ struct guest_count_list {
 struct error *guest_vm_counts(struct guest *guest, struct guest_count_list *ret) _must_check_;
 void guest_count_list_deinit(struct guest_count_list *list);
 
+/* ---- Block devices ---- */
+
+/* The order of the groups of /proc/diskstats. */
+enum guest_transfer {
+	GUEST_READ,
+	GUEST_WRITE,
+	GUEST_DISCARD,
+	GUEST_FLUSH,
+	GUEST_TRANSFERS,
+};
+
+/* A disk or a partition of one. */
+struct guest_block_device {
+	char name[48]; /* "vda1" */
+	uint32_t major, minor;
+	uint32_t partition; /* 0: the whole disk */
+	bool hidden;        /* not in /proc/partitions */
+	uint64_t sectors;   /* of 512 bytes */
+	uint64_t start;     /* of a partition, in the same */
+	struct {
+		uint64_t requests, merges, sectors, time_ns;
+	} transfers[GUEST_TRANSFERS];
+	uint32_t in_flight;
+	uint64_t busy_ticks; /* guest_block_device_list.tick_rate a second */
+};
+struct guest_block_device_list {
+	struct guest_block_device *items; /* as /proc/diskstats: each disk with its partitions behind it */
+	size_t n;
+	uint32_t tick_rate;
+	struct error *incomplete;
+};
+struct error *guest_block_devices(struct guest *guest, struct guest_block_device_list *ret) _must_check_;
+void guest_block_device_list_deinit(struct guest_block_device_list *list);
+
 /* ---- Tables ---- */
 
 /* A type of file system that can be mounted. */

@@ -4,5 +4,7 @@
 
 const struct proc_file proc_device_files[] = {
 	{"interrupts", 0444, false, proc_write_interrupts},
+	{"partitions", 0444, false, proc_write_partitions},
+	{"diskstats", 0444, false, proc_write_diskstats},
 	{0},
 };

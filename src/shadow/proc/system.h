@@ -24,4 +24,9 @@ struct error *proc_write_cpuinfo(const struct proc_facts *facts, FILE *out) _mus
 
 struct error *proc_write_interrupts(const struct proc_facts *facts, FILE *out) _must_check_;
 
+/* --- devices_disks.c --- */
+
+struct error *proc_write_partitions(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_diskstats(const struct proc_facts *facts, FILE *out) _must_check_;
+
 #endif
