@@ -205,4 +205,120 @@ struct guest_file_system_type_list {
 struct error *guest_file_system_types(struct guest *guest, struct guest_file_system_type_list *ret) _must_check_;
 void guest_file_system_type_list_deinit(struct guest_file_system_type_list *list);
 
+/* An area of swap in use. */
+struct guest_swap {
+	char *path; /* as the first process sees it; NULL: unknown; owned */
+	bool is_file;
+	uint64_t size, used; /* bytes */
+	int16_t priority;
+};
+struct guest_swap_list {
+	struct guest_swap *items; /* as /proc/swaps */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_swaps(struct guest *guest, struct guest_swap_list *ret) _must_check_;
+void guest_swap_list_deinit(struct guest_swap_list *list);
+
+/* A number with its name: a line of /proc/devices, /proc/misc. */
+struct guest_numbered {
+	uint32_t number;
+	char name[64];
+};
+struct guest_numbered_list {
+	struct guest_numbered *items; /* in the order of the file */
+	size_t n;
+	struct error *incomplete;
+};
+/* Major numbers. */
+struct error *guest_character_majors(struct guest *guest, struct guest_numbered_list *ret) _must_check_;
+struct error *guest_block_majors(struct guest *guest, struct guest_numbered_list *ret) _must_check_;
+/* Minor numbers of major 10. */
+struct error *guest_misc_devices(struct guest *guest, struct guest_numbered_list *ret) _must_check_;
+/* Channels of the old DMA controller. */
+struct error *guest_dma_channels(struct guest *guest, struct guest_numbered_list *ret) _must_check_;
+void guest_numbered_list_deinit(struct guest_numbered_list *list);
+
+/* A driver of terminals. */
+struct guest_tty_driver {
+	char driver[64]; /* "" for none */
+	char name[64];
+	uint32_t major, minor, n; /* the first number, and how many there are */
+	uint32_t type, subtype;   /* 1 system, 2 console, 3 serial, 4 pty, …; and what is under it */
+};
+struct guest_tty_driver_list {
+	struct guest_tty_driver *items; /* as /proc/tty/drivers */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_tty_drivers(struct guest *guest, struct guest_tty_driver_list *ret) _must_check_;
+void guest_tty_driver_list_deinit(struct guest_tty_driver_list *list);
+
+/* Where the kernel's log goes. */
+struct guest_console {
+	char name[16];
+	int16_t index;
+	bool reads, writes, unblanks;
+	char flags[16]; /* as /proc/consoles has them, blanks included */
+	bool has_device;
+	uint32_t major, minor;
+};
+struct guest_console_list {
+	struct guest_console *items; /* as /proc/consoles */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_consoles(struct guest *guest, struct guest_console_list *ret) _must_check_;
+void guest_console_list_deinit(struct guest_console_list *list);
+
+/* A controller of control groups. */
+struct guest_controller {
+	char name[32];
+	uint32_t hierarchy, groups;
+	bool enabled;
+};
+struct guest_controller_list {
+	struct guest_controller *items; /* as /proc/cgroups */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_controllers(struct guest *guest, struct guest_controller_list *ret) _must_check_;
+void guest_controller_list_deinit(struct guest_controller_list *list);
+
+/* A range of addresses or ports that something uses. */
+struct guest_resource {
+	uint64_t start, end; /* the last one included */
+	uint32_t depth;      /* 0: in no other */
+	char *name;          /* owned */
+};
+struct guest_resource_list {
+	struct guest_resource *items; /* as /proc/iomem, depth first */
+	size_t n;
+	uint64_t limit; /* the last address that there can be */
+	struct error *incomplete;
+};
+struct error *guest_memory_resources(struct guest *guest, struct guest_resource_list *ret) _must_check_;
+struct error *guest_port_resources(struct guest *guest, struct guest_resource_list *ret) _must_check_;
+void guest_resource_list_deinit(struct guest_resource_list *list);
+
+/* ---- Symbols ---- */
+
+/* A line of /proc/kallsyms. Borrowed, for the time of the call. */
+struct guest_symbol {
+	uint64_t address;
+	char type; /* as nm has it: 'T', 'd', … */
+	const char *name;
+	const char *module; /* who has it: a module, "bpf"; NULL: the kernel itself */
+};
+
+/*
+ * Calls `visit` with each, in the order of /proc/kallsyms. What dynamic tracing has put into the kernel is left out.
+ * *ret_incomplete: what stopped it, as in the lists; owned by the caller.
+ */
+struct error *guest_symbols(struct guest *guest, void (*visit)(const struct guest_symbol *symbol, void *context),
+			    void *context, struct error **ret_incomplete) _must_check_;
+
+/* Whether its root sees addresses of the kernel (kptr_restrict). */
+struct error *guest_shows_addresses(struct guest *guest, bool *ret) _must_check_;
+
 #endif

@@ -6,5 +6,13 @@ const struct proc_file proc_device_files[] = {
 	{"interrupts", 0444, false, proc_write_interrupts},
 	{"partitions", 0444, false, proc_write_partitions},
 	{"diskstats", 0444, false, proc_write_diskstats},
+	{"swaps", 0444, false, proc_write_swaps},
+	{"devices", 0444, false, proc_write_devices},
+	{"misc", 0444, false, proc_write_misc},
+	{"dma", 0444, false, proc_write_dma},
+	{"consoles", 0444, false, proc_write_consoles},
+	{"tty/drivers", 0444, false, proc_write_tty_drivers},
+	{"iomem", 0400, false, proc_write_iomem},
+	{"ioports", 0400, false, proc_write_ioports},
 	{0},
 };

@@ -35,25 +35,6 @@ static struct error *write_loadavg(const struct proc_facts *facts, FILE *out)
 	return NULL;
 }
 
-static struct error *write_modules(const struct proc_facts *facts, FILE *out)
-{
-	_cleanup_(guest_module_list_deinit) struct guest_module_list list = {0};
-	struct error *error = guest_modules(facts->guest, &list);
-
-	for (size_t i = 0; !error && i < list.n; i++) {
-		const struct guest_module *module = &list.items[i];
-		const char *state = module->state == 'L' ? "Live" : module->state == 'C' ? "Loading" : "Unloading";
-
-		fprintf(out, "%s %llu %u %s%s %s 0x%016llx", module->name, (unsigned long long)module->size,
-			module->refcount, *module->users ? module->users : "-", *module->users ? "," : "", state,
-			(unsigned long long)module->address);
-		if (*module->taint)
-			fprintf(out, " (%s)", module->taint);
-		fputc('\n', out);
-	}
-	return error;
-}
-
 static struct error *write_filesystems(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_file_system_type_list_deinit) struct guest_file_system_type_list list = {0};
@@ -72,17 +53,13 @@ static struct error *write_execdomains(const struct proc_facts *facts, FILE *out
 }
 
 const struct proc_file proc_system_files[] = {
-	{"version", 0444, false, write_version},
-	{"cmdline", 0444, false, write_cmdline},
-	{"cpuinfo", 0444, false, proc_write_cpuinfo},
-	{"uptime", 0444, true, proc_write_uptime},
-	{"loadavg", 0444, false, write_loadavg},
-	{"stat", 0444, true, proc_write_stat},
-	{"softirqs", 0444, false, proc_write_softirqs},
-	{"meminfo", 0444, false, proc_write_meminfo},
-	{"vmstat", 0444, false, proc_write_vmstat},
-	{"modules", 0444, false, write_modules},
-	{"filesystems", 0444, false, write_filesystems},
-	{"execdomains", 0444, false, write_execdomains},
+	{"version", 0444, false, write_version},         {"cmdline", 0444, false, write_cmdline},
+	{"cpuinfo", 0444, false, proc_write_cpuinfo},    {"uptime", 0444, true, proc_write_uptime},
+	{"loadavg", 0444, false, write_loadavg},         {"stat", 0444, true, proc_write_stat},
+	{"softirqs", 0444, false, proc_write_softirqs},  {"meminfo", 0444, false, proc_write_meminfo},
+	{"vmstat", 0444, false, proc_write_vmstat},      {"modules", 0444, false, proc_write_modules},
+	{"filesystems", 0444, false, write_filesystems}, {"execdomains", 0444, false, write_execdomains},
+	{"cgroups", 0444, false, proc_write_cgroups},
+	{"kallsyms", 0444, false, proc_write_kallsyms},
 	{0},
 };

@@ -29,4 +29,21 @@ struct error *proc_write_interrupts(const struct proc_facts *facts, FILE *out) _
 struct error *proc_write_partitions(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_diskstats(const struct proc_facts *facts, FILE *out) _must_check_;
 
+/* --- devices_tables.c --- */
+
+struct error *proc_write_devices(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_misc(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_dma(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_consoles(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_tty_drivers(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_iomem(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_ioports(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_swaps(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_cgroups(const struct proc_facts *facts, FILE *out) _must_check_;
+
+/* --- system_symbols.c --- */
+
+struct error *proc_write_kallsyms(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_modules(const struct proc_facts *facts, FILE *out) _must_check_;
+
 #endif
