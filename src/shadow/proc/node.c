@@ -315,11 +315,10 @@ int node_lookup(struct server *server, const struct asker *asker, struct node pa
 	struct node node = {0};
 	int r;
 
-	(void)asker;
 	if (is_task(parent))
 		r = task_lookup(server, parent, name, &node);
 	else if (is_own(parent))
-		r = own_lookup(server, parent, name, &node);
+		r = own_lookup(server, asker, parent, name, &node);
 	else if (parent.kind == NODE_SYS)
 		r = sys_lookup(server, parent, name, &node);
 	else if (parent.kind == NODE_TREE && parent.sub == TREE_ROOT + 1)

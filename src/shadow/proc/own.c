@@ -74,6 +74,7 @@ static bool own_path(const struct server *server, struct node node, char ret[PAT
 		snprintf(ret, PATH_SIZE, "%s", base);
 		return true;
 	case NODE_OWN_NAME:
+	case NODE_OWN_WAY:
 		if (node.sub >= server->n_names)
 			return false;
 		snprintf(ret, PATH_SIZE, "%s/%s", base, server->names[node.sub]);
@@ -96,7 +97,9 @@ static bool own_path(const struct server *server, struct node node, char ret[PAT
 
 static const char *name_of(const struct server *server, struct node node)
 {
-	return node.kind == NODE_OWN_NAME && node.sub < server->n_names ? server->names[node.sub] : "";
+	return (node.kind == NODE_OWN_NAME || node.kind == NODE_OWN_WAY) && node.sub < server->n_names
+		       ? server->names[node.sub]
+		       : "";
 }
 
 /* A process that ends while it is looked at is as absent as one that has ended. */
@@ -111,6 +114,11 @@ int own_stat(struct server *server, struct node node, struct stat *ret)
 
 	if (!own_path(server, node, path))
 		return ENOENT;
+	if (node.kind == NODE_OWN_WAY) {
+		ret->st_mode = S_IFLNK | 0777;
+		ret->st_nlink = 1;
+		return 0;
+	}
 	return fstatat(server->own_fd, path, ret, AT_SYMLINK_NOFOLLOW) < 0 ? gone(errno) : 0;
 }
 
@@ -268,10 +276,13 @@ static int child_of(struct server *server, struct node parent, const char *name,
 	return 0;
 }
 
-int own_lookup(struct server *server, struct node parent, const char *name, struct node *ret)
+static bool shows_way(const struct server *server, const struct asker *asker, struct node node);
+
+int own_lookup(struct server *server, const struct asker *asker, struct node parent, const char *name, struct node *ret)
 {
 	char path[PATH_SIZE], whole[PATH_SIZE + 64];
 	struct stat st;
+	int r;
 
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || !own_path(server, parent, path))
 		return ENOENT;
@@ -281,7 +292,10 @@ int own_lookup(struct server *server, struct node parent, const char *name, stru
 		return gone(errno);
 	if (!is_shown(server, parent, name))
 		return ENOENT;
-	return child_of(server, parent, name, ret);
+	r = child_of(server, parent, name, ret);
+	if (r == 0 && shows_way(server, asker, *ret))
+		ret->kind = NODE_OWN_WAY;
+	return r;
 }
 
 int own_list(struct server *server, struct node directory, struct listing *listing)
@@ -463,6 +477,19 @@ static void show_path(const struct server *server, const struct asker *asker, ch
 		strcpy(path, "/");
 }
 
+/* What a program that was started in the guest would see: the namespaces of its first process. */
+static bool namespace_text(struct server *server, const char *name, char *buffer, size_t size)
+{
+	const struct asker root = {0};
+	struct node directory = {.kind = NODE_TASK, .pid = 1}, node;
+
+	if (strncmp(name, "ns/", 3) != 0 || task_lookup(server, directory, "ns", &node) != 0)
+		return false;
+	directory = node;
+	return task_lookup(server, directory, name + 3, &node) == 0 &&
+	       task_readlink(server, &root, node, buffer, size) == 0;
+}
+
 static int read_text(const struct server *server, const struct asker *asker, const char *path, char *buffer,
 		     size_t size)
 {
@@ -499,13 +526,15 @@ int own_readlink(struct server *server, const struct asker *asker, struct node n
 
 	if (!own_path(server, node, path))
 		return ENOENT;
-	if (!may_inspect(server, asker, node.pid))
+	if (node.kind != NODE_OWN_WAY && !may_inspect(server, asker, node.pid))
 		return EACCES;
 	last = strrchr(path, '/') + 1;
-	wish = wish_of(server, asker, last);
+	wish = node.kind == NODE_OWN_WAY ? WISH_WAY : wish_of(server, asker, last);
+	if (wish == WISH_TEXT && namespace_text(server, name, buffer, size))
+		return 0;
 	if (wish == WISH_TEXT || (wish == WISH_UNKNOWN && node.kind == NODE_OWN_NAME && !strchr(name, '/')))
 		return read_text(server, asker, path, buffer, size);
-	if (node.kind != NODE_OWN_NAME || strchr(name, '/'))
+	if (!name[0] || strchr(name, '/'))
 		depth++;
 	while (depth--)
 		n += (size_t)snprintf(buffer + n, size - n, "../");
@@ -513,11 +542,14 @@ int own_readlink(struct server *server, const struct asker *asker, struct node n
 	return 0;
 }
 
-/* Files that a program expects to be able to write, and that concern nobody but the shadow. */
+/*
+ * Files that a program expects to be able to write. The kernel takes most of them from the process itself alone (comm,
+ * loginuid, attr): it is shown the way to the real one when it opens them so, see own_lookup().
+ */
 static bool is_writable(const char *name)
 {
-	static const char *const names[] = {"autogroup", "clear_refs", "comm",          "coredump_filter",
-					    "loginuid",  "oom_adj",    "oom_score_adj", "timerslack_ns"};
+	static const char *const names[] = {"autogroup", "clear_refs", "comm",          "coredump_filter", "loginuid",
+					    "mem",       "oom_adj",    "oom_score_adj", "timerslack_ns"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(names[i], name) == 0)
@@ -525,12 +557,35 @@ static bool is_writable(const char *name)
 	return strncmp(name, "attr/", 5) == 0;
 }
 
+/* Whether the asker is opening a file to write to it. */
+static bool is_writing(const struct server *server, const struct asker *asker)
+{
+	unsigned long long arguments[3], flags;
+	long long call;
+
+	if (asker->tid <= 0 || !read_call(server, asker->tid, &call, arguments))
+		return false;
+	if (call == SYS_creat)
+		return true;
+	if (call == SYS_openat2)
+		return read_asker(server, asker->tid, "mem", (char *)&flags, sizeof(flags), arguments[2]) ==
+			       sizeof(flags) &&
+		       (flags & O_ACCMODE) != O_RDONLY;
+	flags = arguments[call == SYS_openat ? 2 : 1];
+	return (call == SYS_open || call == SYS_openat) && (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* The link that stands for a file while it is opened for writing. */
+static bool shows_way(const struct server *server, const struct asker *asker, struct node node)
+{
+	return node.kind == NODE_OWN_NAME && is_writable(name_of(server, node)) && is_writing(server, asker);
+}
+
 int own_open(struct server *server, const struct asker *asker, struct node node, int flags, int *ret_fd,
 	     struct text **ret_text)
 {
 	const char *name = name_of(server, node);
 	enum substitute which = substitute_of(name);
-	bool writes = (flags & O_ACCMODE) != O_RDONLY;
 	char path[PATH_SIZE];
 	int fd;
 
@@ -538,11 +593,11 @@ int own_open(struct server *server, const struct asker *asker, struct node node,
 		return ENOENT;
 	if ((node.kind == NODE_OWN_FDINFO || node_is_private(name)) && !may_inspect(server, asker, node.pid))
 		return EACCES;
-	if (writes && !is_writable(name))
+	if ((flags & O_ACCMODE) != O_RDONLY)
 		return EACCES;
 	if (which)
 		return substitute_text(server, which, ret_text);
-	fd = openat(server->own_fd, path, (flags & O_ACCMODE) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	fd = openat(server->own_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	if (fd < 0)
 		return gone(errno);
 	*ret_fd = fd;

@@ -92,6 +92,7 @@ enum node_kind {
 	NODE_OWN_NAME,    /* index of its name: "status", "attr", "attr/current", "ns/mnt", "exe" */
 	NODE_OWN_FD,      /* number of the descriptor */
 	NODE_OWN_FDINFO,  /* the same */
+	NODE_OWN_WAY,     /* index of a name: a link into the real procfs in place of the file */
 	NODE_OWN_MAP,     /* the page it begins with */
 };
 
@@ -192,7 +193,8 @@ void sys_deinit(struct server *server);
 
 /* own.c */
 int own_stat(struct server *server, struct node node, struct stat *ret);
-int own_lookup(struct server *server, struct node parent, const char *name, struct node *ret);
+int own_lookup(struct server *server, const struct asker *asker, struct node parent, const char *name,
+	       struct node *ret);
 int own_list(struct server *server, struct node directory, struct listing *listing);
 /* The shadow's processes, for the root directory. */
 int own_list_processes(struct server *server, struct listing *listing);

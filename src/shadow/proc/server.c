@@ -228,9 +228,7 @@ static void serve_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 static void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 			struct fuse_file_info *fi)
 {
-	const struct handle *handle = handle_of(fi);
-	ssize_t n;
-
+	(void)fi;
 	if (node_of(ino).kind == NODE_SYS) {
 		int r = sys_write(server_of(req), node_of(ino), data, size, offset);
 
@@ -240,15 +238,8 @@ static void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t
 			fuse_reply_write(req, size);
 		return;
 	}
-	if (handle->fd < 0) {
-		fuse_reply_err(req, EBADF);
-		return;
-	}
-	n = pwrite(handle->fd, data, size, offset);
-	if (n < 0)
-		fuse_reply_err(req, errno);
-	else
-		fuse_reply_write(req, (size_t)n);
+	/* Files of the shadow's own processes are written to in the real procfs. */
+	fuse_reply_err(req, EBADF);
 }
 
 static void serve_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
