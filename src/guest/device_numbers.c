@@ -177,6 +177,43 @@ struct error *guest_dma_channels(struct guest *guest, struct guest_numbered_list
 	return finish(&list, read_dma(guest, &list), "the guest's DMA channels", ret);
 }
 
+#define FRAME_BUFFERS 32u /* FB_MAX */
+
+static struct error *read_frame_buffers(struct guest *guest, struct gva symbol, struct guest_numbered_list *list)
+{
+	struct member node, name;
+	const struct member_need needs[] = {{"fb_info", "node", &node}, {"fb_info", "fix.id", &name}};
+	uint64_t buffers[FRAME_BUFFERS], number;
+	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+
+	if (!error)
+		error = memory_read(&guest->memory, symbol, buffers, sizeof(buffers));
+	for (size_t i = 0; !error && i < FRAME_BUFFERS; i++) {
+		struct guest_numbered one = {0};
+
+		if (!buffers[i])
+			continue;
+		error = guest_read_member(guest, (struct gva){buffers[i]}, &node, &number);
+		if (!error)
+			error = memory_read_string(&guest->memory, (struct gva){buffers[i] + name.offset}, one.name,
+						   name.size < sizeof(one.name) ? name.size + 1 : sizeof(one.name));
+		if (!error)
+			error = append(list, (uint32_t)number, one);
+	}
+	return error;
+}
+
+struct error *guest_frame_buffers(struct guest *guest, struct guest_numbered_list *ret)
+{
+	struct guest_numbered_list list = {0};
+	struct gva symbol;
+	struct error *error = symbols_get(guest->symbols, "registered_fb", &symbol);
+
+	if (error)
+		return error; /* not in the kernel itself */
+	return finish(&list, read_frame_buffers(guest, symbol, &list), "the guest's frame buffers", ret);
+}
+
 void guest_numbered_list_deinit(struct guest_numbered_list *list)
 {
 	free(list->items);

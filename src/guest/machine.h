@@ -156,6 +156,22 @@ struct guest_count_list {
 struct error *guest_vm_counts(struct guest *guest, struct guest_count_list *ret) _must_check_;
 void guest_count_list_deinit(struct guest_count_list *list);
 
+/* A zone of memory that has pages. */
+#define GUEST_ORDERS 16u
+struct guest_zone {
+	uint32_t node;
+	char name[16];
+	uint32_t n_orders;
+	uint64_t free[GUEST_ORDERS]; /* free blocks of 2^order pages */
+};
+struct guest_zone_list {
+	struct guest_zone *items; /* as /proc/buddyinfo */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_zones(struct guest *guest, struct guest_zone_list *ret) _must_check_;
+void guest_zone_list_deinit(struct guest_zone_list *list);
+
 /* ---- Block devices ---- */
 
 /* The order of the groups of /proc/diskstats. */
@@ -237,6 +253,8 @@ struct error *guest_block_majors(struct guest *guest, struct guest_numbered_list
 struct error *guest_misc_devices(struct guest *guest, struct guest_numbered_list *ret) _must_check_;
 /* Channels of the old DMA controller. */
 struct error *guest_dma_channels(struct guest *guest, struct guest_numbered_list *ret) _must_check_;
+/* Frame buffers. */
+struct error *guest_frame_buffers(struct guest *guest, struct guest_numbered_list *ret) _must_check_;
 void guest_numbered_list_deinit(struct guest_numbered_list *list);
 
 /* A driver of terminals. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The zones of the guest's memory. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "guest/zones.h"
@@ -50,4 +51,76 @@ struct error *zones_walk(struct guest *guest, zone_visit visit, void *context)
 		}
 	}
 	return error;
+}
+
+/* ---- How it is cut up ---- */
+
+struct free_layout {
+	struct member present, name, areas, count;
+	uint32_t area_size;
+	struct guest_zone_list *list;
+};
+
+static struct error *read_free(struct guest *guest, const struct free_layout *layout, struct gva zone,
+			       struct guest_zone *ret)
+{
+	uint64_t name;
+	struct error *error = guest_read_member(guest, zone, &layout->name, &name);
+
+	if (!error)
+		error = memory_read_string(&guest->memory, (struct gva){name}, ret->name, sizeof(ret->name));
+	ret->n_orders = layout->areas.count < GUEST_ORDERS ? layout->areas.count : GUEST_ORDERS;
+	for (uint32_t i = 0; !error && i < ret->n_orders; i++)
+		error = guest_read_member(guest,
+					  (struct gva){zone.v + layout->areas.offset + i * (uint64_t)layout->area_size},
+					  &layout->count, &ret->free[i]);
+	return error;
+}
+
+/* One without any page is not shown. */
+static struct error *add_zone(struct guest *guest, const struct guest_zone_place *place, void *context)
+{
+	const struct free_layout *layout = context;
+	struct guest_zone_list *list = layout->list;
+	struct guest_zone zone = {.node = place->node};
+	uint64_t present;
+	struct error *error = guest_read_member(guest, place->address, &layout->present, &present);
+
+	if (error || !present)
+		return error;
+	error = read_free(guest, layout, place->address, &zone);
+	if (!error)
+		error = array_room(&list->items, list->n, sizeof(*list->items));
+	if (!error)
+		list->items[list->n++] = zone;
+	return error;
+}
+
+struct error *guest_zones(struct guest *guest, struct guest_zone_list *ret)
+{
+	struct guest_zone_list list = {0};
+	struct free_layout layout = {.list = &list, .area_size = types_size(guest->types, "free_area")};
+	const struct member_need needs[] = {
+		{"zone", "present_pages", &layout.present},
+		{"zone", "name", &layout.name},
+		{"zone", "free_area", &layout.areas},
+		{"free_area", "nr_free", &layout.count},
+	};
+	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+
+	if (!error)
+		error = walk_note(&list.incomplete, zones_walk(guest, add_zone, &layout));
+	if (error) {
+		guest_zone_list_deinit(&list);
+		return error_wrap(error, "the guest's zones of memory");
+	}
+	*ret = list;
+	return NULL;
+}
+
+void guest_zone_list_deinit(struct guest_zone_list *list)
+{
+	free(list->items);
+	error_destroy(list->incomplete);
+	*list = (struct guest_zone_list){0};
 }

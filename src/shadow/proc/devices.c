@@ -12,7 +12,8 @@ const struct proc_file proc_device_files[] = {
 	{"dma", 0444, false, proc_write_dma},
 	{"consoles", 0444, false, proc_write_consoles},
 	{"tty/drivers", 0444, false, proc_write_tty_drivers},
-	{"iomem", 0400, false, proc_write_iomem},
-	{"ioports", 0400, false, proc_write_ioports},
+	{"iomem", 0444, false, proc_write_iomem},
+	{"ioports", 0444, false, proc_write_ioports},
+	{"fb", 0444, false, proc_write_fb},
 	{0},
 };

@@ -43,6 +43,16 @@ struct error *proc_write_dma(const struct proc_facts *facts, FILE *out)
 	return error;
 }
 
+struct error *proc_write_fb(const struct proc_facts *facts, FILE *out)
+{
+	_cleanup_(guest_numbered_list_deinit) struct guest_numbered_list list = {0};
+	struct error *error = guest_frame_buffers(facts->guest, &list);
+
+	for (size_t i = 0; !error && i < list.n; i++)
+		fprintf(out, "%u %s\n", list.items[i].number, list.items[i].name);
+	return error;
+}
+
 struct error *proc_write_consoles(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_console_list_deinit) struct guest_console_list list = {0};

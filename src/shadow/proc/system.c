@@ -53,13 +53,12 @@ static struct error *write_execdomains(const struct proc_facts *facts, FILE *out
 }
 
 const struct proc_file proc_system_files[] = {
-	{"version", 0444, false, write_version},         {"cmdline", 0444, false, write_cmdline},
-	{"cpuinfo", 0444, false, proc_write_cpuinfo},    {"uptime", 0444, true, proc_write_uptime},
-	{"loadavg", 0444, false, write_loadavg},         {"stat", 0444, true, proc_write_stat},
-	{"softirqs", 0444, false, proc_write_softirqs},  {"meminfo", 0444, false, proc_write_meminfo},
-	{"vmstat", 0444, false, proc_write_vmstat},      {"modules", 0444, false, proc_write_modules},
-	{"filesystems", 0444, false, write_filesystems}, {"execdomains", 0444, false, write_execdomains},
-	{"cgroups", 0444, false, proc_write_cgroups},
-	{"kallsyms", 0444, false, proc_write_kallsyms},
-	{0},
+	{"version", 0444, false, write_version},          {"cmdline", 0444, false, write_cmdline},
+	{"cpuinfo", 0444, false, proc_write_cpuinfo},     {"uptime", 0444, true, proc_write_uptime},
+	{"loadavg", 0444, false, write_loadavg},          {"stat", 0444, true, proc_write_stat},
+	{"softirqs", 0444, false, proc_write_softirqs},   {"meminfo", 0444, false, proc_write_meminfo},
+	{"vmstat", 0444, false, proc_write_vmstat},       {"modules", 0444, false, proc_write_modules},
+	{"filesystems", 0444, false, write_filesystems},  {"execdomains", 0444, false, write_execdomains},
+	{"cgroups", 0444, false, proc_write_cgroups},     {"kallsyms", 0444, false, proc_write_kallsyms},
+	{"buddyinfo", 0444, false, proc_write_buddyinfo}, {0},
 };

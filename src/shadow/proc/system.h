@@ -15,6 +15,7 @@ struct error *proc_write_softirqs(const struct proc_facts *facts, FILE *out) _mu
 
 struct error *proc_write_meminfo(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_vmstat(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_buddyinfo(const struct proc_facts *facts, FILE *out) _must_check_;
 
 /* --- system_processors.c --- */
 
@@ -34,6 +35,7 @@ struct error *proc_write_diskstats(const struct proc_facts *facts, FILE *out) _m
 struct error *proc_write_devices(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_misc(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_dma(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_fb(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_consoles(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_tty_drivers(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_iomem(const struct proc_facts *facts, FILE *out) _must_check_;

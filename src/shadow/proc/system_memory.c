@@ -137,3 +137,17 @@ struct error *proc_write_vmstat(const struct proc_facts *facts, FILE *out)
 		fputs("nr_unstable 0\n", out);
 	return error;
 }
+
+struct error *proc_write_buddyinfo(const struct proc_facts *facts, FILE *out)
+{
+	_cleanup_(guest_zone_list_deinit) struct guest_zone_list list = {0};
+	struct error *error = guest_zones(facts->guest, &list);
+
+	for (size_t i = 0; !error && i < list.n; i++) {
+		fprintf(out, "Node %u, zone %8s ", list.items[i].node, list.items[i].name);
+		for (uint32_t order = 0; order < list.items[i].n_orders; order++)
+			fprintf(out, "%6llu ", (unsigned long long)list.items[i].free[order]);
+		fputc('\n', out);
+	}
+	return error;
+}

@@ -262,6 +262,11 @@ const struct walk walks[] = {
 	{"routes6", walk_routes6},
 	{"files", walk_files},
 	{"dirty", walk_dirty},
+	{"processors", walk_processors},
+	{"counts", walk_counts},
+	{"tables", walk_tables},
+	{"disks", walk_disks},
+	{"symbols", walk_symbols},
 };
 const size_t n_walks = ARRAY_SIZE(walks);
 

@@ -24,4 +24,12 @@ extern const size_t n_walks;
 /* NULL: no such walk. */
 const struct walk *walk_find(const char *name);
 
+/* --- walks_machine.c --- */
+
+struct error *walk_processors(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_counts(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_tables(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_disks(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_symbols(struct guest *guest, size_t *ret_items) _must_check_;
+
 #endif
