@@ -66,6 +66,8 @@ void guest_task_list_deinit(struct guest_task_list *list);
 /* Of one task (guest_task.address). ERROR_NOT_FOUND: it has none. */
 struct error *guest_task_environ(struct guest *guest, uint64_t task, struct guest_bytes *ret) _must_check_;
 struct error *guest_task_namespaces(struct guest *guest, uint64_t task, struct guest_namespaces *ret) _must_check_;
+/* As ioprio_get(2): class in bits 13 and up, level below. */
+struct error *guest_task_io_priority(struct guest *guest, uint64_t task, uint32_t *ret) _must_check_;
 /* Its working directory and root as the initial mount namespace's root sees them; malloc'd. */
 struct error *guest_task_cwd(struct guest *guest, uint64_t task, char **ret) _must_check_;
 struct error *guest_task_root(struct guest *guest, uint64_t task, char **ret) _must_check_;

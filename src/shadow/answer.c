@@ -21,12 +21,35 @@ const struct answer_rule answer_rules[] = {
 	{SYS_statfs, .needs_guest = true, .function = answer_statfs},
 	{SYS_fstatfs, .needs_guest = true, .function = answer_fstatfs},
 	{SYS_ustat, .needs_guest = true, .function = answer_ustat},
+	{SYS_mknod, ANSWER_DEVICE, 1, .function = answer_mknod},
+	{SYS_mknodat, ANSWER_DEVICE, 2, .function = answer_mknodat},
+	{SYS_sethostname, .function = answer_sethostname},
+	{SYS_setdomainname, .function = answer_setdomainname},
+	{SYS_init_module, .function = answer_init_module},
+	{SYS_finit_module, .function = answer_finit_module},
+	{SYS_delete_module, .function = answer_delete_module},
+	{SYS_syslog, .function = answer_syslog},
 	{SYS_kill, ANSWER_TARGET, 0, .needs_guest = true, .function = answer_kill},
 	{SYS_tkill, ANSWER_PID, 0, .needs_guest = true, .function = answer_tkill},
 	{SYS_tgkill, ANSWER_PID, 0, .needs_guest = true, .function = answer_tgkill},
 	{SYS_rt_sigqueueinfo, ANSWER_PID, 0, .needs_guest = true, .function = answer_rt_sigqueueinfo},
 	{SYS_rt_tgsigqueueinfo, ANSWER_PID, 0, .needs_guest = true, .function = answer_rt_tgsigqueueinfo},
 	{SYS_pidfd_open, ANSWER_PID, 0, .needs_guest = true, .function = answer_pidfd_open},
+	{SYS_getpriority, ANSWER_WHO, .user = 2, .needs_guest = true, .function = answer_getpriority},
+	{SYS_setpriority, ANSWER_WHO, .user = 2, .needs_guest = true, .function = answer_setpriority},
+	{SYS_ioprio_get, ANSWER_WHO, .user = 3, .needs_guest = true, .function = answer_ioprio_get},
+	{SYS_ioprio_set, ANSWER_WHO, .user = 3, .needs_guest = true, .function = answer_ioprio_set},
+	{SYS_prlimit64, ANSWER_PID, 0, .needs_guest = true, .function = answer_prlimit64},
+	{SYS_sched_getscheduler, ANSWER_PID, 0, .needs_guest = true, .function = answer_sched_getscheduler},
+	{SYS_sched_setscheduler, ANSWER_PID, 0, .needs_guest = true, .function = answer_sched_setscheduler},
+	{SYS_sched_getparam, ANSWER_PID, 0, .needs_guest = true, .function = answer_sched_getparam},
+	{SYS_sched_setparam, ANSWER_PID, 0, .needs_guest = true, .function = answer_sched_setparam},
+	{SYS_sched_getattr, ANSWER_PID, 0, .needs_guest = true, .function = answer_sched_getattr},
+	{SYS_sched_setattr, ANSWER_PID, 0, .needs_guest = true, .function = answer_sched_setattr},
+	{SYS_sched_rr_get_interval, ANSWER_PID, 0, .needs_guest = true, .function = answer_sched_rr_get_interval},
+	{SYS_getpgid, ANSWER_PID, 0, .needs_guest = true, .function = answer_getpgid},
+	{SYS_getsid, ANSWER_PID, 0, .needs_guest = true, .function = answer_getsid},
+	{SYS_capget, .needs_guest = true, .function = answer_capget},
 	{SYS_pidfd_send_signal, .needs_guest = true, .function = answer_pidfd_send_signal},
 };
 const size_t n_answer_rules = ARRAY_SIZE(answer_rules);
@@ -51,6 +74,7 @@ void answers_destroy(struct answers *answers)
 		return;
 	answer_affinities_destroy(answers->affinities);
 	answer_pidfds_destroy(answers->pidfds);
+	free(answers->log);
 	free(answers);
 }
 

@@ -14,6 +14,7 @@
 #ifndef SHADOW_ANSWER_H
 #define SHADOW_ANSWER_H
 
+#include <limits.h>
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -92,6 +93,21 @@ bool answer_process_of(uint32_t host_pid, struct answer_process *ret);
 /* By the shadow's number: a search through /proc. */
 bool answer_process_find(uint32_t pid, struct answer_process *ret);
 
+/* --- answer_path.c --- */
+
+/*
+ * Opens what a path of the caller names (from its descriptor `directory` or AT_FDCWD), as its root and its working
+ * directory have it, with O_PATH: no fifo is waited for, no device opened. Links of /proc to open files are not
+ * followed. -1: it cannot be found so; the kernel knows the right errno.
+ */
+int answer_open_path(struct answer_call *call, int directory, const char *path);
+
+/*
+ * The path of an open file in the shadow's tree, whatever root its holder has. False: it is in no tree a path leads
+ * through (a pipe, a memory file).
+ */
+bool answer_path_of(int fd, char ret[PATH_MAX]);
+
 /* --- the guest's processes (answer_signal.c) --- */
 
 /* The task of this number, a thread too; NULL: none. */
@@ -108,8 +124,17 @@ answer_function answer_uname, answer_sysinfo;                       /* answer_sy
 answer_function answer_sched_getaffinity, answer_sched_setaffinity; /* answer_affinity.c */
 answer_function answer_kill, answer_tkill, answer_tgkill;           /* answer_signal.c */
 answer_function answer_rt_sigqueueinfo, answer_rt_tgsigqueueinfo;   /* the same */
-answer_function answer_statfs, answer_fstatfs, answer_ustat;        /* answer_statfs.c */
-answer_function answer_pidfd_open, answer_pidfd_send_signal;        /* the same */
+/* answer_request.c */
+answer_function answer_sethostname, answer_setdomainname, answer_init_module, answer_finit_module, answer_delete_module;
+answer_function answer_syslog; /* answer_log.c */
+/* answer_process.c */
+answer_function answer_getpriority, answer_setpriority, answer_prlimit64, answer_ioprio_get, answer_ioprio_set;
+answer_function answer_sched_getscheduler, answer_sched_setscheduler, answer_sched_getparam, answer_sched_setparam;
+answer_function answer_sched_getattr, answer_sched_setattr, answer_sched_rr_get_interval;
+answer_function answer_getpgid, answer_getsid, answer_capget;
+answer_function answer_mknod, answer_mknodat;                /* answer_device.c */
+answer_function answer_statfs, answer_fstatfs, answer_ustat; /* answer_statfs.c */
+answer_function answer_pidfd_open, answer_pidfd_send_signal; /* the same */
 
 /* What the subjects keep from call to call, each its own; freed with struct answers. */
 struct answer_affinities;
@@ -120,6 +145,10 @@ void answer_pidfds_destroy(struct answer_pidfds *pidfds);
 struct answers {
 	struct shadow *shadow; /* borrowed */
 	int listener;          /* borrowed */
+	/* What a program has set them to: it reads them back. "" for what it has not. */
+	char nodename[65], domainname[65];
+	char *log; /* the guest's kernel log as syslog(2) gives it; NULL: not asked for yet */
+	size_t log_size;
 	bool has_sysinfo;
 	struct sysinfo sysinfo; /* at the suspend */
 	struct answer_affinities *affinities;

@@ -3,6 +3,8 @@
  * Which CPUs a process may use: of the guest's CPUs, whatever the host has. What a program of the shadow chooses
  * is remembered, so that it and its children read it back; where it runs is the host's business.
  */
+#include <linux/capability.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -110,6 +112,54 @@ static int find_process(struct answer_call *call, uint32_t pid, struct answer_pr
 	return answer_process_find(pid, ret) ? 0 : ESRCH;
 }
 
+/* A process of the guest's own. */
+static int tell_guests(struct answer_call *call, uint32_t pid, uint32_t length)
+{
+	const struct guest_task *task = answer_task(call, pid);
+	struct guest_task_details details;
+	struct error *error;
+	int errnum;
+
+	if (!task)
+		return ESRCH;
+	error = guest_task_details(call->shadow->guest, task->address, false, &details);
+	if (error) {
+		error_destroy(error);
+		return ESRCH;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(details.cpus.words); i++)
+		details.cpus.words[i] &= call->answers->affinities->cpus.online[i];
+	errnum = answer_write(call, call->args[2], details.cpus.words, length);
+	guest_task_details_deinit(&details);
+	return errnum;
+}
+
+/* `taskset` for a process of the guest. */
+static int record_choice(struct answer_call *call, uint32_t pid, const uint64_t cpus[GUEST_CPUS_MAX / 64])
+{
+	const struct guest_task *task = answer_task(call, pid);
+	char mask[GUEST_CPUS_MAX / 4 + 3] = "0x", number[16];
+	const char *argv[] = {"taskset", "-p", mask, number, NULL};
+	struct answer_caller caller;
+	size_t top = GUEST_CPUS_MAX / 64, n = 2;
+	int errnum;
+
+	if (!task)
+		return ESRCH;
+	errnum = answer_caller(call, &caller);
+	if (errnum)
+		return errnum;
+	if (!answer_capable(&caller, CAP_SYS_NICE) && caller.euid != task->uid && caller.euid != task->euid)
+		return EPERM;
+	while (top > 1 && !cpus[top - 1])
+		top--;
+	n += (size_t)snprintf(mask + n, sizeof(mask) - n, "%llx", (unsigned long long)cpus[top - 1]);
+	for (size_t i = top - 1; i > 0; i--)
+		n += (size_t)snprintf(mask + n, sizeof(mask) - n, "%016llx", (unsigned long long)cpus[i - 1]);
+	snprintf(number, sizeof(number), "%u", pid);
+	return answer_record(call, argv);
+}
+
 int answer_sched_getaffinity(struct answer_call *call)
 {
 	uint32_t pid = (uint32_t)call->args[0], length = (uint32_t)call->args[1];
@@ -124,15 +174,15 @@ int answer_sched_getaffinity(struct answer_call *call)
 		return EINVAL;
 	if (length > affinities->size)
 		length = (uint32_t)affinities->size;
+	call->value = length;
 	if (pid && pid <= call->shadow->highest_pid)
-		errnum = answer_task(call, pid) ? 0 : ESRCH;
-	else if (pid || affinities->n)
+		return tell_guests(call, pid, length);
+	if (pid || affinities->n)
 		errnum = find_process(call, pid, &process);
 	if (errnum)
 		return errnum;
-	if ((pid == 0 || pid > call->shadow->highest_pid) && affinities->n)
+	if (affinities->n)
 		choice = find_inherited(affinities, process);
-	call->value = length;
 	return answer_write(call, call->args[2], choice ? choice->cpus : affinities->cpus.online, length);
 }
 
@@ -153,10 +203,12 @@ int answer_sched_setaffinity(struct answer_call *call)
 		return errnum;
 	for (size_t i = 0; i < ARRAY_SIZE(cpus); i++)
 		any |= cpus[i] &= affinities->cpus.online[i];
+	if (!any)
+		return EINVAL;
 	if (pid && pid <= call->shadow->highest_pid)
-		return answer_task(call, pid) ? EPERM : ESRCH;
+		return record_choice(call, pid, cpus);
 	errnum = find_process(call, pid, &process);
 	if (errnum)
 		return errnum;
-	return any ? remember(affinities, process.pid, cpus) : EINVAL;
+	return remember(affinities, process.pid, cpus);
 }

@@ -5,17 +5,14 @@
  */
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "base/io.h"
 #include "shadow/answer.h"
 #include "shadow/usage.h"
 
@@ -135,56 +132,14 @@ static bool fill(struct answer_call *call, const char *path, struct statfs *ret)
 	return true;
 }
 
-/* ---- Where is it ---- */
-
-/*
- * The path of an open file in the shadow's tree, whatever root its holder has. False: it is in no tree a path leads
- * through (a pipe, a memory file).
- */
-static bool path_of(int fd, char ret[PATH_MAX])
-{
-	char link[32];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, ret, PATH_MAX - 1);
-	if (n <= 0 || ret[0] != '/')
-		return false;
-	ret[n] = '\0';
-	/* Files of the kernel's own mounts look like paths. */
-	return strncmp(ret, "/memfd:", 7) != 0 && strncmp(ret, "/SYSV", 5) != 0 &&
-	       strcmp(ret, "/dev/zero (deleted)") != 0;
-}
-
-/*
- * Opens what a path of the caller names, without touching it: no fifo is waited for, no device opened. What cannot be
- * found so is left to the kernel, which knows the right errno: -1.
- */
-static int open_path(struct answer_call *call, const char *path)
-{
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-	_cleanup_(close_fd) int root = answer_open_proc(call, "root", O_PATH | O_DIRECTORY), cwd = -1;
-	char directory[PATH_MAX], root_path[PATH_MAX];
-	_cleanup_(free_ptr) char *whole = NULL;
-
-	if (root < 0 || !path[0])
-		return -1;
-	if (path[0] == '/')
-		return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	/* From its working directory, which is below its root, or the kernel may find out. */
-	cwd = answer_open_proc(call, "cwd", O_PATH | O_DIRECTORY);
-	if (cwd < 0 || !path_of(cwd, directory) || !path_of(root, root_path) || !guest_path_below(directory, root_path))
-		return -1;
-	whole = string_format("%s/%s", strcmp(root_path, "/") ? directory + strlen(root_path) : directory, path);
-	return whole ? (int)syscall(SYS_openat2, root, whole, &how, sizeof(how)) : -1;
-}
+/* ---- The calls ---- */
 
 /* The answer about what `fd` (may be -1) is. */
 static int answer_about(struct answer_call *call, int fd, struct statfs *ret)
 {
 	char path[PATH_MAX];
 
-	if (fd < 0 || !path_of(fd, path) || !fill(call, path, ret)) {
+	if (fd < 0 || !answer_path_of(fd, path) || !fill(call, path, ret)) {
 		call->proceed = true;
 		return 0;
 	}
@@ -200,7 +155,7 @@ int answer_statfs(struct answer_call *call)
 
 	if (errnum)
 		return errnum;
-	fd = open_path(call, path);
+	fd = answer_open_path(call, AT_FDCWD, path);
 	return answer_about(call, fd, &fs);
 }
 

@@ -7,11 +7,13 @@
  */
 #include <linux/loop.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "shadow/internal.h"
 
@@ -142,7 +144,6 @@ static const char *const allowed[] = {
 	"pkey_alloc",
 	"pkey_free",
 	"pkey_mprotect",
-	"remap_file_pages",
 	"mbind",
 	"get_mempolicy",
 	"set_mempolicy",
@@ -283,12 +284,6 @@ static const char *const allowed[] = {
 	"getpeername",
 	"getsockname",
 	"getsockopt",
-	"io_cancel",
-	"io_destroy",
-	"io_getevents",
-	"io_pgetevents",
-	"io_setup",
-	"io_submit",
 	"listen",
 	"mq_getsetattr",
 	"mq_notify",
@@ -324,20 +319,22 @@ static const char *const allowed[] = {
 	"socketpair",
 };
 
+/* Requests to the running system that are answered: see answer_rules[]. For our own helpers they are refused. */
+static const char *const requests[] = {
+	"delete_module", "finit_module", "init_module", "setdomainname", "sethostname", "syslog",
+};
+
 /* A program must hear "not permitted" here, not "no such call"; most need privileges it does not have either. */
 static const char *const refused[] = {
 	"acct",
 	"bpf",
 	"clock_settime",
-	"delete_module",
 	"fanotify_init",
 	"fanotify_mark",
-	"finit_module",
 	"fsconfig",
 	"fsmount",
 	"fsopen",
 	"fspick",
-	"init_module",
 	"ioperm",
 	"iopl",
 	"kcmp",
@@ -358,13 +355,10 @@ static const char *const refused[] = {
 	"quotactl",
 	"quotactl_fd",
 	"reboot",
-	"setdomainname",
-	"sethostname",
 	"setns",
 	"settimeofday",
 	"swapoff",
 	"swapon",
-	"syslog",
 	"umount2",
 	"vhangup",
 };
@@ -464,13 +458,17 @@ static struct error *load_arguments(const struct shadow *shadow)
 	 */
 	if (!error)
 		error = deny_argument(filter, SCMP_SYS(ioctl), 1, 0xffffff00, LOOP_SET_FD, EPERM);
-	for (unsigned argument = 0; !error && argument < 2; argument++) {
-		int call = argument ? SCMP_SYS(mknod) : SCMP_SYS(mknodat);
-
-		error = deny_argument(filter, call, 2 - argument, S_IFMT, S_IFCHR, EPERM);
-		if (!error)
-			error = deny_argument(filter, call, 2 - argument, S_IFMT, S_IFBLK, EPERM);
-	}
+	/* Huge pages are the host's, reserved for its own; a listener of the guest's could let through what is
+	 * answered. */
+	if (!error)
+		error = deny_argument(filter, SCMP_SYS(mmap), 3, MAP_HUGETLB, MAP_HUGETLB, ENOMEM);
+	if (!error)
+		error = deny_argument(filter, SCMP_SYS(memfd_create), 1, MFD_HUGETLB, MFD_HUGETLB, EINVAL);
+	if (!error)
+		error = deny_argument(filter, SCMP_SYS(shmget), 2, SHM_HUGETLB, SHM_HUGETLB, EPERM);
+	if (!error)
+		error = deny_argument(filter, SCMP_SYS(seccomp), 1, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+				      SECCOMP_FILTER_FLAG_NEW_LISTENER, EINVAL);
 	if (!error)
 		error = deny_sockets(filter);
 	/* A file of FUSE that says it is empty, as those of /proc do, ends for it at once. Who hears that it does not
@@ -483,18 +481,26 @@ static struct error *load_arguments(const struct shadow *shadow)
 struct error *filter_load(const struct shadow *shadow, int *ret_listener)
 {
 	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = NULL;
+	_cleanup_(close_fd) int listener = -1;
 	struct error *error;
 
-	error = load_arguments(shadow);
+	/* First, for the others refuse a filter with a listener. */
+	error = filter_load_answers(shadow, &listener);
+	if (!error)
+		error = load_arguments(shadow);
 	if (!error)
 		error = new_filter(SCMP_ACT_ERRNO(ENOSYS), &filter);
 	if (!error)
 		error = add_names(filter, SCMP_ACT_ALLOW, allowed, ARRAY_SIZE(allowed));
 	if (!error)
+		error = add_names(filter, SCMP_ACT_ALLOW, requests, ARRAY_SIZE(requests));
+	if (!error)
 		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
 	if (!error)
 		error = load(filter);
-	return error ? error : filter_load_answers(shadow, ret_listener);
+	if (!error)
+		*ret_listener = take_fd(listener);
+	return error;
 }
 
 struct error *filter_load_helper(void)
@@ -507,6 +513,8 @@ struct error *filter_load_helper(void)
 	error = new_filter(SCMP_ACT_ALLOW, &filter);
 	if (!error)
 		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+	if (!error)
+		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), requests, ARRAY_SIZE(requests));
 	if (!error)
 		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), none, ARRAY_SIZE(none));
 	if (error)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A static program that runs as the guest in the shadow and tries one thing: `probe NAME`. Exit status 0: it
+ * A static program that runs as the guest in the shadow and tries one thing: `probe [as-user] NAME`. Exit status 0: it
  * could; 1: it could not (with errno on standard output); 2: no such probe.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/loop.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -157,6 +160,36 @@ static _Noreturn void bomb(void)
 			usleep(10000);
 }
 
+/* A descriptor of a process, and a signal through it; prints how open(2) or kill(2) would end. */
+static int try_pidfd(pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0)
+		printf("%d\n", errno);
+	else
+		printf("%ld\n", syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0));
+	return 0;
+}
+
+static int try_ask(int n)
+{
+	struct utsname uts;
+
+	for (int i = 0; i < n; i++)
+		if (uname(&uts) < 0)
+			return -1;
+	return 0;
+}
+
+static int try_listener(void)
+{
+	struct sock_filter allow = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
+	struct sock_fprog code = {1, &allow};
+
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &code);
+}
+
 static int try_names(const char *name, const char *argument)
 {
 	if (!strcmp(name, "open"))
@@ -183,6 +216,12 @@ static int try_names(const char *name, const char *argument)
 		return try_watches(atoi(argument));
 	if (!strcmp(name, "bomb"))
 		bomb();
+	if (!strcmp(name, "pidfd"))
+		return try_pidfd(atoi(argument));
+	if (!strcmp(name, "ask"))
+		return try_ask(atoi(argument));
+	if (!strcmp(name, "load"))
+		return (int)syscall(SYS_finit_module, open(argument, O_RDONLY), "", 0);
 	if (!strcmp(name, "chown"))
 		return chown(argument, 3000000, 4000000);
 	errno = 0;
@@ -240,6 +279,13 @@ static int try_fixed(const char *name)
 		return ioctl(open("/dev/ptmx", O_RDWR), TIOCSTI, "x");
 	if (!strcmp(name, "loop-clear"))
 		return ioctl(open("/dev/null", O_RDONLY), LOOP_CLR_FD, 0);
+	if (!strcmp(name, "listener"))
+		return try_listener();
+	if (!strcmp(name, "ram")) {
+		struct sysinfo info;
+
+		return sysinfo(&info) < 0 ? -1 : printf("%llu\n", (unsigned long long)info.totalram * info.mem_unit);
+	}
 	if (!strcmp(name, "uname"))
 		return print_uts();
 	if (!strcmp(name, "monotonic"))
@@ -251,6 +297,12 @@ static int try_fixed(const char *name)
 
 int main(int argc, char *argv[])
 {
+	if (argc > 2 && !strcmp(argv[1], "as-user")) {
+		if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+			return 2;
+		argc--;
+		argv++;
+	}
 	if (argc < 2)
 		return 2;
 	if ((argc > 2 ? try_names(argv[1], argv[2]) : try_fixed(argv[1])) >= 0)

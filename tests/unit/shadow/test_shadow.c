@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -152,7 +153,6 @@ static void test_refusals(void **state)
 		"mount",
 		"remount",
 		"umount",
-		"device",
 		"unshare",
 		"clone",
 		"sethostname",
@@ -176,6 +176,28 @@ static void test_refusals(void **state)
 	assert_cannot(f, "write", "/proc/sysrq-trigger");
 	/* Not every refusal is a failure of the probe itself. */
 	assert_int_equal(status_of(f->shadow, "probe fifo && probe open /data/file"), 0);
+}
+
+/* A device can be made, as an entry; what is behind it stays out of reach. */
+static void test_devices(void **state)
+{
+	const struct fixture *f = *state;
+	struct stat st;
+
+	need_root();
+	assert_int_equal(status_of(f->shadow, "umask 027; busybox mknod /data/null c 1 3; probe device"), 0);
+	assert_cannot(f, "open", "/data/null");
+	assert_cannot(f, "open", "/disk");
+	/* Overlayfs takes this one for a deleted file; a mount with devices takes none. */
+	assert_int_equal(status_of(f->shadow, "busybox mknod /data/hole c 0 0"), 1);
+	assert_int_equal(status_of(f->shadow, "busybox mknod /dev/other c 1 3"), 1);
+	assert_int_equal(status_of(f->shadow, "busybox mknod /data/null c 1 3"), 1);
+	assert_int_equal(fstatat(f->shadow->layers[0].upper_fd, "data/null", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(st.st_rdev, makedev(1, 3));
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(st.st_gid, 0);
 }
 
 static void test_host_is_hidden(void **state)
@@ -496,6 +518,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_statuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_is_hidden, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),

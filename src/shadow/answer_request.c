@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests to the running system that package scripts make and that the guest can carry out later: its names, modules.
+ * They are checked as its kernel would, written down and answered as done.
+ */
+#include <ctype.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shadow/answer.h"
+
+#define MODULE_NAME_MAX 56u
+/* Bytes of a module that a program brings itself: the greatest have some ten MiB. */
+#define MODULE_MAX      (64u << 20)
+#define PART            (1u << 20)
+#define PARAMETERS_MAX  1024u
+
+/* 0, or EPERM for a caller that the guest would refuse, or where there is no guest to do it. */
+static int check(struct answer_call *call, unsigned capability)
+{
+	struct answer_caller caller;
+	int errnum = answer_caller(call, &caller);
+
+	if (errnum)
+		return errnum;
+	return answer_capable(&caller, capability) && call->shadow->guest ? 0 : EPERM;
+}
+
+/* ---- Names ---- */
+
+/* `now`: what it is; `set`: what a program has made of it. Anything a terminal would not obey can be a name. */
+static int set_name(struct answer_call *call, const char *command, const char *now, char set[65])
+{
+	const char *argv[] = {command, NULL, NULL};
+	uint64_t length = (uint32_t)call->args[1];
+	char name[65] = "";
+	int errnum;
+
+	if (length > 64)
+		return EINVAL;
+	errnum = answer_read(call, call->args[0], name, length);
+	if (!errnum && strcmp(name, set[0] ? set : now) == 0)
+		return 0;
+	if (!errnum)
+		errnum = check(call, CAP_SYS_ADMIN);
+	if (errnum)
+		return errnum;
+	for (size_t i = 0; name[i]; i++)
+		if (!isgraph((unsigned char)name[i]) || (i == 0 && name[i] == '-'))
+			return EPERM;
+	if (!name[0])
+		return EPERM;
+	argv[1] = name;
+	errnum = answer_record(call, argv);
+	if (!errnum)
+		memcpy(set, name, sizeof(name));
+	return errnum;
+}
+
+int answer_sethostname(struct answer_call *call)
+{
+	const struct shadow *shadow = call->shadow;
+
+	return set_name(call, "hostname", shadow->has_uts ? shadow->uts.nodename : "localhost",
+			call->answers->nodename);
+}
+
+int answer_setdomainname(struct answer_call *call)
+{
+	const struct shadow *shadow = call->shadow;
+
+	return set_name(call, "domainname", shadow->has_uts ? shadow->uts.domainname : "(none)",
+			call->answers->domainname);
+}
+
+/* ---- Modules ---- */
+
+static bool is_module_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)name[i]) && name[i] != '_' && name[i] != '-')
+			return false;
+	return n > 0 && n < MODULE_NAME_MAX && name[0] != '-';
+}
+
+/* "nf-tables" and "nf_tables" are the same. */
+static void normalise(char *name)
+{
+	for (; *name; name++)
+		if (*name == '-')
+			*name = '_';
+}
+
+/* Whether the guest has the module; *ret_users: how many use it. */
+static bool is_loaded(struct answer_call *call, const char *name, uint32_t *ret_users)
+{
+	struct guest_module_list list = {0};
+	struct error *error = guest_modules(call->shadow->guest, &list);
+	bool found = false;
+
+	for (size_t i = 0; !error && i < list.n && !found; i++) {
+		found = strcmp(list.items[i].name, name) == 0;
+		*ret_users = list.items[i].refcount;
+	}
+	if (!error)
+		guest_module_list_deinit(&list);
+	error_destroy(error);
+	return found;
+}
+
+/* `modprobe NAME PARAMETERS`: it finds what the module needs, which the caller has loaded before. */
+static int load(struct answer_call *call, char *name, uint64_t parameters_address)
+{
+	char parameters[PARAMETERS_MAX] = "", *words[64], *save = NULL;
+	const char *argv[ARRAY_SIZE(words) + 3] = {"modprobe", name};
+	size_t n = 2;
+	uint32_t users;
+	int errnum = 0;
+
+	normalise(name);
+	if (!is_module_name(name))
+		return EINVAL;
+	if (parameters_address)
+		errnum = answer_read_string(call, parameters_address, parameters, sizeof(parameters), E2BIG);
+	if (errnum)
+		return errnum;
+	if (is_loaded(call, name, &users))
+		return EEXIST;
+	for (char *word = strtok_r(parameters, " ", &save); word && n < ARRAY_SIZE(words);
+	     word = strtok_r(NULL, " ", &save))
+		if (isalnum((unsigned char)word[0]))
+			argv[n++] = word;
+	return answer_record(call, argv);
+}
+
+/* The file's name up to ".ko". */
+int answer_finit_module(struct answer_call *call)
+{
+	_cleanup_(close_fd) int fd = -1;
+	char link[32], path[PATH_MAX], *name, *end;
+	int errnum = check(call, CAP_SYS_MODULE);
+
+	if (errnum)
+		return errnum;
+	snprintf(link, sizeof(link), "fd/%d", (int)call->args[0]);
+	fd = answer_open_proc(call, link, O_PATH);
+	if (fd < 0 || !answer_path_of(fd, path))
+		return EBADF;
+	name = strrchr(path, '/') + 1;
+	end = strstr(name, ".ko");
+	if (!end)
+		return ENOEXEC;
+	*end = '\0';
+	return load(call, name, call->args[1]);
+}
+
+/* What the module says of itself in its section .modinfo. */
+static int find_name(struct answer_call *call, uint64_t address, uint64_t size, char ret[MODULE_NAME_MAX])
+{
+	static const char key[] = "\0name=";
+	_cleanup_(free_ptr) char *part = malloc(PART + MODULE_NAME_MAX);
+	size_t kept = 0;
+
+	if (!part)
+		return ENOMEM;
+	for (uint64_t done = 0; done < size && done < MODULE_MAX;) {
+		size_t n = size - done < PART ? size - done : PART;
+		const char *found;
+		int errnum = answer_read(call, address + done, part + kept, n);
+
+		if (errnum)
+			return errnum;
+		done += n;
+		n += kept;
+		found = memmem(part, n, key, sizeof(key) - 1);
+		if (found && (size_t)(part + n - found) >= sizeof(key) - 1 + MODULE_NAME_MAX) {
+			memcpy(ret, found + sizeof(key) - 1, MODULE_NAME_MAX - 1);
+			ret[MODULE_NAME_MAX - 1] = '\0';
+			return 0;
+		}
+		kept = n < MODULE_NAME_MAX ? n : MODULE_NAME_MAX;
+		memmove(part, part + n - kept, kept);
+	}
+	return ENOEXEC;
+}
+
+int answer_init_module(struct answer_call *call)
+{
+	char name[MODULE_NAME_MAX];
+	int errnum = check(call, CAP_SYS_MODULE);
+
+	if (!errnum)
+		errnum = find_name(call, call->args[0], call->args[1], name);
+	return errnum ? errnum : load(call, name, call->args[2]);
+}
+
+int answer_delete_module(struct answer_call *call)
+{
+	char name[MODULE_NAME_MAX];
+	const char *argv[] = {"rmmod", name, NULL};
+	uint32_t users;
+	int errnum = check(call, CAP_SYS_MODULE);
+
+	if (!errnum)
+		errnum = answer_read_string(call, call->args[0], name, sizeof(name), ENOENT);
+	if (errnum)
+		return errnum;
+	if (!is_module_name(name) || !is_loaded(call, name, &users))
+		return ENOENT;
+	return users ? EWOULDBLOCK : answer_record(call, argv);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* System calls that the memory of a real kernel answers: programs of busybox in the shadow of a guest of the tests. */
+#include "tests/unit/shadow/fixture.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "shadow/internal.h"
+
+struct fixture {
+	char dir[32];
+	char *root, *layers, *run;
+	struct image *image;
+	struct guest *guest;
+	struct guest_uts uts;
+	struct guest_clock clock;
+	struct shadow *shadow;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct shadow_tree tree = {.target = "/"};
+	struct shadow_options options = {0};
+
+	assert_non_null(f);
+	*state = f;
+	if (geteuid() != 0)
+		return 0;
+	/* The guest's mounts must not be seen outside. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -1;
+	strcpy(f->dir, "/var/tmp/test-answers.XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->root = string_format("%s/root", f->dir);
+	f->layers = string_format("%s/layers", f->dir);
+	f->run = string_format("%s/run", f->dir);
+	make_root(f->root);
+	shell("mkdir -m 700 %s %s; mkdir %s/mnt", f->layers, f->run, f->root);
+	assert_ok(image_open(KERNEL, NULL, &f->image));
+	assert_ok(guest_open(f->image, NULL, &f->guest));
+	assert_ok(guest_uts(f->guest, &f->uts));
+	assert_ok(guest_clock(f->guest, &f->clock));
+	tree.lower = f->root;
+	options.layers_dir = f->layers;
+	options.run_dir = f->run;
+	options.guest = f->guest;
+	options.uts = &f->uts;
+	options.clock = &f->clock;
+	assert_ok(shadow_create_from(&tree, 1, NULL, &options, &f->shadow));
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	shadow_destroy(f->shadow);
+	guest_close(f->guest);
+	image_close(f->image);
+	if (f->dir[0])
+		shell("rm -rf %s", f->dir);
+	free(f->root);
+	free(f->layers);
+	free(f->run);
+	free(f);
+	return 0;
+}
+
+/* The last action is this command. */
+static void assert_recorded(const struct fixture *f, const char *const *argv)
+{
+	const struct action_list *actions = shadow_actions(f->shadow);
+	const struct action *action;
+	size_t i = 0;
+
+	assert_true(actions->n > 0);
+	action = &actions->items[actions->n - 1];
+	assert_int_equal(action->kind, ACTION_COMMAND);
+	for (; argv[i]; i++) {
+		assert_non_null(action->argv[i]);
+		assert_string_equal(action->argv[i], argv[i]);
+	}
+	assert_null(action->argv[i]);
+}
+
+#define assert_recorded(f, ...) assert_recorded(f, (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_signals(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_int_equal(status_of(f->shadow, "kill -0 1"), 0);
+	assert_int_equal(shadow_actions(f->shadow)->n, 0);
+	assert_int_equal(status_of(f->shadow, "export DPKG_MAINTSCRIPT_PACKAGE=cron; exec busybox kill -HUP 1"), 0);
+	assert_recorded(f, "kill", "-HUP", "1");
+	assert_string_equal(shadow_actions(f->shadow)->items[0].origin, "cron");
+	assert_int_equal(status_of(f->shadow, "busybox kill -35 1"), 0);
+	assert_recorded(f, "kill", "-35", "1");
+	/* Kernel threads take no notice; a number that nobody has; the shadow's own; another user. */
+	assert_int_equal(status_of(f->shadow, "kill -TERM 2"), 0);
+	assert_int_equal(shadow_actions(f->shadow)->n, 2);
+	assert_int_equal(status_of(f->shadow, "kill -0 4194304"), 1);
+	assert_int_equal(status_of(f->shadow, "kill -0 $$"), 0);
+	assert_int_equal(status_of(f->shadow, "kill -TERM $$"), 128 + 15);
+	assert_int_equal(status_of(f->shadow, "probe as-user kill 1"), 1);
+	assert_int_equal(shadow_actions(f->shadow)->n, 2);
+}
+
+static void test_pidfds(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_says(f->shadow, "probe pidfd 1", "0");
+	assert_recorded(f, "kill", "-USR1", "1");
+	assert_says(f->shadow, "probe pidfd 4194304", "3");
+}
+
+static void test_scheduling(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_int_equal(status_of(f->shadow, "busybox renice -n 5 -p 1"), 0);
+	assert_recorded(f, "renice", "-n", "5", "-p", "1");
+	assert_says(f->shadow, "busybox nproc", "1");
+	assert_int_equal(status_of(f->shadow, "busybox taskset 1 sh -c 'busybox taskset -p $$'"), 0);
+	assert_int_equal(status_of(f->shadow, "busybox taskset 2 true"), 1);
+}
+
+static void test_system(void **state)
+{
+	const struct fixture *f = *state;
+	struct guest_memory_counters memory;
+	char text[64];
+
+	need_root();
+	assert_says(f->shadow, "busybox uname -r", f->uts.release);
+	assert_ok(guest_memory_counters(f->guest, &memory));
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)memory.total);
+	assert_says(f->shadow, "probe ram", text);
+	assert_says(f->shadow, "busybox hostname \"$(busybox hostname)\"", "");
+	assert_int_equal(shadow_actions(f->shadow)->n, 0);
+	assert_says(f->shadow, "busybox hostname other; busybox hostname", "other");
+	assert_recorded(f, "hostname", "other");
+}
+
+static void test_modules(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_int_equal(status_of(f->shadow, "echo x >/data/it-87.ko; probe load /data/it-87.ko"), 0);
+	assert_recorded(f, "modprobe", "it_87");
+	/* One that the guest has. */
+	assert_says(f->shadow, "echo x >/data/ext4.ko; probe load /data/ext4.ko; true", "errno 17");
+	assert_int_equal(status_of(f->shadow, "probe as-user load /data/it-87.ko"), 1);
+	assert_int_equal(shadow_actions(f->shadow)->n, 1);
+}
+
+/* A program that asks without end, and one that is ended while it asks. */
+static void test_floods(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_says(f->shadow, "probe ask 20000 & probe ask 20000 & wait; echo done", "done");
+	assert_int_equal(status_of(f->shadow, "probe ask 100000000 & sleep 1; kill -9 $!; wait $!"), 128 + 9);
+	assert_says(f->shadow, "probe listener; true", "errno 22");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pidfds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scheduling, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_system, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_modules, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_floods, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
