@@ -281,12 +281,51 @@ static struct error *read_available(struct guest *guest, const struct guest_kern
 	return error;
 }
 
+/* Reads a member of the group, 0 if this kernel has no such. */
+static uint64_t read_group(struct guest *guest, uint64_t cgroup, const char *name)
+{
+	struct member member = types_find(guest->types, "cgroup", name);
+	uint64_t value = 0;
+
+	if (member.present)
+		error_destroy(guest_read_member(guest, (struct gva){cgroup}, &member, &value));
+	return value;
+}
+
+static struct error *show_events(struct guest *guest, uint64_t cgroup, char **ret)
+{
+	static const char *const counts[] = {"nr_populated_csets", "nr_populated_domain_children",
+					     "nr_populated_threaded_children"};
+	uint64_t bit, populated = 0;
+
+	if (!cgroup || !types_find(guest->types, "cgroup", counts[0]).present ||
+	    !types_enum(guest->types, NULL, "CGRP_FROZEN", &bit) || bit > 63)
+		return unknown();
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+		populated |= read_group(guest, cgroup, counts[i]);
+	return done(ret, string_format("populated %u\nfrozen %u\n", populated != 0,
+				       (unsigned)(read_group(guest, cgroup, "flags") >> bit & 1)));
+}
+
+/* "domain": neither threaded itself nor with threaded groups below. */
+static struct error *show_type(struct guest *guest, uint64_t cgroup, char **ret)
+{
+	if (!cgroup || read_group(guest, cgroup, "dom_cgrp") != cgroup ||
+	    read_group(guest, cgroup, "nr_threaded_children"))
+		return unknown();
+	return done(ret, strdup("domain\n"));
+}
+
 struct error *guest_cgroup_value(struct guest *guest, const struct guest_kernfs *tree, uint32_t index, char **ret)
 {
 	const struct guest_kernfs_node *node = &tree->items[index];
 	uint64_t mask;
 	struct error *error;
 
+	if (strcmp(node->name, "cgroup.events") == 0)
+		return show_events(guest, tree->items[node->parent].object, ret);
+	if (strcmp(node->name, "cgroup.type") == 0)
+		return show_type(guest, tree->items[node->parent].object, ret);
 	if (strcmp(node->name, "cgroup.controllers") == 0)
 		error = read_available(guest, tree, node->parent, &mask);
 	else if (strcmp(node->name, "cgroup.subtree_control") == 0)

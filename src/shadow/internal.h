@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "shadow/cgroup.h"
+#include "shadow/dev.h"
 #include "shadow/devices.h"
 #include "shadow/mounts.h"
 #include "shadow/shadow.h"
@@ -94,6 +95,7 @@ struct shadow {
 	struct tmpfs_budget tmpfs_budget;
 	struct usage *usages; /* usage.h */
 	size_t n_usages;
+	char *dev; /* where the guest's /dev is on the host, whose nodes do not open; NULL: memory does not tell */
 	char *sys; /* where the guest's /sys is on the host; NULL: memory does not tell */
 	struct action_list actions;
 };

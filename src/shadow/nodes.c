@@ -143,6 +143,13 @@ static struct error *link_uuids(int dev, const struct shadow *shadow)
 	return error;
 }
 
+struct error *nodes_link(int dev, const struct shadow *shadow)
+{
+	if (shadow->devices.loop_fd < 0)
+		return NULL;
+	return link_uuids(dev, shadow);
+}
+
 struct error *nodes_show(struct setup_state *state)
 {
 	const struct devices *devices = &state->setup->shadow->devices;

@@ -36,6 +36,7 @@ enum setup_kind {
 	SETUP_DISK,      /* the guest's disk, in /dev and /sys */
 	SETUP_SOCKET,    /* the manager's */
 	SETUP_MEMORY,    /* the guest's own tmpfs below it */
+	SETUP_DEV,       /* the guest's own names in /dev, over it */
 	SETUP_SYS,       /* the guest's /sys, or an empty one */
 };
 
@@ -114,6 +115,7 @@ static const struct setup_op table[] = {
 	{SETUP_DIRECTORY, "/dev/mqueue", NULL, 01777},
 	{SETUP_DIRECTORY, "/dev/shm", NULL, 0755},
 	{SETUP_TMPFS, "/dev/shm", "1g", 01777, HARMLESS, WITHOUT_MEMORY},
+	{SETUP_DEV, "/dev"},
 	{SETUP_MEMORY, "/dev"},
 
 	{SETUP_TMPFS, "/run", "256m", 0755, HARMLESS | MOUNT_ATTR_NOEXEC, WITHOUT_MEMORY},
@@ -269,6 +271,9 @@ static struct error *do_devpts(struct setup_state *state, const struct setup_op 
 		error = set_option(fs, "ptmxmode", "%o", 0666);
 	if (!error)
 		error = make_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &mount);
+	if (!error && (fchownat(mount, "", SHADOW_ID_BASE, SHADOW_ID_BASE, AT_EMPTY_PATH) < 0 ||
+		       fchownat(mount, "ptmx", SHADOW_ID_BASE, SHADOW_ID_BASE + 5, 0) < 0))
+		error = error_system(errno, op->path, "cannot set the owner");
 	return error ? error : setup_attach(state->root, mount, op->path);
 }
 
@@ -487,6 +492,8 @@ static struct error *execute(struct setup_state *state, const struct setup_op *o
 		return nodes_show(state);
 	case SETUP_SOCKET:
 		return do_socket(state, op);
+	case SETUP_DEV:
+		return dev_show(state);
 	case SETUP_SYS:
 		return do_sys(state, op);
 	case SETUP_MEMORY:

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 
+struct shadow;
+
 /* One setup under way. */
 struct setup_state {
 	const struct setup *setup;
@@ -32,6 +34,9 @@ struct error *setup_bind_text(struct setup_state *state, int target, const char 
 
 /* The guest's /proc at `path`, with the shadow's own processes; its server runs already. */
 struct error *setup_proc(struct setup_state *state, const char *path) _must_check_;
+
+/* Links to the partitions by their UUID, where `dev` has none yet. */
+struct error *nodes_link(int dev, const struct shadow *shadow) _must_check_;
 
 /* Puts the guest's disk, if the shadow has it, into /dev and /sys. */
 struct error *nodes_show(struct setup_state *state) _must_check_;

@@ -163,6 +163,8 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		error = usage_begin(shadow);
 	if (!error)
 		error = sys_make(shadow);
+	if (!error)
+		error = dev_make(shadow);
 	if (error)
 		return error_wrap(error, "cannot create the VM Shadow");
 	*ret = take_ptr(shadow);
@@ -221,6 +223,8 @@ void shadow_destroy(struct shadow *shadow)
 		store_unmount(shadow->layers_dir);
 	if (shadow->run_dir)
 		sys_destroy(shadow);
+	if (shadow->run_dir)
+		dev_destroy(shadow);
 	devices_close(&shadow->devices);
 	cgroup_deinit(&shadow->cgroup);
 	if (shadow->run_dir)

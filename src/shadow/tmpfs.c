@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -38,6 +39,7 @@ struct fill {
 	size_t n_damaged, n_left_out, n_swapped;
 	char damaged[256], left_out[256], swapped[256];
 	bool full;
+	bool devices; /* nodes are made as well */
 };
 
 static void lose(size_t *count, char first[256], const char *name)
@@ -226,7 +228,7 @@ static struct error *make_node(struct fill *fill, int parent, const struct guest
 	if (S_ISLNK(file->mode))
 		r = symlinkat(file->link, parent, file->name);
 	else
-		r = mknodat(parent, file->name, (file->mode & S_IFMT) | 0600, 0);
+		r = mknodat(parent, file->name, (file->mode & S_IFMT) | 0600, makedev(file->major, file->minor));
 	return r < 0 ? error_system(errno, file->name, "cannot create") : NULL;
 }
 
@@ -250,8 +252,8 @@ static struct error *make_directory(struct fill *fill, int parent, const struct 
 
 static struct error *make_entry(struct fill *fill, int parent, const struct guest_file *file, unsigned depth)
 {
-	bool known = S_ISREG(file->mode) || S_ISFIFO(file->mode) || S_ISSOCK(file->mode) ||
-		     (S_ISLNK(file->mode) && file->link && file->link[0]);
+	bool known = S_ISREG(file->mode) || S_ISFIFO(file->mode) || S_ISSOCK(file->mode) || S_ISCHR(file->mode) ||
+		     S_ISBLK(file->mode) || (S_ISLNK(file->mode) && file->link && file->link[0]);
 	bool linked;
 	struct error *error;
 
@@ -260,7 +262,7 @@ static struct error *make_entry(struct fill *fill, int parent, const struct gues
 		return error ? error : set_attributes(parent, file->name, file);
 	}
 	/* A device of the guest is none here. */
-	if (S_ISCHR(file->mode) || S_ISBLK(file->mode))
+	if ((S_ISCHR(file->mode) || S_ISBLK(file->mode)) && !fill->devices)
 		return NULL;
 	if (!known)
 		return error_create(ERROR_FORMAT, "%s: neither file nor link", file->name);
@@ -325,11 +327,11 @@ static void report(const struct fill *fill)
 			    fill->name, fill->n_swapped, fill->swapped);
 }
 
-struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
-			 struct tmpfs_budget *budget)
+static struct error *fill_all(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
+			      bool devices, struct tmpfs_budget *budget)
 {
 	_cleanup_(free_ptr) uint8_t *chunk = malloc(CHUNK_SIZE);
-	struct fill fill = {.guest = guest, .name = name, .budget = budget, .chunk = chunk};
+	struct fill fill = {.guest = guest, .name = name, .budget = budget, .chunk = chunk, .devices = devices};
 	struct error *error;
 
 	if (!chunk)
@@ -345,4 +347,16 @@ struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory
 	free(fill.linked);
 	report(&fill);
 	return error;
+}
+
+struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
+			 struct tmpfs_budget *budget)
+{
+	return fill_all(guest, directory, name, fd, false, budget);
+}
+
+struct error *tmpfs_fill_devices(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
+				 struct tmpfs_budget *budget)
+{
+	return fill_all(guest, directory, name, fd, true, budget);
 }

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a shadow shows of a real guest's memory: that of tests/data, a guest of tests/vm/introspect.test as trim-image
+ * left it. Much of it is missing, as in an image that was damaged; what is there must be right. Needs root.
+ */
+#include "tests/unit/shadow/fixture.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "disk/disk.h"
+#include "image/image.h"
+#include "shadow/internal.h"
+
+static const char *image_path;
+
+struct fixture {
+	char dir[64];
+	char *layers, *run, *root;
+	struct image *image;
+	struct guest *guest;
+	struct shadow *shadow;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	if (geteuid() != 0)
+		return 0;
+	strcpy(f->dir, "/tmp/test-shadow-memory.XXXXXX");
+	if (!mkdtemp(f->dir))
+		return -1;
+	f->layers = string_format("%s/layers", f->dir);
+	f->run = string_format("%s/run", f->dir);
+	f->root = string_format("%s/root", f->dir);
+	return mkdir(f->layers, 0700) < 0 || mkdir(f->run, 0700) < 0 ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	struct error *error = NULL;
+
+	shadow_destroy(f->shadow);
+	guest_close(f->guest);
+	image_close(f->image);
+	if (f->layers)
+		error = io_remove_tree(f->dir);
+	error_destroy(error);
+	free(f->layers);
+	free(f->run);
+	free(f->root);
+	free(f);
+	return error ? -1 : 0;
+}
+
+static void open_shadow(struct fixture *f)
+{
+	const struct shadow_tree tree = {.target = "/", .lower = f->root};
+	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run};
+
+	make_root(f->root);
+	assert_ok(image_open(image_path, NULL, &f->image));
+	assert_ok(guest_open(f->image, NULL, &f->guest));
+	options.guest = f->guest;
+	assert_ok(shadow_create_from(&tree, 1, NULL, &options, &f->shadow));
+}
+
+/* Owners, modes, times, kinds, links: as the guest made them (tests/vm/guest). */
+static void run_is_the_guests(void **state)
+{
+	struct fixture *f = *state;
+
+	need_root();
+	open_shadow(f);
+	assert_says(f->shadow, "stat -c '%F %a %u:%g' /run/empty /run/fifo /run/stream.sock /run/lock",
+		    "regular empty file 640 33:44\nfifo 600 0:0\nsocket 755 0:0\ndirectory 1777 0:0");
+	assert_says(f->shadow,
+		    "stat -c '%h %Y' /run/web.pid; [ /run/web.pid -ef /run/web.hard ] && readlink /run/shm-link",
+		    "2 981173106\n/run/lock");
+	assert_says(f->shadow, "readlink /run/long-link | head -c 5; ls /run/many | busybox wc -l", "00000300");
+}
+
+/* What one run writes there, the next one finds; nothing of it is in the layer. */
+static void run_is_one_for_all_runs(void **state)
+{
+	struct fixture *f = *state;
+	char path[96];
+
+	need_root();
+	open_shadow(f);
+	assert_says(f->shadow, "echo kept >/run/new; rm /run/replaced", "");
+	assert_says(f->shadow, "cat /run/new; [ ! -e /run/replaced ] && echo gone", "kept\ngone");
+	snprintf(path, sizeof(path), "%s/0/upper/run/new", f->layers);
+	assert_int_not_equal(access(path, F_OK), 0);
+	/* Where the guest has no tmpfs there is none. */
+	assert_says(f->shadow, "echo on-disk >/tmp/file; cat /tmp/file", "on-disk");
+	snprintf(path, sizeof(path), "%s/0/upper/tmp/file", f->layers);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
+static void nothing_of_the_host(void **state)
+{
+	struct fixture *f = *state;
+
+	need_root();
+	open_shadow(f);
+	assert_int_equal(status_of(f->shadow, "echo x 2>/dev/null >/sys/new"), 1);
+	assert_int_equal(status_of(f->shadow, "for d in mem kmsg kvm fuse loop-control vda; do\n"
+					      "	[ ! -e /dev/$d ] || ! cat /dev/$d >/dev/null 2>&1 || exit 3; done"),
+			 0);
+	assert_int_equal(status_of(f->shadow, "echo x >/dev/null && [ -c /dev/ptmx ] && [ -d /dev/pts ]"), 0);
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(run_is_the_guests, setup, teardown),
+		cmocka_unit_test_setup_teardown(run_is_one_for_all_runs, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_of_the_host, setup, teardown),
+	};
+
+	if (argc != 2)
+		return 2;
+	image_path = argv[1];
+	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */
+	if (geteuid() == 0) {
+		struct error *error = disk_private_namespace();
+
+		error_destroy(error);
+		if (error)
+			return 1;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
