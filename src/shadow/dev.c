@@ -39,7 +39,7 @@ static struct error *fill(struct shadow *shadow)
 	if (fd < 0)
 		return error_system(errno, shadow->dev, "cannot open");
 	error = guest_file_find(shadow->guest, "/dev", false, &directory);
-	return error ? error : tmpfs_fill_devices(shadow->guest, &directory, "/dev", fd, &shadow->tmpfs_budget);
+	return error ? error : tmpfs_fill(shadow->guest, &directory, "/dev", fd, &shadow->tmpfs_budget);
 }
 
 struct error *dev_make(struct shadow *shadow)

@@ -88,6 +88,9 @@ static struct error *open_instance(const struct shadow *shadow, const struct gue
 	uint64_t inodes = option_number(mount->options, "nr_inodes", INODES_MAX);
 	char size[32], count[32];
 
+	/* Its directories have no size, which ls shows. */
+	if (strcmp(mount->fstype, "ramfs") == 0 && has_option(mount->options, "ro"))
+		return setup_ramfs(ret);
 	snprintf(size, sizeof(size), "%lluk", (unsigned long long)(kib && kib < most ? kib : most));
 	inodes = inodes && inodes < INODES_MAX ? inodes : INODES_MAX;
 	snprintf(count, sizeof(count), "%llu", (unsigned long long)(inodes + INODES_EXTRA));

@@ -213,6 +213,15 @@ struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, 
 	return make_tmpfs(size, NULL, mode, attributes, ret);
 }
 
+struct error *setup_ramfs(int *ret)
+{
+	_cleanup_(close_fd) int fs = fsopen("ramfs", FSOPEN_CLOEXEC);
+
+	if (fs < 0)
+		return error_system(errno, NULL, "cannot use ramfs");
+	return make_mount(fs, HARMLESS | MOUNT_ATTR_NOEXEC, ret);
+}
+
 struct error *setup_tmpfs_sized(const char *size, const char *inodes, int *ret)
 {
 	return make_tmpfs(size, inodes, 0755, HARMLESS | MOUNT_ATTR_NOEXEC, ret);
@@ -313,6 +322,7 @@ static struct error *do_make(struct setup_state *state, const struct setup_op *o
 struct socket_times {
 	bool known;
 	struct timespec socket[2], directory[2]; /* as utimensat() takes them */
+	mode_t mode;
 };
 
 /* The guest's own manager listens on the one that is there, or the run before did: ours looks like it. */
@@ -325,7 +335,8 @@ static struct error *remove_socket(int parent, const char *name, struct socket_t
 		return NULL;
 	if (unlinkat(parent, name, 0) < 0)
 		return error_system(errno, name, "cannot remove the guest's socket");
-	*ret = (struct socket_times){true, {st.st_atim, st.st_mtim}, {directory.st_atim, directory.st_mtim}};
+	*ret = (struct socket_times){
+		true, {st.st_atim, st.st_mtim}, {directory.st_atim, directory.st_mtim}, st.st_mode & 07777};
 	return NULL;
 }
 
@@ -360,7 +371,8 @@ static struct error *do_socket(struct setup_state *state, const struct setup_op 
 		error = bind_at(state->setup->manager_socket, parent, name);
 	if (error)
 		return error;
-	if (times.known && (utimensat(parent, name, times.socket, AT_SYMLINK_NOFOLLOW) < 0 ||
+	if (times.known && (fchmodat(parent, name, times.mode, 0) < 0 ||
+			    utimensat(parent, name, times.socket, AT_SYMLINK_NOFOLLOW) < 0 ||
 			    utimensat(parent, ".", times.directory, 0) < 0))
 		return error_system(errno, op->path, "cannot set the times");
 	return own(parent, name, op, true);

@@ -29,6 +29,9 @@ struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, 
 /* A detached tmpfs with these options ("48132k", "12000"), for the guest's root as well. */
 struct error *setup_tmpfs_sized(const char *size, const char *inodes, int *ret) _must_check_;
 
+/* A detached ramfs, which nothing bounds: for what the guest cannot write to. */
+struct error *setup_ramfs(int *ret) _must_check_;
+
 /* A read-only file with this text in place of the file that `target` is; `path` is for errors. */
 struct error *setup_bind_text(struct setup_state *state, int target, const char *path, const char *text) _must_check_;
 

@@ -39,7 +39,6 @@ struct fill {
 	size_t n_damaged, n_left_out, n_swapped;
 	char damaged[256], left_out[256], swapped[256];
 	bool full;
-	bool devices; /* nodes are made as well */
 };
 
 static void lose(size_t *count, char first[256], const char *name)
@@ -261,9 +260,6 @@ static struct error *make_entry(struct fill *fill, int parent, const struct gues
 		error = make_directory(fill, parent, file, depth);
 		return error ? error : set_attributes(parent, file->name, file);
 	}
-	/* A device of the guest is none here. */
-	if ((S_ISCHR(file->mode) || S_ISBLK(file->mode)) && !fill->devices)
-		return NULL;
 	if (!known)
 		return error_create(ERROR_FORMAT, "%s: neither file nor link", file->name);
 	error = link_first(fill, parent, file, &linked);
@@ -327,11 +323,11 @@ static void report(const struct fill *fill)
 			    fill->name, fill->n_swapped, fill->swapped);
 }
 
-static struct error *fill_all(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
-			      bool devices, struct tmpfs_budget *budget)
+struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
+			 struct tmpfs_budget *budget)
 {
 	_cleanup_(free_ptr) uint8_t *chunk = malloc(CHUNK_SIZE);
-	struct fill fill = {.guest = guest, .name = name, .budget = budget, .chunk = chunk, .devices = devices};
+	struct fill fill = {.guest = guest, .name = name, .budget = budget, .chunk = chunk};
 	struct error *error;
 
 	if (!chunk)
@@ -347,16 +343,4 @@ static struct error *fill_all(struct guest *guest, const struct guest_file *dire
 	free(fill.linked);
 	report(&fill);
 	return error;
-}
-
-struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
-			 struct tmpfs_budget *budget)
-{
-	return fill_all(guest, directory, name, fd, false, budget);
-}
-
-struct error *tmpfs_fill_devices(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
-				 struct tmpfs_budget *budget)
-{
-	return fill_all(guest, directory, name, fd, true, budget);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Private: a tmpfs of the sleeping guest, made anew on the host out of its memory. Names, owners, modes, times,
- * contents with their holes, links hard and symbolic, fifos, nodes of sockets. Device nodes are left out, but for /dev.
+ * contents with their holes, links hard and symbolic, fifos, nodes of sockets and of devices, which nobody must be able
+ * to open: a mount of it is nodev.
  */
 #ifndef SHADOW_TMPFS_H
 #define SHADOW_TMPFS_H
@@ -29,9 +30,5 @@ struct tmpfs_budget {
  */
 struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
 			 struct tmpfs_budget *budget) _must_check_;
-
-/* The same with device nodes of the guest's numbers: `fd` must be on a mount that lets nobody open them (nodev). */
-struct error *tmpfs_fill_devices(struct guest *guest, const struct guest_file *directory, const char *name, int fd,
-				 struct tmpfs_budget *budget) _must_check_;
 
 #endif
