@@ -177,6 +177,108 @@ static struct error *task_surroundings(struct guest *guest, const struct guest_t
 	return error;
 }
 
+/* What /proc/PID/stat and its like tell. */
+static struct error *task_details(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	struct guest_task_details details;
+	struct error *error = guest_task_details(guest, task->address, true, &details);
+
+	if (error)
+		return error;
+	guest_task_details_deinit(&details);
+	error = guest_task_details(guest, task->address, false, &details);
+	if (error)
+		return error;
+	guest_task_details_deinit(&details);
+	*ret_items = 2;
+	return NULL;
+}
+
+static struct error *fd_info(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	struct guest_fd_list list = {0};
+	struct error *error = guest_task_fds(guest, task->address, &list);
+
+	if (error)
+		return forgive_absence(error);
+	for (size_t i = 0; !error && i < list.n; i++) {
+		struct guest_fd_info info;
+
+		error = guest_fd_info(guest, task->address, list.items[i].file, &info);
+		if (error)
+			break;
+		error = take_incomplete(&info.incomplete);
+		guest_fd_info_deinit(&info);
+	}
+	*ret_items = list.n;
+	guest_fd_list_deinit(&list);
+	return error;
+}
+
+/* Where it is in the kernel. */
+static struct error *task_stack(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	struct guest_stack stack = {0};
+	struct guest_task_syscall call;
+	char name[512];
+	struct error *error = guest_task_stack(guest, task->address, &stack);
+
+	if (error)
+		return error;
+	*ret_items = stack.n;
+	guest_stack_deinit(&stack);
+	error = guest_task_wchan(guest, task->address, name);
+	return error ? error : guest_task_syscall(guest, task->address, &call);
+}
+
+static struct error *task_usage(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	struct guest_map_list list = {0};
+	struct guest_usage_format format;
+	_cleanup_(free_ptr) struct guest_map_usage *usages = NULL;
+	struct error *error = guest_task_maps(guest, task->address, &list);
+
+	if (error)
+		return forgive_absence(error);
+	usages = calloc(list.n + 1, sizeof(*usages));
+	if (usages)
+		error = guest_map_usage(guest, task->address, &list, usages);
+	*ret_items = list.n;
+	guest_map_list_deinit(&list);
+	return error ? error : guest_usage_format(guest, &format);
+}
+
+/* Ids, clocks, groups and children. */
+static struct error *task_spaces(struct guest *guest, const struct guest_task *task, size_t *ret_items)
+{
+	_cleanup_(free_ptr) char *cpuset = NULL;
+	struct guest_child_list children = {0};
+	struct guest_clock_offsets offsets;
+	struct guest_autogroup group;
+	struct guest_id_map map;
+	bool allowed;
+	int32_t state;
+	struct error *error = forgive_absence(guest_task_id_map(guest, task->address, GUEST_USERS, &map));
+
+	if (!error)
+		error = forgive_absence(guest_task_setgroups(guest, task->address, &allowed));
+	if (!error)
+		error = forgive_absence(guest_task_clock_offsets(guest, task->address, &offsets));
+	if (!error)
+		error = forgive_absence(guest_task_cpuset(guest, task->address, &cpuset));
+	if (!error)
+		error = forgive_absence(guest_task_autogroup(guest, task->address, &group));
+	if (!error)
+		error = forgive_absence(guest_task_patch_state(guest, task->address, &state));
+	if (!error)
+		error = forgive_absence(guest_task_children(guest, task->address, &children));
+	if (!error)
+		error = take_incomplete(&children.incomplete);
+	*ret_items = children.n;
+	guest_child_list_deinit(&children);
+	return error;
+}
+
 static struct error *walk_maps(struct guest *guest, size_t *ret_items)
 {
 	return for_tasks(guest, ret_items, task_maps);
@@ -195,6 +297,31 @@ static struct error *walk_cgroups(struct guest *guest, size_t *ret_items)
 static struct error *walk_surroundings(struct guest *guest, size_t *ret_items)
 {
 	return for_tasks(guest, ret_items, task_surroundings);
+}
+
+static struct error *walk_details(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, task_details);
+}
+
+static struct error *walk_fd_info(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, fd_info);
+}
+
+static struct error *walk_stacks(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, task_stack);
+}
+
+static struct error *walk_usage(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, task_usage);
+}
+
+static struct error *walk_spaces(struct guest *guest, size_t *ret_items)
+{
+	return for_tasks(guest, ret_items, task_spaces);
 }
 
 static struct error *read_file(struct guest *guest, const struct guest_file *file)
@@ -250,6 +377,11 @@ const struct walk walks[] = {
 	{"fds", walk_fds},
 	{"cgroups", walk_cgroups},
 	{"surroundings", walk_surroundings},
+	{"details", walk_details},
+	{"fd-info", walk_fd_info},
+	{"stacks", walk_stacks},
+	{"usage", walk_usage},
+	{"spaces", walk_spaces},
 	{"mounts", walk_mounts},
 	{"modules", walk_modules},
 	{"log", walk_log},
