@@ -7,6 +7,7 @@
 
 /* Of how many tasks the maps, files, … are walked. */
 #define TASKS_MAX     64u
+#define ALL_TASKS_MAX 256u
 #define DIRECTORY_MAX 2000u
 #define DEPTH_MAX     8u
 #define FILE_MAX      (64u << 10) /* bytes read of a file */
@@ -79,21 +80,22 @@ static struct error *walk_file_systems(struct guest *guest, size_t *ret_items)
 
 typedef struct error *(*task_walk)(struct guest *guest, const struct guest_task *task, size_t *ret_items);
 
-/* Adds up `walk` of each of the first tasks. All are walked; the first error is returned. */
-static struct error *for_tasks(struct guest *guest, size_t *ret_items, task_walk walk)
+/* Adds up `walk` of each of the first `max` tasks. All are walked; the first error is returned. */
+static struct error *for_some(struct guest *guest, enum guest_task_which which, bool kernel_threads, size_t max,
+			      size_t *ret_items, task_walk walk)
 {
 	struct guest_task_list tasks = {0};
-	struct error *error = guest_tasks(guest, GUEST_PROCESSES, &tasks);
+	struct error *error = guest_tasks(guest, which, &tasks);
 	size_t items = 0;
 
 	if (error)
 		return error;
 	error = take_incomplete(&tasks.incomplete);
-	for (size_t i = 0, walked = 0; i < tasks.n && walked < TASKS_MAX; i++) {
+	for (size_t i = 0, walked = 0; i < tasks.n && walked < max; i++) {
 		struct error *one;
 		size_t n = 0;
 
-		if (tasks.items[i].kernel_thread)
+		if (tasks.items[i].kernel_thread && !kernel_threads)
 			continue;
 		walked++;
 		one = walk(guest, &tasks.items[i], &n);
@@ -106,6 +108,17 @@ static struct error *for_tasks(struct guest *guest, size_t *ret_items, task_walk
 	guest_task_list_deinit(&tasks);
 	*ret_items = items;
 	return error;
+}
+
+static struct error *for_tasks(struct guest *guest, size_t *ret_items, task_walk walk)
+{
+	return for_some(guest, GUEST_PROCESSES, false, TASKS_MAX, ret_items, walk);
+}
+
+/* For what kernel threads and the threads of processes tell as well. */
+static struct error *for_all_tasks(struct guest *guest, size_t *ret_items, task_walk walk)
+{
+	return for_some(guest, GUEST_THREADS, true, ALL_TASKS_MAX, ret_items, walk);
 }
 
 /* What is not there, such as the memory of a zombie, is no failure of a walk. */
@@ -301,7 +314,7 @@ static struct error *walk_surroundings(struct guest *guest, size_t *ret_items)
 
 static struct error *walk_details(struct guest *guest, size_t *ret_items)
 {
-	return for_tasks(guest, ret_items, task_details);
+	return for_all_tasks(guest, ret_items, task_details);
 }
 
 static struct error *walk_fd_info(struct guest *guest, size_t *ret_items)
@@ -311,7 +324,7 @@ static struct error *walk_fd_info(struct guest *guest, size_t *ret_items)
 
 static struct error *walk_stacks(struct guest *guest, size_t *ret_items)
 {
-	return for_tasks(guest, ret_items, task_stack);
+	return for_all_tasks(guest, ret_items, task_stack);
 }
 
 static struct error *walk_usage(struct guest *guest, size_t *ret_items)
