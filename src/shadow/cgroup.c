@@ -22,12 +22,15 @@
 #include "base/io.h"
 #include "shadow/cgroup.h"
 
-#define NAME_PREFIX  "ouassister-"
+/* How long groups of those who were just killed are waited for: 5 s. */
+#define TIDY_TRIES    100
+#define TIDY_PAUSE_NS 50000000
+#define NAME_PREFIX   "ouassister-"
 /* Groups of our own process that may be there already: other shadows. */
-#define NUMBERS      64
+#define NUMBERS       64
 /* The kernel lets a group go a moment after its last process. */
-#define REMOVE_TRIES 100
-#define REMOVE_NS    (10 * 1000000)
+#define REMOVE_TRIES  100
+#define REMOVE_NS     (10 * 1000000)
 
 DEFINE_CLEANUP(FILE *, endmntent)
 
@@ -59,19 +62,24 @@ static char *own_group(const char *table, const char *controller)
 	return NULL;
 }
 
-/* Groups of processes that were killed before they could remove them; the kernel refuses those in use. */
-static void remove_stale(const char *parent)
+/*
+ * Groups of processes that were killed before they could remove them. The kernel refuses those that still have
+ * processes: whether there are such.
+ */
+static bool remove_stale(const char *parent)
 {
 	_cleanup_(closedir_ptr) DIR *dir = opendir(parent);
 	struct dirent *entry;
+	bool left = false;
 
 	while (dir && (entry = readdir(dir))) {
 		int pid;
 
 		if (sscanf(entry->d_name, NAME_PREFIX "%d-", &pid) == 1 && pid > 0 && kill(pid, 0) < 0 &&
 		    errno == ESRCH)
-			(void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+			left |= unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno == EBUSY;
 	}
+	return left;
 }
 
 static bool write_text(const char *directory, const char *file, const char *text)
@@ -198,7 +206,7 @@ static void use_hierarchy(struct cgroup *cgroup, const struct mntent *mount, con
 	parent = parent_of(mount, table, controller);
 	if (!parent)
 		return;
-	remove_stale(parent);
+	(void)remove_stale(parent);
 	path = make_in(parent);
 	for (size_t i = 0; path && i < ARRAY_SIZE(controllers); i++) {
 		const char **directory = directory_of(cgroup, &controllers[i]);
@@ -231,6 +239,38 @@ struct error *cgroup_create(const struct shadow_limits *limits, struct cgroup *r
 		if (strcmp(mount->mnt_type, "cgroup") == 0 || strcmp(mount->mnt_type, "cgroup2") == 0)
 			use_hierarchy(ret, mount, table, limits);
 	return NULL;
+}
+
+static bool tidy_once(void)
+{
+	_cleanup_(endmntent_ptr) FILE *mounts = setmntent("/proc/self/mounts", "re");
+	_cleanup_(free_ptr) char *table = NULL;
+	struct cgroup none = {0};
+	struct mntent *mount;
+	bool left = false;
+
+	error_destroy(io_read_file("/proc/self/cgroup", 1 << 20, &table, NULL));
+	while (table && mounts && (mount = getmntent(mounts))) {
+		bool unified = strcmp(mount->mnt_type, "cgroup2") == 0;
+		_cleanup_(free_ptr) char *parent = NULL;
+		const char *controller = NULL;
+
+		if (!unified && strcmp(mount->mnt_type, "cgroup") == 0)
+			controller = needed_here(&none, mount);
+		if (unified || controller)
+			parent = parent_of(mount, table, controller);
+		left |= parent && remove_stale(parent);
+	}
+	return left;
+}
+
+void cgroup_tidy_up(void)
+{
+	const struct timespec pause = {.tv_nsec = TIDY_PAUSE_NS};
+
+	/* Killed processes take a moment to go. */
+	for (unsigned i = 0; i < TIDY_TRIES && tidy_once(); i++)
+		nanosleep(&pause, NULL);
 }
 
 struct error *cgroup_enter(const struct cgroup *cgroup)

@@ -32,6 +32,9 @@ struct error *cgroup_enter(const struct cgroup *cgroup) _must_check_;
 /* How many processes in it the kernel has killed so far for want of memory. */
 uint64_t cgroup_oom_kills(const struct cgroup *cgroup);
 
+/* Removes the groups of processes that are dead. */
+void cgroup_tidy_up(void);
+
 /* Removes the groups. Their processes have been waited for. */
 void cgroup_deinit(struct cgroup *cgroup);
 

@@ -332,6 +332,15 @@ static struct error *open_null(int *ret)
 	return NULL;
 }
 
+/* The program may open its streams again by name (/dev/stderr), for which they must be its own. */
+static struct error *give_to_program(const struct shadow_run_options *options, int fd)
+{
+	uint32_t uid = SHADOW_ID_BASE + (options->user ? options->user->uid : 0);
+	uint32_t gid = SHADOW_ID_BASE + (options->user ? options->user->gid : 0);
+
+	return fchown(fd, uid, gid) < 0 ? error_system(errno, NULL, "cannot set the owner of a pipe") : NULL;
+}
+
 static struct error *make_pipe(int *ret_read, int *ret_write)
 {
 	int fds[2];
@@ -371,6 +380,8 @@ static struct error *start_output(struct run *run, struct stream *stream, const 
 	struct error *error = make_pipe(&ours, ret);
 
 	if (!error)
+		error = give_to_program(run->options, *ret);
+	if (!error)
 		error = dont_wait(ours);
 	if (error)
 		return error;
@@ -389,6 +400,8 @@ static struct error *start_input(struct run *run, int *ret)
 	if (run->options->stdin_fd <= 0)
 		return open_null(ret);
 	error = make_pipe(ret, &ours);
+	if (!error)
+		error = give_to_program(run->options, *ret);
 	if (!error)
 		error = dont_wait(ours);
 	if (!error)

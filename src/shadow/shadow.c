@@ -208,6 +208,12 @@ const struct action_list *shadow_actions(const struct shadow *shadow)
 	return &shadow->actions;
 }
 
+void shadow_tidy_up(void)
+{
+	/* Everything else goes with the processes. */
+	cgroup_tidy_up();
+}
+
 void shadow_destroy(struct shadow *shadow)
 {
 	_cleanup_(free_ptr) char *stage = NULL;

@@ -114,6 +114,9 @@ struct error *shadow_settle(const struct shadow *shadow) _must_check_;
 /* What was asked of the running system so far, in order; borrowed. */
 const struct action_list *shadow_actions(const struct shadow *shadow);
 
+/* Removes what shadows of processes that were killed left on the host. */
+void shadow_tidy_up(void);
+
 /* Unmounts, and the changes are gone with it. */
 void shadow_destroy(struct shadow *shadow);
 DEFINE_CLEANUP(struct shadow *, shadow_destroy)

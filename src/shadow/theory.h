@@ -17,8 +17,8 @@
  *
  * 2. The warden, host's root at first: closes what it does not need, enters the shadow's control group (which
  *    everything below inherits and cannot leave), makes its own mount and network namespace (or enters the one of
- *    network.c), forks the manager, the server and init, and then keeps no privilege and no descriptor but its control socket.
- *    It must not touch the guest's tree. The guest can neither see nor signal it. The kernel kills it when
+ *    network.c), forks the manager, the server and init, and then keeps no privilege and no descriptor but its control
+ *socket. It must not touch the guest's tree. The guest can neither see nor signal it. The kernel kills it when
  *    ouassister dies, and with it, as pid 1, everything below.
  *
  * 3. Init before its exec, host's root in the guest's pid namespace: builds the tree by the table in setup.c,

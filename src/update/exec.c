@@ -158,8 +158,10 @@ static struct error *keep_layers(struct execution *e)
 {
 	size_t n;
 	const struct change_layer *layers = shadow_layers(e->shadow, &n);
-	struct error *error = changes_keep(layers, n, e->keeping.fd);
+	struct error *error = shadow_settle(e->shadow);
 
+	if (!error)
+		error = changes_keep(layers, n, e->keeping.fd);
 	e->keeping.done = !error;
 	return error;
 }

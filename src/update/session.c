@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/sha256.h"
+#include "shadow/shadow.h"
 
 /* The directory of a process that shares the VM with others has its number behind this. */
 #define SHARE_PREFIX "share-"
@@ -265,7 +266,10 @@ struct error *update_tidy_up(const struct update_settings *settings, const char 
 {
 	struct session session;
 	bool shared = false;
-	struct error *error = tidy_up_share(settings, vm, pid, &shared);
+	struct error *error;
+
+	shadow_tidy_up();
+	error = tidy_up_share(settings, vm, pid, &shared);
 
 	if (error || shared)
 		return error;
