@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "shadow/interfaces.h"
 #include "shadow/limits.h"
 #include "shadow/run.h"
 
@@ -343,7 +344,9 @@ static struct error *leave_host(const struct sandbox *sandbox)
 		return error_system(errno, NULL, "cannot make the mounts private");
 	if (sandbox->network_ns >= 0 ? setns(sandbox->network_ns, CLONE_NEWNET) < 0 : unshare(CLONE_NEWNET) < 0)
 		return error_system(errno, NULL, "cannot create a network namespace");
-	return NULL;
+	if (!sandbox->shadow->guest)
+		return NULL;
+	return interfaces_make(sandbox->shadow->guest, sandbox->network_ns >= 0);
 }
 
 /*

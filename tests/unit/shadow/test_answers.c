@@ -163,6 +163,56 @@ static void test_modules(void **state)
 	assert_int_equal(shadow_actions(f->shadow)->n, 1);
 }
 
+/* The interfaces of the guest, of which one has the address that QEMU gives. */
+static void test_interfaces(void **state)
+{
+	const struct fixture *f = *state;
+	struct guest_interface_list list = {0};
+	char script[256], expected[64];
+
+	need_root();
+	assert_ok(guest_interfaces(f->guest, 0, &list));
+	assert_true(list.n > 0);
+	for (size_t i = 0; i < list.n; i++) {
+		const struct guest_interface *interface = &list.items[i];
+
+		if (interface->type != 1 /* ARPHRD_ETHER */)
+			continue;
+		snprintf(script, sizeof(script),
+			 "busybox ip link show dev %s | busybox head -1 | busybox cut -d' ' -f1,2", interface->name);
+		snprintf(expected, sizeof(expected), "%u: %s:", interface->index, interface->name);
+		assert_says(f->shadow, script, expected);
+	}
+	guest_interface_list_deinit(&list);
+	assert_int_equal(status_of(f->shadow, "busybox ip link set lo down"), 1);
+	assert_int_equal(status_of(f->shadow, "busybox ip addr add 192.0.2.1/24 dev lo"), 2);
+}
+
+/* What statfs tells of a tmpfs is what the guest counts, less what is written now. */
+static void test_statfs(void **state)
+{
+	const struct fixture *f = *state;
+	struct guest_statfs fs;
+	char text[64];
+
+	need_root();
+	for (size_t i = 0; i < f->shadow->mounts.n; i++) {
+		const struct guest_mount *mount = &f->shadow->mounts.items[i];
+
+		if (strcmp(mount->target, "/run") != 0)
+			continue;
+		assert_ok(guest_statfs(f->guest, mount->major, mount->minor, &fs));
+		snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)fs.blocks, (unsigned long long)fs.free);
+		assert_says(f->shadow, "busybox stat -f -c '%b %f' /run", text);
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)fs.free - 16);
+		assert_says(
+			f->shadow,
+			"busybox dd if=/dev/zero of=/run/x bs=65536 count=1 2>/dev/null; busybox stat -f -c %f /run",
+			text);
+	}
+	assert_says(f->shadow, "busybox stat -f -c %T /proc", "proc");
+}
+
 /* A program that asks without end, and one that is ended while it asks. */
 static void test_floods(void **state)
 {
@@ -182,6 +232,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_scheduling, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_system, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modules, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_interfaces, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_statfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_floods, setup, teardown),
 	};
 
