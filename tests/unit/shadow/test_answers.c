@@ -184,8 +184,8 @@ static void test_interfaces(void **state)
 		assert_says(f->shadow, script, expected);
 	}
 	guest_interface_list_deinit(&list);
-	assert_int_equal(status_of(f->shadow, "busybox ip link set lo down"), 1);
-	assert_int_equal(status_of(f->shadow, "busybox ip addr add 192.0.2.1/24 dev lo"), 2);
+	assert_int_not_equal(status_of(f->shadow, "busybox ip link set lo down"), 0);
+	assert_int_not_equal(status_of(f->shadow, "busybox ip addr add 192.0.2.1/24 dev lo"), 0);
 }
 
 /* What statfs tells of a tmpfs is what the guest counts, less what is written now. */
