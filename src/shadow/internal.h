@@ -161,6 +161,14 @@ struct error *answers_serve(struct answers *answers) _must_check_;
  */
 struct error *pids_begin_above(uint32_t highest) _must_check_;
 
+/*
+ * For a parent of that first process, before it starts any other: makes the process that holds the guest's numbers, in
+ * the namespace of its children; it has one of them itself. -1 with errno; ENOENT: there are none to hold.
+ */
+pid_t pids_fork_holder(const struct guest_task_list *tasks);
+/* In that process: holds the others while it lives. *ret: false if the shadow's numbers do not come round anyhow. */
+struct error *pids_hold(const struct guest_task_list *tasks, uint32_t highest, bool *ret) _must_check_;
+
 /* --- setup.c --- */
 
 struct setup {

@@ -141,10 +141,11 @@ struct links {
 	int ready[2];       /* a byte comes when the root has changed */
 	int fuse_fd;        /* init mounts it, the server of /proc answers there; -1: no memory image */
 	int proc[2];        /* init's and the server's end */
+	int held[2];        /* a byte comes when the guest's process numbers are nobody else's */
 };
 
 struct children {
-	pid_t manager, server, init; /* server -1: no memory image */
+	pid_t manager, server, init, holder; /* server, holder -1: no memory image */
 };
 
 /*
@@ -169,6 +170,16 @@ static struct error *open_terminal(int control, int fds[3])
 	return NULL;
 }
 
+static struct error *await_numbers(const struct links *links)
+{
+	char byte;
+
+	close(links->held[1]);
+	if (read(links->held[0], &byte, 1) != 1)
+		return error_create(ERROR_FAILED, "the guest's process numbers are not held");
+	return NULL;
+}
+
 /* Everything init may still be refused; on success only the start of the program is left. */
 static struct error *prepare_init(const struct sandbox *sandbox, const struct links *links, int *ret_listener)
 {
@@ -183,6 +194,8 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	struct error *error;
 
 	error = sandbox_die_with_parent();
+	if (!error)
+		error = await_numbers(links);
 	if (!error)
 		error = name_host(shadow);
 	if (!error)
@@ -368,7 +381,7 @@ static struct error *links_init(const struct shadow *shadow, struct links *links
 	links->manager_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (links->manager_socket < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links->runner) < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links->proc) < 0 ||
-	    pipe2(links->ready, O_CLOEXEC) < 0)
+	    pipe2(links->ready, O_CLOEXEC) < 0 || pipe2(links->held, O_CLOEXEC) < 0)
 		return error_system(errno, NULL, "cannot create sockets");
 	if (shadow->guest) {
 		links->fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -381,8 +394,8 @@ static struct error *links_init(const struct shadow *shadow, struct links *links
 /* What only the two children need. */
 static void links_close(struct links *links)
 {
-	int fds[] = {links->manager_socket, links->runner[0], links->runner[1], links->ready[0],
-		     links->ready[1],       links->proc[0],   links->proc[1],   links->fuse_fd};
+	int fds[] = {links->manager_socket, links->runner[0], links->runner[1], links->ready[0], links->ready[1],
+		     links->proc[0],        links->proc[1],   links->fuse_fd,   links->held[0],  links->held[1]};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close_fd(&fds[i]);
@@ -414,6 +427,51 @@ static struct error *start_helpers(const struct sandbox *sandbox, struct links *
 	return error;
 }
 
+/* The process that keeps the guest's numbers from being used; nobody in the guest may end it. */
+static _Noreturn void run_holder(const struct sandbox *sandbox, const struct links *links)
+{
+	const struct shadow *shadow = sandbox->shadow;
+	int keep[] = {sandbox->control, links->held[1]};
+	bool needed = false;
+	struct error *error = sandbox_die_with_parent();
+
+	if (!error)
+		error = sandbox_close_others(keep, ARRAY_SIZE(keep), 0);
+	if (!error)
+		error = pids_hold(&shadow->threads, shadow->highest_pid, &needed);
+	if (!error && (setsid() < 0 || chdir("/") < 0))
+		error = error_system(errno, NULL, "cannot create a session");
+	if (!error)
+		error = sandbox_become(SHADOW_ID_WARDEN);
+	if (!error && prctl(PR_SET_DUMPABLE, 0) < 0)
+		error = error_system(errno, NULL, "cannot protect a process");
+	if (!error && write(links->held[1], "", 1) != 1)
+		error = error_system(errno, NULL, "cannot reach init");
+	if (error)
+		sandbox_fail(sandbox->control, error_wrap(error, "the guest's process numbers"));
+	if (!needed)
+		_exit(0);
+	close(sandbox->control);
+	close(links->held[1]);
+	for (;;)
+		pause();
+}
+
+/* After init, which is the first process of its namespace and waits for the byte. */
+static struct error *start_holder(const struct sandbox *sandbox, const struct links *links, pid_t *ret)
+{
+	pid_t pid = pids_fork_holder(&sandbox->shadow->threads);
+
+	if (pid == 0)
+		run_holder(sandbox, links);
+	*ret = pid;
+	if (pid > 0)
+		return NULL;
+	if (errno != ENOENT)
+		return error_system(errno, NULL, "cannot hold the guest's process numbers");
+	return write(links->held[1], "", 1) == 1 ? NULL : error_system(errno, NULL, "cannot reach init");
+}
+
 /* Descriptors need no closing on failure: the process ends then. */
 static struct error *start_children(const struct sandbox *sandbox, struct children *ret)
 {
@@ -429,6 +487,8 @@ static struct error *start_children(const struct sandbox *sandbox, struct childr
 	error = fork_child(&ret->init);
 	if (!error && ret->init == 0)
 		run_init(sandbox, &links);
+	if (!error)
+		error = start_holder(sandbox, &links, &ret->holder);
 	links_close(&links);
 	return error;
 }
@@ -484,6 +544,9 @@ static struct error *await_end(const struct children *children, int *ret)
 			return NULL;
 		if (pid < 0 && errno != EINTR)
 			return error_system(errno, NULL, "cannot wait for init");
+		/* It is killed with the rest of the namespace when init ends, and init's end waits for that of it. */
+		if (pid > 0 && pid == children->holder && WIFEXITED(*ret) && WEXITSTATUS(*ret) != 0)
+			return error_create(ERROR_FAILED, "the process that holds the guest's numbers ended");
 		/* Init may have ended with it, and because of it. */
 		if (pid > 0 && pid == children->server)
 			return error_create(ERROR_FAILED, "the process that serves /proc ended: %s %d",
@@ -499,7 +562,7 @@ static struct error *await_end(const struct children *children, int *ret)
 static _Noreturn void run_warden(const struct sandbox *sandbox)
 {
 	struct report report = {.kind = REPORT_STATUS};
-	struct children children = {.manager = -1, .server = -1, .init = -1};
+	struct children children = {.manager = -1, .server = -1, .init = -1, .holder = -1};
 	struct error *error;
 	int status = 0;
 
