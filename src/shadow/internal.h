@@ -166,6 +166,8 @@ struct error *pids_begin_above(uint32_t highest) _must_check_;
  * the namespace of its children; it has one of them itself. -1 with errno; ENOENT: there are none to hold.
  */
 pid_t pids_fork_holder(const struct guest_task_list *tasks);
+/* How many processes that takes on this host, at most; 0: the shadow's numbers do not come round. */
+size_t pids_held_max(const struct guest_task_list *tasks, uint32_t highest);
 /* In that process: holds the others while it lives. *ret: false if the shadow's numbers do not come round anyhow. */
 struct error *pids_hold(const struct guest_task_list *tasks, uint32_t highest, bool *ret) _must_check_;
 

@@ -72,6 +72,22 @@ struct error *pids_begin_above(uint32_t highest)
 	return io_write(fd, text, strlen(text), "sys/kernel/ns_last_pid");
 }
 
+static bool may_come_round(uint32_t highest, uint32_t max)
+{
+	return max < PIDS_ROOM || first_above(highest) > max - PIDS_ROOM;
+}
+
+size_t pids_held_max(const struct guest_task_list *tasks, uint32_t highest)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+	/* From Linux 6.14 on that is the host's limit, which is less than the namespace's or the same. */
+	struct error *error = io_read_file("/proc/sys/kernel/pid_max", 64, &text, NULL);
+	uint32_t max = error ? 0 : (uint32_t)strtoul(text, NULL, 10);
+
+	error_destroy(error);
+	return may_come_round(highest, max) ? tasks->n : 0;
+}
+
 /* fork() with a chosen number. The kernel lets the host's root choose (CAP_SYS_ADMIN). */
 static pid_t fork_as(uint32_t pid)
 {
@@ -111,7 +127,7 @@ struct error *pids_hold(const struct guest_task_list *tasks, uint32_t highest, b
 		error = read_pid_max(procfs, &max);
 	if (error)
 		return error;
-	needed = max < PIDS_ROOM || first_above(highest) > max - PIDS_ROOM;
+	needed = may_come_round(highest, max);
 	if (needed)
 		error = hold_rest(tasks, max);
 	if (!error)

@@ -63,9 +63,12 @@ static struct error *init_directories(struct shadow *shadow, const struct shadow
 static struct error *limit_resources(struct shadow *shadow, const struct shadow_limits *wanted)
 {
 	struct error *error = limits_resolve(wanted, &shadow->limits);
+	struct shadow_limits counted = shadow->limits;
 
+	/* Those that hold the guest's process numbers (pids.c) are no programs of the shadow, but they count. */
+	counted.processes += pids_held_max(&shadow->threads, shadow->highest_pid);
 	if (!error)
-		error = cgroup_create(&shadow->limits, &shadow->cgroup);
+		error = cgroup_create(&counted, &shadow->cgroup);
 	if (error)
 		return error;
 	if (!shadow->cgroup.pids)
