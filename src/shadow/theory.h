@@ -8,6 +8,7 @@
  *	  └── warden               pid 1 of the outer pid namespace
  *	        ├── manager        answers as the guest's service manager
  *	        ├── server         answers what is read in /proc; only with a memory image
+ *	        ├── holder         has the guest's process numbers, so that nobody else gets them; only where needed
  *	        └── init           pid 1 of the guest's pid namespace
  *	              └── program  and whatever it starts
  *
