@@ -21,7 +21,7 @@ from proof.rules import RULES, Moment  # noqa: E402
 
 def read_list(path):
     for line in pathlib.Path(path).read_text().splitlines():
-        if line and not line.startswith("#"):
+        if line and not line.startswith(("#", "+")):
             name, rule, command = line.split(" ", 2)
             if rule != "skip":
                 yield name, rule, command
