@@ -21,6 +21,7 @@
 
 #include "base/io.h"
 #include "shadow/cgroup.h"
+#include "shadow/weaken.h"
 
 /* How long groups of those who were just killed are waited for: 5 s. */
 #define TIDY_TRIES    100
@@ -275,7 +276,7 @@ void cgroup_tidy_up(void)
 
 struct error *cgroup_enter(const struct cgroup *cgroup)
 {
-	for (size_t i = 0; i < cgroup->n; i++)
+	for (size_t i = 0; DEFENCE("control group") && i < cgroup->n; i++)
 		if (!write_text(cgroup->directories[i], "cgroup.procs", "0\n"))
 			return error_system(errno, cgroup->directories[i], "cannot enter the control group");
 	return NULL;

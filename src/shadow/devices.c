@@ -15,6 +15,7 @@
 
 #include "base/io.h"
 #include "shadow/devices.h"
+#include "shadow/weaken.h"
 
 /* Others take free loop devices as well; every lost race costs one turn. */
 #define LOOP_ATTEMPTS 64
@@ -72,14 +73,15 @@ struct error *devices_attach(int file, uint32_t flags, char name[DEVICES_NAME], 
 /* The device detaches itself after its last user, however we end. */
 static struct error *attach(const char *file, struct devices *devices)
 {
-	_cleanup_(close_fd) int fd = open(file, O_RDONLY | O_CLOEXEC);
+	bool read_only = DEFENCE("read-only disk");
+	_cleanup_(close_fd) int fd = open(file, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	struct error *error;
 	struct stat st;
 
 	if (fd < 0)
 		return error_system(errno, file, "cannot open the disk");
-	error = devices_attach(fd, LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN, devices->loop_name,
-			       &devices->loop_fd);
+	error = devices_attach(fd, (read_only ? LO_FLAGS_READ_ONLY : 0) | LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN,
+			       devices->loop_name, &devices->loop_fd);
 	if (error)
 		return error;
 	if (fstat(devices->loop_fd, &st) < 0)

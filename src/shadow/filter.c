@@ -366,6 +366,18 @@ static const char *const refused[] = {
 static const uint64_t namespace_flags[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
 					   CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
 
+/* What the escape suite lets through: nothing in the program. */
+static struct error *add_left_out(scmp_filter_ctx filter, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int call = seccomp_syscall_resolve_name(names[i]);
+
+		if (call >= 0 && seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0) < 0)
+			return error_create(ERROR_FAILED, "cannot let %s through", names[i]);
+	}
+	return NULL;
+}
+
 /* A call this libseccomp or architecture does not know cannot be listed, and so stays denied. */
 static struct error *add_names(scmp_filter_ctx filter, uint32_t action, const char *const *names, size_t n)
 {
@@ -373,7 +385,7 @@ static struct error *add_names(scmp_filter_ctx filter, uint32_t action, const ch
 		int call = seccomp_syscall_resolve_name(names[i]);
 		int r;
 
-		if (call == __NR_SCMP_ERROR || call < 0)
+		if (call == __NR_SCMP_ERROR || call < 0 || !DEFENCE(names[i]))
 			continue;
 		r = seccomp_rule_add(filter, action, call, 0);
 		if (r < 0)
@@ -486,7 +498,7 @@ struct error *filter_load(const struct shadow *shadow, int *ret_listener)
 
 	/* First, for the others refuse a filter with a listener. */
 	error = filter_load_answers(shadow, &listener);
-	if (!error)
+	if (!error && DEFENCE("arguments"))
 		error = load_arguments(shadow);
 	if (!error)
 		error = new_filter(SCMP_ACT_ERRNO(ENOSYS), &filter);
@@ -496,6 +508,8 @@ struct error *filter_load(const struct shadow *shadow, int *ret_listener)
 		error = add_names(filter, SCMP_ACT_ALLOW, requests, ARRAY_SIZE(requests));
 	if (!error)
 		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+	if (!error)
+		error = add_left_out(filter, WEAKENED_CALLS);
 	if (!error)
 		error = load(filter);
 	if (!error)

@@ -17,13 +17,14 @@
 #include "shadow/mounts.h"
 #include "shadow/shadow.h"
 #include "shadow/sys.h"
+#include "shadow/weaken.h"
 
 /*
  * The guest's ids 0 .. SHADOW_ID_COUNT - 1 are the host's SHADOW_ID_BASE and up: above every
  * range that distributions hand out (systemd's containers end at 0x6fffffff), so that no
  * account of the host owns one. The ids behind the range are those of our own helpers.
  */
-#define SHADOW_ID_BASE     0x80000000u
+#define SHADOW_ID_BASE     (DEFENCE("ids") ? 0x80000000u : 0u)
 #define SHADOW_ID_COUNT    0x40000000u
 #define SHADOW_ID_WARDEN   (SHADOW_ID_BASE + SHADOW_ID_COUNT)
 #define SHADOW_ID_MANAGER  (SHADOW_ID_WARDEN + 1)

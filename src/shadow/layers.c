@@ -152,7 +152,7 @@ static struct error *overlay_open(const struct layer *layer, int lower_fd, int *
 		return error_remedy(error_system(errno, layer->target, "cannot create the overlay"),
 				    "the state directory must be on ext4, xfs or btrfs");
 	/* nodev: the guest's device nodes must not become the host's devices. */
-	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, DEFENCE("nodev") ? MOUNT_ATTR_NODEV : 0);
 	if (fd < 0)
 		return error_system(errno, layer->target, "cannot mount the overlay");
 	*ret = fd;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "shadow/weaken.h"
 
 /* The upgrade of a whole system needs some dozens of processes, our own three among them. */
 #define PROCESSES_DEFAULT  4096
@@ -51,7 +52,7 @@ struct bound {
 /* Ours may be lower already, and is then not raised. */
 static struct error *set_bounds(const struct bound *bounds, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; DEFENCE("resource limits") && i < n; i++) {
 		__rlimit_resource_t resource = (__rlimit_resource_t)bounds[i].resource;
 		struct rlimit limit;
 
@@ -119,6 +120,9 @@ struct error *limits_apply_to_ipc(const struct shadow_limits *limits)
 {
 	struct error *error;
 	char pages[32];
+
+	if (!DEFENCE("ipc namespace"))
+		return NULL;
 
 	snprintf(pages, sizeof(pages), "%llu", (unsigned long long)(limits->memory_bytes / 2 / 4096));
 	error = write_sysctl("/proc/sys/kernel/shmall", pages);

@@ -92,7 +92,7 @@ struct error *sandbox_become(uint32_t id)
 static struct error *limit_capabilities(void)
 {
 	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++) {
-		bool keep = false;
+		bool keep = !DEFENCE("capabilities");
 
 		for (size_t i = 0; i < ARRAY_SIZE(kept_capabilities); i++)
 			keep = keep || kept_capabilities[i] == cap;
@@ -116,7 +116,7 @@ static struct error *arrange_descriptors(const int *fds, int n)
 		if (copies[i] >= 0 && dup2(copies[i], i) < 0)
 			return error_system(errno, NULL, "cannot duplicate a descriptor");
 	}
-	if (close_range((unsigned)n, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	if (DEFENCE("descriptors") && close_range((unsigned)n, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return error_system(errno, NULL, "cannot close descriptors");
 	return NULL;
 }
@@ -127,7 +127,9 @@ static struct error *name_host(const struct shadow *shadow)
 	const char *name = shadow->has_uts ? uts->nodename : "localhost";
 	const char *domain = shadow->has_uts ? uts->domainname : "(none)";
 
-	if (unshare(CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWIPC) < 0)
+	if ((DEFENCE("cgroup namespace") && unshare(CLONE_NEWCGROUP) < 0) ||
+	    (DEFENCE("uts namespace") && unshare(CLONE_NEWUTS) < 0) ||
+	    (DEFENCE("ipc namespace") && unshare(CLONE_NEWIPC) < 0))
 		return error_system(errno, NULL, "cannot create namespaces");
 	if (sethostname(name, strnlen(name, 64)) < 0 || setdomainname(domain, strnlen(domain, 64)) < 0)
 		return error_system(errno, NULL, "cannot set the host name");
@@ -208,7 +210,7 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 		return error_system(errno, NULL, "cannot reach the manager process");
 	if (setsid() < 0)
 		return error_system(errno, NULL, "cannot create a session");
-	if (setns(shadow->user_ns, CLONE_NEWUSER) < 0)
+	if (DEFENCE("user namespace") && setns(shadow->user_ns, CLONE_NEWUSER) < 0)
 		return error_system(errno, NULL, "cannot enter the guest's user namespace");
 	error = sandbox_become(0);
 	/* systemctl checks that root listens; the kernel notes who does at this call. */
@@ -355,6 +357,8 @@ static struct error *leave_host(const struct sandbox *sandbox)
 		return error_system(errno, NULL, "cannot create a mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_system(errno, NULL, "cannot make the mounts private");
+	if (!DEFENCE("network namespace"))
+		return NULL;
 	if (sandbox->network_ns >= 0 ? setns(sandbox->network_ns, CLONE_NEWNET) < 0 : unshare(CLONE_NEWNET) < 0)
 		return error_system(errno, NULL, "cannot create a network namespace");
 	if (!sandbox->shadow->guest)
@@ -482,7 +486,7 @@ static struct error *start_children(const struct sandbox *sandbox, struct childr
 		error = start_helpers(sandbox, &links, ret);
 	if (error)
 		return error;
-	if (unshare(CLONE_NEWPID) < 0)
+	if (DEFENCE("pid namespaces") && unshare(CLONE_NEWPID) < 0)
 		return error_system(errno, NULL, "cannot create a pid namespace");
 	error = fork_child(&ret->init);
 	if (!error && ret->init == 0)
@@ -506,7 +510,7 @@ struct error *sandbox_close_others(int *keep, size_t n, unsigned first)
 
 		if (i < n && (keep[i] < 0 || next < first))
 			continue;
-		if (next > first && close_range(first, i < n ? next - 1 : next, 0) < 0)
+		if (DEFENCE("descriptors") && next > first && close_range(first, i < n ? next - 1 : next, 0) < 0)
 			return error_system(errno, NULL, "cannot close descriptors");
 		first = next + 1;
 	}
@@ -585,7 +589,8 @@ static _Noreturn void run_warden(const struct sandbox *sandbox)
 		close(sandbox->record_fd);
 		if (sandbox->shadow->guest)
 			close(guest_descriptor(sandbox->shadow->guest));
-		error = sandbox_become(SHADOW_ID_WARDEN);
+		/* Without its pid namespace it must have the right to end what it started. */
+		error = DEFENCE("pid namespaces") ? sandbox_become(SHADOW_ID_WARDEN) : NULL;
 	}
 	if (error)
 		sandbox_fail(sandbox->control, error);
@@ -601,7 +606,7 @@ static _Noreturn void run_warden(const struct sandbox *sandbox)
 
 struct error *sandbox_start(const struct sandbox *sandbox, pid_t *ret)
 {
-	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+	pid_t pid = (pid_t)syscall(SYS_clone, (DEFENCE("pid namespaces") ? CLONE_NEWPID : 0) | SIGCHLD, 0, 0, 0, 0);
 
 	if (pid < 0)
 		return error_remedy(error_system(errno, NULL, "cannot start the sandbox"), "run as root");

@@ -20,7 +20,8 @@
 /* A copy of init that nobody can change, not even through /proc/1/exe. */
 static struct error *make_init(int *ret)
 {
-	_cleanup_(close_fd) int fd = memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_(close_fd) int fd =
+		memfd_create("init", (DEFENCE("descriptors") ? MFD_CLOEXEC : 0) | MFD_ALLOW_SEALING);
 	struct error *error;
 
 	if (fd < 0)
@@ -29,7 +30,7 @@ static struct error *make_init(int *ret)
 	if (error)
 		return error;
 	if (fchmod(fd, 0555) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	    (DEFENCE("seals") && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0))
 		return error_system(errno, NULL, "cannot seal init");
 	*ret = take_fd(fd);
 	return NULL;
@@ -152,7 +153,7 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		error = limit_resources(shadow, &options->limits);
 	if (!error)
 		error = userns_create(0, SHADOW_ID_BASE, SHADOW_ID_COUNT, &shadow->limits, &shadow->user_ns);
-	if (!error && !options->plain_layers)
+	if (!error && !options->plain_layers && DEFENCE("store"))
 		error = make_store(shadow);
 	if (!error) {
 		open_devices(shadow, image, options->disk_name);

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "shadow/devices.h"
+#include "shadow/weaken.h"
 
 /* What the host keeps of its free space: a sixteenth, and no more than this. */
 #define RESERVE_MAX (UINT64_C(1) << 30)
@@ -114,7 +115,8 @@ static struct error *mount_device(const char *name, const char *directory)
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return error_system(errno, source, "cannot mount");
 	/* What the guest makes set-user-id or a device is neither for anybody of the host. */
-	mount = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME);
+	mount = fsmount(fs, FSMOUNT_CLOEXEC,
+			(DEFENCE("nosuid store") ? MOUNT_ATTR_NOSUID : 0) | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME);
 	if (mount < 0 || move_mount(mount, "", AT_FDCWD, directory, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return error_system(errno, directory, "cannot mount the store on");
 	return NULL;

@@ -29,7 +29,7 @@ struct error *userns_write_map(pid_t pid, const char *name, uint32_t inside, uin
 /* The child that carries the namespace until its descriptor is open: waits for the end of `wait_fd`. */
 static void hold_namespace(const struct shadow_limits *limits, pid_t parent, int ready_fd, int wait_fd)
 {
-	uid_t owner = SHADOW_ID_OWNERS + (uid_t)parent;
+	uid_t owner = DEFENCE("owner") ? SHADOW_ID_OWNERS + (uid_t)parent : 0;
 	struct error *error = limits ? limits_apply_to_owner(limits) : NULL;
 	char byte = 0;
 

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attempts to use up what the host has. The driver sets small limits; each attempt wants more than they allow. */
+#include "tests/unit/shadow/escape/escape.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* As another user each, so that no count of one user sees them all. */
+static int processes(void)
+{
+	int n = 0, max = 300, gate[2];
+	char byte;
+
+	if (pipe(gate) < 0)
+		return -1;
+	for (; n < max; n++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			break;
+		if (pid > 0)
+			continue;
+		close(gate[1]);
+		if (setresuid((uid_t)(1000 + n), (uid_t)(1000 + n), (uid_t)(1000 + n)) == 0)
+			(void)!read(gate[0], &byte, 1);
+		_exit(0);
+	}
+	close(gate[1]);
+	while (wait(NULL) > 0)
+		;
+	return n == max ? 0 : -1;
+}
+
+static int memory(void)
+{
+	size_t size = 300u << 20;
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -1;
+	memset(p, 1, size);
+	return 0;
+}
+
+static int disk(void)
+{
+	static char block[1 << 20];
+	int fd = open("/data/full", O_WRONLY | O_CREAT, 0600);
+
+	memset(block, 1, sizeof(block));
+	for (int i = 0; i < 300; i++)
+		if (write(fd, block, sizeof(block)) != sizeof(block))
+			return -1;
+	return 0;
+}
+
+static int sparse_file(void)
+{
+	int fd = open("/data/sparse", O_WRONLY | O_CREAT, 0600);
+
+	return ftruncate(fd, 100L << 30);
+}
+
+/* The driver looks whether the host's root can still have one. */
+static int watches(void)
+{
+	int n = 0;
+
+	while (inotify_init1(IN_CLOEXEC) >= 0)
+		n++;
+	usleep(400000);
+	return n > 0 ? 0 : -1;
+}
+
+/* The host's own, set aside for its virtual machines. */
+static int huge_pages(void)
+{
+	char *p = mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -1;
+	*p = 1;
+	return 0;
+}
+
+const struct attempt limit_attempts[] = {
+	{"processes", processes},
+	{"memory", memory},
+	{"disk", disk},
+	{"sparse-file", sparse_file},
+	{"watches", watches},
+	{"huge-pages", huge_pages},
+	{0},
+};

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The escape suite. Compiled twice: with the shadow as it is, where every attempt of the table must fail, as the
+ * guest's root and as an ordinary user, with a guest's memory and without, and the host stay as it is; and with the
+ * shadow that can be weakened, where each must succeed without its defences. Needs root.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "image/image.h"
+#include "shadow/internal.h"
+#include "tests/unit/shadow/escape/canary.h"
+#include "tests/unit/shadow/escape/escape.h"
+#include "tests/unit/shadow/escape/table.h"
+#include "tests/unit/shadow/fixture.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static struct canary canary;
+static unsigned n_lines, n_failed;
+
+static void report(bool ok, const char *name, const char *text, const char *detail)
+{
+	n_lines++;
+	n_failed += !ok;
+	printf("%sok %u - %s: %s%s%s\n", ok ? "" : "not ", n_lines, name, text, detail[0] ? " # " : "", detail);
+	fflush(stdout);
+}
+
+/* One shadow over one of the roots. */
+struct trial {
+	char *layers, *run;
+	struct shadow *shadow;
+	const struct shadow_user *user;
+};
+
+static void trial_end(struct trial *trial)
+{
+	shadow_destroy(trial->shadow);
+	error_destroy(io_remove_tree(trial->layers));
+	error_destroy(io_remove_tree(trial->run));
+	free(trial->layers);
+	free(trial->run);
+	*trial = (struct trial){0};
+}
+
+static struct error *trial_begin(struct trial *trial, const char *root, struct guest *guest)
+{
+	_cleanup_(free_ptr) char *lower = string_format("%s/%s", canary.dir, root ? root : "root");
+	struct shadow_tree tree = {.target = "/", .lower = lower};
+	struct shadow_options options = {
+		.guest = guest,
+		.limits = {.processes = 100, .memory_bytes = 128 * MIB, .disk_bytes = 64 * MIB, .open_files = 4096}};
+
+	*trial = (struct trial){.layers = string_format("%s/layers", canary.dir),
+				.run = string_format("%s/run", canary.dir)};
+	assert_int_equal(mkdir(trial->layers, 0700), 0);
+	assert_int_equal(mkdir(trial->run, 0700), 0);
+	options.layers_dir = trial->layers;
+	options.run_dir = trial->run;
+	return shadow_create_from(&tree, 1, canary.disk, &options, &trial->shadow);
+}
+
+/* While the attempt holds all it could get. */
+static pid_t watch_watches(const struct escape *escape)
+{
+	pid_t pid = escape->sign == SIGN_WATCHES ? fork() : -1;
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int i = 0; i < 1000; i++) {
+		int fd = inotify_init1(IN_CLOEXEC);
+
+		if (fd < 0)
+			_exit(1);
+		close(fd);
+		usleep(5000);
+	}
+	_exit(0);
+}
+
+static bool watches_failed(pid_t pid)
+{
+	int status = 0;
+
+	if (waitpid(pid, &status, WNOHANG) == 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+		return false;
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+static bool is_setuid_on_host(const struct shadow *shadow)
+{
+	int status = 0, fd = openat(shadow->layers[0].upper_raw_fd, "data/setuid", O_RDONLY);
+	pid_t pid = fd < 0 ? -1 : fork();
+
+	if (pid == 0) {
+		char *argv[] = {"escape", "euid", NULL}, *env[] = {NULL};
+
+		if (setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0)
+			syscall(SYS_execveat, fd, "", argv, env, AT_EMPTY_PATH);
+		_exit(99);
+	}
+	close_fd(&fd);
+	if (pid < 0)
+		return false;
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) && WEXITSTATUS(status) == ESCAPED;
+}
+
+/* The kernel's default is restored: an interval of its statistics. */
+static bool setting_changed(void)
+{
+	_cleanup_(free_ptr) char *value = NULL;
+
+	assert_ok(io_read_file("/proc/sys/vm/stat_interval", 64, &value, NULL));
+	if (strcmp(value, "7\n") != 0)
+		return false;
+	shell("echo 1 >/proc/sys/vm/stat_interval");
+	return true;
+}
+
+/* Whether the attempt worked; *ret_text: what it said. */
+static bool attempt(const struct trial *trial, const struct escape *escape, char ret_text[200])
+{
+	const char *argv[] = {"escape", escape->sign == SIGN_STARTED ? "euid" : escape->name, NULL};
+	struct shadow_network network = {.enabled = escape->network};
+	struct shadow_run_options options = {.argv = argv,
+					     .env = (const char *const *)canary.env,
+					     .network = &network,
+					     .user = trial->user,
+					     .timeout_s = 30};
+	_cleanup_(free_ptr) char *output = NULL;
+	pid_t watcher = watch_watches(escape);
+	struct error *error;
+	int status = HELD;
+	char name[65];
+
+	error = shadow_capture(trial->shadow, &options, &status, &output);
+	snprintf(ret_text, 200, "%s", error ? error->message : output);
+	ret_text[strcspn(ret_text, "\n#")] = '\0';
+	error_destroy(error);
+	if (status == UNKNOWN)
+		report(false, escape->name, "could not be tried", ret_text);
+	switch (escape->sign) {
+	case SIGN_STATUS:
+	case SIGN_STARTED:
+		return !error && status == ESCAPED;
+	case SIGN_NAME:
+		gethostname(name, sizeof(name));
+		if (strcmp(name, "escaped") != 0)
+			return false;
+		assert_int_equal(sethostname("canary", 6), 0);
+		return true;
+	case SIGN_SETTING:
+		return setting_changed();
+	case SIGN_SETUID:
+		return !error && is_setuid_on_host(trial->shadow);
+	case SIGN_WATCHES:
+		return watches_failed(watcher);
+	}
+	return false;
+}
+
+#ifndef SHADOW_WEAKEN
+
+static void check_held(const struct trial *trial, const struct escape *escape, const char *who, const char *before)
+{
+	_cleanup_(free_ptr) char *after = NULL;
+	char text[200], line[300];
+	bool escaped = attempt(trial, escape, text);
+
+	after = canary_text(&canary);
+	for (size_t i = 0; before[i] && strcmp(before, after) != 0; i++)
+		if (before[i] != after[i]) {
+			fprintf(stderr, "%s, at byte %zu:\n%.300s\n", escape->name, i, after + i);
+			break;
+		}
+	snprintf(line, sizeof(line), "held %s%s", who, strcmp(before, after) ? ", but the host is not as it was" : "");
+	report(!escaped && strcmp(before, after) == 0, escape->name, line, text);
+}
+
+static void check_all(struct guest *guest, const struct shadow_user *user, const char *who)
+{
+	_cleanup_(free_ptr) char *before = NULL;
+	struct trial trial;
+
+	assert_ok(trial_begin(&trial, NULL, guest));
+	trial.user = user;
+	before = canary_text(&canary);
+	for (size_t i = 0; i < ARRAY_SIZE(escapes); i++)
+		if (!escapes[i].root)
+			check_held(&trial, &escapes[i], who, before);
+	trial_end(&trial);
+}
+
+/* Trees that must be refused, when the shadow is made or when the program would start. */
+static void check_roots(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(escapes); i++) {
+		struct trial trial;
+		struct error *error;
+		char text[200] = "";
+		bool escaped;
+
+		if (!escapes[i].root)
+			continue;
+		error = trial_begin(&trial, escapes[i].root, NULL);
+		escaped = !error && attempt(&trial, &escapes[i], text);
+		report(!escaped, escapes[i].name, "refused", error ? error->message : text);
+		error_destroy(error);
+		trial_end(&trial);
+	}
+}
+
+/* A guest that sleeps: its /proc is then served by us. */
+static struct error *open_guest(struct image **ret_image, struct guest **ret)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/memory", canary.dir);
+	struct image_options image_options = {0};
+	struct guest_options guest_options = {0};
+	struct error *error;
+
+	shell("zstd -qdf %s -o %s", MEMORY_IMAGE, path);
+	error = image_open(path, &image_options, ret_image);
+	return error ? error : guest_open(*ret_image, &guest_options, ret);
+}
+
+static void check(void)
+{
+	const struct shadow_user nobody = {.uid = 1000, .gid = 1000};
+	struct image *image = NULL;
+	struct guest *guest = NULL;
+
+	check_all(NULL, NULL, "as root");
+	check_all(NULL, &nobody, "as a user");
+	check_roots();
+	assert_ok(open_guest(&image, &guest));
+	check_all(guest, NULL, "as root, with memory");
+	guest_close(guest);
+	image_close(image);
+}
+
+#else
+
+#include "shadow/weaken.h"
+
+/* Whether the host itself can do it: not every kernel has everything. */
+static bool works_on_host(const struct escape *escape)
+{
+	int status = 1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) == 0)
+			execle(ESCAPE, "escape", escape->name, NULL, canary.env);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) && WEXITSTATUS(status) == ESCAPED;
+}
+
+static void check_weak(const struct escape *escape)
+{
+	char text[200] = "", line[400] = "succeeds without";
+	struct trial trial;
+	struct error *error;
+	bool escaped;
+
+	weaken_n = 0;
+	for (size_t i = 0; escape->defences[i]; i++) {
+		weaken_names[weaken_n++] = escape->defences[i];
+		snprintf(line + strlen(line), sizeof(line) - strlen(line), "%s %s", i ? "," : "", escape->defences[i]);
+	}
+	if (escape->feature && !works_on_host(escape)) {
+		report(true, escape->name, line, "SKIP this host itself cannot");
+		return;
+	}
+	error = trial_begin(&trial, escape->root, NULL);
+	escaped = !error && attempt(&trial, escape, text);
+	report(escaped, escape->name, line, error ? error->message : text);
+	error_destroy(error);
+	trial_end(&trial);
+}
+
+static void check(void)
+{
+	const char *only = getenv("ESCAPE");
+
+	for (size_t i = 0; i < ARRAY_SIZE(escapes); i++)
+		if (!only || strcmp(only, escapes[i].name) == 0)
+			check_weak(&escapes[i]);
+}
+
+#endif
+
+int main(void)
+{
+	_cleanup_(free_ptr) char *root = NULL, *links = NULL;
+
+	if (geteuid() != 0) {
+		printf("1..0 # SKIP needs root\n");
+		return 0;
+	}
+	/* The "host" is a namespace of our own where it can be: its name, its IPC objects, its mounts. */
+	if (unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || sethostname("canary", 6) < 0)
+		return 1;
+	canary_create(&canary);
+	root = string_format("%s/root", canary.dir);
+	links = string_format("%s/links", canary.dir);
+	make_root(root);
+	shell("cp %s %s/bin/escape; cp -a %s %s; rmdir %s/run; ln -s %s/host %s/run", ESCAPE, root, root, links, links,
+	      canary.dir, links);
+	check();
+	printf("1..%u\n", n_lines);
+	canary_destroy(&canary);
+	return n_failed ? 1 : 0;
+}
