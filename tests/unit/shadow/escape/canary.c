@@ -231,6 +231,8 @@ void canary_create(struct canary *ret)
 	clock_gettime(CLOCK_REALTIME, &real);
 	clock_gettime(CLOCK_MONOTONIC, &mono);
 	ret->clock_shift = 5 - (real.tv_sec - mono.tv_sec) % 10;
+	tell(ret, "CANARY_LOG", "ouassister-canary-%d", (int)getpid());
+	shell("echo ouassister-canary-%d >/dev/kmsg || true", (int)getpid());
 	ret->huge_pages = huge_pages(-1);
 	if (ret->huge_pages >= 0)
 		huge_pages(ret->huge_pages + 2);

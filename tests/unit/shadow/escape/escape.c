@@ -50,7 +50,7 @@ int read_secret(const char *path)
 
 int reached(long result)
 {
-	return result >= 0 || (errno != EPERM && errno != ENOSYS && errno != EACCES) ? 0 : -1;
+	return result < 0 && (errno != EPERM && errno != ENOSYS && errno != EACCES) ? 0 : -1;
 }
 
 static int run(const struct attempt *attempts, const char *name)

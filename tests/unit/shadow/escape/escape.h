@@ -31,7 +31,8 @@ long given_number(const char *name);
 int read_secret(const char *path);
 int read_secret_of(int fd);
 
-/* A call that only privileges stop: 0 if it came as far as its arguments, of which it may complain. */
+/* A call that only privileges stop: 0 if it came as far as its arguments, of which the kernel complains; success
+ * is an answer of the shadow, which has written the request down. */
 int reached(long result);
 
 #endif

@@ -25,7 +25,8 @@ struct escape {
 	enum escape_sign sign;
 	const char *root; /* another guest's root; NULL: the ordinary one */
 	bool network;     /* the run has a network */
-	bool feature;     /* not every kernel can do it: tried on the host itself first */
+	bool answered; /* with a guest's memory by the shadow, as that guest's kernel would: not told apart by errno */
+	bool feature;  /* not every kernel can do it: tried on the host itself first */
 };
 
 /* Who is root of the host may do nearly anything; the guest's root is not, for three reasons. */
@@ -94,8 +95,8 @@ static const struct escape escapes[] = {
 	{"page-faults", {"userfaultfd"}, .feature = true},
 	{"io-uring", {"io_uring_setup"}, .feature = true},
 	{"aio", {"io_setup"}, .feature = true},
-	{"load-module", {"init_module", RIGHTS}, .feature = true},
-	{"unload-module", {"delete_module", RIGHTS}, .feature = true},
+	{"load-module", {"init_module", RIGHTS}, .feature = true, .answered = true},
+	{"unload-module", {"delete_module", RIGHTS}, .feature = true, .answered = true},
 	{"load-kernel", {"kexec_load", RIGHTS}, .feature = true},
 	{"kernel-log", {"syslog", RIGHTS}, .feature = true},
 	{"accounting", {"acct", RIGHTS}, .feature = true},
