@@ -161,6 +161,8 @@ struct error *symbols_load(struct memory *memory, const struct kallsyms_tables *
 bool symbols_find(const struct symbols *symbols, const char *name, struct gva *ret);
 /* The same; a missing symbol is ERROR_UNSUPPORTED that names it. */
 struct error *symbols_get(const struct symbols *symbols, const char *name, struct gva *ret) _must_check_;
+/* The lowest address above this one that a symbol has: where what lies here ends; UINT64_MAX: none. Looks at all. */
+uint64_t symbols_next(const struct symbols *symbols, uint64_t address);
 size_t symbols_count(const struct symbols *symbols);
 /* Number `i` of them, i < symbols_count(). */
 struct symbol {

@@ -440,6 +440,19 @@ struct error *symbols_get(const struct symbols *symbols, const char *name, struc
 	return error_create(ERROR_UNSUPPORTED, "the guest's kernel has no symbol '%s'", name);
 }
 
+uint64_t symbols_next(const struct symbols *symbols, uint64_t address)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (size_t i = 0; i < symbols->n; i++) {
+		const uint64_t other = address_of(symbols, i);
+
+		if (other > address && other < next)
+			next = other;
+	}
+	return next;
+}
+
 size_t symbols_count(const struct symbols *symbols)
 {
 	return symbols->n;

@@ -106,7 +106,6 @@ struct guest_neighbour {
 	uint8_t address[4];
 	uint16_t type;  /* ARPHRD_* of the interface */
 	uint16_t state; /* NUD_* */
-	bool proxy;     /* answered for, not known: `arp -i IF -s ADDRESS pub` */
 	uint8_t hardware[32];
 	uint8_t hardware_size;
 	char interface[16];
@@ -154,5 +153,72 @@ struct guest_mib_list {
 struct error *guest_mib(struct guest *guest, uint64_t task, enum guest_mib mib, struct guest_mib_list *ret)
 	_must_check_;
 void guest_mib_list_deinit(struct guest_mib_list *list);
+
+/* ---- Sockets as a whole: /proc/net/sockstat and protocols ---- */
+
+/* A kind of socket that the kernel knows (struct proto), in the order of /proc/net/protocols. */
+struct guest_protocol {
+	char name[32];
+	char module[64]; /* "": the kernel itself */
+	uint32_t size;   /* of a socket, in bytes */
+	int32_t sockets; /* of the namespace */
+	int64_t memory;  /* pages; -1: not counted */
+	uint32_t max_header;
+	bool has_slab;
+	bool has_pressure; /* `pressure` means something */
+	bool pressure;
+	uint32_t has_sendpage; /* 1: the kernel knows sendpage (until 6.5), 0: it does not */
+	uint32_t methods;      /* bit n: has GUEST_PROTOCOL_METHODS[n] */
+};
+/* "cl co di …" of /proc/net/protocols: which functions it has. */
+#define GUEST_PROTOCOL_METHODS 19u
+#define GUEST_METHOD_SENDPAGE  12u
+struct guest_protocol_list {
+	struct guest_protocol *items;
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_protocols(struct guest *guest, uint64_t task, struct guest_protocol_list *ret) _must_check_;
+void guest_protocol_list_deinit(struct guest_protocol_list *list);
+
+/* What /proc/net/sockstat counts beyond protocols. */
+struct guest_socket_totals {
+	int32_t used;                /* sockets of any kind in the namespace */
+	int32_t orphans;             /* of TCP, all namespaces */
+	int32_t waiting;             /* TIME_WAIT */
+	int64_t allocated;           /* of TCP, all namespaces */
+	uint32_t fragments[2];       /* queues of fragments: of IPv4, IPv6 */
+	uint64_t fragment_memory[2]; /* bytes */
+	bool forwards;               /* IPv4: it is a router */
+	uint8_t ttl;                 /* of packets of IPv4 */
+};
+struct error *guest_socket_totals(struct guest *guest, uint64_t task, struct guest_socket_totals *ret) _must_check_;
+
+/* ---- Sockets of other families ---- */
+
+struct guest_other_socket {
+	uint64_t address; /* see guest_pointers() */
+	uint32_t references;
+	uint16_t type, protocol; /* packet: the Ethernet type; netlink: NETLINK_* */
+	uint32_t interface;      /* packet: bound to this index; 0: any */
+	bool running;            /* packet: it listens; netlink: a dump is under way */
+	uint32_t port, groups;   /* netlink */
+	uint32_t receive_memory, send_memory, drops, uid;
+	uint64_t inode;
+};
+struct guest_other_socket_list {
+	struct guest_other_socket *items;
+	size_t n;
+	struct error *incomplete;
+};
+/* In the order of /proc/net/packet and netlink. */
+struct error *guest_packet_sockets(struct guest *guest, uint64_t task, struct guest_other_socket_list *ret)
+	_must_check_;
+struct error *guest_netlink_sockets(struct guest *guest, uint64_t task, struct guest_other_socket_list *ret)
+	_must_check_;
+void guest_other_socket_list_deinit(struct guest_other_socket_list *list);
+
+/* Whether the kernel's read-only data hold these bytes: how a line is written that kernels write in several ways. */
+bool guest_has_text(struct guest *guest, const char *text);
 
 #endif

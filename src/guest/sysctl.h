@@ -47,6 +47,32 @@ enum sysctl_form {
 	FORM_NMI_WATCHDOG,  /* … that for hard lockups */
 	FORM_SOFT_WATCHDOG, /* … that for soft lockups */
 	FORM_SYSRQ,         /* sysrq_enabled */
+	FORM_NOTHING,       /* a read gives not a byte */
+	FORM_ENERGY,        /* int, but nothing where the kernel can tell that it means nothing */
+	/* sysctl_computed(): */
+	FORM_COMPUTED,
+	FORM_DENTRIES = FORM_COMPUTED,
+	FORM_INODES,
+	FORM_FILES,
+	FORM_QUOTA,
+	FORM_LAST_PID,
+	FORM_CAD_PID,
+	FORM_ACTIONS,     /* names of seccomp's actions that are logged */
+	FORM_RECEIVE_KEY, /* netdev_rss_key */
+	FORM_UPPER,       /* names of the protocols that may lie over TCP */
+	FORM_FAST_OPEN,
+	FORM_TCP_CHAINS,
+	FORM_UDP_CHAINS,
+	FORM_LOGGER,
+	FORM_KEXEC_LIMIT,
+	FORM_MEMFD,
+	FORM_MULTIPATH_SEED,
+	FORM_SCHED_STATS,
+	FORM_TUNNEL_HOOKS,
+	FORM_KPROBES,
+	FORM_HUNG,
+	FORM_ZONELIST,
+	FORM_EVENTS,
 };
 
 struct sysctl_handlers;
@@ -62,5 +88,9 @@ bool sysctl_handlers_find(const struct sysctl_handlers *handlers, uint64_t addre
 /* Sets value, nothing and fresh. */
 struct error *sysctl_value(struct guest *guest, const struct sysctl_handlers *handlers, uint32_t tick_rate,
 			   const struct sysctl_entry *entry, struct guest_sysctl *ret) _must_check_;
+
+/* The value of a form from FORM_COMPUTED on; malloc'd; *ret stays NULL: only the running kernel can compute it. */
+struct error *sysctl_computed(struct guest *guest, enum sysctl_form form, const struct sysctl_entry *entry, char **ret)
+	_must_check_;
 
 #endif

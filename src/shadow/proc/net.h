@@ -25,7 +25,17 @@
 	X(dev, "dev", 0444)                                                                                            \
 	X(if_inet6, "if_inet6", 0444)                                                                                  \
 	X(route, "route", 0444)                                                                                        \
-	X(ipv6_route, "ipv6_route", 0444)
+	X(ipv6_route, "ipv6_route", 0444)                                                                              \
+	X(arp, "arp", 0444)                                                                                            \
+	X(packet, "packet", 0444)                                                                                      \
+	X(netlink, "netlink", 0444)                                                                                    \
+	X(snmp, "snmp", 0444)                                                                                          \
+	X(netstat, "netstat", 0444)                                                                                    \
+	X(snmp6, "snmp6", 0444)                                                                                        \
+	X(sockstat, "sockstat", 0444)                                                                                  \
+	X(sockstat6, "sockstat6", 0444)                                                                                \
+	X(protocols, "protocols", 0444)                                                                                \
+	X(xfrm_stat, "xfrm_stat", 0444)
 
 #define NET_DECLARE(function, name, mode)                                                                              \
 	struct error *net_write_##function(const struct proc_facts *facts, uint64_t task, FILE *out) _must_check_;

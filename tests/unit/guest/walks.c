@@ -68,8 +68,37 @@ WALK_LIST(devices, guest_device_list, guest_devices(guest, 0, &list), guest_devi
 WALK_LIST(addresses6, guest_address6_list, guest_addresses6(guest, 0, &list), guest_address6_list_deinit)
 WALK_LIST(routes, guest_route_list, guest_routes(guest, 0, &list), guest_route_list_deinit)
 WALK_LIST(routes6, guest_route_list, guest_routes6(guest, 0, &list), guest_route_list_deinit)
+WALK_LIST(neighbours, guest_neighbour_list, guest_neighbours(guest, 0, &list), guest_neighbour_list_deinit)
+WALK_LIST(protocols, guest_protocol_list, guest_protocols(guest, 0, &list), guest_protocol_list_deinit)
+WALK_LIST(packet, guest_other_socket_list, guest_packet_sockets(guest, 0, &list), guest_other_socket_list_deinit)
+WALK_LIST(netlink, guest_other_socket_list, guest_netlink_sockets(guest, 0, &list), guest_other_socket_list_deinit)
 WALK_LIST(log, guest_log, guest_kernel_log(guest, &list), guest_log_deinit)
 WALK_LIST(dirty, guest_dirty_list, guest_dirty_files(guest, &list), guest_dirty_list_deinit)
+
+/* Counters of all protocols, and how pointers and sockets as a whole are shown. */
+static struct error *walk_mibs(struct guest *guest, size_t *ret_items)
+{
+	struct guest_socket_totals totals;
+	struct guest_pointers pointers;
+	struct error *error = guest_socket_totals(guest, 0, &totals);
+
+	*ret_items = 0;
+	if (!error)
+		error = guest_pointers(guest, &pointers);
+	for (unsigned i = 0; !error && i < GUEST_MIBS; i++) {
+		struct guest_mib_list list = {0};
+
+		error = guest_mib(guest, 0, (enum guest_mib)i, &list);
+		*ret_items += list.n;
+		guest_mib_list_deinit(&list);
+		/* UDP-Lite and MPTCP are not in every kernel. */
+		if (error && error->code == ERROR_NOT_FOUND) {
+			error_destroy(error);
+			error = NULL;
+		}
+	}
+	return error;
+}
 
 static struct error *walk_file_systems(struct guest *guest, size_t *ret_items)
 {
@@ -405,6 +434,11 @@ const struct walk walks[] = {
 	{"addresses6", walk_addresses6},
 	{"routes", walk_routes},
 	{"routes6", walk_routes6},
+	{"neighbours", walk_neighbours},
+	{"protocols", walk_protocols},
+	{"packet", walk_packet},
+	{"netlink", walk_netlink},
+	{"mibs", walk_mibs},
 	{"files", walk_files},
 	{"dirty", walk_dirty},
 	{"processors", walk_processors},

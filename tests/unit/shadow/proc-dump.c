@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -30,12 +31,27 @@ static struct error *no_file(const char *path)
 
 /* --- of the whole system --- */
 
+static struct proc_sysctls *sysctls; /* of the guest, read when first asked for */
+
+/* `name` is below sys/. */
+static struct error *dump_sysctl(const struct proc_facts *facts, const char *name, FILE *out)
+{
+	struct error *error = sysctls ? NULL : proc_sysctls_create(facts, &sysctls);
+	const struct proc_sysctl *found = error ? NULL : proc_sysctls_find(sysctls, name);
+
+	if (found)
+		proc_sysctl_write(found, out);
+	return error || found ? error : no_file(name);
+}
+
 static struct error *dump_global(const struct proc_facts *facts, const char *path, FILE *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
 		for (const struct proc_file *file = tables[i]; file->path; file++)
 			if (!strcmp(file->path, path))
 				return file->write(facts, out);
+	if (strncmp(path, "sys/", 4) == 0)
+		return dump_sysctl(facts, path + 4, out);
 	return no_file(path);
 }
 
@@ -222,11 +238,25 @@ static void put_task(const struct proc_facts *facts, const struct guest_task *ta
 	put_fdinfos(facts, task);
 }
 
+static void put_sysctls(const struct proc_facts *facts)
+{
+	const struct proc_sysctl *all;
+	size_t n = 0;
+
+	/* The first one reads them. */
+	put_path(facts, "sys/kernel/ostype");
+	all = sysctls ? proc_sysctls_all(sysctls, &n) : NULL;
+	for (size_t i = 0; i < n; i++)
+		if (all[i].mode & 0444 && S_ISREG(all[i].mode))
+			put_format(facts, "sys/%s", all[i].name);
+}
+
 static void put_all(const struct proc_facts *facts)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
 		for (const struct proc_file *file = tables[i]; file->path; file++)
 			put_path(facts, file->path);
+	put_sysctls(facts);
 	for (size_t i = 0; i < facts->tasks->n; i++)
 		put_task(facts, &facts->tasks->items[i]);
 	printf("W 3 4\nendproc");
@@ -273,6 +303,8 @@ static int dump(const char *image_path, char **paths)
 
 		status = ended ? ended : status;
 	}
+	if (sysctls)
+		proc_sysctls_destroy(sysctls);
 	return status;
 }
 

@@ -5,6 +5,7 @@ import traceback
 from .compare_facts import compare_file_systems, compare_task_facts
 from .compare_files import compare_cat, compare_run, compare_swapped
 from .compare_mounts import compare_mounts
+from .compare_proc_net import compare_proc_net, compare_proc_sys
 from .compare_proc_process import compare_proc_process
 from .compare_proc_system import compare_proc_system
 from .compare_sockets import compare_sockets
@@ -20,7 +21,7 @@ BY_FACTS = ((compare_names, ("uts", "clock")), (compare_task_facts, ("tasks",)),
 BY_VERBS = (compare_inspect, compare_tasks, compare_mounts, compare_modules, compare_dmesg, compare_sockets, compare_cat,
             compare_swapped)
 # By the files of /proc: ({path: bytes}, {path: why it is not there}).
-BY_PROC = (compare_proc_system, compare_proc_process)
+BY_PROC = (compare_proc_system, compare_proc_process, compare_proc_net, compare_proc_sys)
 
 
 def one(checks, compare, *arguments):
