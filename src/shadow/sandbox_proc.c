@@ -68,8 +68,7 @@ static struct error *leave_files(const struct shadow *shadow)
 	    move_mount(proc, "", root, "proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
 	    mount_setattr(root, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
 		return error_system(errno, path, "cannot mount an empty file system");
-	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-	    chdir("/") < 0)
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return error_system(errno, NULL, "cannot change to an empty root");
 	return NULL;
 }
