@@ -89,6 +89,11 @@ int guest_descriptor(const struct guest *guest)
 	return image_descriptor(guest->memory.image);
 }
 
+uint64_t guest_work(const struct guest *guest)
+{
+	return image_work(guest->memory.image);
+}
+
 void guest_share_effort(struct guest *guest, bool on)
 {
 	guest->effort = 0;

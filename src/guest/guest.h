@@ -54,6 +54,9 @@ DEFINE_CLEANUP(struct guest *, guest_close)
 /* The image's: see image_descriptor(). */
 int guest_descriptor(const struct guest *guest);
 
+/* How much was read of its memory until now, in pieces (image_work()): for a bound of many calls together. */
+uint64_t guest_work(const struct guest *guest);
+
 /*
  * How much one call may follow is bounded, so that a hostile guest cannot keep it busy. While this is on, the calls
  * share one bound: for a verb that makes one for every process. Turning it on or off starts anew; a list that was cut

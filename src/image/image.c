@@ -21,11 +21,14 @@ static const struct image_ops *const formats[] = {
 	&qemu_stream_ops, &libvirt_save_ops, &elf_core_ops, &kdump_ops, &qcow2_snapshot_ops, &lime_ops,
 };
 
+#define WORK_BYTES 4096u
+
 struct image {
 	struct image_options options; /* while it is opened; the strings are the caller's */
 	struct image_file file;
 	const struct image_ops *ops;
 	struct image_map map;
+	uint64_t work; /* image_work() */
 };
 
 /* Files that are often taken for memory images; says what they are. */
@@ -236,7 +239,13 @@ uint64_t image_ram_size(const struct image *image)
 
 struct error *image_read(struct image *image, struct gpa address, void *buffer, size_t size)
 {
+	image->work += 1 + size / WORK_BYTES;
 	return read_memory(&image->file, &image->map, address.v, buffer, size);
+}
+
+uint64_t image_work(const struct image *image)
+{
+	return image->work;
 }
 
 struct image_range image_next_range(const struct image *image, struct gpa address)

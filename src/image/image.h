@@ -57,6 +57,12 @@ uint64_t image_ram_size(const struct image *image);
  */
 struct error *image_read(struct image *image, struct gpa address, void *buffer, size_t size) _must_check_;
 
+/*
+ * How much image_read() did so far: its calls, and 4 KiB each of what they were asked for. For bounds that are the same
+ * on a busy machine and on an idle one, as time is not.
+ */
+uint64_t image_work(const struct image *image);
+
 /* A run of guest-physical memory. */
 struct image_range {
 	struct gpa start;

@@ -16,8 +16,20 @@
 #include "shadow/setup.h"
 #include "shadow/sys_values.h"
 
-#define PATH_BYTES_MAX 4096u
-#define TIME_MAX_NS    (UINT64_C(5) * 1000000000)
+#define PATH_BYTES_MAX  4096u
+/*
+ * Of all trees below /sys together; a large host has some hundred thousand files there, of which one takes some ten
+ * pieces of work (guest_work()). Not time: what a shadow has does not depend on what else this host is doing.
+ */
+#define NODES_MAX       GUEST_KERNFS_MAX
+#define PATHS_BYTES_MAX (UINT64_C(64) << 20)
+#define WORK_MAX        (UINT64_C(1) << 24)
+
+/* What is left of these bounds. */
+struct sys_budget {
+	uint64_t nodes, path_bytes, work;
+	uint64_t work_seen; /* what of guest_work() is paid for */
+};
 
 /* One tree that is being written. */
 struct sys_tree {
@@ -33,7 +45,7 @@ struct sys_tree {
 	 */
 	uint32_t parent;
 	int parent_fd; /* -1: none */
-	uint64_t deadline_ns;
+	struct sys_budget *budget;
 };
 
 /* ---- Nodes ---- */
@@ -120,13 +132,16 @@ static struct error *set_path(struct sys_tree *t, uint32_t index)
 {
 	const struct guest_kernfs_node *node = &t->tree->items[index];
 	const char *parent = t->paths[node->parent];
+	size_t size = parent ? strlen(parent) + strlen(node->name) + 2 : 0;
 
-	if (index == 0)
+	if (index == 0) {
 		t->paths[0] = strdup("");
-	else if (!parent || strlen(parent) + strlen(node->name) + 2 > PATH_BYTES_MAX)
+		return t->paths[0] ? NULL : error_no_memory();
+	}
+	if (!parent || size > PATH_BYTES_MAX || size > t->budget->path_bytes)
 		return NULL;
-	else
-		t->paths[index] = string_format("%s%s%s", parent, *parent ? "/" : "", node->name);
+	t->budget->path_bytes -= size;
+	t->paths[index] = string_format("%s%s%s", parent, *parent ? "/" : "", node->name);
 	return t->paths[index] ? NULL : error_no_memory();
 }
 
@@ -160,6 +175,19 @@ static struct error *make_node(struct sys_tree *t, uint32_t index)
 	return own(t->parent_fd, node->name, node->mode);
 }
 
+/* Pays for one node and for what was read since the last time. */
+static bool has_work_left(const struct shadow *shadow, struct sys_budget *budget)
+{
+	uint64_t now = guest_work(shadow->guest), spent = now - budget->work_seen;
+
+	budget->work_seen = now;
+	budget->work -= spent < budget->work ? spent : budget->work;
+	if (budget->work == 0 || budget->nodes == 0)
+		return false;
+	budget->nodes--;
+	return true;
+}
+
 /* One that cannot be made, two of one name, does not keep the others away. */
 static struct error *make_nodes(struct sys_tree *t)
 {
@@ -173,8 +201,10 @@ static struct error *make_nodes(struct sys_tree *t)
 	for (size_t i = 1; !error && i < t->tree->n; i++) {
 		if (!t->paths[i])
 			continue;
-		if (clock_monotonic_ns() > t->deadline_ns) {
-			log_warning("/sys: not all of the guest's is in the shadow, it is too much");
+		if (!has_work_left(t->shadow, t->budget)) {
+			log_warning("/sys: not all of the guest's is in the shadow, it is too much: %s and what "
+				    "follows",
+				    t->paths[i]);
 			return NULL;
 		}
 		error = make_node(t, (uint32_t)i);
@@ -225,7 +255,7 @@ static struct error *open_point(int sys, const char *target, int *ret)
 }
 
 static struct error *make_tree(struct shadow *shadow, struct sys_values *values, const struct guest_mount *mount,
-			       int sys)
+			       struct sys_budget *budget, int sys)
 {
 	_cleanup_(guest_kernfs_deinit) struct guest_kernfs tree = {0};
 	_cleanup_(close_fd) int fd = -1;
@@ -233,9 +263,13 @@ static struct error *make_tree(struct shadow *shadow, struct sys_values *values,
 			     .tree = &tree,
 			     .values = values,
 			     .is_sysfs = strcmp(mount->fstype, "sysfs") == 0,
-			     .deadline_ns = clock_monotonic_ns() + TIME_MAX_NS};
-	struct error *error = guest_kernfs(shadow->guest, mount->major, mount->minor, &tree);
+			     .budget = budget};
+	struct error *error;
 
+	/* A guest may say that it has very many of them. */
+	if (!has_work_left(shadow, budget))
+		return error_create(ERROR_FORMAT, "the guest's /sys is too much");
+	error = guest_kernfs(shadow->guest, mount->major, mount->minor, &tree);
 	if (!error)
 		error = open_point(sys, mount->target, &fd);
 	if (error)
@@ -265,6 +299,7 @@ static struct error *make_point(int sys, const struct guest_mount *mount)
 static struct error *make_all(struct shadow *shadow, int sys)
 {
 	_cleanup_(sys_values_destroy_ptr) struct sys_values *values = NULL;
+	struct sys_budget budget = {NODES_MAX, PATHS_BYTES_MAX, WORK_MAX, guest_work(shadow->guest)};
 	struct error *error = sys_values_create(shadow, &values);
 
 	for (size_t i = 0; !error && i < shadow->mounts.n; i++) {
@@ -272,7 +307,7 @@ static struct error *make_all(struct shadow *shadow, int sys)
 
 		if (!guest_path_below(mount->target, "/sys"))
 			continue;
-		error = is_kernfs(mount) ? make_tree(shadow, values, mount, sys) : make_point(sys, mount);
+		error = is_kernfs(mount) ? make_tree(shadow, values, mount, &budget, sys) : make_point(sys, mount);
 		if (error && error->code != ERROR_NO_MEMORY) {
 			log_warning("%s is not all in the shadow: %s", mount->target, error->message);
 			error_destroy(take_ptr(error));
@@ -300,7 +335,7 @@ struct error *sys_make(struct shadow *shadow)
 		return NULL;
 	if (!path)
 		return error_no_memory();
-	error = setup_tmpfs_sized("128m", "1000000", &mount);
+	error = setup_tmpfs_sized("256m", "1000000", &mount);
 	if (error)
 		return error;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)

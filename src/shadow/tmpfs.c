@@ -38,6 +38,7 @@ struct fill {
 	/* What was lost, and of the first file its name. */
 	size_t n_damaged, n_left_out, n_swapped;
 	char damaged[256], left_out[256], swapped[256];
+	uint64_t work_seen; /* what of guest_work() is paid for */
 	bool full;
 };
 
@@ -47,15 +48,25 @@ static void lose(size_t *count, char first[256], const char *name)
 		snprintf(first, 256, "%s", name);
 }
 
+/* Pays for what was read since the last time. */
+static bool has_work_left(struct fill *fill)
+{
+	uint64_t now = guest_work(fill->guest), spent = now - fill->work_seen;
+
+	fill->work_seen = now;
+	fill->budget->work -= spent < fill->budget->work ? spent : fill->budget->work;
+	if (fill->budget->work == 0)
+		fill->full = true;
+	return !fill->full;
+}
+
 static bool is_within_budget(struct fill *fill)
 {
-	struct tmpfs_budget *budget = fill->budget;
-
-	if (budget->entries == 0 || clock_monotonic_ns() > budget->deadline_ns)
+	if (fill->budget->entries == 0)
 		fill->full = true;
 	else
-		budget->entries--;
-	return !fill->full;
+		fill->budget->entries--;
+	return has_work_left(fill) && !fill->full;
 }
 
 static uint32_t host_id(uint32_t id)
@@ -110,7 +121,7 @@ static struct error *write_pages(struct fill *fill, int fd, const char *name, co
 /* A part of which not all is in memory: page by page. */
 static struct error *copy_pages(struct fill *fill, const struct guest_file *file, int fd, uint64_t offset, size_t size)
 {
-	for (size_t done = 0; done < size && !fill->full; done += PAGE_BYTES) {
+	for (size_t done = 0; done < size && has_work_left(fill); done += PAGE_BYTES) {
 		size_t want = size - done < PAGE_BYTES ? size - done : PAGE_BYTES, n;
 		struct error *error = guest_file_read(fill->guest, file, offset + done, fill->chunk, want, &n);
 
@@ -132,7 +143,7 @@ static struct error *copy_contents(struct fill *fill, const struct guest_file *f
 {
 	uint64_t offset = 0, end;
 
-	while (!fill->full && clock_monotonic_ns() < fill->budget->deadline_ns) {
+	while (has_work_left(fill)) {
 		uint64_t size = CHUNK_SIZE;
 		size_t n;
 		struct error *error = guest_file_next_data(fill->guest, file, offset, &offset, &end);
@@ -155,7 +166,6 @@ static struct error *copy_contents(struct fill *fill, const struct guest_file *f
 			return error;
 		offset += size;
 	}
-	fill->full = true;
 	return NULL;
 }
 
@@ -327,14 +337,14 @@ struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory
 			 struct tmpfs_budget *budget)
 {
 	_cleanup_(free_ptr) uint8_t *chunk = malloc(CHUNK_SIZE);
-	struct fill fill = {.guest = guest, .name = name, .budget = budget, .chunk = chunk};
+	struct fill fill = {
+		.guest = guest, .name = name, .budget = budget, .chunk = chunk, .work_seen = guest_work(guest)};
 	struct error *error;
 
 	if (!chunk)
 		return error_no_memory();
-	if (!budget->deadline_ns)
-		*budget = (struct tmpfs_budget){TMPFS_BYTES_MAX, TMPFS_ENTRIES_MAX,
-						clock_monotonic_ns() + TMPFS_TIME_MAX_NS};
+	if (!budget->begun)
+		*budget = (struct tmpfs_budget){true, TMPFS_BYTES_MAX, TMPFS_ENTRIES_MAX, TMPFS_WORK_MAX};
 	error = fill_directory(&fill, directory, fd, 0);
 	if (!error)
 		error = set_attributes(fd, ".", directory);

@@ -7,6 +7,7 @@
 #ifndef SHADOW_TMPFS_H
 #define SHADOW_TMPFS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,12 +17,16 @@
 /* What all tmpfs of one shadow may take: a guest has a /run of some hundred entries, with a journal some ten MiB. */
 #define TMPFS_BYTES_MAX   (UINT64_C(512) << 20)
 #define TMPFS_ENTRIES_MAX 200000u
-#define TMPFS_TIME_MAX_NS (UINT64_C(5) * 1000000000)
+/*
+ * In pieces (guest_work()): an entry takes some ten, a page of contents two. Work is bounded, not time: what a shadow
+ * has does not depend on what else this host is doing.
+ */
+#define TMPFS_WORK_MAX    (UINT64_C(1) << 24)
 
 /* What is left of these bounds, and what was lost of one tmpfs. */
 struct tmpfs_budget {
-	uint64_t bytes, entries;
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: it has not begun */
+	bool begun; /* false: all of the bounds above are left */
+	uint64_t bytes, entries, work;
 };
 
 /*
