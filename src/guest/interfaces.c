@@ -7,45 +7,50 @@
 #include "guest/network.h"
 
 /* Flags that the kernel reports for what it knows otherwise (dev_get_flags). */
-#define FLAG_RUNNING  0x40u
-#define FLAG_PROMISC  0x100u
-#define FLAG_ALLMULTI 0x200u
-#define FLAG_LOWER_UP 0x10000u
-#define FLAG_DORMANT  0x20000u
+#define FLAG_RUNNING   0x40u
+#define FLAG_PROMISC   0x100u
+#define FLAG_ALLMULTI  0x200u
+#define FLAG_LOWER_UP  0x10000u
+#define FLAG_DORMANT   0x20000u
 
-#define STATE_UNKNOWN 0u /* IF_OPER_UNKNOWN */
-#define STATE_DOWN    2u
-#define STATE_UP      6u
+#define FLAG_PERMANENT 0x80u /* IFA_F_PERMANENT */
+
+#define STATE_UNKNOWN  0u /* IF_OPER_UNKNOWN */
+#define STATE_DOWN     2u
+#define STATE_UP       6u
 
 /* Bits of net_device.state, where BTF has no enumeration of them. */
-#define BIT_START     0u
-#define BIT_NOCARRIER 2u
-#define BIT_DORMANT   4u
+#define BIT_START      0u
+#define BIT_NOCARRIER  2u
+#define BIT_DORMANT    4u
 
 /* What an IPv6 address's scope (its kind) is as RT_SCOPE_*. */
-#define KIND_LOOPBACK 0x10u
-#define KIND_LINK     0x20u
-#define KIND_SITE     0x40u
-#define SCOPE_SITE    200u
-#define SCOPE_LINK    253u
-#define SCOPE_HOST    254u
+#define KIND_LOOPBACK  0x10u
+#define KIND_LINK      0x20u
+#define KIND_SITE      0x40u
+#define SCOPE_SITE     200u
+#define SCOPE_LINK     253u
+#define SCOPE_HOST     254u
 
 /* Addresses of one interface. */
-#define ADDRESSES_MAX (1u << 20)
-#define HARDWARE_MAX  32u /* MAX_ADDR_LEN */
+#define ADDRESSES_MAX  (1u << 20)
+#define HARDWARE_MAX   32u /* MAX_ADDR_LEN */
 
 struct device_layout {
 	struct object_span span;
 	struct member list, name, index, flags, global_flags, mtu, operstate, type, state, hardware, hardware_size, ip,
-		ip6;
+		ip6, queue;
 	uint64_t start, no_carrier, dormant; /* bit numbers of state */
+	uint64_t jiffies;                    /* now */
+	uint32_t tick_rate;
 	/* Of IPv4 */
 	struct object_span span4;
-	struct member list4, next4, local4, peer4, prefix4, scope4, flags4, label4;
+	struct member list4, next4, local4, peer4, prefix4, scope4, flags4, label4, broadcast4, valid4, preferred4,
+		since4;
 	/* Of IPv6; not there: a kernel without it */
 	bool has_ip6;
 	struct object_span span6;
-	struct member list6, node6, local6, peer6, prefix6, scope6, flags6;
+	struct member list6, node6, local6, peer6, prefix6, scope6, flags6, valid6, preferred6, since6;
 };
 
 static void load_state(struct guest *guest, struct device_layout *ret)
@@ -65,6 +70,8 @@ static struct error *load_ip6(struct guest *guest, struct device_layout *ret)
 		{"inet6_ifaddr", "if_list", &ret->node6},      {"inet6_ifaddr", "addr", &ret->local6},
 		{"inet6_ifaddr", "peer_addr", &ret->peer6},    {"inet6_ifaddr", "scope", &ret->scope6},
 		{"inet6_ifaddr", "prefix_len", &ret->prefix6}, {"inet6_ifaddr", "flags", &ret->flags6},
+		{"inet6_ifaddr", "valid_lft", &ret->valid6},   {"inet6_ifaddr", "prefered_lft", &ret->preferred6},
+		{"inet6_ifaddr", "tstamp", &ret->since6},
 	};
 	const struct types *types;
 	struct error *error = guest_module_types(guest, "ipv6", &types);
@@ -92,12 +99,15 @@ static struct error *load_layout(struct guest *guest, struct device_layout *ret)
 		{"net_device", "addr_len", &ret->hardware_size},
 		{"net_device", "ip_ptr", &ret->ip, .optional = true},
 		{"net_device", "ip6_ptr", &ret->ip6, .optional = true},
+		{"net_device", "tx_queue_len", &ret->queue},
 	};
 	const struct member_need address[] = {
-		{"in_ifaddr", "ifa_next", &ret->next4},    {"in_ifaddr", "ifa_local", &ret->local4},
-		{"in_ifaddr", "ifa_address", &ret->peer4}, {"in_ifaddr", "ifa_prefixlen", &ret->prefix4},
-		{"in_ifaddr", "ifa_scope", &ret->scope4},  {"in_ifaddr", "ifa_flags", &ret->flags4},
-		{"in_ifaddr", "ifa_label", &ret->label4},
+		{"in_ifaddr", "ifa_next", &ret->next4},       {"in_ifaddr", "ifa_local", &ret->local4},
+		{"in_ifaddr", "ifa_address", &ret->peer4},    {"in_ifaddr", "ifa_prefixlen", &ret->prefix4},
+		{"in_ifaddr", "ifa_scope", &ret->scope4},     {"in_ifaddr", "ifa_flags", &ret->flags4},
+		{"in_ifaddr", "ifa_label", &ret->label4},     {"in_ifaddr", "ifa_broadcast", &ret->broadcast4},
+		{"in_ifaddr", "ifa_valid_lft", &ret->valid4}, {"in_ifaddr", "ifa_preferred_lft", &ret->preferred4},
+		{"in_ifaddr", "ifa_tstamp", &ret->since4},
 	};
 	struct error *error;
 
@@ -107,6 +117,10 @@ static struct error *load_layout(struct guest *guest, struct device_layout *ret)
 		error = object_need(guest->types, address, ARRAY_SIZE(address), &ret->span4);
 	if (!error)
 		error = types_need(guest->types, &(struct member_need){"in_device", "ifa_list", &ret->list4}, 1);
+	if (!error)
+		error = guest_tick_rate(guest, &ret->tick_rate);
+	if (!error)
+		error = guest_symbol_u64(guest, "jiffies_64", &ret->jiffies);
 	load_state(guest, ret);
 	return error ? error : load_ip6(guest, ret);
 }
@@ -122,7 +136,7 @@ static struct error *append_address(struct guest_interface *interface, const str
 	return error;
 }
 
-static struct error *copy_address(const uint8_t *object, const struct member *member, size_t size, uint8_t ret[16])
+static struct error *copy_address(const uint8_t *object, const struct member *member, size_t size, uint8_t *ret)
 {
 	if (member->size != size)
 		return error_create(ERROR_UNSUPPORTED, "the guest has addresses of %u bytes", member->size);
@@ -137,6 +151,20 @@ static void copy_name(const uint8_t *object, const struct member *member, char *
 
 	memcpy(ret, object + member->offset, n);
 	ret[n] = '\0';
+}
+
+/* As the kernel tells it: what was left of it in seconds when it was set, at `since`, less what went by. */
+static void set_lifetime(const struct device_layout *layout, uint64_t preferred, uint64_t valid, uint64_t since,
+			 struct guest_address *ret)
+{
+	uint64_t gone = layout->jiffies > since ? (layout->jiffies - since) / layout->tick_rate : 0;
+
+	ret->preferred = ret->valid = UINT32_MAX;
+	if (preferred >= UINT32_MAX)
+		return;
+	ret->preferred = (uint32_t)(preferred > gone ? preferred - gone : 0);
+	if (valid < UINT32_MAX)
+		ret->valid = (uint32_t)(valid > gone ? valid - gone : 0);
 }
 
 static struct error *read_addresses4(struct guest *guest, const struct device_layout *layout, uint64_t in_device,
@@ -160,6 +188,8 @@ static struct error *read_addresses4(struct guest *guest, const struct device_la
 			error = copy_address(object, &layout->local4, 4, address.bytes);
 		if (!error)
 			error = copy_address(object, &layout->peer4, 4, address.peer);
+		if (!error)
+			error = copy_address(object, &layout->broadcast4, 4, address.broadcast);
 		if (error)
 			return error;
 		address.prefix = (uint8_t)object_field(object, &layout->prefix4);
@@ -167,6 +197,10 @@ static struct error *read_addresses4(struct guest *guest, const struct device_la
 		address.flags = (uint32_t)object_field(object, &layout->flags4);
 		address.has_peer = memcmp(address.bytes, address.peer, 4) != 0;
 		copy_name(object, &layout->label4, address.label, sizeof(address.label));
+		set_lifetime(layout, object_field(object, &layout->preferred4), object_field(object, &layout->valid4),
+			     object_field(object, &layout->since4), &address);
+		if (address.flags & FLAG_PERMANENT)
+			address.preferred = address.valid = UINT32_MAX;
 		next = object_field(object, &layout->next4);
 		error = append_address(interface, &address);
 	}
@@ -209,6 +243,9 @@ static struct error *visit_address6(struct guest *guest, struct gva place, void 
 	address.scope = scope_of(object_field(object, &layout->scope6));
 	address.flags = (uint32_t)object_field(object, &layout->flags6);
 	address.has_peer = memcmp(address.peer, none, sizeof(none)) != 0;
+	/* A permanent one may still end to be preferred: then its lifetimes are told. */
+	set_lifetime(layout, object_field(object, &layout->preferred6), object_field(object, &layout->valid6),
+		     object_field(object, &layout->since6), &address);
 	return append_address(interface, &address);
 }
 
@@ -287,6 +324,7 @@ static struct error *visit_device(struct guest *guest, struct gva address, void 
 	interface.index = (uint32_t)object_field(device, &layout->index);
 	interface.mtu = (uint32_t)object_field(device, &layout->mtu);
 	interface.type = (uint16_t)object_field(device, &layout->type);
+	interface.queue_length = (uint32_t)object_field(device, &layout->queue);
 	set_state(layout, device, &interface);
 	error = read_hardware(guest, layout, device, &interface);
 	if (!error)

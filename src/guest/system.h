@@ -125,15 +125,18 @@ struct guest_address {
 	uint32_t flags;    /* IFA_F_* */
 	bool has_peer;     /* the other end of a point-to-point link has an address: then the prefix is the peer's */
 	uint8_t peer[16];
-	char label[16]; /* of IPv4: "eth0:1"; "" for IPv6 */
+	char label[16];            /* of IPv4: "eth0:1"; "" for IPv6 */
+	uint8_t broadcast[4];      /* of IPv4; all zero: none */
+	uint32_t preferred, valid; /* seconds that are left of it; UINT32_MAX: it does not end */
 };
 struct guest_interface {
 	uint32_t index;
 	char name[16];
 	uint32_t flags; /* IFF_* as the kernel reports them */
 	uint32_t mtu;
-	uint8_t operstate; /* IF_OPER_*, DOWN for one that is not up, as ip(8) shows it */
-	uint16_t type;     /* ARPHRD_* */
+	uint8_t operstate;     /* IF_OPER_*, DOWN for one that is not up, as ip(8) shows it */
+	uint16_t type;         /* ARPHRD_* */
+	uint32_t queue_length; /* packets that may wait to be sent */
 	uint8_t hardware[32];
 	uint8_t hardware_size;
 	struct guest_address *addresses; /* IPv4, then IPv6, each in the kernel's order; owned */

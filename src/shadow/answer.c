@@ -23,6 +23,7 @@ const struct answer_rule answer_rules[] = {
 	{SYS_ustat, .needs_guest = true, .function = answer_ustat},
 	{SYS_mknod, ANSWER_DEVICE, 1, .function = answer_mknod},
 	{SYS_mknodat, ANSWER_DEVICE, 2, .function = answer_mknodat},
+	{SYS_socket, ANSWER_SOCKETS, .needs_guest = true, .function = answer_socket},
 	{SYS_sethostname, .function = answer_sethostname},
 	{SYS_setdomainname, .function = answer_setdomainname},
 	{SYS_init_module, .function = answer_init_module},

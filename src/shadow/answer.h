@@ -41,10 +41,11 @@ typedef int answer_function(struct answer_call *call);
 /* Which calls of its number the filter stops. */
 enum answer_when {
 	ANSWER_ALWAYS,
-	ANSWER_PID,    /* the argument is a process or thread of the guest: 1 .. shadow.highest_pid */
-	ANSWER_TARGET, /* the same, or a process group of it, as kill(2) has them: -2 .. -highest_pid */
-	ANSWER_WHO,    /* arguments 0 and 1 are (which, who); `which` is `user`, or `who` is in 1 .. highest_pid */
-	ANSWER_DEVICE, /* the argument is the mode of a device node */
+	ANSWER_PID,     /* the argument is a process or thread of the guest: 1 .. shadow.highest_pid */
+	ANSWER_TARGET,  /* the same, or a process group of it, as kill(2) has them: -2 .. -highest_pid */
+	ANSWER_WHO,     /* arguments 0 and 1 are (which, who); `which` is `user`, or `who` is in 1 .. highest_pid */
+	ANSWER_DEVICE,  /* the argument is the mode of a device node */
+	ANSWER_SOCKETS, /* a netlink socket for questions about sockets */
 };
 
 struct answer_rule {
@@ -124,6 +125,7 @@ answer_function answer_uname, answer_sysinfo;                       /* answer_sy
 answer_function answer_sched_getaffinity, answer_sched_setaffinity; /* answer_affinity.c */
 answer_function answer_kill, answer_tkill, answer_tgkill;           /* answer_signal.c */
 answer_function answer_rt_sigqueueinfo, answer_rt_tgsigqueueinfo;   /* the same */
+answer_function answer_socket;                                      /* answer_socket.c */
 /* answer_request.c */
 answer_function answer_sethostname, answer_setdomainname, answer_init_module, answer_finit_module, answer_delete_module;
 answer_function answer_syslog; /* answer_log.c */

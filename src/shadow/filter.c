@@ -403,8 +403,11 @@ static struct error *deny_argument(scmp_filter_ctx filter, int call, unsigned ar
 	return r < 0 ? error_system(-r, NULL, "cannot filter an argument") : NULL;
 }
 
-/* Socket families: local, IP, and netlink for routes alone (of the others, many are new and seldom reviewed). */
-static struct error *deny_sockets(scmp_filter_ctx filter)
+/*
+ * Socket families: local, IP, and netlink for routes alone (of the others, many are new and seldom reviewed). That for
+ * questions about sockets is answered with a dummy where there is a guest to ask about: answer_socket().
+ */
+static struct error *deny_sockets(scmp_filter_ctx filter, bool answered)
 {
 	struct error *error = NULL;
 	int r;
@@ -415,6 +418,8 @@ static struct error *deny_sockets(scmp_filter_ctx filter)
 	for (uint64_t bit = 64; !error && bit <= 0x80000000u; bit <<= 1)
 		error = deny_argument(filter, SCMP_SYS(socket), 0, bit, bit, EAFNOSUPPORT);
 	for (unsigned protocol = NETLINK_ROUTE + 1; !error && protocol < 32; protocol++) {
+		if (answered && protocol == NETLINK_SOCK_DIAG)
+			continue;
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2,
 				     SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK),
 				     SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, UINT32_MAX, protocol));
@@ -482,7 +487,7 @@ static struct error *load_arguments(const struct shadow *shadow)
 		error = deny_argument(filter, SCMP_SYS(seccomp), 1, SECCOMP_FILTER_FLAG_NEW_LISTENER,
 				      SECCOMP_FILTER_FLAG_NEW_LISTENER, EINVAL);
 	if (!error)
-		error = deny_sockets(filter);
+		error = deny_sockets(filter, shadow->guest);
 	/* A file of FUSE that says it is empty, as those of /proc do, ends for it at once. Who hears that it does not
 	 * work reads instead. */
 	if (!error && shadow->guest && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(sendfile), 0) < 0)

@@ -9,7 +9,9 @@
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -82,6 +84,16 @@ static void end_device(struct program *program, unsigned argument)
 	end(program, SECCOMP_RET_ALLOW);
 }
 
+static void end_sockets(struct program *program)
+{
+	load_argument(program, 0);
+	jump(program, BPF_JEQ, AF_NETLINK, 0, 3);
+	load_argument(program, 2);
+	jump(program, BPF_JEQ, NETLINK_SOCK_DIAG, 0, 1);
+	end(program, SECCOMP_RET_USER_NOTIF);
+	end(program, SECCOMP_RET_ALLOW);
+}
+
 static void add_rule(struct program *program, const struct answer_rule *rule, uint32_t highest)
 {
 	size_t skip = program->n;
@@ -105,6 +117,9 @@ static void add_rule(struct program *program, const struct answer_rule *rule, ui
 		break;
 	case ANSWER_DEVICE:
 		end_device(program, rule->argument);
+		break;
+	case ANSWER_SOCKETS:
+		end_sockets(program);
 		break;
 	}
 	program->code[skip].jf = (uint8_t)(program->n - skip - 1);

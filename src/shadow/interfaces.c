@@ -27,8 +27,10 @@
 #define ADDRESSES_MAX   64u /* of one interface */
 #define ROUTES_MAX      1024u
 #define REPLY_MAX       4096u
+#define QUEUE_MAX       10000u /* packets: memory of the host's, if anything ever waited */
 
 #define OPERSTATE_DOWN  2
+#define OPERSTATE_UP    6
 #define NO_CARRIER_DOWN 3 /* IF_OPER_LOWERLAYERDOWN */
 
 /* A request under way. */
@@ -132,6 +134,11 @@ static int set_link(const struct maker *maker, const struct guest_interface *int
 		add(&message, IFLA_ADDRESS, interface->hardware, 6);
 	if (interface->type == ARPHRD_ETHER && interface->mtu >= 68 && interface->mtu <= 65521)
 		add_number(&message, IFLA_MTU, interface->mtu);
+	if (interface->queue_length <= QUEUE_MAX)
+		add_number(&message, IFLA_TXQLEN, interface->queue_length);
+	/* A tap alone does not say so. Up is what it is by now, for the kernel takes the flags first. */
+	if (interface->operstate == OPERSTATE_UP && interface->flags & IFF_UP)
+		add(&message, IFLA_OPERSTATE, &interface->operstate, 1);
 	return talk(maker, &message);
 }
 
@@ -158,7 +165,9 @@ static int open_tap(const struct guest_interface *interface)
 
 static int add_address(const struct maker *maker, const struct guest_address *address, unsigned index)
 {
+	static const uint8_t none[4];
 	size_t size = address->family == 4 ? 4 : 16;
+	struct ifa_cacheinfo lifetime = {0};
 	uint32_t flags = address->flags & ~(uint32_t)(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_OPTIMISTIC);
 	struct message message = {.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)),
 					     .nlmsg_type = RTM_NEWADDR,
@@ -176,6 +185,14 @@ static int add_address(const struct maker *maker, const struct guest_address *ad
 	add(&message, IFA_ADDRESS, address->has_peer ? address->peer : address->bytes, size);
 	if (size == 4 && address->label[0])
 		add(&message, IFA_LABEL, address->label, strlen(address->label) + 1);
+	if (size == 4 && memcmp(address->broadcast, none, sizeof(none)) != 0)
+		add(&message, IFA_BROADCAST, address->broadcast, sizeof(none));
+	/* Over already, and the guest did not see to it yet: without an end. */
+	if (address->valid && (address->preferred != UINT32_MAX || address->valid != UINT32_MAX)) {
+		lifetime.ifa_valid = address->valid;
+		lifetime.ifa_prefered = address->preferred < address->valid ? address->preferred : address->valid;
+		add(&message, IFA_CACHEINFO, &lifetime, sizeof(lifetime));
+	}
 	add_number(&message, IFA_FLAGS, flags);
 	return talk(maker, &message);
 }

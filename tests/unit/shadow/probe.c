@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/loop.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -182,6 +183,27 @@ static int try_ask(int n)
 	return 0;
 }
 
+/* A socket for questions about sockets opens, but is not the kernel's, and nobody takes the question. */
+static int try_diag(void)
+{
+	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+	struct nlmsghdr question = {.nlmsg_len = sizeof(question), .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP};
+	int protocol = -1;
+	socklen_t size = sizeof(protocol);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0)
+		return -1;
+	errno = 0;
+	if (protocol != NETLINK_USERSOCK || fcntl(fd, F_GETFD) != FD_CLOEXEC || !(fcntl(fd, F_GETFL) & O_NONBLOCK) ||
+	    sendto(fd, &question, sizeof(question), 0, (struct sockaddr *)&address, sizeof(address)) >= 0 ||
+	    errno != ECONNREFUSED)
+		return -1;
+	errno = 0;
+	return 0;
+}
+
 static int try_listener(void)
 {
 	struct sock_filter allow = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
@@ -204,6 +226,10 @@ static int try_names(const char *name, const char *argument)
 		return kill(atoi(argument), 0);
 	if (!strcmp(name, "socket"))
 		return socket(atoi(argument), SOCK_RAW, 0);
+	if (!strcmp(name, "netlink"))
+		return socket(AF_NETLINK, SOCK_RAW, atoi(argument));
+	if (!strcmp(name, "diag"))
+		return try_diag();
 	if (!strcmp(name, "ptrace"))
 		return (int)ptrace(PTRACE_SEIZE, atoi(argument), 0, 0);
 	if (!strcmp(name, "spawn"))

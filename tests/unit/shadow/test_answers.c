@@ -2,6 +2,7 @@
 /* System calls that the memory of a real kernel answers: programs of busybox in the shadow of a guest of the tests. */
 #include "tests/unit/shadow/fixture.h"
 
+#include <arpa/inet.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -111,6 +112,17 @@ static void test_signals(void **state)
 	assert_int_equal(shadow_actions(f->shadow)->n, 2);
 }
 
+/* Questions about sockets go nowhere; no other kind of netlink opens, but for routes. */
+static void test_sockets(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_int_equal(status_of(f->shadow, "probe diag 0 && probe as-user diag 0"), 0);
+	assert_says(f->shadow,
+		    "for i in $(busybox seq 0 40); do probe netlink $i >/dev/null && echo $i; done; :", "0\n4");
+}
+
 static void test_pidfds(void **state)
 {
 	const struct fixture *f = *state;
@@ -163,6 +175,28 @@ static void test_modules(void **state)
 	assert_int_equal(shadow_actions(f->shadow)->n, 1);
 }
 
+/* With its broadcast address, and a lifetime if the guest's has an end. */
+static void assert_has_address(struct shadow *shadow, const struct guest_interface *interface,
+			       const struct guest_address *address)
+{
+	char script[512], text[INET6_ADDRSTRLEN], broadcast[INET_ADDRSTRLEN];
+
+	assert_non_null(inet_ntop(address->family == 4 ? AF_INET : AF_INET6, address->bytes, text, sizeof(text)));
+	snprintf(script, sizeof(script), "busybox ip addr show dev %s | busybox grep -q ' %s%s[^ ]*.*/%u '",
+		 interface->name, text, address->has_peer ? " peer" : "", address->prefix);
+	assert_int_equal(status_of(shadow, script), 0);
+	snprintf(script, sizeof(script),
+		 "busybox ip addr show dev %s | busybox grep ' %s[ /]' | busybox grep -q dynamic", interface->name,
+		 text);
+	assert_int_equal(status_of(shadow, script), address->valid == UINT32_MAX);
+	if (address->family != 4 || address->broadcast[0] == 0)
+		return;
+	assert_non_null(inet_ntop(AF_INET, address->broadcast, broadcast, sizeof(broadcast)));
+	snprintf(script, sizeof(script), "busybox ip addr show dev %s | busybox grep -q ' %s[ /].* brd %s '",
+		 interface->name, text, broadcast);
+	assert_int_equal(status_of(shadow, script), 0);
+}
+
 /* The interfaces of the guest, of which one has the address that QEMU gives. */
 static void test_interfaces(void **state)
 {
@@ -182,6 +216,8 @@ static void test_interfaces(void **state)
 			 "busybox ip link show dev %s | busybox head -1 | busybox cut -d' ' -f1,2", interface->name);
 		snprintf(expected, sizeof(expected), "%u: %s:", interface->index, interface->name);
 		assert_says(f->shadow, script, expected);
+		for (size_t k = 0; k < interface->n_addresses; k++)
+			assert_has_address(f->shadow, interface, &interface->addresses[k]);
 	}
 	guest_interface_list_deinit(&list);
 	assert_int_not_equal(status_of(f->shadow, "busybox ip link set lo down"), 0);
@@ -233,6 +269,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_system, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modules, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interfaces, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sockets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_statfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_floods, setup, teardown),
 	};
