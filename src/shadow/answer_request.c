@@ -158,15 +158,12 @@ int answer_finit_module(struct answer_call *call)
 	return load(call, name, call->args[1]);
 }
 
-/* What the module says of itself in its section .modinfo. */
-static int find_name(struct answer_call *call, uint64_t address, uint64_t size, char ret[MODULE_NAME_MAX])
+/* `part`: room for PART + MODULE_NAME_MAX bytes. */
+static int search_name(struct answer_call *call, uint64_t address, uint64_t size, char *part, char ret[MODULE_NAME_MAX])
 {
 	static const char key[] = "\0name=";
-	_cleanup_(free_ptr) char *part = malloc(PART + MODULE_NAME_MAX);
 	size_t kept = 0;
 
-	if (!part)
-		return ENOMEM;
 	for (uint64_t done = 0; done < size && done < MODULE_MAX;) {
 		size_t n = size - done < PART ? size - done : PART;
 		const char *found;
@@ -186,6 +183,14 @@ static int find_name(struct answer_call *call, uint64_t address, uint64_t size, 
 		memmove(part, part + n - kept, kept);
 	}
 	return ENOEXEC;
+}
+
+/* What the module says of itself in its section .modinfo. */
+static int find_name(struct answer_call *call, uint64_t address, uint64_t size, char ret[MODULE_NAME_MAX])
+{
+	_cleanup_(free_ptr) char *part = malloc(PART + MODULE_NAME_MAX);
+
+	return part ? search_name(call, address, size, part, ret) : ENOMEM;
 }
 
 int answer_init_module(struct answer_call *call)
