@@ -73,7 +73,7 @@ static struct error *load_new(struct guest *guest, struct block_layout *ret)
 		{"block_device", "bd_device", &ret->part_device},
 		{"block_device", "bd_disk", &ret->part_disk},
 		{"block_device", "bd_dev", &ret->part_id},
-		/* Until 5.15 the size of the inode (a782483cc1f8). */
+		/* At first (5.11, a782483cc1f8) the size of the inode. */
 		{"block_device", "bd_nr_sectors", &ret->part_sectors, .optional = true},
 		{"block_device", "bd_inode", &ret->part_size, .optional = true},
 		{"inode", "i_size", &ret->inode_size},

@@ -6,7 +6,7 @@
 #include "guest/interrupts.h"
 #include "guest/object.h"
 
-/* tick_sched.flags since 6.9 (3ce74f1a8566); a bit field before. */
+/* tick_sched.flags since 6.9 (a478ffb2ae23); a bit field before. */
 #define IDLE_ACTIVE (UINT64_C(1) << 2)
 
 struct work_layout {

@@ -74,7 +74,7 @@ struct detail_layout {
 	struct member pid_level, pid_numbers, upid_number, upid_space;
 	uint32_t upid_size;
 	struct member block_delay, swap_delay; /* in task_delay_info */
-	bool swap_is_block;                    /* the sum of both is shown (before 5.18) */
+	bool swap_is_block;                    /* the sum of both is shown (before 5.17) */
 	bool all_sleepers_wait; /* stat's flag tells only of sleep, not of what was found on the stack (5.16) */
 	bool shows_kernel_thread, shows_untag_mask, has_huge_pages, shows_indirect_branch;
 	uint32_t n_cpus, n_nodes; /* bits that are shown */

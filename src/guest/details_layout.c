@@ -218,7 +218,7 @@ static struct error *load_others(struct guest *guest, struct detail_layout *ret)
 		{"fs_struct", "umask", &ret->umask},
 		{"group_info", "ngroups", &ret->n_groups},
 		{"group_info", "gid", &ret->gids},
-		/* Moved in 5.11 (64d608db38ff). */
+		/* Moved in 5.14 (64d608db38ff). */
 		{"tty_struct", types_find(types, "tty_struct", "ctrl.pgrp").present ? "ctrl.pgrp" : "pgrp",
 		 &ret->tty_group},
 		{"pid", "level", &ret->pid_level},
@@ -235,7 +235,7 @@ static struct error *load_others(struct guest *guest, struct detail_layout *ret)
 		return error;
 	ret->upid_size = types_size(types, "upid");
 	ret->action_size = ret->action.count ? ret->action.size / ret->action.count : 0;
-	/* Waiting for swap was counted apart from 5.18 on, which added this member (a3d5dc908a5f). */
+	/* Waiting for swap was counted apart from 5.17 on, which added this member (a3d5dc908a5f). */
 	ret->swap_is_block = !types_find(types, "task_delay_info", "swapin_start").present;
 	/* Lines of status and what else came with the same version: mount.mnt_node in 6.8; class.owner went in 6.4. */
 	ret->shows_kernel_thread = types_find(types, "mount", "mnt_node").present;

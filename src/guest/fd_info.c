@@ -64,7 +64,7 @@ static struct error *load_layout(struct guest *guest, struct fd_layout *ret)
 	ret->encode_kernfs = find(guest, "kernfs_encode_fh");
 	/* 5.14, like this name (3845f256a8b5, 2f064a59a11f). */
 	ret->has_inode = types_find(guest->types, "task_struct", "__state").present;
-	/* 6.5, in which this went away (33d8b5d78264, dc97391e6610). */
+	/* 6.5, in which this went away (dc97391e6610). */
 	ret->has_semaphore = !types_find(guest->types, "proto_ops", "sendpage").present;
 	return NULL;
 }

@@ -206,7 +206,7 @@ struct error *interrupts_load_cpus(struct guest *guest, struct guest_interrupt_l
 	return NULL;
 }
 
-/* How many numbers there are (6.13 renamed it, e9c3d2b9a1b6), and how wide the columns. */
+/* How many numbers there are (of two names: 6.12 has the old one, 7.2 the new), and how wide the columns. */
 static struct error *read_shape(struct guest *guest, struct guest_interrupt_list *list)
 {
 	struct member chip, number;

@@ -156,20 +156,19 @@ static struct error *read_pools(struct guest *guest, uint64_t *ret)
 static struct error *read_zswap(struct guest *guest, struct guest_memory_uses *d)
 {
 	struct gva symbol;
-	uint64_t index, stored;
+	uint64_t index;
+	uint32_t stored;
 	struct error *error;
 
 	d->zswap = d->zswapped = UNKNOWN;
 	if (!types_enum(guest->types, "vm_event_item", "ZSWPIN", &index) ||
 	    !symbols_find(guest->symbols, "zswap_stored_pages", &symbol))
 		return NULL;
-	error = memory_read_u64(&guest->memory, symbol, &stored);
+	/* An atomic_t until 6.12, an atomic_long_t in 7.2 (6e1fa555ec77): its low half, which is 16 TiB of pages. */
+	error = memory_read_u32(&guest->memory, symbol, &stored);
 	if (error)
 		return error;
-	/* Of 4 bytes until about 6.11 (6e1fa555ec77), when also these counters came. */
-	if (!types_enum(guest->types, "vm_stat_item", "NR_MEMMAP_PAGES", &index))
-		stored = (uint32_t)stored;
-	d->zswapped = stored * PAGE_SIZE;
+	d->zswapped = stored * (uint64_t)PAGE_SIZE;
 	if (symbols_find(guest->symbols, "zswap_pool_total_size", &symbol))
 		return memory_read_u64(&guest->memory, symbol, &d->zswap);
 	d->zswap = 0;

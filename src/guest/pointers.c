@@ -12,7 +12,7 @@ static struct error *read_ready(struct guest *guest, bool *ret)
 	uint32_t value;
 	struct error *error;
 
-	/* A boolean since 6.0 (6f0ac3b5a5d3); before, a static key that is on until then. */
+	/* A boolean in 6.1 and later; in 5.10 a static key that is on until then. */
 	if (symbols_find(guest->symbols, "filled_random_ptr_key", &address)) {
 		error = memory_read_u32(&guest->memory, address, &value);
 		*ret = !error && (value & 0xff) != 0;

@@ -175,7 +175,7 @@ static struct error *read_tmpfs(struct guest *guest, const struct super *super, 
 		{"max_blocks", &max_blocks},
 		{"max_inodes", &max_inodes},
 		{"used_blocks", &used, .counter = true},
-		/* In bytes since 6.6 (e07c469e979d). */
+		/* In bytes since 6.6 (e07c469e979c). */
 		{"free_inodes", &free_inodes, .optional = true},
 		{"free_ispace", &free_space, .optional = true},
 	};
@@ -265,7 +265,7 @@ static struct error *read_xfs(struct guest *guest, const struct super *super, st
 }
 
 /*
- * simple_statfs(): the magic number, and since 6.7 (ae62bcb5e7a1) an id, told by a member renamed in the same release
+ * simple_statfs(): the magic number, and since 6.7 (ae62bcb5e7e5) an id, told by a member renamed in the same release
  * and again in 6.11.
  */
 static void read_simple(struct guest *guest, const struct super *super, struct guest_statfs *ret)

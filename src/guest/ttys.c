@@ -97,7 +97,7 @@ void guest_tty_driver_list_deinit(struct guest_tty_driver_list *list)
 
 struct console_layout {
 	struct member name, flags, index, read, write, unblank, device;
-	struct member next; /* of a list of its own; since 6.2 (4dc64682ad37) the usual one */
+	struct member next; /* of a list of its own; 6.1 has that, 6.12 the usual one */
 	bool old, has_nbcon;
 	struct guest_tty_driver_list ttys;
 	struct guest_console_list *list;
