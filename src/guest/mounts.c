@@ -49,6 +49,7 @@ struct walk {
 	uint64_t no_idmap;               /* address of nop_mnt_idmap; 0: unknown */
 	uint64_t initial_user_namespace; /* address of init_user_ns; 0: unknown */
 	uint64_t text;                   /* bytes so far */
+	uint64_t *masters;               /* of each in the list: address of what it receives from; 0: nothing */
 	struct guest_mount_list list;
 };
 
@@ -72,7 +73,7 @@ void guest_mount_list_deinit(struct guest_mount_list *list)
 	*list = (struct guest_mount_list){0};
 }
 
-static struct error *append(struct walk *walk, struct guest_mount *mount)
+static struct error *append(struct walk *walk, struct guest_mount *mount, uint64_t master)
 {
 	struct guest_mount_list *list = &walk->list;
 	struct error *error;
@@ -83,8 +84,11 @@ static struct error *append(struct walk *walk, struct guest_mount *mount)
 		return error_create(ERROR_FORMAT, "the guest's mounts have more than %llu bytes of text",
 				    (unsigned long long)TEXT_MAX);
 	error = array_room(&list->items, list->n, sizeof(*list->items));
+	if (!error)
+		error = array_room(&walk->masters, list->n, sizeof(*walk->masters));
 	if (error)
 		return error;
+	walk->masters[list->n] = master;
 	list->items[list->n++] = *mount;
 	*mount = (struct guest_mount){0};
 	return NULL;
@@ -281,7 +285,7 @@ static struct error *visit(struct guest *guest, struct gva address, void *contex
 	if (!error)
 		error = read_mount(guest, walk, &record, &mount);
 	if (!error)
-		error = append(walk, &mount);
+		error = append(walk, &mount, object_get(&record, &layout->mount_master));
 	mount_deinit(&mount);
 	if (error && guest_effort_spent(guest))
 		return error;
@@ -314,6 +318,61 @@ static struct error *walk_namespace(struct guest *guest, struct walk *walk, uint
 	return error_create(ERROR_UNSUPPORTED, "the guest's kernel keeps its mounts in an unknown way");
 }
 
+/* ---- Where mounts come from that a namespace does not see ---- */
+
+#define MASTERS_MAX 64u /* copies of copies of a namespace */
+
+static int compare_groups(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* The nearest group above `master` that has a mount in the list (get_dominating_id() of the kernel); 0: none. */
+static struct error *find_visible(struct guest *guest, const struct walk *walk, const uint32_t *groups, uint64_t master,
+				  uint32_t *ret)
+{
+	const struct vfs_layout *layout = walk->layout;
+	struct error *error = NULL;
+	uint64_t group;
+
+	*ret = 0;
+	for (unsigned i = 0; !error && master && i < MASTERS_MAX; i++) {
+		const struct member_read reads[] = {{&layout->mount_group, &group}, {&layout->mount_master, &master}};
+		uint32_t key;
+
+		error = guest_read_members(guest, (struct gva){master}, reads, ARRAY_SIZE(reads));
+		key = error ? 0 : (uint32_t)group;
+		if (!key || !bsearch(&key, groups, walk->list.n, sizeof(key), compare_groups))
+			continue;
+		*ret = key;
+		return NULL;
+	}
+	return error;
+}
+
+static struct error *add_propagation(struct guest *guest, struct walk *walk)
+{
+	_cleanup_(free_ptr) uint32_t *groups = calloc(walk->list.n + 1, sizeof(*groups));
+	struct error *error = NULL;
+
+	if (!groups)
+		return error_no_memory();
+	for (size_t i = 0; i < walk->list.n; i++)
+		groups[i] = walk->list.items[i].peer_group;
+	qsort(groups, walk->list.n, sizeof(*groups), compare_groups);
+	for (size_t i = 0; !error && i < walk->list.n; i++) {
+		struct guest_mount *mount = &walk->list.items[i];
+
+		if (walk->masters[i])
+			error = find_visible(guest, walk, groups, walk->masters[i], &mount->propagated);
+		if (mount->propagated == mount->master)
+			mount->propagated = 0;
+	}
+	return error;
+}
+
 struct error *guest_mounts(struct guest *guest, uint64_t task, struct guest_mount_list *ret)
 {
 	_cleanup_(mount_options_destroy_ptr) struct mount_options *options = NULL;
@@ -339,6 +398,9 @@ struct error *guest_mounts(struct guest *guest, uint64_t task, struct guest_moun
 	if (symbols_find(guest->symbols, "init_user_ns", &user_namespace))
 		walk.initial_user_namespace = user_namespace.v;
 	error = walk_note(&walk.list.incomplete, walk_namespace(guest, &walk, namespace));
+	if (!error)
+		error = walk_note(&walk.list.incomplete, add_propagation(guest, &walk));
+	free(walk.masters);
 	if (error || (walk.list.n == 0 && walk.list.incomplete)) {
 		if (!error)
 			error = take_ptr(walk.list.incomplete);

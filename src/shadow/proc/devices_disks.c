@@ -7,7 +7,7 @@
 struct error *proc_write_partitions(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_block_device_list_deinit) struct guest_block_device_list list = {0};
-	struct error *error = guest_block_devices(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_block_devices(facts->guest, &list), list);
 	bool shown = true, any = false;
 
 	for (size_t i = 0; !error && i < list.n; i++) {
@@ -41,7 +41,7 @@ static void write_transfers(const struct guest_block_device *device, enum guest_
 struct error *proc_write_diskstats(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_block_device_list_deinit) struct guest_block_device_list list = {0};
-	struct error *error = guest_block_devices(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_block_devices(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++) {
 		const struct guest_block_device *device = &list.items[i];

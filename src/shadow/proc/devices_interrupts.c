@@ -51,7 +51,7 @@ static void write_own(const struct guest_interrupt *one, const struct guest_inte
 struct error *proc_write_interrupts(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_interrupt_list_deinit) struct guest_interrupt_list list = {0};
-	struct error *error = guest_interrupts(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_interrupts(facts->guest, &list), list);
 
 	if (error)
 		return error;

@@ -8,10 +8,10 @@ struct error *proc_write_devices(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_numbered_list_deinit) struct guest_numbered_list characters = {0};
 	_cleanup_(guest_numbered_list_deinit) struct guest_numbered_list blocks = {0};
-	struct error *error = guest_character_majors(facts->guest, &characters);
+	struct error *error = PROC_LIST(guest_character_majors(facts->guest, &characters), characters);
 
 	if (!error)
-		error = guest_block_majors(facts->guest, &blocks);
+		error = PROC_LIST(guest_block_majors(facts->guest, &blocks), blocks);
 	if (error)
 		return error;
 	fputs("Character devices:\n", out);
@@ -26,7 +26,7 @@ struct error *proc_write_devices(const struct proc_facts *facts, FILE *out)
 struct error *proc_write_misc(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_numbered_list_deinit) struct guest_numbered_list list = {0};
-	struct error *error = guest_misc_devices(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_misc_devices(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++)
 		fprintf(out, "%3u %s\n", list.items[i].number, list.items[i].name);
@@ -36,7 +36,7 @@ struct error *proc_write_misc(const struct proc_facts *facts, FILE *out)
 struct error *proc_write_dma(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_numbered_list_deinit) struct guest_numbered_list list = {0};
-	struct error *error = guest_dma_channels(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_dma_channels(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++)
 		fprintf(out, "%2u: %s\n", list.items[i].number, list.items[i].name);
@@ -46,7 +46,7 @@ struct error *proc_write_dma(const struct proc_facts *facts, FILE *out)
 struct error *proc_write_fb(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_numbered_list_deinit) struct guest_numbered_list list = {0};
-	struct error *error = guest_frame_buffers(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_frame_buffers(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++)
 		fprintf(out, "%u %s\n", list.items[i].number, list.items[i].name);
@@ -56,7 +56,7 @@ struct error *proc_write_fb(const struct proc_facts *facts, FILE *out)
 struct error *proc_write_consoles(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_console_list_deinit) struct guest_console_list list = {0};
-	struct error *error = guest_consoles(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_consoles(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++) {
 		const struct guest_console *one = &list.items[i];
@@ -120,7 +120,7 @@ static const struct guest_tty_driver pseudo_ttys[] = {
 struct error *proc_write_tty_drivers(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_tty_driver_list_deinit) struct guest_tty_driver_list list = {0};
-	struct error *error = guest_tty_drivers(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_tty_drivers(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && list.n && i < ARRAY_SIZE(pseudo_ttys); i++)
 		write_tty(&pseudo_ttys[i], out);
@@ -154,14 +154,14 @@ struct error *proc_write_iomem(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_resource_list_deinit) struct guest_resource_list list = {0};
 
-	return write_resources(guest_memory_resources(facts->guest, &list), &list, UINT64_MAX, 8, out);
+	return write_resources(PROC_LIST(guest_memory_resources(facts->guest, &list), list), &list, UINT64_MAX, 8, out);
 }
 
 struct error *proc_write_ioports(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_resource_list_deinit) struct guest_resource_list list = {0};
 
-	return write_resources(guest_port_resources(facts->guest, &list), &list, 0x10000, 4, out);
+	return write_resources(PROC_LIST(guest_port_resources(facts->guest, &list), list), &list, 0x10000, 4, out);
 }
 
 /* ---- Swap ---- */
@@ -183,7 +183,7 @@ static int write_escaped(const char *path, FILE *out)
 struct error *proc_write_swaps(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_swap_list_deinit) struct guest_swap_list list = {0};
-	struct error *error = guest_swaps(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_swaps(facts->guest, &list), list);
 
 	if (error)
 		return error;
@@ -205,7 +205,7 @@ struct error *proc_write_swaps(const struct proc_facts *facts, FILE *out)
 struct error *proc_write_cgroups(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_controller_list_deinit) struct guest_controller_list list = {0};
-	struct error *error = guest_controllers(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_controllers(facts->guest, &list), list);
 
 	if (error)
 		return error;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/io.h"
+#include "base/log.h"
 #include "shadow/proc/proc.h"
 
 uint64_t proc_uptime_ns(const struct proc_facts *facts)
@@ -23,5 +24,15 @@ const struct guest_task *proc_find_task(const struct proc_facts *facts, uint32_t
 		else
 			high = middle;
 	}
+	return NULL;
+}
+
+struct error *proc_list(struct error *error, struct error **incomplete, const size_t *n)
+{
+	if (error || !*incomplete)
+		return error;
+	if (*n == 0)
+		return take_ptr(*incomplete);
+	log_debug("a file of /proc tells less than there is: %s", (*incomplete)->message);
 	return NULL;
 }

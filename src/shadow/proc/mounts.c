@@ -9,15 +9,13 @@ typedef void (*mount_writer)(const struct guest_mount *mount, FILE *out);
 static struct error *write_mounts(const struct proc_facts *facts, const struct guest_task *task, mount_writer writer,
 				  FILE *out)
 {
-	struct guest_mount_list list = {0};
-	struct error *error = guest_mounts(facts->guest, task ? task->address : 0, &list);
+	_cleanup_(guest_mount_list_deinit) struct guest_mount_list list = {0};
+	struct error *error = PROC_LIST(guest_mounts(facts->guest, task ? task->address : 0, &list), list);
 
 	if (error)
 		return error;
 	for (size_t i = 0; i < list.n; i++)
 		writer(&list.items[i], out);
-	/* What is damaged is left out; a table that lacks a mount is better than none. */
-	guest_mount_list_deinit(&list);
 	return NULL;
 }
 

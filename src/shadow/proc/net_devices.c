@@ -9,7 +9,7 @@
 struct error *net_write_dev(const struct proc_facts *facts, uint64_t task, FILE *out)
 {
 	_cleanup_(guest_device_list_deinit) struct guest_device_list devices = {0};
-	struct error *error = guest_devices(facts->guest, task, &devices);
+	struct error *error = PROC_LIST(guest_devices(facts->guest, task, &devices), devices);
 
 	if (error)
 		return error;
@@ -45,7 +45,7 @@ struct error *net_write_dev(const struct proc_facts *facts, uint64_t task, FILE 
 struct error *net_write_if_inet6(const struct proc_facts *facts, uint64_t task, FILE *out)
 {
 	_cleanup_(guest_address6_list_deinit) struct guest_address6_list list = {0};
-	struct error *error = guest_addresses6(facts->guest, task, &list);
+	struct error *error = PROC_LIST(guest_addresses6(facts->guest, task, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++) {
 		const struct guest_address6 *address = &list.items[i];

@@ -42,7 +42,7 @@ static uint32_t route_flags(const struct guest_route *route)
 struct error *net_write_route(const struct proc_facts *facts, uint64_t task, FILE *out)
 {
 	_cleanup_(guest_route_list_deinit) struct guest_route_list routes = {0};
-	struct error *error = guest_routes(facts->guest, task, &routes);
+	struct error *error = PROC_LIST(guest_routes(facts->guest, task, &routes), routes);
 
 	if (error)
 		return error;
@@ -70,7 +70,7 @@ struct error *net_write_route(const struct proc_facts *facts, uint64_t task, FIL
 struct error *net_write_ipv6_route(const struct proc_facts *facts, uint64_t task, FILE *out)
 {
 	_cleanup_(guest_route_list_deinit) struct guest_route_list routes = {0};
-	struct error *error = guest_routes6(facts->guest, task, &routes);
+	struct error *error = PROC_LIST(guest_routes6(facts->guest, task, &routes), routes);
 
 	for (size_t i = 0; !error && i < routes.n; i++) {
 		const struct guest_route *route = &routes.items[i];

@@ -93,7 +93,7 @@ static struct error *write_inet(const struct proc_facts *facts, uint64_t task, e
 		return error_create(ERROR_NOT_FOUND, "the guest's kernel has no such sockets");
 	error = guest_pointers(facts->guest, &pointers);
 	if (!error)
-		error = guest_sockets(facts->guest, task, &sockets);
+		error = PROC_LIST(guest_sockets(facts->guest, task, &sockets), sockets);
 	if (error)
 		return error;
 	net_pad(out,
@@ -149,7 +149,7 @@ struct error *net_write_unix(const struct proc_facts *facts, uint64_t task, FILE
 	struct error *error = guest_pointers(facts->guest, &pointers);
 
 	if (!error)
-		error = guest_sockets(facts->guest, task, &sockets);
+		error = PROC_LIST(guest_sockets(facts->guest, task, &sockets), sockets);
 	if (error)
 		return error;
 	fputs("Num       RefCount Protocol Flags    Type St Inode Path\n", out);

@@ -41,6 +41,13 @@ uint64_t proc_uptime_ns(const struct proc_facts *facts);
 /* The task of this number, a thread too; NULL: none. */
 const struct guest_task *proc_find_task(const struct proc_facts *facts, uint32_t pid);
 
+/*
+ * What a writer makes of a list that its walk could not finish: of nothing the error that stopped it, so that the file
+ * does not exist; else what there is, which a line of the log says. `error` is that of the walk.
+ */
+#define PROC_LIST(error, list) proc_list(error, &(list).incomplete, &(list).n)
+struct error *proc_list(struct error *error, struct error **incomplete, const size_t *n) _must_check_;
+
 /* A file of the whole system. */
 struct proc_file {
 	const char *path; /* below /proc: "net/tcp" */

@@ -21,19 +21,17 @@ void process_write_map(const struct guest_map *map, FILE *out)
 
 struct error *process_write_maps(const struct proc_facts *facts, const struct guest_task *task, FILE *out)
 {
-	struct guest_map_list list = {0};
+	_cleanup_(guest_map_list_deinit) struct guest_map_list list = {0};
 	struct error *error;
 
 	if (!task->dumpable)
 		return NULL;
-	error = guest_task_maps(facts->guest, task->address, &list);
+	error = PROC_LIST(guest_task_maps(facts->guest, task->address, &list), list);
 	if (error)
 		return error;
 	for (size_t i = 0; i < list.n; i++)
 		process_write_map(&list.items[i], out);
-	error = take_ptr(list.incomplete);
-	guest_map_list_deinit(&list);
-	return error;
+	return NULL;
 }
 
 struct error *process_write_auxv(const struct proc_facts *facts, const struct guest_task *task, FILE *out)

@@ -93,14 +93,12 @@ struct error *process_write_patch_state(const struct proc_facts *facts, const st
 
 struct error *process_write_children(const struct proc_facts *facts, const struct guest_task *task, FILE *out)
 {
-	struct guest_child_list list = {0};
-	struct error *error = guest_task_children(facts->guest, task->address, &list);
+	_cleanup_(guest_child_list_deinit) struct guest_child_list list = {0};
+	struct error *error = PROC_LIST(guest_task_children(facts->guest, task->address, &list), list);
 
 	if (error)
 		return error;
 	for (size_t i = 0; i < list.n; i++)
 		fprintf(out, "%u ", list.items[i]);
-	error = take_ptr(list.incomplete);
-	guest_child_list_deinit(&list);
-	return error;
+	return NULL;
 }

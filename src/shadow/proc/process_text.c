@@ -72,16 +72,14 @@ struct error *process_write_environ(const struct proc_facts *facts, const struct
 
 struct error *process_write_cgroup(const struct proc_facts *facts, const struct guest_task *task, FILE *out)
 {
-	struct guest_cgroup_list list = {0};
-	struct error *error = guest_task_cgroups(facts->guest, task->address, &list);
+	_cleanup_(guest_cgroup_list_deinit) struct guest_cgroup_list list = {0};
+	struct error *error = PROC_LIST(guest_task_cgroups(facts->guest, task->address, &list), list);
 
 	if (error)
 		return error;
 	for (size_t i = 0; i < list.n; i++)
 		fprintf(out, "%u:%s:%s\n", list.items[i].hierarchy, list.items[i].controllers, list.items[i].path);
-	error = take_ptr(list.incomplete);
-	guest_cgroup_list_deinit(&list);
-	return error;
+	return NULL;
 }
 
 static struct error *write_id(bool known, uint32_t id, FILE *out)

@@ -177,10 +177,8 @@ static void usages_deinit(struct usages *usages)
 
 static struct error *load_usages(const struct proc_facts *facts, const struct guest_task *task, struct usages *ret)
 {
-	struct error *error = guest_task_maps(facts->guest, task->address, &ret->maps);
+	struct error *error = PROC_LIST(guest_task_maps(facts->guest, task->address, &ret->maps), ret->maps);
 
-	if (!error)
-		error = take_ptr(ret->maps.incomplete);
 	if (!error)
 		error = guest_usage_format(facts->guest, &ret->format);
 	if (error)

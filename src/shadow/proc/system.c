@@ -38,7 +38,7 @@ static struct error *write_loadavg(const struct proc_facts *facts, FILE *out)
 static struct error *write_filesystems(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_file_system_type_list_deinit) struct guest_file_system_type_list list = {0};
-	struct error *error = guest_file_system_types(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_file_system_types(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++)
 		fprintf(out, "%s\t%s\n", list.items[i].needs_device ? "" : "nodev", list.items[i].name);

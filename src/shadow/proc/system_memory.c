@@ -128,7 +128,7 @@ struct error *proc_write_meminfo(const struct proc_facts *facts, FILE *out)
 struct error *proc_write_vmstat(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_count_list_deinit) struct guest_count_list list = {0};
-	struct error *error = guest_vm_counts(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_vm_counts(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++)
 		fprintf(out, "%s %llu\n", list.items[i].name, (unsigned long long)list.items[i].value);
@@ -141,7 +141,7 @@ struct error *proc_write_vmstat(const struct proc_facts *facts, FILE *out)
 struct error *proc_write_buddyinfo(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_zone_list_deinit) struct guest_zone_list list = {0};
-	struct error *error = guest_zones(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_zones(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++) {
 		fprintf(out, "Node %u, zone %8s ", list.items[i].node, list.items[i].name);

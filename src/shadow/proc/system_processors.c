@@ -49,7 +49,7 @@ static void write_speed(const struct guest_processor *p, uint32_t tick_rate, FIL
 struct error *proc_write_cpuinfo(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_processor_list_deinit) struct guest_processor_list list = {0};
-	struct error *error = guest_processors(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_processors(facts->guest, &list), list);
 
 	for (size_t i = 0; !error && i < list.n; i++) {
 		const struct guest_processor *p = &list.items[i];

@@ -7,6 +7,7 @@
 struct symbols_out {
 	FILE *out;
 	bool addresses;
+	size_t n;
 };
 
 /* Two hundred thousand lines: without fprintf(). */
@@ -22,7 +23,7 @@ static void write_hex(uint64_t value, FILE *out)
 
 static void write_symbol(const struct guest_symbol *symbol, void *context)
 {
-	const struct symbols_out *to = context;
+	struct symbols_out *to = context;
 
 	write_hex(to->addresses ? symbol->address : 0, to->out);
 	putc_unlocked(' ', to->out);
@@ -32,6 +33,7 @@ static void write_symbol(const struct guest_symbol *symbol, void *context)
 	if (symbol->module)
 		fprintf(to->out, "\t[%s]", symbol->module);
 	putc_unlocked('\n', to->out);
+	to->n++;
 }
 
 struct error *proc_write_kallsyms(const struct proc_facts *facts, FILE *out)
@@ -40,7 +42,9 @@ struct error *proc_write_kallsyms(const struct proc_facts *facts, FILE *out)
 	struct symbols_out to = {.out = out};
 	struct error *error = guest_shows_addresses(facts->guest, &to.addresses);
 
-	return error ? error : guest_symbols(facts->guest, write_symbol, &to, &incomplete);
+	if (!error)
+		error = guest_symbols(facts->guest, write_symbol, &to, &incomplete);
+	return proc_list(error, &incomplete, &to.n);
 }
 
 static const char *state_of(const struct guest_module *module)
@@ -57,7 +61,7 @@ struct error *proc_write_modules(const struct proc_facts *facts, FILE *out)
 	struct error *error = guest_shows_addresses(facts->guest, &addresses);
 
 	if (!error)
-		error = guest_modules(facts->guest, &list);
+		error = PROC_LIST(guest_modules(facts->guest, &list), list);
 	for (size_t i = 0; !error && i < list.n; i++) {
 		const struct guest_module *module = &list.items[i];
 

@@ -24,7 +24,7 @@ struct error *proc_write_uptime(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_cpu_work_list_deinit) struct guest_cpu_work_list list = {0};
 	uint64_t now_ns = proc_uptime_ns(facts), idle_ns = 0;
-	struct error *error = guest_cpu_work(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_cpu_work(facts->guest, &list), list);
 
 	if (error)
 		return error;
@@ -65,7 +65,7 @@ static void write_cpus(const struct guest_cpu_work_list *list, FILE *out)
 static struct error *write_interrupts(const struct proc_facts *facts, const struct guest_cpu_work_list *work, FILE *out)
 {
 	_cleanup_(guest_interrupt_list_deinit) struct guest_interrupt_list list = {0};
-	struct error *error = guest_interrupts(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_interrupts(facts->guest, &list), list);
 	uint64_t sum = 0;
 	uint32_t next = 0;
 
@@ -111,7 +111,7 @@ struct error *proc_write_stat(const struct proc_facts *facts, FILE *out)
 	uint64_t switches = 0;
 	uint32_t running = 0;
 	int64_t waiting = 0;
-	struct error *error = guest_cpu_work(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_cpu_work(facts->guest, &list), list);
 
 	if (!error)
 		error = guest_boot(facts->guest, &boot);
@@ -138,7 +138,7 @@ struct error *proc_write_softirqs(const struct proc_facts *facts, FILE *out)
 {
 	_cleanup_(guest_cpu_work_list_deinit) struct guest_cpu_work_list list = {0};
 	char names[GUEST_SOFTIRQS][16];
-	struct error *error = guest_cpu_work(facts->guest, &list);
+	struct error *error = PROC_LIST(guest_cpu_work(facts->guest, &list), list);
 
 	if (!error)
 		error = guest_softirq_names(facts->guest, names);

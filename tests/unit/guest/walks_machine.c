@@ -31,6 +31,8 @@ ADD_LIST(swaps, guest_swap_list, guest_swaps, guest_swap_list_deinit)
 ADD_LIST(characters, guest_numbered_list, guest_character_majors, guest_numbered_list_deinit)
 ADD_LIST(blocks, guest_numbered_list, guest_block_majors, guest_numbered_list_deinit)
 ADD_LIST(misc, guest_numbered_list, guest_misc_devices, guest_numbered_list_deinit)
+ADD_LIST(frame_buffers, guest_numbered_list, guest_frame_buffers, guest_numbered_list_deinit)
+ADD_LIST(dma_channels, guest_numbered_list, guest_dma_channels, guest_numbered_list_deinit)
 ADD_LIST(ttys, guest_tty_driver_list, guest_tty_drivers, guest_tty_driver_list_deinit)
 ADD_LIST(consoles, guest_console_list, guest_consoles, guest_console_list_deinit)
 ADD_LIST(controllers, guest_controller_list, guest_controllers, guest_controller_list_deinit)
@@ -94,10 +96,27 @@ struct error *walk_counts(struct guest *guest, size_t *ret_items)
 	return add_all(guest, parts, ARRAY_SIZE(parts), ret_items);
 }
 
+/* Not every kernel has these. */
+static struct error *add_optional(struct guest *guest, size_t *ret_items)
+{
+	static const add_items parts[] = {add_frame_buffers, add_dma_channels};
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < ARRAY_SIZE(parts); i++) {
+		error = parts[i](guest, ret_items);
+		if (error && error->code == ERROR_UNSUPPORTED) {
+			error_destroy(error);
+			error = NULL;
+		}
+	}
+	return error;
+}
+
 struct error *walk_tables(struct guest *guest, size_t *ret_items)
 {
-	static const add_items parts[] = {add_types, add_swaps,    add_characters,  add_blocks, add_misc,
-					  add_ttys,  add_consoles, add_controllers, add_memory, add_ports};
+	static const add_items parts[] = {add_types,  add_swaps, add_characters, add_blocks,
+					  add_misc,   add_ttys,  add_consoles,   add_controllers,
+					  add_memory, add_ports, add_optional};
 
 	return add_all(guest, parts, ARRAY_SIZE(parts), ret_items);
 }

@@ -121,6 +121,7 @@ static void test_old(void **state)
 	assert_has(&kernel, "cgroups", "\ncpuset\t0\t13\t1\n");
 	assert_has(&kernel, "iomem", "\n  000f0000-000fffff : System ROM\n");
 	assert_has(&kernel, "kallsyms", "\t[virtio_net]\n");
+	assert_text(&kernel, "fb", "");
 	kernel_close(&kernel);
 }
 
@@ -137,6 +138,7 @@ static void test_new(void **state)
 	assert_has(&kernel, "tty/drivers", "serial_8250          /dev/ttyS       4 64-95 serial\n");
 	assert_has(&kernel, "vmstat", "\nnr_unstable 0\n");
 	assert_has(&kernel, "meminfo", "\nVmallocTotal:   34359738367 kB\n");
+	assert_text(&kernel, "dma", " 4: cascade\n");
 	assert_has(&kernel, "diskstats", " 254      16 vdb ");
 	kernel_close(&kernel);
 }
