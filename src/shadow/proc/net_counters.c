@@ -307,7 +307,7 @@ struct error *net_write_protocols(const struct proc_facts *facts, uint64_t task,
 								   "sh", "ss", "gs", "se", "re", "sp", "bi",
 								   "br", "ha", "uh", "gp", "em"};
 	_cleanup_(guest_protocol_list_deinit) struct guest_protocol_list protocols = {0};
-	struct error *error = guest_protocols(facts->guest, task, &protocols);
+	struct error *error = PROC_LIST(guest_protocols(facts->guest, task, &protocols), protocols);
 	bool sendpage;
 
 	if (error)

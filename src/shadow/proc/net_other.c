@@ -24,7 +24,7 @@ static unsigned arp_flags(uint16_t state)
 struct error *net_write_arp(const struct proc_facts *facts, uint64_t task, FILE *out)
 {
 	_cleanup_(guest_neighbour_list_deinit) struct guest_neighbour_list neighbours = {0};
-	struct error *error = guest_neighbours(facts->guest, task, &neighbours);
+	struct error *error = PROC_LIST(guest_neighbours(facts->guest, task, &neighbours), neighbours);
 
 	if (error)
 		return error;
@@ -53,7 +53,7 @@ struct error *net_write_packet(const struct proc_facts *facts, uint64_t task, FI
 	struct error *error = guest_pointers(facts->guest, &pointers);
 
 	if (!error)
-		error = guest_packet_sockets(facts->guest, task, &sockets);
+		error = PROC_LIST(guest_packet_sockets(facts->guest, task, &sockets), sockets);
 	if (error)
 		return error;
 	fputs(guest_has_text(facts->guest, PACKET_OLD)
@@ -80,7 +80,7 @@ struct error *net_write_netlink(const struct proc_facts *facts, uint64_t task, F
 	struct error *error = guest_pointers(facts->guest, &pointers);
 
 	if (!error)
-		error = guest_netlink_sockets(facts->guest, task, &sockets);
+		error = PROC_LIST(guest_netlink_sockets(facts->guest, task, &sockets), sockets);
 	if (error)
 		return error;
 	fputs("sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n", out);
