@@ -28,4 +28,8 @@ struct sysfs_device {
 /* A file that is no device's, as guest_sysfs_value(). */
 struct error *sysfs_text(struct guest *guest, const struct guest_kernfs *tree, uint32_t index, char **ret) _must_check_;
 
+/* The same for files about processors. */
+struct error *sysfs_cpu_text(struct guest *guest, const struct guest_kernfs *tree, uint32_t index, char **ret)
+	_must_check_;
+
 #endif

@@ -208,7 +208,7 @@ struct error *sysfs_text(struct guest *guest, const struct guest_kernfs *tree, u
 		return show_huge(guest, ret);
 	if (strcmp(directory->name, "kernel") == 0 && directory->parent == 0)
 		return show_kernel(guest, node->name, ret);
-	return unknown();
+	return sysfs_cpu_text(guest, tree, index, ret);
 }
 
 /* ---- Control groups ---- */

@@ -22,9 +22,7 @@ struct sys_values {
 	const struct shadow *shadow;
 	struct guest_interface_list interfaces;
 	struct guest_module_list modules; /* by name */
-	struct guest_cpus cpus;
-	bool has_cpus;
-	struct member_of *members; /* by path, then pid */
+	struct member_of *members;        /* by path, then pid */
 	size_t n_members;
 };
 
@@ -114,26 +112,6 @@ static struct error *show_module(const struct sys_values *values, const char *na
 	return unknown();
 }
 
-/* ---- CPUs ---- */
-
-/* Only where there is no gap, which is what a count can tell. */
-static struct error *show_cpus(const struct sys_values *values, const char *file, char **ret)
-{
-	uint32_t n = 0;
-
-	if (!values->has_cpus)
-		return unknown();
-	if (strcmp(file, "possible") == 0)
-		n = values->cpus.possible;
-	else if (strcmp(file, "present") == 0)
-		n = values->cpus.present;
-	else if (strcmp(file, "online") == 0 && values->cpus.online == values->cpus.possible)
-		n = values->cpus.online;
-	if (n == 0)
-		return unknown();
-	return text(ret, n == 1 ? strdup("0\n") : string_format("0-%u\n", n - 1));
-}
-
 /* ---- All of sysfs ---- */
 
 struct error *sys_value(struct sys_values *values, const struct guest_kernfs *tree, uint32_t index, const char *path,
@@ -149,8 +127,6 @@ struct error *sys_value(struct sys_values *values, const struct guest_kernfs *tr
 		return show_interface(interface, node->name, ret);
 	if (strncmp(path, "module/", 7) == 0 && above->parent == 0 && strcmp(above->name, "module") == 0)
 		return show_module(values, directory->name, node->name, ret);
-	if (strncmp(path, "devices/system/cpu/", 19) == 0 && !strchr(path + 19, '/'))
-		return show_cpus(values, node->name, ret);
 	return guest_sysfs_value(values->shadow->guest, tree, index, ret);
 }
 
@@ -301,11 +277,6 @@ struct error *sys_values_create(const struct shadow *shadow, struct sys_values *
 	error = optional(guest_interfaces(shadow->guest, 0, &values->interfaces));
 	if (!error)
 		error = optional(guest_modules(shadow->guest, &values->modules));
-	if (!error) {
-		error = guest_cpus(shadow->guest, &values->cpus);
-		values->has_cpus = !error;
-		error = optional(error);
-	}
 	if (error)
 		return error;
 	if (values->modules.n > 1)
