@@ -63,6 +63,7 @@ struct error *answers_create(struct shadow *shadow, int listener, struct answers
 		return error_no_memory();
 	answers->shadow = shadow;
 	answers->listener = listener;
+	*shadow->names = (struct shadow_names){0};
 	/* Caller and answerer take turns: the one who wakes the other up may give it its CPU. Older kernels refuse. */
 	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 	*ret = answers;

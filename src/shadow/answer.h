@@ -147,9 +147,7 @@ void answer_pidfds_destroy(struct answer_pidfds *pidfds);
 struct answers {
 	struct shadow *shadow; /* borrowed */
 	int listener;          /* borrowed */
-	/* What a program has set them to: it reads them back. "" for what it has not. */
-	char nodename[65], domainname[65];
-	char *log; /* the guest's kernel log as syslog(2) gives it; NULL: not asked for yet */
+	char *log;             /* the guest's kernel log as syslog(2) gives it; NULL: not asked for yet */
 	size_t log_size;
 	bool has_sysinfo;
 	struct sysinfo sysinfo; /* at the suspend */

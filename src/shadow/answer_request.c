@@ -35,13 +35,14 @@ static int set_name(struct answer_call *call, const char *command, const char *n
 {
 	const char *argv[] = {command, NULL, NULL};
 	uint64_t length = (uint32_t)call->args[1];
-	char name[65] = "";
+	char name[65] = "", before[65];
 	int errnum;
 
 	if (length > 64)
 		return EINVAL;
+	shadow_name(set, before);
 	errnum = answer_read(call, call->args[0], name, length);
-	if (!errnum && strcmp(name, set[0] ? set : now) == 0)
+	if (!errnum && strcmp(name, before[0] ? before : now) == 0)
 		return 0;
 	if (!errnum)
 		errnum = check(call, CAP_SYS_ADMIN);
@@ -64,7 +65,7 @@ int answer_sethostname(struct answer_call *call)
 	const struct shadow *shadow = call->shadow;
 
 	return set_name(call, "hostname", shadow->has_uts ? shadow->uts.nodename : "localhost",
-			call->answers->nodename);
+			shadow->names->nodename);
 }
 
 int answer_setdomainname(struct answer_call *call)
@@ -72,7 +73,7 @@ int answer_setdomainname(struct answer_call *call)
 	const struct shadow *shadow = call->shadow;
 
 	return set_name(call, "domainname", shadow->has_uts ? shadow->uts.domainname : "(none)",
-			call->answers->domainname);
+			shadow->names->domainname);
 }
 
 /* ---- Modules ---- */

@@ -32,10 +32,10 @@ int answer_uname(struct answer_call *call)
 		set_field(uts.machine, shadow->uts.machine);
 		set_field(uts.domainname, shadow->uts.domainname);
 	}
-	if (call->answers->nodename[0])
-		set_field(uts.nodename, call->answers->nodename);
-	if (call->answers->domainname[0])
-		set_field(uts.domainname, call->answers->domainname);
+	if (shadow->names->nodename[0])
+		set_field(uts.nodename, shadow->names->nodename);
+	if (shadow->names->domainname[0])
+		set_field(uts.domainname, shadow->names->domainname);
 	return answer_write(call, call->args[0], &uts, sizeof(uts));
 }
 

@@ -147,20 +147,32 @@ static int open_tap(const struct guest_interface *interface)
 {
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
-	unsigned index = interface->index;
-	int carrier = interface->operstate != OPERSTATE_DOWN && interface->operstate != NO_CARRIER_DOWN;
+	unsigned index = interface->index, any = 0;
+	int r, carrier = interface->operstate != OPERSTATE_DOWN && interface->operstate != NO_CARRIER_DOWN;
 
 	if (fd < 0)
 		return -1;
 	/* A '%' would be a pattern to the kernel. */
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", strchr(interface->name, '%') ? "" : interface->name);
 	(void)ioctl(fd, TUNSETIFINDEX, &index);
-	if (!request.ifr_name[0] || ioctl(fd, TUNSETIFF, &request) < 0) {
+	r = request.ifr_name[0] ? ioctl(fd, TUNSETIFF, &request) : -1;
+	if (r < 0 && errno == EBUSY && ioctl(fd, TUNSETIFINDEX, &any) == 0)
+		r = ioctl(fd, TUNSETIFF, &request);
+	if (r < 0) {
 		close_fd(&fd);
 		return -1;
 	}
 	(void)ioctl(fd, TUNSETCARRIER, &carrier);
 	return fd;
+}
+
+/* The gateway and the resolver of the way out (slirp4netns): who has one of them himself does not reach it. */
+static bool is_in_the_way(const struct guest_address *address)
+{
+	static const uint8_t net[] = {10, 0, 2};
+
+	return address->family == 4 && memcmp(address->bytes, net, sizeof(net)) == 0 &&
+	       (address->bytes[3] == 2 || address->bytes[3] == 3);
 }
 
 static int add_address(const struct maker *maker, const struct guest_address *address, unsigned index)
@@ -174,6 +186,8 @@ static int add_address(const struct maker *maker, const struct guest_address *ad
 					     .nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE}};
 	struct ifaddrmsg *header = NLMSG_DATA(&message.header);
 
+	if (maker->network && is_in_the_way(address))
+		return EADDRINUSE;
 	header->ifa_family = size == 4 ? AF_INET : AF_INET6;
 	header->ifa_prefixlen = address->prefix;
 	header->ifa_scope = address->scope;

@@ -64,6 +64,11 @@ struct layer {
 	uint32_t major, minor; /* of that file system in the guest */
 };
 
+/* What programs of a run have called the system; "" for what they have not. */
+struct shadow_names {
+	char nodename[65], domainname[65];
+};
+
 struct shadow {
 	char *run_dir, *layers_dir;
 	char *root;                  /* where the merged tree is mounted: RUN_DIR/root */
@@ -98,8 +103,13 @@ struct shadow {
 	size_t n_usages;
 	char *dev; /* where the guest's /dev is on the host, whose nodes do not open; NULL: memory does not tell */
 	char *sys; /* where the guest's /sys is on the host; NULL: memory does not tell */
+	/* Shared with the server of /proc, which may write anything: shadow_name() reads it. */
+	struct shadow_names *names;
 	struct action_list actions;
 };
+
+/* A copy of one of shadow->names, which ends. */
+void shadow_name(const char shared[65], char ret[65]);
 
 /*
  * shadow_create() over any directories; `options->disk` is ignored. The door for tests and tools.

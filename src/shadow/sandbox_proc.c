@@ -169,6 +169,7 @@ static struct error *prepare(const struct sandbox *sandbox, int fuse_fd, int soc
 		.boottime_offset_ns = 0,
 		.fuse_fd = fuse_fd,
 		.record_fd = sandbox->record_fd,
+		.names = shadow->names,
 	};
 	int keep[] = {sandbox->control,   fuse_fd,         socket,
 		      sandbox->record_fd, shadow->user_ns, guest_descriptor(shadow->guest)};

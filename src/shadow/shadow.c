@@ -128,6 +128,22 @@ static struct error *load_threads(struct shadow *shadow)
 	return NULL;
 }
 
+static struct error *make_names(struct shadow *shadow)
+{
+	void *names = mmap(NULL, sizeof(*shadow->names), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (names == MAP_FAILED)
+		return error_no_memory();
+	shadow->names = names;
+	return NULL;
+}
+
+void shadow_name(const char shared[65], char ret[65])
+{
+	memcpy(ret, shared, 64);
+	ret[64] = '\0';
+}
+
 struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees, const char *image,
 				 const struct shadow_options *options, struct shadow **ret)
 {
@@ -144,7 +160,9 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		shadow->uts = *options->uts;
 	}
 	set_clock_offsets(shadow, options->clock);
-	error = init_directories(shadow, options);
+	error = make_names(shadow);
+	if (!error)
+		error = init_directories(shadow, options);
 	if (!error)
 		error = load_threads(shadow);
 	if (!error)
@@ -241,6 +259,8 @@ void shadow_destroy(struct shadow *shadow)
 		stage = string_format("%s/stage", shadow->run_dir);
 	if (stage)
 		rmdir(stage);
+	if (shadow->names)
+		(void)munmap(shadow->names, sizeof(*shadow->names));
 	close_fd(&shadow->user_ns);
 	close_fd(&shadow->init_fd);
 	guest_task_list_deinit(&shadow->threads);

@@ -138,8 +138,9 @@ struct server {
 	struct proc_facts facts;
 	struct tree tree;
 	struct texts texts;
-	int own_fd;    /* the real procfs of the shadow's processes */
-	int record_fd; /* takes what the guest asks of the running system; -1: none */
+	int own_fd;                        /* the real procfs of the shadow's processes */
+	int record_fd;                     /* takes what the guest asks of the running system; -1: none */
+	struct shadow_names *shared_names; /* borrowed; NULL: none */
 	/* own.c: names seen below the real /proc/PID, by index. */
 	char **names;
 	size_t n_names;

@@ -430,6 +430,7 @@ struct error *proc_server_create(const struct proc_server_options *options, stru
 	fuse_set_log_func(drop_log);
 	server->own_fd = options->own_fd;
 	server->record_fd = options->record_fd;
+	server->shared_names = options->names;
 	server->facts.guest = options->guest;
 	server->facts.tasks = options->tasks;
 	server->facts.boottime_offset_ns = options->boottime_offset_ns;

@@ -16,6 +16,7 @@ struct proc_server_options {
 	int fuse_fd;                         /* /dev/fuse, of a mount that is made already; taken */
 	int own_fd;                          /* root of a procfs of the shadow's processes */
 	int record_fd;                       /* takes struct manager_record */
+	struct shadow_names *names;          /* borrowed; NULL: none */
 };
 
 /* Made before the process gives its rights away, where memory and libraries are still to be had. */

@@ -102,6 +102,16 @@ static struct sys_value *written(struct server *server, uint64_t index)
 	return NULL;
 }
 
+/* The name behind the file, which system calls set and read too; NULL: another file, or nobody has set it. */
+static char *shared_name(struct server *server, const struct proc_sysctl *sysctl)
+{
+	if (!server->shared_names)
+		return NULL;
+	if (strcmp(sysctl->name, "kernel/hostname") == 0)
+		return server->shared_names->nodename;
+	return strcmp(sysctl->name, "kernel/domainname") == 0 ? server->shared_names->domainname : NULL;
+}
+
 static struct error *write_value(void *data, FILE *out)
 {
 	proc_sysctl_write(data, out);
@@ -118,9 +128,18 @@ static int value_text(struct server *server, struct node node, struct text **ret
 {
 	const struct proc_sysctl *sysctl = sysctl_of(server, node);
 	const struct sys_value *value = written(server, node.sub);
+	const char *shared;
+	char name[66];
 
 	if (!sysctl || !sysctl->file)
 		return ENOENT;
+	shared = shared_name(server, sysctl);
+	if (shared && shared[0]) {
+		shadow_name(shared, name);
+		strcat(name, "\n");
+		*ret = texts_write(&server->texts, write_string, name);
+		return *ret ? 0 : ENOMEM;
+	}
 	*ret = value ? texts_write(&server->texts, write_string, value->text)
 		     : texts_write(&server->texts, write_value, (void *)sysctl);
 	return *ret ? 0 : ENOMEM;
@@ -249,6 +268,7 @@ int sys_write(struct server *server, struct node node, const char *data, size_t 
 	const struct proc_sysctl *sysctl = sysctl_of(server, node);
 	char old[4096] = "", new[4096], value[4096];
 	struct text *text;
+	char *name;
 	int r;
 
 	if (!sysctl || !sysctl->file)
@@ -270,6 +290,9 @@ int sys_write(struct server *server, struct node node, const char *data, size_t 
 	r = merge(old, new, value, sizeof(value));
 	if (r == 0)
 		r = record(server, sysctl->name, value);
+	name = shared_name(server, sysctl);
+	if (r == 0 && name && strlen(value) <= 64)
+		strcpy(name, value);
 	return r ? r : remember(server, node.sub, value);
 }
 

@@ -160,6 +160,10 @@ static void test_system(void **state)
 	assert_int_equal(shadow_actions(f->shadow)->n, 0);
 	assert_says(f->shadow, "busybox hostname other; busybox hostname", "other");
 	assert_recorded(f, "hostname", "other");
+	/* The file and the call are of one mind; a run begins with the guest's name. */
+	assert_says(f->shadow, "busybox hostname x; cat /proc/sys/kernel/hostname", "x");
+	assert_says(f->shadow, "busybox hostname x; echo y >/proc/sys/kernel/hostname; busybox hostname", "y");
+	assert_says(f->shadow, "cat /proc/sys/kernel/hostname", f->uts.nodename);
 }
 
 static void test_modules(void **state)
