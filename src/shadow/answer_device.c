@@ -97,7 +97,7 @@ static int make(struct answer_call *call, int directory, uint64_t path_address, 
 	errnum = open_parent(call, directory, path, &parent, &name);
 	if (errnum)
 		return errnum;
-	if (!is_harmless(parent))
+	if (DEFENCE("harmless mounts") && !is_harmless(parent))
 		return EPERM;
 	if (mknodat(parent, name, mode & S_IFMT, device) < 0)
 		return errno;

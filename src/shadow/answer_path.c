@@ -36,9 +36,18 @@ static int open_base(struct answer_call *call, int directory)
 	return answer_open_proc(call, name, O_PATH | O_DIRECTORY);
 }
 
+/* Links are the guest's, and lead where they would lead it; never to what we could reach ourselves. */
+static int open_below(int root, const char *path)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+			       .resolve = DEFENCE("caller's root") ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS : 0};
+
+	path += strspn(path, "/");
+	return (int)syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof(how));
+}
+
 int answer_open_path(struct answer_call *call, int directory, const char *path)
 {
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 	_cleanup_(close_fd) int root = answer_open_proc(call, "root", O_PATH | O_DIRECTORY), base = -1;
 	char base_path[PATH_MAX], root_path[PATH_MAX];
 	_cleanup_(free_ptr) char *whole = NULL;
@@ -46,12 +55,12 @@ int answer_open_path(struct answer_call *call, int directory, const char *path)
 	if (root < 0 || !path[0])
 		return -1;
 	if (path[0] == '/')
-		return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+		return open_below(root, path);
 	/* A directory that is not below the caller's root is left to the kernel. */
 	base = open_base(call, directory);
 	if (base < 0 || !answer_path_of(base, base_path) || !answer_path_of(root, root_path) ||
 	    !guest_path_below(base_path, root_path))
 		return -1;
 	whole = string_format("%s/%s", root_path[1] ? base_path + strlen(root_path) : base_path, path);
-	return whole ? (int)syscall(SYS_openat2, root, whole, &how, sizeof(how)) : -1;
+	return whole ? open_below(root, whole) : -1;
 }

@@ -309,9 +309,11 @@ static _Noreturn void run_manager(const struct sandbox *sandbox, const struct li
 	struct manager_options options = {
 		.processes = sandbox->shadow->processes, .listener = 0, .record_fd = 1, .runner_fd = 2};
 	int fds[] = {links->manager_socket, sandbox->record_fd, links->runner[0]};
-	struct error *error;
+	struct error *error = sandbox_die_with_parent();
 	char byte;
 
+	if (error)
+		_exit(1);
 	/* The root changes under our feet before this comes; the end means that there will be nothing to do. */
 	if (read(links->ready[0], &byte, 1) != 1 || chdir("/") < 0)
 		_exit(0);

@@ -81,6 +81,29 @@ static void make_files(struct canary *canary)
 	tell(canary, "CANARY_MOUNT", "%d", keep_open(open_tree(AT_FDCWD, host, OPEN_TREE_CLONE)));
 }
 
+/* A socket with descriptors of the secret on the way. */
+static void make_passed(struct canary *canary)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = {0};
+	struct iovec data = {"x", 1};
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	_cleanup_(close_fd) int secret_fd = open("secret", O_RDONLY | O_CLOEXEC);
+	int pair[2];
+
+	control.header =
+		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&control.header), &secret_fd, sizeof(int));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(sendmsg(pair[0], &message, 0), 1);
+	tell(canary, "CANARY_SOCKET", "%d", keep_open(pair[1]));
+	/* The sender's end stays open here. */
+}
+
 static void make_handle(struct canary *canary)
 {
 	char space[sizeof(struct file_handle) + MAX_HANDLE_SZ] = {0}, hex[2 * MAX_HANDLE_SZ + 1] = "";
@@ -222,6 +245,7 @@ void canary_create(struct canary *ret)
 	tell(ret, "PATH", "/bin");
 	make_files(ret);
 	make_handle(ret);
+	make_passed(ret);
 	make_device(ret);
 	make_terminal(ret);
 	make_victim(ret);

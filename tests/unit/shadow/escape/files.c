@@ -4,12 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -62,6 +65,63 @@ static int inherited_directory(void)
 	}
 	errno = EBADF;
 	return -1;
+}
+
+/* Of whatever kind: /dev/fuse, the listener of our system calls, the record. */
+static int open_descriptors(void)
+{
+	for (int fd = 3; fd < DESCRIPTORS; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			return 0;
+	return -1;
+}
+
+/* One that is still in a socket. */
+static int passed_file(void)
+{
+	char control[CMSG_SPACE(sizeof(int))], byte;
+	struct iovec data = {&byte, 1};
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	int fd;
+
+	if (recvmsg((int)given_number("CANARY_SOCKET"), &message, MSG_DONTWAIT) < 0)
+		return -1;
+	if (!CMSG_FIRSTHDR(&message))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	return read_secret_of(fd);
+}
+
+static int send_descriptor(int to, int fd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	char hello[] = "\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n";
+	struct iovec data = {hello, sizeof(hello) - 1};
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	return (int)sendmsg(to, &message, MSG_NOSIGNAL);
+}
+
+/* Whether the process that answers as the service manager has a descriptor of ours and keeps it. */
+static int manager_keeps(void)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/private"};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), ends[2];
+	struct pollfd end;
+
+	if (fd < 0 || pipe(ends) < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
+	    send_descriptor(fd, ends[1]) < 0)
+		return -1;
+	close(ends[1]);
+	end = (struct pollfd){.fd = ends[0], .events = POLLIN};
+	errno = EPIPE;
+	return poll(&end, 1, 3000) == 0 ? 0 : -1;
 }
 
 /* Whether it is the program that is our pid 1. */
@@ -169,12 +229,32 @@ static int kernel_memory(void)
 	return fd < 0 ? -1 : read(fd, &byte, 1) == 1 ? 0 : -1;
 }
 
+/* For the next run of this shadow: what it mounts on leads to the host. Those that are mount points now are busy. */
+static int links_swapped(void)
+{
+	static const char *const points[] = {"/proc", "/dev", "/sys", "/run", "/tmp", "/etc"};
+	char host[512], aside[32];
+
+	snprintf(host, sizeof(host), "%s", given("CANARY_PATH"));
+	*strrchr(host, '/') = '\0';
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		snprintf(aside, sizeof(aside), "%s.aside", points[i]);
+		if (rename(points[i], aside) == 0)
+			(void)!symlink(host, points[i]);
+	}
+	return read_secret("/tmp/secret");
+}
+
 const struct attempt file_attempts[] = {
 	{"open-path", open_path},
 	{"working-directory", working_directory},
 	{"chroot-twice", chroot_twice},
 	{"inherited-file", inherited_file},
 	{"inherited-directory", inherited_directory},
+	{"open-descriptors", open_descriptors},
+	{"passed-file", passed_file},
+	{"manager-keeps", manager_keeps},
+	{"links-swapped", links_swapped},
 	{"own-binary", own_binary},
 	{"handle", handle},
 	{"setuid-file", setuid_file},

@@ -9,6 +9,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,6 +80,33 @@ static int watches(void)
 	return n > 0 ? 0 : -1;
 }
 
+/* Calls that the host's process has to answer, of more callers than it can serve; they outlive us if they can. */
+static int flood_answers(void)
+{
+	struct utsname name;
+
+	for (int i = 0; i < 50; i++)
+		if (fork() == 0)
+			for (;;)
+				uname(&name);
+	usleep(1000000);
+	return 0;
+}
+
+/* Requests to the server of /proc, and files that it has to keep. */
+static int flood_proc(void)
+{
+	static const char *const names[] = {"/proc/meminfo", "/proc/1/maps", "/proc/kallsyms", "/proc/net/tcp"};
+	static char buffer[65536];
+
+	for (unsigned i = 0; i < 50; i++)
+		if (fork() == 0)
+			for (unsigned n = i;; n++)
+				(void)!read(open(names[n % 4], O_RDONLY), buffer, sizeof(buffer));
+	usleep(2000000);
+	return 0;
+}
+
 /* The host's own, set aside for its virtual machines. */
 static int huge_pages(void)
 {
@@ -95,6 +123,8 @@ const struct attempt limit_attempts[] = {
 	{"memory", memory},
 	{"disk", disk},
 	{"sparse-file", sparse_file},
+	{"flood-answers", flood_answers},
+	{"flood-proc", flood_proc},
 	{"watches", watches},
 	{"huge-pages", huge_pages},
 	{0},

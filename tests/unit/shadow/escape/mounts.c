@@ -6,9 +6,12 @@
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <linux/mount.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -137,7 +140,50 @@ static int cgroup_leave(void)
 	return fd < 0 || write(fd, "0", 1) != 1 ? -1 : 0;
 }
 
+/* A node where a link leads that is none in our root, made by who answers for the kernel. */
+static int node_link(void)
+{
+	char host[512];
+
+	snprintf(host, sizeof(host), "%s", given("CANARY_PATH"));
+	*strrchr(host, '/') = '\0';
+	unlink("/data/out");
+	if (symlink(host, "/data/out") < 0)
+		return -1;
+	return mknod("/data/out/node", S_IFCHR | 0666, makedev(1, 3));
+}
+
+/* The same with a directory that becomes the link, and back, and a path that changes, while it is answered. */
+static int node_race(void)
+{
+	static char *path;
+	pid_t pid;
+
+	path = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (path == MAP_FAILED || (node_link() < 0 && errno == EPERM))
+		return -1;
+	strcpy(path, "/data/in/node");
+	mkdir("/data/in", 0755);
+	pid = fork();
+	if (pid == 0)
+		for (;;) {
+			syscall(SYS_renameat2, AT_FDCWD, "/data/in", AT_FDCWD, "/data/out", 2 /* RENAME_EXCHANGE */);
+			strcpy(path, "/data/out/node");
+			strcpy(path, "/data/in/node");
+		}
+	for (int i = 0; i < 2000; i++) {
+		(void)mknod(path, S_IFCHR | 0666, makedev(1, 3));
+		unlink("/data/in/node");
+		unlink("/data/out/node");
+	}
+	kill(pid, SIGKILL);
+	errno = ENOENT;
+	return -1;
+}
+
 const struct attempt mount_attempts[] = {
+	{"node-link", node_link},
+	{"node-race", node_race},
 	{"mount-new", mount_new},
 	{"mount-bind", mount_bind},
 	{"mount-writable", mount_writable},

@@ -17,6 +17,9 @@ enum escape_sign {
 	SIGN_SETUID,  /* an ordinary user of the host becomes root by the file that was made */
 	SIGN_WATCHES, /* the host's root cannot watch files meanwhile */
 	SIGN_STARTED, /* the program runs at all, in a tree that must be refused */
+	SIGN_NODE,    /* the host has a device node more */
+	SIGN_SLOW,    /* the run does not end in time, or fails */
+	SIGN_AGAIN,   /* a second run of the same shadow finds the secret */
 };
 
 struct escape {
@@ -24,7 +27,9 @@ struct escape {
 	const char *defences[ESCAPE_DEFENCES_MAX + 1];
 	enum escape_sign sign;
 	const char *root; /* another guest's root; NULL: the ordinary one */
+	const char *held; /* NULL, or what holds it that cannot be left out: the kernel itself; never seen to succeed */
 	bool network;     /* the run has a network */
+	bool memory;      /* makes no sense without a guest's memory */
 	bool answered; /* with a guest's memory by the shadow, as that guest's kernel would: not told apart by errno */
 	bool feature;  /* not every kernel can do it: tried on the host itself first */
 };
@@ -49,6 +54,8 @@ static const struct escape escapes[] = {
 	{"node-disk", {"arguments", "mknod", "mknodat", "nodev", RIGHTS}},
 	{"node-log", {"arguments", "mknod", "mknodat", "nodev", RIGHTS}},
 	{"node-loop", {"arguments", "mknod", "mknodat", "nodev", RIGHTS}},
+	{"node-link", {"caller's root", "harmless mounts"}, SIGN_NODE},
+	{"node-race", {"caller's root", "harmless mounts"}, SIGN_NODE},
 	{"disk-write", {"read-only disk"}},
 	{"disk-release", {"arguments"}},
 	/* files of the host */
@@ -56,12 +63,19 @@ static const struct escape escapes[] = {
 	{"chroot-twice", {"root"}},
 	{"inherited-file", {"descriptors"}},
 	{"inherited-directory", {"descriptors"}},
+	{"open-descriptors", {"descriptors"}},
+	{"passed-file", {"descriptors"}},
+	{"manager-keeps", .held = "libsystemd closes what it did not agree to take"},
 	{"own-binary", {"descriptors", "seals"}},
 	{"handle", {"open_by_handle_at", "descriptors", RIGHTS}},
 	{"setuid-file", {"ids", "nosuid store"}, SIGN_SETUID},
 	{"trusted-xattr", {RIGHTS}},
 	{"terminal-input", {"arguments", "descriptors", RIGHTS}},
-	{"links", {"no links"}, SIGN_STARTED, .root = "links"},
+	{"links", {"no links"}, SIGN_STARTED, .root = "links-run"},
+	{"links-proc", {"no links"}, SIGN_STARTED, .root = "links-proc"},
+	{"links-dev", {"no links"}, SIGN_STARTED, .root = "links-dev"},
+	{"links-sys", {"no links"}, SIGN_STARTED, .root = "links-sys"},
+	{"links-swapped", .sign = SIGN_AGAIN, .root = "root", .held = "a mount point cannot be renamed"},
 	/* what /proc opens */
 	{"sysrq", {"masks", "user namespace"}, .feature = true},
 	{"system-setting", {"masks", "user namespace"}, SIGN_SETTING},
@@ -126,6 +140,8 @@ static const struct escape escapes[] = {
 	{"memory", {"control group"}},
 	{"disk", {"store"}},
 	{"sparse-file", {"resource limits", "store"}},
+	{"flood-answers", .sign = SIGN_SLOW, .held = "the end of init ends its pid namespace"},
+	{"flood-proc", .sign = SIGN_SLOW, .memory = true, .held = "the end of init ends its pid namespace"},
 	{"watches", {"owner"}, SIGN_WATCHES},
 	{"huge-pages", {"arguments"}, .feature = true},
 };

@@ -5,8 +5,13 @@
  * shadow that can be weakened, where each must succeed without its defences. Needs root.
  */
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stddef.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -16,13 +21,15 @@
 
 #include "base/io.h"
 #include "image/image.h"
+#include "shadow/answer.h"
 #include "shadow/internal.h"
 #include "tests/unit/shadow/escape/canary.h"
 #include "tests/unit/shadow/escape/escape.h"
 #include "tests/unit/shadow/escape/table.h"
 #include "tests/unit/shadow/fixture.h"
 
-#define MIB (UINT64_C(1) << 20)
+#define MIB     (UINT64_C(1) << 20)
+#define SLOW_NS (UINT64_C(15) * 1000000000)
 
 static struct canary canary;
 static unsigned n_lines, n_failed;
@@ -131,6 +138,32 @@ static bool setting_changed(void)
 	return true;
 }
 
+/* Made through a link of the guest's, by us. */
+static bool node_made(void)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/host/node", canary.dir);
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return false;
+	unlink(path);
+	return true;
+}
+
+/* A second run, after the first has changed the tree under what is mounted. That it cannot start is well, too. */
+static bool finds_again(const struct trial *trial)
+{
+	const char *argv[] = {"escape", "links-swapped", NULL};
+	struct shadow_run_options options = {.argv = argv, .env = (const char *const *)canary.env, .timeout_s = 30};
+	_cleanup_(free_ptr) char *output = NULL;
+	int status = HELD;
+	struct error *error = shadow_capture(trial->shadow, &options, &status, &output);
+	bool found = !error && status == ESCAPED;
+
+	error_destroy(error);
+	return found;
+}
+
 /* Whether the attempt worked; *ret_text: what it said. */
 static bool attempt(const struct trial *trial, const struct escape *escape, char ret_text[200])
 {
@@ -144,19 +177,22 @@ static bool attempt(const struct trial *trial, const struct escape *escape, char
 	_cleanup_(free_ptr) char *output = NULL;
 	pid_t watcher = watch_watches(escape);
 	struct error *error;
+	uint64_t begun = clock_monotonic_ns();
 	int status = HELD;
+	bool failed;
 	char name[65];
 
 	error = shadow_capture(trial->shadow, &options, &status, &output);
 	snprintf(ret_text, 200, "%s", error ? error->message : output);
 	ret_text[strcspn(ret_text, "\n#")] = '\0';
+	failed = error;
 	error_destroy(error);
 	if (status == UNKNOWN)
 		report(false, escape->name, "could not be tried", ret_text);
 	switch (escape->sign) {
 	case SIGN_STATUS:
 	case SIGN_STARTED:
-		return !error && status == ESCAPED;
+		return !failed && status == ESCAPED;
 	case SIGN_NAME:
 		gethostname(name, sizeof(name));
 		if (strcmp(name, "escaped") != 0)
@@ -166,11 +202,91 @@ static bool attempt(const struct trial *trial, const struct escape *escape, char
 	case SIGN_SETTING:
 		return setting_changed();
 	case SIGN_SETUID:
-		return !error && is_setuid_on_host(trial->shadow);
+		return !failed && is_setuid_on_host(trial->shadow);
 	case SIGN_WATCHES:
 		return watches_failed(watcher);
+	case SIGN_NODE:
+		return node_made();
+	case SIGN_SLOW:
+		return failed || clock_monotonic_ns() - begun > SLOW_NS;
+	case SIGN_AGAIN:
+		return status == ESCAPED || finds_again(trial);
 	}
 	return false;
+}
+
+/* A process with its first call of uname(2) handed to us; *ret_listener is in our table, which it shares. */
+static pid_t start_caller(int *ret_listener)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_uname, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {ARRAY_SIZE(code), code};
+	char name[4096];
+	int ends[2];
+	pid_t pid;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter);
+
+		(void)!write(ends[1], &fd, sizeof(fd));
+		syscall(SYS_uname, name);
+		_exit(0);
+	}
+	assert_int_equal(read(ends[0], ret_listener, sizeof(*ret_listener)), sizeof(*ret_listener));
+	close(ends[0]);
+	close(ends[1]);
+	return pid;
+}
+
+/* A process with this number, which the host's root can choose where the guest would have to wait for it. */
+static pid_t start_with_pid(pid_t wanted)
+{
+	struct clone_args args = {.exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&wanted, .set_tid_size = 1};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid == 0)
+		for (;;)
+			pause();
+	return pid;
+}
+
+/* The caller of an answered call is killed and its number is another's before its files are opened. */
+static void check_reused_pid(bool stands)
+{
+	union {
+		struct seccomp_notif request;
+		char space[1024];
+	} in = {0};
+	struct answers answers = {.listener = -1};
+	struct answer_call call = {.answers = &answers, .request = &in.request, .memory = -1};
+	pid_t caller = start_caller(&answers.listener), other;
+	int fd;
+
+	assert_int_equal(ioctl(answers.listener, SECCOMP_IOCTL_NOTIF_RECV, &in.request), 0);
+	fd = answer_open_proc(&call, "status", O_RDONLY);
+	report(fd >= 0, "reused-pid", "the caller itself is opened", "");
+	close_fd(&fd);
+	kill(caller, SIGKILL);
+	waitpid(caller, NULL, 0);
+	other = start_with_pid(caller);
+	fd = answer_open_proc(&call, "status", O_RDONLY);
+	if (other < 0)
+		report(true, "reused-pid", "another process", "SKIP no number can be chosen here");
+	else
+		report((fd < 0) == stands, "reused-pid",
+		       stands ? "held: another process" : "succeeds without still waiting", "");
+	close_fd(&fd);
+	close_fd(&answers.listener);
+	if (other > 0) {
+		kill(other, SIGKILL);
+		waitpid(other, NULL, 0);
+	}
 }
 
 #ifndef SHADOW_WEAKEN
@@ -200,7 +316,7 @@ static void check_all(struct guest *guest, const struct shadow_user *user, const
 	trial.user = user;
 	before = canary_text(&canary);
 	for (size_t i = 0; i < ARRAY_SIZE(escapes); i++)
-		if (!escapes[i].root && !(guest && escapes[i].answered))
+		if (!escapes[i].root && !(guest && escapes[i].answered) && (guest || !escapes[i].memory))
 			check_held(&trial, &escapes[i], who, before);
 	trial_end(&trial);
 }
@@ -248,6 +364,7 @@ static void check(void)
 	check_roots();
 	assert_ok(open_guest(&image, &guest));
 	check_all(guest, NULL, "as root, with memory");
+	check_reused_pid(true);
 	guest_close(guest);
 	image_close(image);
 }
@@ -278,6 +395,11 @@ static void check_weak(const struct escape *escape)
 	struct error *error;
 	bool escaped;
 
+	if (escape->held) {
+		snprintf(line, sizeof(line), "SKIP %s", escape->held);
+		report(true, escape->name, "cannot be weakened", line);
+		return;
+	}
 	weaken_n = 0;
 	for (size_t i = 0; escape->defences[i]; i++) {
 		weaken_names[weaken_n++] = escape->defences[i];
@@ -301,13 +423,17 @@ static void check(void)
 	for (size_t i = 0; i < ARRAY_SIZE(escapes); i++)
 		if (!only || strcmp(only, escapes[i].name) == 0)
 			check_weak(&escapes[i]);
+	weaken_names[0] = "still waiting";
+	weaken_n = 1;
+	check_reused_pid(false);
 }
 
 #endif
 
 int main(void)
 {
-	_cleanup_(free_ptr) char *root = NULL, *links = NULL;
+	static const char *const links[] = {"run", "proc", "dev", "sys"};
+	_cleanup_(free_ptr) char *root = NULL;
 
 	if (geteuid() != 0) {
 		printf("1..0 # SKIP needs root\n");
@@ -319,10 +445,11 @@ int main(void)
 		return 1;
 	canary_create(&canary);
 	root = string_format("%s/root", canary.dir);
-	links = string_format("%s/links", canary.dir);
 	make_root(root);
-	shell("cp %s %s/bin/escape; cp -a %s %s; rmdir %s/run; ln -s %s/host %s/run", ESCAPE, root, root, links, links,
-	      canary.dir, links);
+	shell("cp %s %s/bin/escape", ESCAPE, root);
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+		shell("cd %s; cp -a root links-%s; rm -rf links-%s/%s; ln -s %s/host links-%s/%s", canary.dir, links[i],
+		      links[i], links[i], canary.dir, links[i], links[i]);
 	check();
 	printf("1..%u\n", n_lines);
 	canary_destroy(&canary);
