@@ -35,6 +35,20 @@ struct guest_file {
 struct error *guest_file_find(struct guest *guest, const char *path, bool follow, struct guest_file *ret) _must_check_;
 void guest_file_deinit(struct guest_file *file);
 
+/* An access control list as its kernel holds it; e_tag and e_perm as in linux/posix_acl.h, the guest's ids. */
+#define GUEST_ACL_MAX 256u
+struct guest_acl_entry {
+	uint16_t tag, permissions;
+	uint32_t id; /* of ACL_USER and ACL_GROUP */
+};
+struct guest_acl {
+	struct guest_acl_entry entries[GUEST_ACL_MAX];
+	size_t n; /* 0: it has none in memory */
+};
+/* The file's own, or what new files in the directory begin with (`otherwise`). */
+struct error *guest_file_acl(struct guest *guest, const struct guest_file *file, bool otherwise, struct guest_acl *ret)
+	_must_check_;
+
 /*
  * Reads at most `size` bytes at `offset`; *ret_size is less only at the end of the file. A byte that memory does not
  * hold is ERROR_NOT_FOUND that names the place and why (never read, dropped, swapped out). Holes of tmpfs read as

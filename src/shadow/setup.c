@@ -279,6 +279,9 @@ static struct error *do_devpts(struct setup_state *state, const struct setup_op 
 		error = set_option(fs, "mode", "%o", 0620);
 	if (!error)
 		error = set_option(fs, "ptmxmode", "%o", 0666);
+	/* All instances share what the host has. */
+	if (!error)
+		error = set_option(fs, "max", "%u", 256);
 	if (!error)
 		error = make_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &mount);
 	if (!error && (fchownat(mount, "", SHADOW_ID_BASE, SHADOW_ID_BASE, AT_EMPTY_PATH) < 0 ||

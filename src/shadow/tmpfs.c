@@ -7,9 +7,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -85,6 +88,53 @@ static struct error *set_attributes(int parent, const char *name, const struct g
 	    utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_system(errno, name, "cannot set its attributes");
 	return NULL;
+}
+
+static struct error *set_acl(struct fill *fill, int fd, const struct guest_file *file, bool otherwise)
+{
+	struct {
+		struct posix_acl_xattr_header header;
+		struct posix_acl_xattr_entry entries[GUEST_ACL_MAX];
+	} value = {.header.a_version = POSIX_ACL_XATTR_VERSION};
+	char path[64];
+	struct guest_acl acl;
+	struct error *error = guest_file_acl(fill->guest, file, otherwise, &acl);
+
+	if (error || acl.n == 0)
+		return error;
+	for (size_t i = 0; i < acl.n; i++) {
+		const struct guest_acl_entry *entry = &acl.entries[i];
+		bool named = entry->tag == ACL_USER || entry->tag == ACL_GROUP;
+
+		value.entries[i] = (struct posix_acl_xattr_entry){entry->tag, entry->permissions,
+								  named ? host_id(entry->id) : ACL_UNDEFINED_ID};
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (setxattr(path, otherwise ? "system.posix_acl_default" : "system.posix_acl_access", &value,
+		     sizeof(value.header) + acl.n * sizeof(value.entries[0]), 0) < 0)
+		return error_system(errno, file->name, "cannot set its access control list");
+	return NULL;
+}
+
+/* After its mode, which the list says more of. Lists that cannot be read leave the file as its mode has it. */
+static struct error *set_acls(struct fill *fill, int parent, const char *name, const struct guest_file *file)
+{
+	_cleanup_(close_fd) int fd = -1;
+	struct error *error;
+
+	if (!S_ISREG(file->mode) && !S_ISDIR(file->mode))
+		return NULL;
+	fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return error_system(errno, name, "cannot open");
+	error = set_acl(fill, fd, file, false);
+	if (!error && S_ISDIR(file->mode))
+		error = set_acl(fill, fd, file, true);
+	if (error && error->code != ERROR_NO_MEMORY) {
+		log_debug("%s: %s", fill->name, error->message);
+		error_destroy(take_ptr(error));
+	}
+	return error;
 }
 
 /* ---- Contents ---- */
@@ -268,7 +318,9 @@ static struct error *make_entry(struct fill *fill, int parent, const struct gues
 
 	if (S_ISDIR(file->mode)) {
 		error = make_directory(fill, parent, file, depth);
-		return error ? error : set_attributes(parent, file->name, file);
+		if (!error)
+			error = set_attributes(parent, file->name, file);
+		return error ? error : set_acls(fill, parent, file->name, file);
 	}
 	if (!known)
 		return error_create(ERROR_FORMAT, "%s: neither file nor link", file->name);
@@ -277,6 +329,8 @@ static struct error *make_entry(struct fill *fill, int parent, const struct gues
 		error = make_node(fill, parent, file);
 		if (!error && !fill->full)
 			error = set_attributes(parent, file->name, file);
+		if (!error && !fill->full)
+			error = set_acls(fill, parent, file->name, file);
 		if (!error && !fill->full)
 			error = remember(fill, parent, file);
 	}
@@ -348,6 +402,8 @@ struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory
 	error = fill_directory(&fill, directory, fd, 0);
 	if (!error)
 		error = set_attributes(fd, ".", directory);
+	if (!error)
+		error = set_acls(&fill, fd, ".", directory);
 	for (size_t i = 0; i < fill.n_linked; i++)
 		close(fill.linked[i].fd);
 	free(fill.linked);
