@@ -53,7 +53,16 @@ struct guest_file_lock {
 	uint32_t device;
 	uint64_t inode;
 	int64_t start, end; /* bytes, end inclusive; INT64_MAX: the end of the file */
+	uint32_t number;    /* of guest_file_locks(): from 1 on; who waits has that of what is waited for */
+	uint32_t waits;     /* 0: is held; 1: waits for one that is, 2: for one that waits, … */
 };
+struct guest_lock_list {
+	struct guest_file_lock *items; /* as /proc/locks */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_file_locks(struct guest *guest, struct guest_lock_list *ret) _must_check_;
+void guest_lock_list_deinit(struct guest_lock_list *list);
 
 struct guest_fd_info {
 	int32_t mount;  /* mnt_id */

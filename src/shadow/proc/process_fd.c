@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/PID/fdinfo/N (fs/proc/fd.c, and the show_fdinfo of each kind of file). */
+/* /proc/PID/fdinfo/N (fs/proc/fd.c, and the show_fdinfo of each kind of file), and /proc/locks (fs/locks.c). */
 #include <inttypes.h>
 
 #include "shadow/proc/process.h"
+#include "shadow/proc/system.h"
 
 #define CLOSE_ON_EXEC        02000000u /* O_CLOEXEC */
 #define NS_PER_S             INT64_C(1000000000)
@@ -48,16 +49,32 @@ static const char *lock_type(const struct guest_file_lock *lock)
 	return type == F_WRITE ? "WRITE" : type == F_READ ? "READ" : "UNLCK";
 }
 
-static void write_lock(const struct guest_file_lock *lock, size_t number, FILE *out)
+static void write_lock(const struct guest_file_lock *lock, FILE *out)
 {
-	fprintf(out, "lock:\t%zu: %s%s %d %02x:%02x:%" PRIu64 " ", number, lock_kind(lock->flags), lock_type(lock),
-		lock->pid, lock->device >> 20, lock->device & 0xfffff, lock->inode);
+	fprintf(out, "%s%s %d %02x:%02x:%" PRIu64 " ", lock_kind(lock->flags), lock_type(lock), lock->pid,
+		lock->device >> 20, lock->device & 0xfffff, lock->inode);
 	if (!(lock->flags & FL_POSIX))
 		fputs("0 EOF\n", out);
 	else if (lock->end == INT64_MAX)
 		fprintf(out, "%" PRId64 " EOF\n", lock->start);
 	else
 		fprintf(out, "%" PRId64 " %" PRId64 "\n", lock->start, lock->end);
+}
+
+struct error *proc_write_locks(const struct proc_facts *facts, FILE *out)
+{
+	_cleanup_(guest_lock_list_deinit) struct guest_lock_list list = {0};
+	struct error *error = PROC_LIST(guest_file_locks(facts->guest, &list), list);
+
+	for (size_t i = 0; !error && i < list.n; i++) {
+		const struct guest_file_lock *lock = &list.items[i];
+
+		fprintf(out, "%u: ", lock->number);
+		if (lock->waits)
+			fprintf(out, "%*s", (int)lock->waits + 2, "-> ");
+		write_lock(lock, out);
+	}
+	return error;
 }
 
 /* ---- Kinds ---- */
@@ -153,8 +170,10 @@ struct error *proc_write_fdinfo(const struct proc_facts *facts, const struct gue
 	fprintf(out, "pos:\t%" PRId64 "\nflags:\t0%o\nmnt_id:\t%d\n", (int64_t)fd->position, flags, info.mount);
 	if (info.has_inode)
 		fprintf(out, "ino:\t%" PRIu64 "\n", fd->inode);
-	for (size_t i = 0; i < info.n_locks; i++)
-		write_lock(&info.locks[i], i + 1, out);
+	for (size_t i = 0; i < info.n_locks; i++) {
+		fprintf(out, "lock:\t%zu: ", i + 1);
+		write_lock(&info.locks[i], out);
+	}
 	write_kind(&info, out);
 	/* What could be read is worth more than nothing. */
 	guest_fd_info_deinit(&info);

@@ -43,6 +43,10 @@ struct error *proc_write_ioports(const struct proc_facts *facts, FILE *out) _mus
 struct error *proc_write_swaps(const struct proc_facts *facts, FILE *out) _must_check_;
 struct error *proc_write_cgroups(const struct proc_facts *facts, FILE *out) _must_check_;
 
+/* --- process_fd.c --- */
+
+struct error *proc_write_locks(const struct proc_facts *facts, FILE *out) _must_check_;
+
 /* --- system_symbols.c --- */
 
 struct error *proc_write_kallsyms(const struct proc_facts *facts, FILE *out) _must_check_;

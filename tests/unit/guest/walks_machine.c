@@ -33,6 +33,7 @@ ADD_LIST(blocks, guest_numbered_list, guest_block_majors, guest_numbered_list_de
 ADD_LIST(misc, guest_numbered_list, guest_misc_devices, guest_numbered_list_deinit)
 ADD_LIST(frame_buffers, guest_numbered_list, guest_frame_buffers, guest_numbered_list_deinit)
 ADD_LIST(dma_channels, guest_numbered_list, guest_dma_channels, guest_numbered_list_deinit)
+ADD_LIST(locks, guest_lock_list, guest_file_locks, guest_lock_list_deinit)
 ADD_LIST(ttys, guest_tty_driver_list, guest_tty_drivers, guest_tty_driver_list_deinit)
 ADD_LIST(consoles, guest_console_list, guest_consoles, guest_console_list_deinit)
 ADD_LIST(controllers, guest_controller_list, guest_controllers, guest_controller_list_deinit)
@@ -116,7 +117,7 @@ struct error *walk_tables(struct guest *guest, size_t *ret_items)
 {
 	static const add_items parts[] = {add_types,  add_swaps, add_characters, add_blocks,
 					  add_misc,   add_ttys,  add_consoles,   add_controllers,
-					  add_memory, add_ports, add_optional};
+					  add_memory, add_ports, add_optional,   add_locks};
 
 	return add_all(guest, parts, ARRAY_SIZE(parts), ret_items);
 }
