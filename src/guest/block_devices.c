@@ -143,11 +143,12 @@ static struct error *read_stats(struct guest *guest, const struct block_layout *
 {
 	struct error *error = NULL;
 
-	for (uint32_t cpu = cpu_sets_next(layout->cpus.possible_set, 0); !error && cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(layout->cpus.possible_set, cpu + 1)) {
+	for_each_cpu(cpu, layout->cpus.possible_set) {
 		error = guest_effort(guest, 1, variable);
 		if (!error)
 			error = add_stats(guest, layout, variable, cpu, ret);
+		if (error)
+			break;
 	}
 	if ((int32_t)ret->in_flight < 0)
 		ret->in_flight = 0;

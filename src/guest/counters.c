@@ -24,8 +24,7 @@ static struct error *count_running(struct guest *guest, uint32_t *ret)
 		error = cpu_sets_load(guest, &cpus);
 	if (error)
 		return error;
-	for (uint32_t cpu = cpu_sets_next(cpus.online_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.online_set, cpu + 1)) {
+	for_each_cpu(cpu, cpus.online_set) {
 		uint64_t value;
 		struct gva queue;
 
@@ -219,42 +218,6 @@ static struct error *read_old_swap_cache(struct guest *guest, uint64_t *ret)
 	return error;
 }
 
-/* A struct percpu_counter with what each CPU has not yet added. */
-static struct error *read_percpu_counter(struct guest *guest, const char *name, uint64_t *ret)
-{
-	struct member count, counters;
-	const struct member_need needs[] = {{"percpu_counter", "count", &count},
-					    {"percpu_counter", "counters", &counters}};
-	struct cpu_sets cpus;
-	struct gva counter;
-	uint64_t sum, variable;
-	const struct member_read reads[] = {{&count, &sum}, {&counters, &variable}};
-	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
-
-	if (!error)
-		error = symbols_get(guest->symbols, name, &counter);
-	if (!error)
-		error = guest_read_members(guest, counter, reads, ARRAY_SIZE(reads));
-	if (!error)
-		error = cpu_sets_load(guest, &cpus);
-	if (error)
-		return error;
-	for (uint32_t cpu = cpu_sets_next(cpus.online_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.online_set, cpu + 1)) {
-		uint32_t part;
-		struct gva address;
-
-		error = guest_percpu(guest, (struct gva){variable}, cpu, &address);
-		if (!error)
-			error = memory_read_u32(&guest->memory, address, &part);
-		if (error)
-			return error;
-		sum += (uint64_t)(int64_t)(int32_t)part;
-	}
-	*ret = sum;
-	return NULL;
-}
-
 /* ---- "MemAvailable" (si_mem_available) ---- */
 
 #define NODES_MAX 1024u /* MAX_NUMNODES */
@@ -442,6 +405,7 @@ static struct error *read_counters(struct guest *guest, struct guest_memory_coun
 static struct error *read_variables(struct guest *guest, struct guest_memory_counters *c)
 {
 	uint64_t committed;
+	struct gva counter;
 	struct error *error = read_pages(guest, "_totalram_pages", &c->total);
 
 	if (!error)
@@ -449,7 +413,9 @@ static struct error *read_variables(struct guest *guest, struct guest_memory_cou
 	if (!error)
 		error = read_pages(guest, "nr_swap_pages", &c->swap_free);
 	if (!error)
-		error = read_percpu_counter(guest, "vm_committed_as", &committed);
+		error = symbols_get(guest->symbols, "vm_committed_as", &counter);
+	if (!error)
+		error = guest_percpu_counter(guest, counter, &committed);
 	if (!error)
 		c->committed = pages_to_bytes(committed);
 	if (!error)

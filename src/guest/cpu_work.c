@@ -223,8 +223,7 @@ struct error *guest_cpu_work(struct guest *guest, struct guest_cpu_work_list *re
 		error = cpu_sets_load(guest, &cpus);
 	if (error)
 		return error_wrap(error, "the guest's processors' work");
-	for (uint32_t cpu = cpu_sets_next(cpus.possible_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.possible_set, cpu + 1)) {
+	for_each_cpu(cpu, cpus.possible_set) {
 		struct guest_cpu_work work = {.cpu = cpu, .online = cpus.online_set[cpu / 64] >> cpu % 64 & 1};
 
 		error = walk_note(&list.incomplete, read_work(guest, &layout, &work));

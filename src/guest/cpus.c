@@ -22,8 +22,7 @@ struct error *guest_cpu_set(struct guest *guest, struct guest_cpu_set *ret)
 	if (error)
 		return error;
 	ret->ids = 0;
-	for (uint32_t cpu = cpu_sets_next(sets.possible_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(sets.possible_set, cpu + 1))
+	for_each_cpu(cpu, sets.possible_set)
 		ret->ids = cpu + 1;
 	memcpy(ret->online, sets.online_set, sizeof(ret->online));
 	return NULL;

@@ -258,15 +258,17 @@ static struct error *load_cpus(struct guest *guest, struct detail_layout *ret)
 		error = memory_read_u32(&guest->memory, symbol, &ret->n_cpus);
 	if (!error && (ret->n_cpus > words || ret->n_cpus > GUEST_BITS_MAX))
 		error = error_format(NULL, symbol.v, "the guest's kernel has %u CPUs", ret->n_cpus);
-	for (uint32_t cpu = cpu_sets_next(ret->online.online_set, 0); !error && cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(ret->online.online_set, cpu + 1)) {
+	if (error)
+		return error;
+	for_each_cpu(cpu, ret->online.online_set) {
 		struct gva base;
 
 		error = guest_percpu(guest, (struct gva){0}, cpu, &base);
-		if (!error)
-			ret->cpu_offsets[cpu] = base.v;
+		if (error)
+			return error;
+		ret->cpu_offsets[cpu] = base.v;
 	}
-	return error;
+	return NULL;
 }
 
 static void load_switches(struct guest *guest, struct detail_layout *ret)

@@ -188,8 +188,7 @@ static struct error *add_percpu(struct guest *guest, const struct cpu_sets *cpus
 {
 	if (!variable)
 		return error_format(NULL, 0, "interface %s has no counters", ret->name);
-	for (uint32_t cpu = cpu_sets_next(cpus->possible_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus->possible_set, cpu + 1)) {
+	for_each_cpu(cpu, cpus->possible_set) {
 		struct gva copy;
 		struct error *error = guest_percpu(guest, (struct gva){variable}, cpu, &copy);
 

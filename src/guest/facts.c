@@ -96,8 +96,7 @@ static struct error *read_idle(struct guest *guest, uint64_t now_ns, uint64_t *r
 		error = cpu_sets_load(guest, &cpus);
 	if (error)
 		return error;
-	for (uint32_t cpu = cpu_sets_next(cpus.online_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.online_set, cpu + 1)) {
+	for_each_cpu(cpu, cpus.online_set) {
 		uint64_t event, when;
 
 		error = guest_percpu(guest, devices, cpu, &tick);

@@ -354,6 +354,12 @@ struct cpu_sets {
 struct error *cpu_sets_load(struct guest *guest, struct cpu_sets *ret) _must_check_;
 /* The first CPU of a set at or above `from`; CPUS_MAX: none. */
 uint32_t cpu_sets_next(const uint64_t set[CPUS_MAX / 64], uint32_t from);
+/* Goes through the CPUs of a set, by number. */
+#define for_each_cpu(cpu, set)                                                                                         \
+	for (uint32_t cpu = cpu_sets_next(set, 0); (cpu) < CPUS_MAX; (cpu) = cpu_sets_next(set, (cpu) + 1))
+
+/* The struct percpu_counter at `counter`, with what each CPU has not yet added; never below zero. */
+struct error *guest_percpu_counter(struct guest *guest, struct gva counter, uint64_t *ret) _must_check_;
 
 /* Ticks a second of the kernel (HZ), in which it counts jiffies: 100 to 1000. */
 struct error *guest_tick_rate(struct guest *guest, uint32_t *ret) _must_check_;

@@ -200,8 +200,7 @@ struct error *interrupts_load_cpus(struct guest *guest, struct guest_interrupt_l
 	list->cpus = calloc(cpus.online ? cpus.online : 1, sizeof(*list->cpus));
 	if (!list->cpus)
 		return error_no_memory();
-	for (uint32_t cpu = cpu_sets_next(cpus.online_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.online_set, cpu + 1))
+	for_each_cpu(cpu, cpus.online_set)
 		list->cpus[list->n_cpus++] = cpu;
 	return NULL;
 }

@@ -15,12 +15,13 @@ static struct error *read_resident(struct guest *guest, const struct detail_layo
 	uint64_t parts = object_get(mm, &layout->mm.rss_cpu[which]);
 	int64_t sum = (int64_t)object_get(mm, &layout->mm.rss[which]);
 
-	for (uint32_t cpu = parts ? cpu_sets_next(layout->online.online_set, 0) : CPUS_MAX; cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(layout->online.online_set, cpu + 1)) {
+	for_each_cpu(cpu, layout->online.online_set) {
 		uint32_t part;
-		struct error *error =
-			memory_read_u32(&guest->memory, (struct gva){parts + layout->cpu_offsets[cpu]}, &part);
+		struct error *error;
 
+		if (!parts)
+			break;
+		error = memory_read_u32(&guest->memory, (struct gva){parts + layout->cpu_offsets[cpu]}, &part);
 		if (error)
 			return error;
 		sum += (int32_t)part;

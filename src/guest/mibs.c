@@ -110,15 +110,18 @@ static struct error *add_all(struct guest *guest, uint64_t statistics, const str
 	struct cpu_sets cpus;
 	struct error *error = cpu_sets_load(guest, &cpus);
 
-	for (uint32_t cpu = cpu_sets_next(cpus.possible_set, 0); !error && cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.possible_set, cpu + 1)) {
+	if (error)
+		return error;
+	for_each_cpu(cpu, cpus.possible_set) {
 		struct gva copy;
 
 		error = guest_percpu(guest, (struct gva){statistics}, cpu, &copy);
 		if (!error)
 			error = add_values(guest, copy, array, list);
+		if (error)
+			return error;
 	}
-	return error;
+	return NULL;
 }
 
 static struct error *read_mib(struct guest *guest, struct gva net, const struct mib_source *source,

@@ -336,8 +336,7 @@ static struct error *walk(struct guest *guest, const struct processor_layout *la
 		error = cpu_sets_load(guest, &cpus);
 	if (error)
 		return error;
-	for (uint32_t cpu = cpu_sets_next(cpus.online_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.online_set, cpu + 1)) {
+	for_each_cpu(cpu, cpus.online_set) {
 		struct guest_processor processor = {0};
 
 		error = read_processor(guest, layout, variable, cpu, &processor);

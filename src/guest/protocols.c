@@ -78,8 +78,7 @@ static struct error *sum_percpu(struct guest *guest, const struct cpu_sets *cpus
 {
 	int64_t sum = 0;
 
-	for (uint32_t cpu = cpu_sets_next(cpus->possible_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus->possible_set, cpu + 1)) {
+	for_each_cpu(cpu, cpus->possible_set) {
 		struct gva copy;
 		uint32_t value;
 		struct error *error = guest_percpu(guest, (struct gva){variable}, cpu, &copy);
@@ -189,28 +188,10 @@ void guest_protocol_list_deinit(struct guest_protocol_list *list)
 
 /* ---- Totals ---- */
 
-/* A struct percpu_counter: what all agree on, and what each processor has not told yet. */
-static struct error *read_counter(struct guest *guest, const struct cpu_sets *cpus, uint64_t address, int64_t *ret)
-{
-	struct member count, each;
-	const struct member_need needs[] = {{"percpu_counter", "count", &count}, {"percpu_counter", "counters", &each}};
-	uint64_t total, variable;
-	const struct member_read reads[] = {{&count, &total}, {&each, &variable}};
-	int64_t sum = 0;
-	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
-
-	if (!error)
-		error = guest_read_members(guest, (struct gva){address}, reads, ARRAY_SIZE(reads));
-	if (!error && variable)
-		error = sum_percpu(guest, cpus, variable, &sum);
-	if (!error)
-		*ret = not_negative((int64_t)total + sum);
-	return error;
-}
-
 /* Per CPU since 5.16 (19757cebf0c5, in stable kernels too), before a struct percpu_counter. */
-static struct error *read_orphans(struct guest *guest, const struct cpu_sets *cpus, int64_t *ret)
+static struct error *read_orphans(struct guest *guest, const struct cpu_sets *cpus, uint64_t *ret)
 {
+	int64_t sum;
 	struct gva orphans, start = {0}, end = {0};
 	struct error *error = symbols_get(guest->symbols, "tcp_orphan_count", &orphans);
 
@@ -219,9 +200,9 @@ static struct error *read_orphans(struct guest *guest, const struct cpu_sets *cp
 	symbols_find(guest->symbols, "__per_cpu_start", &start);
 	symbols_find(guest->symbols, "__per_cpu_end", &end);
 	if (orphans.v < start.v || orphans.v >= end.v)
-		return read_counter(guest, cpus, orphans.v, ret);
-	error = sum_percpu(guest, cpus, orphans.v, ret);
-	*ret = error ? 0 : not_negative(*ret);
+		return guest_percpu_counter(guest, orphans, ret);
+	error = sum_percpu(guest, cpus, orphans.v, &sum);
+	*ret = error || sum < 0 ? 0 : (uint64_t)sum;
 	return error;
 }
 
@@ -309,8 +290,8 @@ struct error *guest_socket_totals(struct guest *guest, uint64_t task, struct gue
 	struct member allocated = types_find(guest->types, "proto", "sockets_allocated");
 	struct cpu_sets cpus;
 	struct gva net, tcp;
-	int64_t used = 0, orphans = 0, waiting = 0;
-	uint64_t counter;
+	int64_t used = 0, waiting = 0;
+	uint64_t counter, orphans = 0, sockets = 0;
 	struct error *error = network_namespace(guest, task, &net);
 
 	if (!error)
@@ -326,7 +307,7 @@ struct error *guest_socket_totals(struct guest *guest, uint64_t task, struct gue
 	if (!error)
 		error = guest_read_member(guest, tcp, &allocated, &counter);
 	if (!error)
-		error = read_counter(guest, &cpus, counter, &totals.allocated);
+		error = guest_percpu_counter(guest, (struct gva){counter}, &sockets);
 	if (!error)
 		error = read_fragments(guest, net, "ipv4.fqdir", &totals.fragments[0], &totals.fragment_memory[0]);
 	if (!error && types_find(guest->types, "net", "ipv6.fqdir").present)
@@ -337,6 +318,7 @@ struct error *guest_socket_totals(struct guest *guest, uint64_t task, struct gue
 		return error_wrap(error, "the guest's sockets");
 	totals.used = (int32_t)used;
 	totals.orphans = (int32_t)orphans;
+	totals.allocated = (int64_t)sockets;
 	totals.waiting = (int32_t)waiting;
 	*ret = totals;
 	return NULL;

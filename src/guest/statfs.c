@@ -48,37 +48,6 @@ struct figure {
 	bool counter; /* a struct percpu_counter: the sum of its parts */
 };
 
-/* Exactly: with what each CPU has not yet added. */
-static struct error *read_counter(struct guest *guest, struct gva counter, uint64_t *ret)
-{
-	struct member count, counters;
-	const struct member_need needs[] = {{"percpu_counter", "count", &count},
-					    {"percpu_counter", "counters", &counters, .optional = true}};
-	uint64_t sum, variable = 0;
-	struct cpu_sets cpus;
-	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
-
-	if (!error)
-		error = guest_read_member(guest, counter, &count, &sum);
-	if (!error && counters.present)
-		error = guest_read_member(guest, counter, &counters, &variable);
-	if (!error)
-		error = cpu_sets_load(guest, &cpus);
-	for (uint32_t cpu = variable ? cpu_sets_next(cpus.online_set, 0) : CPUS_MAX; !error && cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.online_set, cpu + 1)) {
-		uint32_t part = 0;
-		struct gva place;
-
-		error = guest_percpu(guest, (struct gva){variable}, cpu, &place);
-		if (!error)
-			error = memory_read_u32(&guest->memory, place, &part);
-		sum += (uint64_t)(int64_t)(int32_t)part;
-	}
-	if (!error)
-		*ret = (int64_t)sum < 0 ? 0 : sum;
-	return error;
-}
-
 /* Reads the figures out of the structure `name` at `object`, of which the module `module` has the types. */
 static struct error *read_figures(struct guest *guest, const char *module, const char *name, uint64_t object,
 				  const struct figure *figures, size_t n)
@@ -96,7 +65,7 @@ static struct error *read_figures(struct guest *guest, const char *module, const
 			error = error_create(ERROR_UNSUPPORTED, "the guest's types lack %s of struct %s", figure->path,
 					     name);
 		else if (figure->counter)
-			error = read_counter(guest, (struct gva){object + member.offset}, figure->ret);
+			error = guest_percpu_counter(guest, (struct gva){object + member.offset}, figure->ret);
 		else
 			error = guest_read_member(guest, (struct gva){object}, &member, figure->ret);
 	}

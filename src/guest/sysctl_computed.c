@@ -29,19 +29,21 @@ static struct error *sum_of(struct guest *guest, const char *symbol, int64_t *re
 
 	if (!error)
 		error = cpu_sets_load(guest, &cpus);
-	for (uint32_t cpu = cpu_sets_next(cpus.possible_set, 0); !error && cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.possible_set, cpu + 1)) {
+	if (error)
+		return error;
+	for_each_cpu(cpu, cpus.possible_set) {
 		struct gva copy;
 		uint64_t value;
 
 		error = guest_percpu(guest, variable, cpu, &copy);
 		if (!error)
 			error = memory_read_u64(&guest->memory, copy, &value);
-		if (!error)
-			sum += (int64_t)value;
+		if (error)
+			return error;
+		sum += (int64_t)value;
 	}
 	*ret = sum < 0 ? 0 : sum;
-	return error;
+	return NULL;
 }
 
 static struct error *dentries(struct guest *guest, const struct sysctl_entry *entry, char **ret)
@@ -77,39 +79,6 @@ static struct error *inodes(struct guest *guest, const struct sysctl_entry *entr
 			       ret);
 }
 
-/* What all processors agree on of a struct percpu_counter, and what each has not told yet. */
-static struct error *counter_at(struct guest *guest, uint64_t address, int64_t *ret)
-{
-	struct member count, each;
-	const struct member_need needs[] = {{"percpu_counter", "count", &count}, {"percpu_counter", "counters", &each}};
-	uint64_t total, variable;
-	const struct member_read reads[] = {{&count, &total}, {&each, &variable}};
-	struct cpu_sets cpus;
-	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
-
-	if (!error)
-		error = guest_read_members(guest, (struct gva){address}, reads, ARRAY_SIZE(reads));
-	if (!error)
-		error = cpu_sets_load(guest, &cpus);
-	if (error)
-		return error;
-	*ret = (int64_t)total;
-	for (uint32_t cpu = cpu_sets_next(cpus.online_set, 0); variable && cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.online_set, cpu + 1)) {
-		struct gva copy;
-		uint32_t value;
-
-		error = guest_percpu(guest, (struct gva){variable}, cpu, &copy);
-		if (!error)
-			error = memory_read_u32(&guest->memory, copy, &value);
-		if (error)
-			return error;
-		*ret += (int32_t)value;
-	}
-	*ret = *ret < 0 ? 0 : *ret;
-	return NULL;
-}
-
 #define FUNCTION_MAX 1024u
 #define CALL         0xe8u /* with the distance in four bytes behind it */
 
@@ -142,7 +111,7 @@ static struct error *open_files(struct guest *guest, const struct sysctl_entry *
 	struct gva counter;
 	struct member count;
 	uint64_t most, rough;
-	int64_t n;
+	uint64_t n;
 	bool whole;
 	struct error *error = symbols_get(guest->symbols, "nr_files", &counter);
 
@@ -154,12 +123,12 @@ static struct error *open_files(struct guest *guest, const struct sysctl_entry *
 	if (!error)
 		error = guest_read_member(guest, counter, &count, &rough);
 	if (!error)
-		error = counter_at(guest, counter.v, &n);
+		error = guest_percpu_counter(guest, counter, &n);
 	if (!error && !whole)
-		n = (int64_t)rough < 0 ? 0 : (int64_t)rough;
+		n = (int64_t)rough < 0 ? 0 : rough;
 	if (!error)
 		error = memory_read_u64(&guest->memory, (struct gva){entry->data + 16}, &most);
-	return error ? error : text_of(string_format("%" PRId64 "\t0\t%" PRIu64, n, most), ret);
+	return error ? error : text_of(string_format("%" PRIu64 "\t0\t%" PRIu64, n, most), ret);
 }
 
 /* The entry's data are a place in an array, whose other half has the counters. */
@@ -168,8 +137,7 @@ static struct error *quota(struct guest *guest, const struct sysctl_entry *entry
 	struct member stat, counters;
 	const struct member_need needs[] = {{"dqstats", "stat", &stat}, {"dqstats", "counter", &counters}};
 	struct gva base;
-	uint64_t number = 0;
-	int64_t value;
+	uint64_t number = 0, value;
 	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
 
 	if (!error)
@@ -178,9 +146,10 @@ static struct error *quota(struct guest *guest, const struct sysctl_entry *entry
 		number = (entry->data - base.v - stat.offset) / 8;
 		if (number >= counters.count || !counters.count)
 			return error_format(NULL, entry->data, "a count of quotas is not among them");
-		error = counter_at(guest, base.v + counters.offset + number * (counters.size / counters.count), &value);
+		base.v += counters.offset + number * (counters.size / counters.count);
+		error = guest_percpu_counter(guest, base, &value);
 	}
-	return error ? error : text_of(string_format("%" PRId64, value), ret);
+	return error ? error : text_of(string_format("%" PRIu64, value), ret);
 }
 
 /* pid_namespace.idr gives the next number. */

@@ -109,3 +109,35 @@ uint32_t cpu_sets_next(const uint64_t set[CPUS_MAX / 64], uint32_t from)
 		from++;
 	return from;
 }
+
+struct error *guest_percpu_counter(struct guest *guest, struct gva counter, uint64_t *ret)
+{
+	struct member count, counters;
+	const struct member_need needs[] = {{"percpu_counter", "count", &count},
+					    {"percpu_counter", "counters", &counters, .optional = true}}; /* SMP */
+	uint64_t sum, variable = 0;
+	struct cpu_sets cpus = {0};
+	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
+
+	if (!error)
+		error = guest_read_member(guest, counter, &count, &sum);
+	if (!error && counters.present)
+		error = guest_read_member(guest, counter, &counters, &variable);
+	if (!error && variable)
+		error = cpu_sets_load(guest, &cpus);
+	if (error)
+		return error;
+	for_each_cpu(cpu, cpus.online_set) {
+		uint32_t part;
+		struct gva place;
+
+		error = guest_percpu(guest, (struct gva){variable}, cpu, &place);
+		if (!error)
+			error = memory_read_u32(&guest->memory, place, &part);
+		if (error)
+			return error;
+		sum += (uint64_t)(int64_t)(int32_t)part;
+	}
+	*ret = (int64_t)sum < 0 ? 0 : sum;
+	return NULL;
+}

@@ -80,8 +80,7 @@ static struct error *add_zone(struct guest *guest, const struct guest_zone_place
 
 	if (error || !variable)
 		return error;
-	for (uint32_t cpu = cpu_sets_next(sum->cpus.online_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(sum->cpus.online_set, cpu + 1)) {
+	for_each_cpu(cpu, sum->cpus.online_set) {
 		struct gva address;
 
 		error = guest_percpu(guest, (struct gva){variable}, cpu, &address);
@@ -197,8 +196,7 @@ static struct error *read_events(struct guest *guest, struct group *ret)
 		error = cpu_sets_load(guest, &cpus);
 	if (error)
 		return error;
-	for (uint32_t cpu = cpu_sets_next(cpus.online_set, 0); cpu < CPUS_MAX;
-	     cpu = cpu_sets_next(cpus.online_set, cpu + 1)) {
+	for_each_cpu(cpu, cpus.online_set) {
 		struct gva address;
 
 		error = guest_percpu(guest, symbol, cpu, &address);
