@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "guest/containers.h"
+#include "guest/counters.h"
 #include "guest/object.h"
 
 /* ---- Load ---- */
@@ -82,8 +83,6 @@ struct error *guest_load_average(struct guest *guest, struct guest_load *ret)
 
 /* ---- Memory ---- */
 
-#define UNKNOWN UINT64_MAX
-
 /* Counters can be below zero for a moment: the kernel shows none then. */
 static uint64_t pages_to_bytes(uint64_t pages)
 {
@@ -93,9 +92,9 @@ static uint64_t pages_to_bytes(uint64_t pages)
 /*
  * A counter of pages by its name in one of two enumerations: which of the two has it, and its place there, differ
  * (NR_PAGETABLE: of a zone up to 5.10). The sums that /proc/meminfo shows are kept beside those of each CPU and do not
- * contain what a CPU has not yet added. A kernel without that counter: UNKNOWN.
+ * contain what a CPU has not yet added.
  */
-static struct error *read_counter(struct guest *guest, const char *name, uint64_t *ret)
+struct error *counter_read(struct guest *guest, const char *name, uint64_t *ret)
 {
 	const struct {
 		const char *enumeration, *array;
@@ -115,17 +114,16 @@ static struct error *read_counter(struct guest *guest, const char *name, uint64_
 			*ret = pages_to_bytes(*ret);
 		return error;
 	}
-	*ret = UNKNOWN;
+	*ret = COUNTER_UNKNOWN;
 	return NULL;
 }
 
-/* A variable that counts pages; UNKNOWN for one that this kernel does not have. */
-static struct error *read_pages(struct guest *guest, const char *name, uint64_t *ret)
+struct error *counter_read_variable(struct guest *guest, const char *name, uint64_t *ret)
 {
 	struct gva symbol;
 	struct error *error;
 
-	*ret = UNKNOWN;
+	*ret = COUNTER_UNKNOWN;
 	if (!symbols_find(guest->symbols, name, &symbol))
 		return NULL;
 	error = memory_read_u64(&guest->memory, symbol, ret);
@@ -394,11 +392,11 @@ static struct error *read_counters(struct guest *guest, struct guest_memory_coun
 	struct error *error = NULL;
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(counters); i++)
-		error = read_counter(guest, counters[i].name, counters[i].ret);
-	if (!error && c->kernel_stack != UNKNOWN)
+		error = counter_read(guest, counters[i].name, counters[i].ret);
+	if (!error && c->kernel_stack != COUNTER_UNKNOWN)
 		c->kernel_stack = c->kernel_stack / PAGE_SIZE * 1024;
-	if (!error && c->vmalloc_used == UNKNOWN)
-		error = read_pages(guest, "nr_vmalloc_pages", &c->vmalloc_used);
+	if (!error && c->vmalloc_used == COUNTER_UNKNOWN)
+		error = counter_read_variable(guest, "nr_vmalloc_pages", &c->vmalloc_used);
 	return error;
 }
 
@@ -406,12 +404,12 @@ static struct error *read_variables(struct guest *guest, struct guest_memory_cou
 {
 	uint64_t committed;
 	struct gva counter;
-	struct error *error = read_pages(guest, "_totalram_pages", &c->total);
+	struct error *error = counter_read_variable(guest, "_totalram_pages", &c->total);
 
 	if (!error)
-		error = read_pages(guest, "total_swap_pages", &c->swap_total);
+		error = counter_read_variable(guest, "total_swap_pages", &c->swap_total);
 	if (!error)
-		error = read_pages(guest, "nr_swap_pages", &c->swap_free);
+		error = counter_read_variable(guest, "nr_swap_pages", &c->swap_free);
 	if (!error)
 		error = symbols_get(guest->symbols, "vm_committed_as", &counter);
 	if (!error)
@@ -426,7 +424,7 @@ static struct error *read_variables(struct guest *guest, struct guest_memory_cou
 /* A kernel without swap (CONFIG_SWAP=n) has none of its variables; a counter that is not kept counts as none. */
 static uint64_t known(uint64_t value)
 {
-	return value == UNKNOWN ? 0 : value;
+	return value == COUNTER_UNKNOWN ? 0 : value;
 }
 
 struct error *guest_memory_counters(struct guest *guest, struct guest_memory_counters *ret)
@@ -436,7 +434,7 @@ struct error *guest_memory_counters(struct guest *guest, struct guest_memory_cou
 
 	if (!error)
 		error = read_variables(guest, &c);
-	if (!error && c.swap_cached == UNKNOWN)
+	if (!error && c.swap_cached == COUNTER_UNKNOWN)
 		error = read_old_swap_cache(guest, &c.swap_cached);
 	if (!error)
 		error = read_buffers(guest, &c.buffers);

@@ -3,35 +3,10 @@
 #include <string.h>
 
 #include "guest/containers.h"
+#include "guest/counters.h"
 
-#define UNKNOWN    UINT64_MAX
 #define HUGE_PAGES 512u /* pages of 4 KiB in one of 2 MiB */
 #define POOLS_MAX  1024u
-
-/* The sum of a counter of pages, in bytes; UNKNOWN: no such. */
-static struct error *read_counter(struct guest *guest, const char *name, uint64_t *ret)
-{
-	static const struct {
-		const char *enumeration, *array;
-	} kinds[] = {{"node_stat_item", "vm_node_stat"}, {"zone_stat_item", "vm_zone_stat"}};
-
-	*ret = UNKNOWN;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct gva array;
-		struct error *error;
-		uint64_t index, pages;
-
-		if (!types_enum(guest->types, kinds[i].enumeration, name, &index) || index > 1024)
-			continue;
-		error = symbols_get(guest->symbols, kinds[i].array, &array);
-		if (!error)
-			error = memory_read_u64(&guest->memory, (struct gva){array.v + index * 8}, &pages);
-		if (!error)
-			*ret = (int64_t)pages < 0 ? 0 : pages * PAGE_SIZE;
-		return error;
-	}
-	return NULL;
-}
 
 static struct error *read_counters(struct guest *guest, struct guest_memory_uses *d)
 {
@@ -50,10 +25,10 @@ static struct error *read_counters(struct guest *guest, struct guest_memory_uses
 	struct error *error = NULL;
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(counters); i++)
-		error = read_counter(guest, counters[i].name, counters[i].ret);
+		error = counter_read(guest, counters[i].name, counters[i].ret);
 	/* Lines that outlived what they counted. */
-	d->bounce = d->bounce == UNKNOWN ? 0 : d->bounce;
-	d->writeback_temporary = d->writeback_temporary == UNKNOWN ? 0 : d->writeback_temporary;
+	d->bounce = d->bounce == COUNTER_UNKNOWN ? 0 : d->bounce;
+	d->writeback_temporary = d->writeback_temporary == COUNTER_UNKNOWN ? 0 : d->writeback_temporary;
 	return error;
 }
 
@@ -74,29 +49,14 @@ static struct error *read_transparent(struct guest *guest, struct guest_memory_u
 	bool whole = !types_enum(guest->types, "node_stat_item", "NR_SWAPCACHE", &index);
 
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		*counters[i].ret = UNKNOWN;
+		*counters[i].ret = COUNTER_UNKNOWN;
 	if (!symbols_find(guest->symbols, "transparent_hugepage_flags", &flags))
 		return NULL; /* CONFIG_TRANSPARENT_HUGEPAGE=n */
 	for (size_t i = 0; !error && i < ARRAY_SIZE(counters); i++) {
-		error = read_counter(guest, counters[i].name, counters[i].ret);
-		if (!error && whole && *counters[i].ret != UNKNOWN)
+		error = counter_read(guest, counters[i].name, counters[i].ret);
+		if (!error && whole && *counters[i].ret != COUNTER_UNKNOWN)
 			*counters[i].ret *= HUGE_PAGES;
 	}
-	return error;
-}
-
-/* A variable in pages; UNKNOWN for one that this kernel does not have. */
-static struct error *read_pages(struct guest *guest, const char *name, uint64_t *ret)
-{
-	struct gva symbol;
-	struct error *error;
-
-	*ret = UNKNOWN;
-	if (!symbols_find(guest->symbols, name, &symbol))
-		return NULL;
-	error = memory_read_u64(&guest->memory, symbol, ret);
-	if (!error)
-		*ret *= PAGE_SIZE;
 	return error;
 }
 
@@ -134,7 +94,7 @@ static struct error *read_pools(struct guest *guest, uint64_t *ret)
 	struct gva head;
 	struct error *error = guest_module_types(guest, "zsmalloc", &types);
 
-	*ret = UNKNOWN;
+	*ret = COUNTER_UNKNOWN;
 	if (error)
 		return error;
 	pools.memory = types_find(guest->types, "zswap_pool", "zs_pool");
@@ -160,7 +120,7 @@ static struct error *read_zswap(struct guest *guest, struct guest_memory_uses *d
 	uint32_t stored;
 	struct error *error;
 
-	d->zswap = d->zswapped = UNKNOWN;
+	d->zswap = d->zswapped = COUNTER_UNKNOWN;
 	if (!types_enum(guest->types, "vm_event_item", "ZSWPIN", &index) ||
 	    !symbols_find(guest->symbols, "zswap_stored_pages", &symbol))
 		return NULL;
@@ -224,7 +184,7 @@ static struct error *read_direct(struct guest *guest, struct guest_memory_uses *
 	struct gva symbol;
 	struct error *error;
 
-	d->direct_4k = d->direct_2m = d->direct_1g = UNKNOWN;
+	d->direct_4k = d->direct_2m = d->direct_1g = COUNTER_UNKNOWN;
 	if (!symbols_find(guest->symbols, "direct_pages_count", &symbol))
 		return NULL;
 	error = memory_read(&guest->memory, symbol, counts, sizeof(counts));
@@ -242,23 +202,24 @@ static struct error *read_direct(struct guest *guest, struct guest_memory_uses *
 static struct error *read_variables(struct guest *guest, struct guest_memory_uses *d)
 {
 	uint64_t value;
-	uint32_t units, done = 0;
+	uint32_t units, populated, done = 0;
 	struct gva symbol;
-	struct error *error = read_pages(guest, "pcpu_nr_populated", &d->per_cpu);
+	struct error *error = guest_symbol_u32(guest, "pcpu_nr_units", &units);
 
-	if (!error)
-		error = guest_symbol_u32(guest, "pcpu_nr_units", &units);
-	if (!error && d->per_cpu != UNKNOWN)
-		/* A number of 4 bytes. */
-		d->per_cpu = (uint64_t)(uint32_t)(d->per_cpu / PAGE_SIZE) * units * PAGE_SIZE;
-	if (!error)
-		error = read_pages(guest, "num_poisoned_pages", &d->hardware_corrupted);
-	/* With CONFIG_CMA alone. */
-	d->cma_total = d->cma_free = d->memtest_bad = UNKNOWN;
-	if (!error && types_enum(guest->types, "migratetype", "MIGRATE_CMA", &value)) {
-		error = read_pages(guest, "totalcma_pages", &d->cma_total);
+	d->per_cpu = COUNTER_UNKNOWN;
+	if (!error && symbols_find(guest->symbols, "pcpu_nr_populated", &symbol)) {
+		error = guest_symbol_u32(guest, "pcpu_nr_populated", &populated);
 		if (!error)
-			error = read_counter(guest, "NR_FREE_CMA_PAGES", &d->cma_free);
+			d->per_cpu = (uint64_t)populated * units * PAGE_SIZE;
+	}
+	if (!error)
+		error = counter_read_variable(guest, "num_poisoned_pages", &d->hardware_corrupted);
+	/* With CONFIG_CMA alone. */
+	d->cma_total = d->cma_free = d->memtest_bad = COUNTER_UNKNOWN;
+	if (!error && types_enum(guest->types, "migratetype", "MIGRATE_CMA", &value)) {
+		error = counter_read_variable(guest, "totalcma_pages", &d->cma_total);
+		if (!error)
+			error = counter_read(guest, "NR_FREE_CMA_PAGES", &d->cma_free);
 	}
 	if (error || !symbols_find(guest->symbols, "early_memtest_bad_size", &symbol))
 		return error;
