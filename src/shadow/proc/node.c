@@ -123,23 +123,8 @@ static int tree_text(struct server *server, struct node node, struct text **ret)
 {
 	const struct proc_file *file = server->tree.nodes[node.sub - 1].file;
 	struct write_file w = {&server->facts, file};
-	uint64_t id = node_id(node);
-	struct text *text = texts_find(&server->texts, id);
 
-	if (!text) {
-		text = texts_write(&server->texts, write_file, &w);
-		if (!text)
-			return ENOMEM;
-		/* What memory does not tell now it will not tell later. */
-		if (!file->live || text->absent)
-			texts_keep(&server->texts, text, id);
-	}
-	if (text->absent) {
-		texts_unref(&server->texts, text);
-		return ENOENT;
-	}
-	*ret = text;
-	return 0;
+	return texts_get(&server->texts, node_id(node), file->live, write_file, &w, ret);
 }
 
 static bool tree_file_exists(struct server *server, struct node node)

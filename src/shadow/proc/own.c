@@ -210,20 +210,8 @@ static int substitute_text(struct server *server, enum substitute which, struct 
 {
 	struct write_substitute w = {&server->facts, which};
 	uint64_t id = node_id((struct node){.kind = NODE_OWN_NAME, .sub = NODE_SUB_MAX - which});
-	struct text *text = texts_find(&server->texts, id);
 
-	if (!text) {
-		text = texts_write(&server->texts, write_substitute, &w);
-		if (!text)
-			return ENOMEM;
-		texts_keep(&server->texts, text, id);
-	}
-	if (text->absent) {
-		texts_unref(&server->texts, text);
-		return ENOENT;
-	}
-	*ret = text;
-	return 0;
+	return texts_get(&server->texts, id, false, write_substitute, &w, ret);
 }
 
 static bool is_shown(struct server *server, struct node parent, const char *name)

@@ -46,6 +46,12 @@ struct text *texts_find(struct texts *texts, uint64_t id);
 struct text *texts_write(struct texts *texts, struct error *(*write)(void *data, FILE *out), void *data);
 /* Keeps it for others to find. */
 void texts_keep(struct texts *texts, struct text *text, uint64_t id);
+/*
+ * The text that is kept under `id`, else a new one, which is kept; of `live` ones only that they are absent: what
+ * memory does not tell now it will not tell later. ENOENT: absent; ENOMEM: as texts_write().
+ */
+int texts_get(struct texts *texts, uint64_t id, bool live, struct error *(*write)(void *data, FILE *out), void *data,
+	      struct text **ret);
 void texts_unref(struct texts *texts, struct text *text);
 void texts_deinit(struct texts *texts);
 

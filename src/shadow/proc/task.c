@@ -407,22 +407,6 @@ static struct error *write_task(void *data, FILE *out)
 int task_text(struct server *server, struct node node, struct text **ret)
 {
 	struct write_task w = {server, task_of(server, node), node};
-	uint64_t id = node_id(node);
-	struct text *text;
 
-	if (!w.task)
-		return ENOENT;
-	text = texts_find(&server->texts, id);
-	if (!text) {
-		text = texts_write(&server->texts, write_task, &w);
-		if (!text)
-			return ENOMEM;
-		texts_keep(&server->texts, text, id);
-	}
-	if (text->absent) {
-		texts_unref(&server->texts, text);
-		return ENOENT;
-	}
-	*ret = text;
-	return 0;
+	return w.task ? texts_get(&server->texts, node_id(node), false, write_task, &w, ret) : ENOENT;
 }

@@ -150,6 +150,26 @@ void texts_keep(struct texts *texts, struct text *text, uint64_t id)
 	link_newest(texts, text);
 }
 
+int texts_get(struct texts *texts, uint64_t id, bool live, struct error *(*write)(void *data, FILE *out), void *data,
+	      struct text **ret)
+{
+	struct text *text = texts_find(texts, id);
+
+	if (!text) {
+		text = texts_write(texts, write, data);
+		if (!text)
+			return ENOMEM;
+		if (!live || text->absent)
+			texts_keep(texts, text, id);
+	}
+	if (text->absent) {
+		texts_unref(texts, text);
+		return ENOENT;
+	}
+	*ret = text;
+	return 0;
+}
+
 void texts_unref(struct texts *texts, struct text *text)
 {
 	if (text && --text->refs == 0 && !text->cached)
