@@ -3,12 +3,73 @@
 
 #include <glob.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "base/process.h"
+#include "shadow/internal.h"
 
 const char *const shadow_env[] = {"PATH=/bin", NULL};
+
+int fixture_create(const char *template, void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	*state = f;
+	if (geteuid() != 0)
+		return 0;
+	snprintf(f->dir, sizeof(f->dir), "%s", template);
+	assert_non_null(mkdtemp(f->dir));
+	f->root = string_format("%s/root", f->dir);
+	f->layers = string_format("%s/layers", f->dir);
+	f->run = string_format("%s/run", f->dir);
+	f->disk_path = string_format("%s/disk.raw", f->dir);
+	return mkdir(f->layers, 0700) < 0 || mkdir(f->run, 0700) < 0 ? -1 : 0;
+}
+
+int fixture_teardown(void **state)
+{
+	struct fixture *f = *state;
+	struct error *error = NULL;
+
+	change_list_deinit(&f->changes);
+	shadow_destroy(f->shadow);
+	guest_close(f->guest);
+	image_close(f->image);
+	disk_close(f->disk);
+	/* Where a test has its layers on a file system of their own. */
+	if (f->layers)
+		umount2(f->layers, MNT_DETACH);
+	if (f->dir[0])
+		error = io_remove_tree(f->dir);
+	error_destroy(error);
+	free(f->root);
+	free(f->layers);
+	free(f->run);
+	free(f->disk_path);
+	free(f);
+	return error ? -1 : 0;
+}
+
+void fixture_open_guest(struct fixture *f, const char *image_path)
+{
+	assert_ok(image_open(image_path, NULL, &f->image));
+	assert_ok(guest_open(f->image, NULL, &f->guest));
+}
+
+void fixture_create_shadow(struct fixture *f)
+{
+	const struct shadow_tree tree = {.target = "/", .lower = f->root};
+	const struct shadow_options options = {
+		.layers_dir = f->layers, .run_dir = f->run, .uts = &f->uts, .clock = &f->clock, .guest = f->guest};
+
+	assert_ok(guest_uts(f->guest, &f->uts));
+	assert_ok(guest_clock(f->guest, &f->clock));
+	assert_ok(shadow_create_from(&tree, 1, NULL, &options, &f->shadow));
+}
 
 void shell(const char *format, ...)
 {

@@ -5,7 +5,33 @@
 
 #include "tests/unit/test.h"
 
+#include "image/image.h"
 #include "shadow/shadow.h"
+
+/* What a test of a shadow works with; all zero where it does not run as root. */
+struct fixture {
+	char dir[32];              /* a new directory, with all that the paths below name */
+	char *root, *layers, *run; /* layers and run are there, root after make_root() */
+	char *disk_path;           /* of a disk that the test makes and opens */
+	struct disk *disk;
+	struct change_list changes;
+	struct image *image;
+	struct guest *guest;
+	struct guest_uts uts;
+	struct guest_clock clock;
+	struct shadow *shadow;
+};
+
+/* For a cmocka setup; `template` is that of mkdtemp(3). */
+int fixture_create(const char *template, void **state);
+
+/* Closes and removes what there is. */
+int fixture_teardown(void **state);
+
+void fixture_open_guest(struct fixture *f, const char *image_path);
+
+/* A shadow of the guest over `root`, with its names and clocks. */
+void fixture_create_shadow(struct fixture *f);
 
 /* The environment of what runs in it. */
 extern const char *const shadow_env[];

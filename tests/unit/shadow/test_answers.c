@@ -11,63 +11,22 @@
 #include "base/io.h"
 #include "shadow/internal.h"
 
-struct fixture {
-	char dir[32];
-	char *root, *layers, *run;
-	struct image *image;
-	struct guest *guest;
-	struct guest_uts uts;
-	struct guest_clock clock;
-	struct shadow *shadow;
-};
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct shadow_tree tree = {.target = "/"};
-	struct shadow_options options = {0};
+	struct fixture *f;
 
-	assert_non_null(f);
-	*state = f;
-	if (geteuid() != 0)
-		return 0;
 	/* The guest's mounts must not be seen outside. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (geteuid() == 0 && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0))
 		return -1;
-	strcpy(f->dir, "/var/tmp/test-answers.XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	f->root = string_format("%s/root", f->dir);
-	f->layers = string_format("%s/layers", f->dir);
-	f->run = string_format("%s/run", f->dir);
+	if (fixture_create("/var/tmp/test-answers.XXXXXX", state) < 0)
+		return -1;
+	f = *state;
+	if (!f->root)
+		return 0;
 	make_root(f->root);
-	shell("mkdir -m 700 %s %s; mkdir %s/mnt", f->layers, f->run, f->root);
-	assert_ok(image_open(KERNEL, NULL, &f->image));
-	assert_ok(guest_open(f->image, NULL, &f->guest));
-	assert_ok(guest_uts(f->guest, &f->uts));
-	assert_ok(guest_clock(f->guest, &f->clock));
-	tree.lower = f->root;
-	options.layers_dir = f->layers;
-	options.run_dir = f->run;
-	options.guest = f->guest;
-	options.uts = &f->uts;
-	options.clock = &f->clock;
-	assert_ok(shadow_create_from(&tree, 1, NULL, &options, &f->shadow));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	shadow_destroy(f->shadow);
-	guest_close(f->guest);
-	image_close(f->image);
-	if (f->dir[0])
-		shell("rm -rf %s", f->dir);
-	free(f->root);
-	free(f->layers);
-	free(f->run);
-	free(f);
+	shell("mkdir %s/mnt", f->root);
+	fixture_open_guest(f, KERNEL);
+	fixture_create_shadow(f);
 	return 0;
 }
 
@@ -267,15 +226,15 @@ static void test_floods(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pidfds, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_scheduling, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_system, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_modules, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_interfaces, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sockets, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_statfs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_floods, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_signals, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_pidfds, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_scheduling, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_system, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_modules, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_interfaces, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_sockets, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_statfs, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_floods, setup, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

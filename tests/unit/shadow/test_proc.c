@@ -129,59 +129,21 @@ static void test_texts(void **state)
 
 /* --- a real one --- */
 
-struct fixture {
-	char dir[32];
-	char *root, *layers, *run, *core;
-	struct image *image;
-	struct guest *guest;
-	struct guest_uts uts;
-	struct guest_clock clock;
-	struct shadow *shadow;
-};
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct shadow_tree tree = {.target = "/"};
-	struct shadow_options options = {0};
+	_cleanup_(free_ptr) char *core = NULL;
+	struct fixture *f;
 
-	*state = f;
-	if (geteuid() != 0)
-		return 0;
-	strcpy(f->dir, "/tmp/test-proc.XXXXXX");
-	if (!mkdtemp(f->dir))
+	if (fixture_create("/tmp/test-proc.XXXXXX", state) < 0)
 		return -1;
-	f->root = string_format("%s/root", f->dir);
-	f->layers = string_format("%s/layers", f->dir);
-	f->run = string_format("%s/run", f->dir);
-	f->core = string_format("%s/core", f->dir);
+	f = *state;
+	if (!f->root)
+		return 0;
+	core = string_format("%s/core", f->dir);
 	make_root(f->root);
-	shell("zstd -dq %s -o %s; mkdir -m 0700 %s %s; mkdir -p %s/lib", KERNEL, f->core, f->layers, f->run, f->root);
-	assert_ok(image_open(f->core, NULL, &f->image));
-	assert_ok(guest_open(f->image, NULL, &f->guest));
-	assert_ok(guest_uts(f->guest, &f->uts));
-	assert_ok(guest_clock(f->guest, &f->clock));
-	tree.lower = f->root;
-	options = (struct shadow_options){
-		.layers_dir = f->layers, .run_dir = f->run, .uts = &f->uts, .clock = &f->clock, .guest = f->guest};
-	assert_ok(shadow_create_from(&tree, 1, NULL, &options, &f->shadow));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	shadow_destroy(f->shadow);
-	guest_close(f->guest);
-	image_close(f->image);
-	if (f->root)
-		shell("rm -rf --one-file-system %s", f->dir);
-	free(f->root);
-	free(f->layers);
-	free(f->run);
-	free(f->core);
-	free(f);
+	shell("zstd -dq %s -o %s; mkdir -p %s/lib", KERNEL, core, f->root);
+	fixture_open_guest(f, core);
+	fixture_create_shadow(f);
 	return 0;
 }
 
@@ -342,9 +304,9 @@ int main(void)
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_texts),
-		cmocka_unit_test_setup_teardown(test_guest_processes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_own_processes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sysctl, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_guest_processes, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_own_processes, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_sysctl, setup, fixture_teardown),
 		cmocka_unit_test(test_numbers_come_round),
 	};
 

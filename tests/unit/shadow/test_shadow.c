@@ -19,44 +19,31 @@
 #include "base/process.h"
 #include "shadow/internal.h"
 
-struct fixture {
-	char dir[32];
-	char *root, *boot, *layers, *run;
-	struct shadow *shadow;
-	unsigned processes_max;
-};
-
 static const struct guest_uts uts = {"Linux", "web1", "6.1.0-18-test", "#1 SMP PREEMPT a guest", "x86_64", "example"};
 static const struct guest_clock guest_time = {.monotonic_ns = 5000000000000, .boottime_ns = 9000500000000};
 
-static void create(struct fixture *f)
+static void create(struct fixture *f, unsigned processes_max)
 {
-	struct shadow_tree trees[] = {{.target = "/", .lower = f->root}, {.target = "/boot", .lower = f->boot}};
+	_cleanup_(free_ptr) char *boot = string_format("%s/boot", f->dir);
+	struct shadow_tree trees[] = {{.target = "/", .lower = f->root}, {.target = "/boot", .lower = boot}};
 	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run, .uts = &uts, .clock = &guest_time};
 
-	options.limits.processes = f->processes_max;
+	options.limits.processes = processes_max;
 	assert_ok(shadow_create_from(trees, 2, NULL, &options, &f->shadow));
 }
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f;
 
-	*state = f;
-	if (geteuid() != 0)
-		return 0;
-	strcpy(f->dir, "/tmp/test-shadow.XXXXXX");
-	if (!mkdtemp(f->dir))
+	if (fixture_create("/tmp/test-shadow.XXXXXX", state) < 0)
 		return -1;
-	f->root = string_format("%s/root", f->dir);
-	f->boot = string_format("%s/boot", f->dir);
-	f->layers = string_format("%s/layers", f->dir);
-	f->run = string_format("%s/run", f->dir);
+	f = *state;
+	if (!f->root)
+		return 0;
 	make_root(f->root);
-	shell("mkdir -p %s; echo kernel >%s/vmlinuz", f->boot, f->boot);
-	mkdir(f->layers, 0700);
-	mkdir(f->run, 0700);
-	create(f);
+	shell("mkdir -p %s/boot; echo kernel >%s/boot/vmlinuz", f->dir, f->dir);
+	create(f, 0);
 	return 0;
 }
 
@@ -65,25 +52,7 @@ static void create_again(struct fixture *f, unsigned processes_max)
 {
 	shadow_destroy(f->shadow);
 	f->shadow = NULL;
-	f->processes_max = processes_max;
-	create(f);
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	struct error *error = NULL;
-
-	shadow_destroy(f->shadow);
-	if (f->root)
-		error = io_remove_tree(f->dir);
-	error_destroy(error);
-	free(f->root);
-	free(f->boot);
-	free(f->layers);
-	free(f->run);
-	free(f);
-	return error ? -1 : 0;
+	create(f, processes_max);
 }
 
 static void test_statuses(void **state)
@@ -443,7 +412,7 @@ static void test_two_at_once(void **state)
 	other.run = string_format("%s/run2", f->dir);
 	assert_int_equal(mkdir(other.layers, 0700), 0);
 	assert_int_equal(mkdir(other.run, 0700), 0);
-	create(&other);
+	create(&other, 0);
 	pid = fork();
 	if (pid == 0)
 		_exit(status_of(other.shadow, "echo two >/data/second; rm /data/file; sleep 3; exit 5"));
@@ -515,22 +484,22 @@ static void test_resolver_link(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_statuses, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_host_is_hidden, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_layers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_input_and_bounds, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_killed_parent, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fork_bomb, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_process_limit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_other_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_two_at_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_network, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_resolver_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_resolver_link, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_statuses, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_answers, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_devices, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_host_is_hidden, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_layers, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_timeout, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_input_and_bounds, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_killed_parent, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_fork_bomb, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_process_limit, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_other_limits, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_two_at_once, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_network, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_resolver_file, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_resolver_link, setup, fixture_teardown),
 	};
 
 	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */

@@ -20,14 +20,7 @@
 
 #define BOOT_UUID "22222222-2222-3333-4444-555555555555"
 
-struct fixture {
-	char dir[64];
-	char uuid[40]; /* of the root: a new one, for mkfs.btrfs refuses one that any device has */
-	char *image, *layers, *run;
-	struct disk *disk;
-	struct shadow *shadow;
-	struct change_list changes;
-};
+static char root_uuid[40]; /* a new one for each test: mkfs.btrfs refuses one that any device has */
 
 /* How to make a root on the loop device $l, mounted at m, from the directory tree. */
 struct kind {
@@ -48,44 +41,11 @@ static const struct kind btrfs = {
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
 	_cleanup_(free_ptr) char *uuid = NULL;
-	struct error *error;
 
-	*state = f;
-	if (geteuid() != 0)
-		return 0;
-	strcpy(f->dir, "/tmp/test-shadow-disk.XXXXXX");
-	if (!mkdtemp(f->dir))
-		return -1;
-	error = io_read_file("/proc/sys/kernel/random/uuid", 64, &uuid, NULL);
-	if (error)
-		return -1;
-	snprintf(f->uuid, sizeof(f->uuid), "%.36s", uuid);
-	f->image = string_format("%s/disk.raw", f->dir);
-	f->layers = string_format("%s/layers", f->dir);
-	f->run = string_format("%s/run", f->dir);
-	return mkdir(f->layers, 0700) < 0 || mkdir(f->run, 0700) < 0 ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	struct error *error = NULL;
-
-	change_list_deinit(&f->changes);
-	shadow_destroy(f->shadow);
-	disk_close(f->disk);
-	if (f->layers)
-		umount2(f->layers, MNT_DETACH);
-	if (f->image)
-		error = io_remove_tree(f->dir);
-	error_destroy(error);
-	free(f->image);
-	free(f->layers);
-	free(f->run);
-	free(f);
-	return error ? -1 : 0;
+	assert_ok(io_read_file("/proc/sys/kernel/random/uuid", 64, &uuid, NULL));
+	snprintf(root_uuid, sizeof(root_uuid), "%.36s", uuid);
+	return fixture_create("/tmp/test-shadow-disk.XXXXXX", state);
 }
 
 /* Partitions: one for the boot loader, /boot (ext2), the root. */
@@ -99,7 +59,7 @@ static void make_disk(const struct fixture *f, const struct kind *kind)
 	      "{ echo 'UUID=%s / %s %s 0 1'; echo 'UUID=" BOOT_UUID " /boot ext2'; } >etc/fstab\n"
 	      "[ %s != btrfs ] || echo 'UUID=%s /home btrfs subvol=@home' >>etc/fstab\n"
 	      "mkdir ../boot; echo kernel >../boot/vmlinuz",
-	      tree, f->uuid, kind->type, kind->fstab, kind->type, f->uuid);
+	      tree, root_uuid, kind->type, kind->fstab, kind->type, root_uuid);
 	shell("cd %s; truncate -s 400M disk.raw\n"
 	      "printf 'label: gpt\nsize=2M,type=21686148-6449-6E6F-744E-656564454649\nsize=20M,type=L\nsize=360M,type=L"
 	      "\n' | sfdisk -q disk.raw\n"
@@ -108,7 +68,7 @@ static void make_disk(const struct fixture *f, const struct kind *kind)
 	shell("cd %s; l=$(losetup -f --show -o $((23*1048576)) --sizelimit $((360*1048576)) disk.raw)\n"
 	      "u=%s; mkdir m; trap 'umount -q m || :; losetup -d $l' EXIT\n"
 	      "%s; mount $l m; %s",
-	      f->dir, f->uuid, kind->make, kind->fill);
+	      f->dir, root_uuid, kind->make, kind->fill);
 }
 
 static void mount_upper(const struct fixture *f, const struct kind *kind)
@@ -120,7 +80,7 @@ static void mount_upper(const struct fixture *f, const struct kind *kind)
 
 static void open_shadow(struct fixture *f)
 {
-	const struct disk_options disk_options = {.path = f->image, .format = "raw", .work_dir = f->dir};
+	const struct disk_options disk_options = {.path = f->disk_path, .format = "raw", .work_dir = f->dir};
 	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run};
 
 	assert_ok(disk_open(&disk_options, &f->disk));
@@ -191,7 +151,7 @@ static void assert_disk_shows(struct fixture *f)
 		    "while read a b c d m o; do [ $m != / ] || echo ${o##* - }; done </proc/self/mountinfo |"
 		    " { read type source rest; echo $type $source; }",
 		    "overlay /dev/vda3");
-	snprintf(link, sizeof(link), "readlink /dev/disk/by-uuid/%s", f->uuid);
+	snprintf(link, sizeof(link), "readlink /dev/disk/by-uuid/%s", root_uuid);
 	assert_says(f->shadow, link, "../../vda3");
 	assert_says(f->shadow, "readlink /dev/disk/by-uuid/" BOOT_UUID, "../../vda2");
 	/* The partition is that file system: the UUID in its superblock. */
@@ -217,7 +177,7 @@ static void update(struct fixture *f)
 static void assert_update(struct fixture *f, const struct kind *kind)
 {
 	make_disk(f, kind);
-	shell("sha256sum %s >%s/before", f->image, f->dir);
+	shell("sha256sum %s >%s/before", f->disk_path, f->dir);
 	mount_upper(f, kind);
 	open_shadow(f);
 	assert_disk_shows(f);
@@ -294,10 +254,10 @@ static void killed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(ext4_root, setup, teardown),
-		cmocka_unit_test_setup_teardown(xfs_root, setup, teardown),
-		cmocka_unit_test_setup_teardown(btrfs_root, setup, teardown),
-		cmocka_unit_test_setup_teardown(killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(ext4_root, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(xfs_root, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(btrfs_root, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(killed, setup, fixture_teardown),
 	};
 
 	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */

@@ -16,46 +16,9 @@
 
 static const char *image_path;
 
-struct fixture {
-	char dir[64];
-	char *layers, *run, *root;
-	struct image *image;
-	struct guest *guest;
-	struct shadow *shadow;
-};
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	*state = f;
-	if (geteuid() != 0)
-		return 0;
-	strcpy(f->dir, "/tmp/test-shadow-memory.XXXXXX");
-	if (!mkdtemp(f->dir))
-		return -1;
-	f->layers = string_format("%s/layers", f->dir);
-	f->run = string_format("%s/run", f->dir);
-	f->root = string_format("%s/root", f->dir);
-	return mkdir(f->layers, 0700) < 0 || mkdir(f->run, 0700) < 0 ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	struct error *error = NULL;
-
-	shadow_destroy(f->shadow);
-	guest_close(f->guest);
-	image_close(f->image);
-	if (f->layers)
-		error = io_remove_tree(f->dir);
-	error_destroy(error);
-	free(f->layers);
-	free(f->run);
-	free(f->root);
-	free(f);
-	return error ? -1 : 0;
+	return fixture_create("/tmp/test-shadow-memory.XXXXXX", state);
 }
 
 static void open_shadow(struct fixture *f)
@@ -64,8 +27,7 @@ static void open_shadow(struct fixture *f)
 	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run};
 
 	make_root(f->root);
-	assert_ok(image_open(image_path, NULL, &f->image));
-	assert_ok(guest_open(f->image, NULL, &f->guest));
+	fixture_open_guest(f, image_path);
 	options.guest = f->guest;
 	assert_ok(shadow_create_from(&tree, 1, NULL, &options, &f->shadow));
 }
@@ -119,9 +81,9 @@ static void nothing_of_the_host(void **state)
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(run_is_the_guests, setup, teardown),
-		cmocka_unit_test_setup_teardown(run_is_one_for_all_runs, setup, teardown),
-		cmocka_unit_test_setup_teardown(nothing_of_the_host, setup, teardown),
+		cmocka_unit_test_setup_teardown(run_is_the_guests, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(run_is_one_for_all_runs, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(nothing_of_the_host, setup, fixture_teardown),
 	};
 
 	if (argc != 2)

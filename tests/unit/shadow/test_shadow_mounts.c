@@ -17,46 +17,9 @@
 #define ROOT_UUID "11111111-2222-3333-4444-555555555555"
 #define DATA_UUID "22222222-2222-3333-4444-555555555555"
 
-struct fixture {
-	char dir[64];
-	char *image, *layers, *run;
-	struct disk *disk;
-	struct shadow *shadow;
-	struct change_list changes;
-};
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	*state = f;
-	if (geteuid() != 0)
-		return 0;
-	strcpy(f->dir, "/tmp/test-shadow-mounts.XXXXXX");
-	if (!mkdtemp(f->dir))
-		return -1;
-	f->image = string_format("%s/disk.raw", f->dir);
-	f->layers = string_format("%s/layers", f->dir);
-	f->run = string_format("%s/run", f->dir);
-	return mkdir(f->layers, 0700) < 0 || mkdir(f->run, 0700) < 0 ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	struct error *error = NULL;
-
-	change_list_deinit(&f->changes);
-	shadow_destroy(f->shadow);
-	disk_close(f->disk);
-	if (f->image)
-		error = io_remove_tree(f->dir);
-	error_destroy(error);
-	free(f->image);
-	free(f->layers);
-	free(f->run);
-	free(f);
-	return error ? -1 : 0;
+	return fixture_create("/tmp/test-shadow-mounts.XXXXXX", state);
 }
 
 /* Two partitions: the root, without an fstab that would say anything, and one with data. */
@@ -127,7 +90,7 @@ static void open_shadow(struct fixture *f, const struct line *lines, size_t n)
 	_cleanup_(guest_mount_list_deinit) struct guest_mount_list mounts = {0};
 	const struct disk_memory memory = {&mounts, systems, ARRAY_SIZE(systems)};
 	const struct disk_options disk_options = {
-		.path = f->image, .format = "raw", .work_dir = f->dir, .memory = &memory};
+		.path = f->disk_path, .format = "raw", .work_dir = f->dir, .memory = &memory};
 	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run, .mounts = &mounts};
 
 	make_disk(f);
@@ -244,9 +207,9 @@ static void root_is_a_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(one_file_system_at_several_places, setup, teardown),
-		cmocka_unit_test_setup_teardown(places_that_lie, setup, teardown),
-		cmocka_unit_test_setup_teardown(root_is_a_directory, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_file_system_at_several_places, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(places_that_lie, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(root_is_a_directory, setup, fixture_teardown),
 	};
 
 	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */

@@ -22,7 +22,7 @@
 
 static const char *image_path;
 
-struct fixture {
+struct filled {
 	char dir[64];
 	int fd;
 	struct image *image;
@@ -35,7 +35,7 @@ struct fixture {
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct filled *f = calloc(1, sizeof(*f));
 
 	*state = f;
 	f->fd = -1;
@@ -54,7 +54,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	struct fixture *f = *state;
+	struct filled *f = *state;
 	struct error *error = NULL;
 
 	edits_set(NULL, 0);
@@ -72,7 +72,7 @@ static int teardown(void **state)
 /* The entry's inode becomes that of the directory that it is in. */
 static struct error *turn_to_itself(struct guest *guest, const struct object *dentry, void *context)
 {
-	struct fixture *f = context;
+	struct filled *f = context;
 	const struct member *member = &f->layout->path->dentry_inode;
 	uint64_t flips = object_get(dentry, member) ^ f->directory.inode_address;
 	struct gpa place;
@@ -85,7 +85,7 @@ static struct error *turn_to_itself(struct guest *guest, const struct object *de
 	return NULL;
 }
 
-static void bend(struct fixture *f)
+static void bend(struct filled *f)
 {
 	uint64_t alias;
 
@@ -113,7 +113,7 @@ static size_t count_entries(const char *dir)
 
 static void all_of_one_that_does_not_lie(void **state)
 {
-	struct fixture *f = *state;
+	struct filled *f = *state;
 	struct tmpfs_budget budget = {0};
 
 	need_root();
@@ -126,7 +126,7 @@ static void all_of_one_that_does_not_lie(void **state)
 
 static void entries_have_an_end(void **state)
 {
-	struct fixture *f = *state;
+	struct filled *f = *state;
 	struct tmpfs_budget budget = {.begun = true, .bytes = 1 << 20, .entries = 5000, .work = TMPFS_WORK_MAX};
 
 	need_root();
@@ -138,7 +138,7 @@ static void entries_have_an_end(void **state)
 
 static void work_has_an_end(void **state)
 {
-	struct fixture *f = *state;
+	struct filled *f = *state;
 	struct tmpfs_budget budget = {.begun = true, .bytes = 1 << 20, .entries = TMPFS_ENTRIES_MAX, .work = 20000};
 	uint64_t before;
 
@@ -155,7 +155,7 @@ static void work_has_an_end(void **state)
 /* Twice the same: the second fill has nothing left, and says so in place of making half of it. */
 static void nothing_left(void **state)
 {
-	struct fixture *f = *state;
+	struct filled *f = *state;
 	struct tmpfs_budget budget = {.begun = true, .bytes = 1 << 20, .entries = 300, .work = 1};
 
 	need_root();
