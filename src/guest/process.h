@@ -62,6 +62,8 @@ enum guest_task_which {
 };
 struct error *guest_tasks(struct guest *guest, enum guest_task_which which, struct guest_task_list *ret) _must_check_;
 void guest_task_list_deinit(struct guest_task_list *list);
+/* The task of this number; NULL: none. */
+const struct guest_task *guest_task_list_find(const struct guest_task_list *list, uint32_t pid);
 
 /* Of one task (guest_task.address). ERROR_NOT_FOUND: it has none. */
 struct error *guest_task_environ(struct guest *guest, uint64_t task, struct guest_bytes *ret) _must_check_;

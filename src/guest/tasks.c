@@ -378,6 +378,13 @@ struct error *guest_tasks(struct guest *guest, enum guest_task_which which, stru
 	return NULL;
 }
 
+const struct guest_task *guest_task_list_find(const struct guest_task_list *list, uint32_t pid)
+{
+	const struct guest_task key = {.pid = pid};
+
+	return list->n > 0 ? bsearch(&key, list->items, list->n, sizeof(*list->items), compare_pids) : NULL;
+}
+
 void guest_task_list_deinit(struct guest_task_list *list)
 {
 	for (size_t i = 0; i < list->n; i++)

@@ -29,18 +29,7 @@
 
 const struct guest_task *answer_task(const struct answer_call *call, uint32_t pid)
 {
-	const struct guest_task_list *list = &call->shadow->threads;
-	size_t low = 0, high = list->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (list->items[middle].pid < pid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < list->n && list->items[low].pid == pid ? &list->items[low] : NULL;
+	return guest_task_list_find(&call->shadow->threads, pid);
 }
 
 /* "-HUP", or "-34" for one that has no name everywhere. */

@@ -12,19 +12,7 @@ uint64_t proc_uptime_ns(const struct proc_facts *facts)
 
 const struct guest_task *proc_find_task(const struct proc_facts *facts, uint32_t pid)
 {
-	size_t low = 0, high = facts->tasks->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (facts->tasks->items[middle].pid == pid)
-			return &facts->tasks->items[middle];
-		if (facts->tasks->items[middle].pid < pid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return guest_task_list_find(facts->tasks, pid);
 }
 
 struct error *proc_list(struct error *error, struct error **incomplete, const size_t *n)
