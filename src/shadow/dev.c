@@ -54,12 +54,10 @@ struct error *dev_make(struct shadow *shadow)
 		return error_no_memory();
 	/* Nobody opens a device in it. */
 	error = setup_tmpfs("16m", 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &mount);
+	if (!error)
+		error = setup_mount_at(mount, path);
 	if (error)
 		return error;
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return error_system(errno, path, "cannot create the directory");
-	if (move_mount(mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return error_system(errno, path, "cannot mount");
 	shadow->dev = take_ptr(path);
 	error = fill(shadow);
 	if (error && error->code != ERROR_NO_MEMORY) {

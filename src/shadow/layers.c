@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "shadow/internal.h"
+#include "shadow/setup.h"
 
 static struct error *make_directory(const char *path, mode_t mode)
 {
@@ -40,14 +41,11 @@ static struct error *mount_lower(const struct shadow *shadow, struct layer *laye
 
 	if (!path)
 		return error_no_memory();
-	error = make_directory(path, 0700);
-	if (error)
-		return error;
 	error = userns_idmapped_mount(layer->lower, shadow->user_ns, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, &fd);
+	if (!error)
+		error = setup_mount_at(fd, path);
 	if (error)
 		return error;
-	if (move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return error_system(errno, path, "cannot attach the guest's file system");
 	layer->lower_mount = take_ptr(path);
 	return NULL;
 }
@@ -184,11 +182,9 @@ static struct error *stash_overlay(const struct shadow *shadow, struct layer *la
 
 	if (!path)
 		return error_no_memory();
-	error = make_directory(path, 0700);
+	error = setup_mount_at(overlay, path);
 	if (error)
 		return error;
-	if (move_mount(overlay, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return error_system(errno, path, "cannot attach the overlay");
 	layer->stash = take_ptr(path);
 	return NULL;
 }

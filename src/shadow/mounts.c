@@ -118,13 +118,15 @@ static struct error *place_instance(struct shadow *shadow, int mount, char **ret
 {
 	_cleanup_(free_ptr) char *parent = string_format("%s/memory", shadow->run_dir);
 	_cleanup_(free_ptr) char *path = string_format("%s/memory/%zu", shadow->run_dir, shadow->n_tmpfs);
+	struct error *error;
 
 	if (!parent || !path)
 		return error_no_memory();
-	if ((mkdir(parent, 0700) < 0 && errno != EEXIST) || (mkdir(path, 0700) < 0 && errno != EEXIST))
-		return error_system(errno, path, "cannot create the directory");
-	if (move_mount(mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return error_system(errno, path, "cannot mount");
+	if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+		return error_system(errno, parent, "cannot create the directory");
+	error = setup_mount_at(mount, path);
+	if (error)
+		return error;
 	*ret = take_ptr(path);
 	return NULL;
 }

@@ -152,6 +152,15 @@ static struct error *open_parent(int root, const char *path, int *ret, const cha
 	return setup_open(root, parent[0] ? parent : "/", O_PATH | O_DIRECTORY, ret);
 }
 
+struct error *setup_mount_at(int mount, const char *path)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_system(errno, path, "cannot create the directory");
+	if (move_mount(mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_system(errno, path, "cannot mount");
+	return NULL;
+}
+
 static struct error *attach_at(int target, int mount, const char *path)
 {
 	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)

@@ -29,6 +29,9 @@ struct error *setup_tmpfs(const char *size, unsigned mode, uint64_t attributes, 
 /* A detached tmpfs with these options ("48132k", "12000"), for the guest's root as well. */
 struct error *setup_tmpfs_sized(const char *size, const char *inodes, int *ret) _must_check_;
 
+/* Mounts at the directory `path`, which is made if it is not there, for nobody but the host's root. */
+struct error *setup_mount_at(int mount, const char *path) _must_check_;
+
 /* A detached ramfs, which nothing bounds: for what the guest cannot write to. */
 struct error *setup_ramfs(int *ret) _must_check_;
 

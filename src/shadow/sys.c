@@ -336,12 +336,10 @@ struct error *sys_make(struct shadow *shadow)
 	if (!path)
 		return error_no_memory();
 	error = setup_tmpfs_sized("256m", "1000000", &mount);
+	if (!error)
+		error = setup_mount_at(mount, path);
 	if (error)
 		return error;
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return error_system(errno, path, "cannot create the directory");
-	if (move_mount(mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return error_system(errno, path, "cannot mount");
 	shadow->sys = take_ptr(path);
 	sys = open(shadow->sys, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (sys < 0)
