@@ -188,30 +188,58 @@ static bool has_work_left(const struct shadow *shadow, struct sys_budget *budget
 	return true;
 }
 
-/* One that cannot be made, two of one name, does not keep the others away. */
-static struct error *make_nodes(struct sys_tree *t)
+static size_t end_of_siblings(const struct guest_kernfs *tree, size_t start)
 {
-	struct error *error = NULL;
+	size_t end = start + 1;
 
-	t->paths = calloc(t->tree->n, sizeof(*t->paths));
-	if (!t->paths)
-		return error_no_memory();
-	for (size_t i = 0; !error && i < t->tree->n; i++)
-		error = set_path(t, (uint32_t)i);
-	for (size_t i = 1; !error && i < t->tree->n; i++) {
+	while (end < tree->n && tree->items[end].parent == tree->items[start].parent)
+		end++;
+	return end;
+}
+
+/*
+ * The last one first: a tmpfs lists its newest entry first, and lsmod and others show what they find in the order in
+ * which the guest's kernel lists it. One that cannot be made, two of one name, does not keep the others away.
+ */
+static struct error *make_siblings(struct sys_tree *t, size_t start, size_t end, bool *ret_cut)
+{
+	for (size_t i = end; i-- > start;) {
+		struct error *error;
+
 		if (!t->paths[i])
 			continue;
-		if (!has_work_left(t->shadow, t->budget)) {
+		*ret_cut = !has_work_left(t->shadow, t->budget);
+		if (*ret_cut) {
 			log_warning("/sys: not all of the guest's is in the shadow, it is too much: %s and what "
 				    "follows",
 				    t->paths[i]);
 			return NULL;
 		}
 		error = make_node(t, (uint32_t)i);
-		if (error && error->code != ERROR_NO_MEMORY) {
+		if (error && error->code == ERROR_NO_MEMORY)
+			return error;
+		if (error)
 			log_debug("/sys: %s", error->message);
-			error_destroy(take_ptr(error));
-		}
+		error_destroy(error);
+	}
+	return NULL;
+}
+
+static struct error *make_nodes(struct sys_tree *t)
+{
+	struct error *error = NULL;
+	bool cut = false;
+
+	t->paths = calloc(t->tree->n, sizeof(*t->paths));
+	if (!t->paths)
+		return error_no_memory();
+	for (size_t i = 0; !error && i < t->tree->n; i++)
+		error = set_path(t, (uint32_t)i);
+	for (size_t end, start = 1; !error && start < t->tree->n; start = end) {
+		end = end_of_siblings(t->tree, start);
+		error = make_siblings(t, start, end, &cut);
+		if (cut)
+			break;
 	}
 	return error;
 }

@@ -78,6 +78,43 @@ static bool is_path(const char *name)
 	}
 }
 
+static bool has(const struct proc_sysctls *sysctls, const char *name)
+{
+	for (size_t i = 0; i < sysctls->n; i++)
+		if (strcmp(sysctls->items[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Empty directories are there to be mounted on (fs/binfmt_misc); they are told by what is. */
+static struct error *append_mount_points(struct proc_sysctls *sysctls, struct guest *guest)
+{
+	static const char prefix[] = "/proc/sys/";
+	_cleanup_(guest_mount_list_deinit) struct guest_mount_list mounts = {0};
+	struct error *error = guest_mounts(guest, 0, &mounts);
+
+	if (error) {
+		error_destroy(error);
+		return NULL;
+	}
+	for (size_t i = 0; !error && i < mounts.n; i++) {
+		const char *name = mounts.items[i].target + sizeof(prefix) - 1;
+
+		if (strncmp(mounts.items[i].target, prefix, sizeof(prefix) - 1) != 0 || !is_path(name) ||
+		    has(sysctls, name))
+			continue;
+		error = array_room(&sysctls->directories, sysctls->n_directories, sizeof(*sysctls->directories));
+		if (error)
+			break;
+		sysctls->directories[sysctls->n_directories] = strdup(name);
+		if (!sysctls->directories[sysctls->n_directories])
+			return error_no_memory();
+		name = sysctls->directories[sysctls->n_directories++];
+		error = append(sysctls, &(struct proc_sysctl){.name = name, .mode = DIRECTORY_MODE});
+	}
+	return error;
+}
+
 struct error *proc_sysctls_create(const struct proc_facts *facts, struct proc_sysctls **ret)
 {
 	_cleanup_(proc_sysctls_destroy_ptr) struct proc_sysctls *sysctls = calloc(1, sizeof(*sysctls));
@@ -99,6 +136,8 @@ struct error *proc_sysctls_create(const struct proc_facts *facts, struct proc_sy
 			error = append(sysctls, &item);
 		last = file->name;
 	}
+	if (!error)
+		error = append_mount_points(sysctls, facts->guest);
 	if (error)
 		return error;
 	if (sysctls->n > 0)
