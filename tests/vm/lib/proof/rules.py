@@ -12,7 +12,9 @@ for that reason is named here, and nothing else may:
 - the time of day, which is the host's (no namespace shifts that clock), and the points in time that programs compute as
   the time of day less the uptime (ps's STIME, uptime -s): later by as long as the guest slept;
 - what CPUID says, which no program can be kept from asking the host's CPU: the hypervisor (systemd-detect-virt);
-- the resource limits that hold the shadow (ulimit -a): processes, size of a file, addresses.
+- the resource limits that hold the shadow (ulimit -a): processes, size of a file, addresses;
+- what the calls behind it are refused for (`ss`: sock_diag), or memory does not tell: `listeners`, `addresses`, `lscpu`,
+  `lsblk`, `lsof` say which.
 """
 import re
 from dataclasses import dataclass
@@ -211,7 +213,7 @@ def since(live, shadow, moment):
     """A date and time, computed from the time of day."""
     from datetime import datetime
     a, b = (datetime.fromisoformat(text.decode().strip()) for text in (live, shadow))
-    wrong = abs((b - a).total_seconds() - moment.slept) > SECONDS
+    wrong = abs((b - a).total_seconds() - moment.slept) > SECONDS + 1  # both are cut to whole seconds
     return f"-{a} +{b}, slept {moment.slept:.1f} s" if wrong else ""
 
 
@@ -239,9 +241,10 @@ def bbtop(live, shadow, moment):
 
 
 def times(live, shadow, moment):
+    """But for the agent, which runs the measuring."""
     column = pid_column(live)
     return compare_tables(by_pid(live, moment, column), by_pid(shadow, moment, column),
-                          lambda a, b: times_equal(a, b, moment))
+                          lambda a, b: times_equal(a, b, moment) or "qemu-ga" in a and "qemu-ga" in b)
 
 
 def uptime_of(line):
@@ -403,7 +406,58 @@ def stat(live, shadow, moment):
     return numbers(3000)("\n".join(plain(live)).encode(), "\n".join(plain(shadow)).encode(), moment)
 
 
+# --- what is told in another way, or not at all --- #
+
+def after(change):
+    """The same once `change` has taken out of each line what cannot agree; None: the line goes."""
+    def rule(live, shadow, moment):
+        a, b = ([changed for line in lines(text) if (changed := change(line)) is not None] for text in (live, shadow))
+        return "" if a == b else first_differences(a, b)
+    return rule
+
+
+def listener(line):
+    """ss reads /proc/net, which tells no backlog (Send-Q of a listener) and not that a socket takes IPv6 alone."""
+    words = line.replace("[::]:", "*:").split()
+    if len(words) > 3 and words[1] == "LISTEN":
+        words[3] = "-"
+    return " ".join(words)
+
+
+LIFETIME = re.compile(r"(valid_lft|preferred_lft) (\d+)sec")
+
+
+def addresses(live, shadow, moment):
+    """The interfaces are taps of the shadow's: their queue is the host's, other names of theirs are not made."""
+    def plain(text):
+        found = [LIFETIME.sub(r"\1", re.sub(r"qdisc \S+", "qdisc", line)) for line in lines(text) if "altname" not in line]
+        return found, [int(seconds) for _, seconds in LIFETIME.findall(text.decode())]
+    (a, m), (b, n) = plain(live), plain(shadow)
+    if a != b:
+        return first_differences(a, b)
+    wrong = [f"{x} and {y} seconds" for x, y in zip(m, n) if abs(x - y - moment.shift) > SECONDS + 1]
+    return "; ".join(wrong)
+
+
+def processor(line):
+    """What firmware says, how the host's CPU is vulnerable, and CPUID; with less lines the columns are narrower."""
+    line = squeezed(line)
+    return None if re.match(r"BIOS |Vulnerab|Hypervisor|Virtualization|BogoMIPS|CPU.*MHz", line) else line
+
+
+def block_device(line):
+    """The type of a SCSI device is not read."""
+    return re.sub(r"(sr\d.*) (rom|disk)$", r"\1", line.rstrip())
+
+
+def open_file(line):
+    """lsof asks stat(2), where a file lies on the shadow's overlay."""
+    return re.sub(r" \d+,\d+ ", " - ", squeezed(line))
+
+
 RULES = {
+    "listeners": after(listener), "addresses": addresses, "lscpu": after(processor), "lsblk": after(block_device),
+    "lsof": after(open_file),
     "same": same, "processes": processes, "pgrep": pgrep, "pstree": pstree, "sizes": numbers(MEMORY_KB), "keys": keys,
     "counters": numbers(COUNTER), "times": times, "uptime": uptime, "load": load, "memory": memory, "top": top,
     "fds": fds, "listing": listing, "sysctl": sysctl, "cpuinfo": cpuinfo, "status": status, "stat": stat,
