@@ -451,8 +451,12 @@ def block_device(line):
 
 
 def open_file(line):
-    """lsof asks stat(2), where a file lies on the shadow's overlay."""
-    return re.sub(r" \d+,\d+ ", " - ", squeezed(line))
+    """
+    lsof asks stat(2), where a file lies on the shadow's overlay: its device is not that of the guest's maps, and lsof
+    then tells no size of what is mapped.
+    """
+    line = re.sub(r" \d+,\d+ ", " - ", squeezed(line))
+    return re.sub(r"( mem REG -)(?: \d+)? (\d+ \S+)(?: \(path dev=\S+\))?$", r"\1 \2", line)
 
 
 RULES = {
