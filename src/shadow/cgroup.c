@@ -29,8 +29,9 @@
 #define NAME_PREFIX   "ouassister-"
 /* Groups of our own process that may be there already: other shadows. */
 #define NUMBERS       64
-/* The kernel lets a group go a moment after its last process. */
-#define REMOVE_TRIES  100
+/* The kernel lets a group go a moment after its last process, and that one only when the disk has taken what it wrote.
+ */
+#define REMOVE_TRIES  1500
 #define REMOVE_NS     (10 * 1000000)
 
 DEFINE_CLEANUP(FILE *, endmntent)

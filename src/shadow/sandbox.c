@@ -353,8 +353,22 @@ static struct error *set_clock(const struct shadow *shadow)
 	return io_write(fd, text, strlen(text), "/proc/self/timens_offsets");
 }
 
+/*
+ * Ports below 1024 are for whoever has a capability in the network namespace, which is the host's: root's in the guest
+ * counts for nothing there. `nginx -t` binds them.
+ */
+static struct error *open_ports(void)
+{
+	static const char path[] = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+	_cleanup_(close_fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, "0", 1) != 1 ? error_system(errno, path, "cannot set") : NULL;
+}
+
 static struct error *leave_host(const struct sandbox *sandbox)
 {
+	struct error *error;
+
 	if (unshare(CLONE_NEWNS) < 0)
 		return error_system(errno, NULL, "cannot create a mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -363,8 +377,9 @@ static struct error *leave_host(const struct sandbox *sandbox)
 		return NULL;
 	if (sandbox->network_ns >= 0 ? setns(sandbox->network_ns, CLONE_NEWNET) < 0 : unshare(CLONE_NEWNET) < 0)
 		return error_system(errno, NULL, "cannot create a network namespace");
-	if (!sandbox->shadow->guest)
-		return NULL;
+	error = open_ports();
+	if (error || !sandbox->shadow->guest)
+		return error;
 	return interfaces_make(sandbox->shadow->guest, sandbox->network_ns >= 0);
 }
 

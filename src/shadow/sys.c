@@ -75,7 +75,6 @@ static struct error *make_file(struct sys_tree *t, const char *name, uint32_t mo
 /* The target as sysfs writes it: up to what the two paths share, and down again. */
 static char *relative_target(const char *from, const char *to)
 {
-	_cleanup_(free_ptr) char *up = NULL;
 	size_t shared = 0, size;
 	FILE *out;
 	char *text = NULL;
