@@ -31,9 +31,14 @@ def close(found, wanted):
         0 <= a - b <= 30 or b > 1000 and abs(a - b) * 20 <= b for a, b in zip(*numbers))
 
 
+def as_bytes(files):
+    """Paths as the guest's own records have them."""
+    return {path.encode(errors="surrogateescape"): text for path, text in files.items()}
+
+
 def compare_proc_net(checks, truth, files, missing):
     said = {path[len(NET):]: text for path, text in truth.files.items() if path.startswith(NET)}
-    found = {path[len(NET):]: text for path, text in files.items() if path.startswith(NET)}
+    found = {path[len(NET):]: text for path, text in as_bytes(files).items() if path.startswith(NET)}
     wanted = {}
     for name, text in said.items():
         if UNWRITTEN.fullmatch(name) or name not in found and name in (b"links", b"addresses"):
@@ -56,7 +61,7 @@ def compare_proc_sys(checks, truth, files, missing):
     """Byte for byte: a value that is empty is a newline or nothing at all."""
     said = {path: text for path, text in truth.files.items()
             if path.startswith(SYS) and not VOLATILE.search(path[len(SYS):].decode(errors="surrogateescape"))}
-    found = {path: text for path, text in files.items() if path in said}
+    found = {path: text for path, text in as_bytes(files).items() if path in said}
     absent = sorted(path for path in said if path not in found)
     checks.same_items("what reads of /proc/sys give", found, {path: said[path] for path in found})
     checks.check(f"files of /proc/sys that are absent: {len(absent)} of {len(said)}",
