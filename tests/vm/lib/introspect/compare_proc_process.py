@@ -74,7 +74,10 @@ def fd_same(found, wanted, collector):
 
 
 class Tasks:
-    """Who ran between the look and the suspend: its time on a CPU has gone on, and nothing that was counted back."""
+    """
+    Who ran between the look and the suspend: its time on a CPU has gone on, and nothing that was counted back. And who
+    was woken and waits for a CPU: it slept, and runs.
+    """
 
     def __init__(self, truth, files):
         self.collector = str(truth.word("collector"))
@@ -84,6 +87,9 @@ class Tasks:
             text = files.get(path.decode("utf-8", "surrogateescape"))
             if found and text is not None and text != wanted and counted_on(text, wanted):
                 self.moved |= {found[1].decode(), found[2].decode()}
+            woken = re.fullmatch(rb"/proc/(\d+)/task/(\d+)/status", path)
+            if woken and text is not None and b"\nState:\tR" in text and b"\nState:\tR" not in wanted:
+                self.moved |= {woken[1].decode(), woken[2].decode()}
 
 
 def shared_anew(found, wanted):
