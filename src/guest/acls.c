@@ -30,6 +30,8 @@ static struct error *load_layout(struct guest *guest, struct acl_layout *l)
 	return error;
 }
 
+DEFINE_LAYOUT_GET(static, get_layout, acl_layout, acls, load_layout)
+
 static struct error *read_entry(struct guest *guest, const struct acl_layout *l, struct gva place,
 				struct guest_acl_entry *ret)
 {
@@ -47,22 +49,23 @@ static struct error *read_entry(struct guest *guest, const struct acl_layout *l,
 
 struct error *guest_file_acl(struct guest *guest, const struct guest_file *file, bool otherwise, struct guest_acl *ret)
 {
-	struct acl_layout l;
+	const struct acl_layout *l = NULL;
 	uint64_t address, count;
-	struct error *error = load_layout(guest, &l);
+	struct error *error = get_layout(guest, &l);
 
 	ret->n = 0;
-	if (!error)
-		error = guest_read_member(guest, (struct gva){file->inode_address},
-					  otherwise ? &l.otherwise : &l.access, &address);
+	if (error)
+		return error;
+	error = guest_read_member(guest, (struct gva){file->inode_address}, otherwise ? &l->otherwise : &l->access,
+				  &address);
 	if (error || address == 0 || address > NOT_CACHED - 4096)
 		return error;
-	error = guest_read_member(guest, (struct gva){address}, &l.count, &count);
+	error = guest_read_member(guest, (struct gva){address}, &l->count, &count);
 	if (!error && count > ENTRIES_MAX)
 		error = error_create(ERROR_FORMAT, "%s: an access control list of %llu entries", file->name,
 				     (unsigned long long)count);
 	for (uint32_t i = 0; !error && i < count; i++)
-		error = read_entry(guest, &l, (struct gva){address + l.entries.offset + (uint64_t)i * l.entry_size},
+		error = read_entry(guest, l, (struct gva){address + l->entries.offset + (uint64_t)i * l->entry_size},
 				   &ret->entries[i]);
 	if (!error)
 		ret->n = count;

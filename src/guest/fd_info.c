@@ -69,7 +69,7 @@ static struct error *load_layout(struct guest *guest, struct fd_layout *ret)
 	return NULL;
 }
 
-DEFINE_LAYOUT_GET(static, get_layout, fd_layout, fds, load_layout)
+DEFINE_LAYOUT_GET(, fd_layout_get, fd_layout, fds, load_layout)
 
 /* Reads members of the structure at `object` by name. */
 struct named_read {
@@ -318,7 +318,7 @@ struct error *guest_fd_info(struct guest *guest, uint64_t task, uint64_t file, s
 
 	guest_effort_begin(guest);
 	if (!error)
-		error = get_layout(guest, &layout);
+		error = fd_layout_get(guest, &layout);
 	if (!error)
 		error = guest_read_member(guest, (struct gva){task}, &process->task.files, &files);
 	if (!error)

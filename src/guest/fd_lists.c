@@ -10,9 +10,8 @@
 #define MARK_ONESHOT     0x20u
 #define IN_EXCL_UNLINK   0x04000000u
 #define IN_ONESHOT       0x80000000u
-#define HANDLE_INODE     1u             /* FILEID_INO32_GEN */
-#define HANDLE_KERNFS    0xfeu          /* FILEID_KERNFS */
-#define LOCK_OPEN_FILE   UINT64_C(1024) /* FL_OFDLCK */
+#define HANDLE_INODE     1u    /* FILEID_INO32_GEN */
+#define HANDLE_KERNFS    0xfeu /* FILEID_KERNFS */
 
 /* ---- epoll ---- */
 
@@ -23,7 +22,7 @@ struct epoll_walk {
 	struct guest_fd_info *ret;
 };
 
-static struct error *read_device(struct guest *guest, const struct fd_layout *layout, uint64_t inode, uint32_t *ret)
+struct error *fd_device(struct guest *guest, const struct fd_layout *layout, uint64_t inode, uint32_t *ret)
 {
 	uint64_t super, device;
 	struct error *error = guest_read_member(guest, (struct gva){inode}, &layout->inode_super, &super);
@@ -51,7 +50,7 @@ static struct error *visit_epoll(struct guest *guest, struct gva item, void *con
 	if (!error)
 		error = file_read(guest, walk->paths, file, &facts);
 	if (!error)
-		error = read_device(guest, walk->layout, facts.inode, &device);
+		error = fd_device(guest, walk->layout, facts.inode, &device);
 	if (!error)
 		error = array_room(&ret->items, ret->n_items, sizeof(*ret->items));
 	if (error)
@@ -163,7 +162,7 @@ static struct error *visit_watch(struct guest *guest, struct gva mark, void *con
 	if (!error)
 		error = guest_read_member(guest, (struct gva){inode}, &walk->paths->inode_number, &watch.inode);
 	if (!error)
-		error = read_device(guest, walk->layout, inode, &watch.device);
+		error = fd_device(guest, walk->layout, inode, &watch.device);
 	if (!error)
 		error = encode_handle(guest, walk->layout, inode, &watch);
 	if (!error)
@@ -205,7 +204,7 @@ struct error *fd_inotify_watches(struct guest *guest, const struct fd_layout *la
 /* ---- Locks ---- */
 
 struct lock_walk {
-	struct member link, owner, flags, type, pid, file, start, end;
+	const struct lock_layout *layout;
 	uint64_t of_file, of_files;
 	uint32_t device;
 	uint64_t inode;
@@ -216,46 +215,18 @@ static struct error *visit_lock(struct guest *guest, struct gva lock, void *cont
 {
 	struct lock_walk *walk = context;
 	struct guest_fd_info *ret = walk->ret;
-	uint64_t owner, flags, type, pid, file, start, end;
-	const struct member_read reads[] = {{&walk->owner, &owner}, {&walk->flags, &flags}, {&walk->type, &type},
-					    {&walk->pid, &pid},     {&walk->file, &file},   {&walk->start, &start},
-					    {&walk->end, &end}};
-	struct error *error = guest_read_members(guest, lock, reads, ARRAY_SIZE(reads));
+	struct guest_file_lock one = {.device = walk->device, .inode = walk->inode};
+	uint64_t file, owner;
+	struct error *error = lock_read(guest, walk->layout, lock, &one, &file, &owner);
 
 	if (error || file != walk->of_file || (owner != walk->of_files && owner != file))
 		return error;
 	if (ret->n_locks >= FD_ITEMS_MAX)
 		return error_format(NULL, lock.v, "more than %u locks of a file", FD_ITEMS_MAX);
 	error = array_room(&ret->locks, ret->n_locks, sizeof(*ret->locks));
-	if (error)
-		return error;
-	ret->locks[ret->n_locks++] =
-		(struct guest_file_lock){.flags = flags,
-					 .type = (uint8_t)type,
-					 .pid = flags & LOCK_OPEN_FILE ? -1 : (int32_t)(uint32_t)pid,
-					 .device = walk->device,
-					 .inode = walk->inode,
-					 .start = (int64_t)start,
-					 .end = (int64_t)end};
-	return NULL;
-}
-
-/* What all locks have in common is in a structure of its own since 6.9 (a69ce85ec9af). */
-static struct error *load_lock(struct guest *guest, struct lock_walk *ret)
-{
-	bool core = types_find(guest->types, "file_lock", "c").present;
-	const struct member_need needs[] = {
-		{"file_lock", core ? "c.flc_list" : "fl_list", &ret->link},
-		{"file_lock", core ? "c.flc_owner" : "fl_owner", &ret->owner},
-		{"file_lock", core ? "c.flc_flags" : "fl_flags", &ret->flags},
-		{"file_lock", core ? "c.flc_type" : "fl_type", &ret->type},
-		{"file_lock", core ? "c.flc_pid" : "fl_pid", &ret->pid},
-		{"file_lock", core ? "c.flc_file" : "fl_file", &ret->file},
-		{"file_lock", "fl_start", &ret->start},
-		{"file_lock", "fl_end", &ret->end},
-	};
-
-	return types_need(guest->types, needs, ARRAY_SIZE(needs));
+	if (!error)
+		ret->locks[ret->n_locks++] = one;
+	return error;
 }
 
 struct error *fd_locks(struct guest *guest, const struct fd_layout *layout, uint64_t inode, uint64_t file,
@@ -271,18 +242,18 @@ struct error *fd_locks(struct guest *guest, const struct fd_layout *layout, uint
 		error = guest_read_member(guest, (struct gva){inode}, &layout->inode_locks, &context);
 	if (error || !context)
 		return error;
-	error = load_lock(guest, &walk);
+	error = lock_layout_get(guest, &walk.layout);
 	if (!error)
 		error = guest_read_member(guest, (struct gva){inode}, &paths->inode_number, &walk.inode);
 	if (!error)
-		error = read_device(guest, layout, inode, &walk.device);
+		error = fd_device(guest, layout, inode, &walk.device);
 	for (size_t i = 0; !error && i < ARRAY_SIZE(lists); i++) {
 		struct member list;
 
 		error = types_need(guest->types, &(struct member_need){"file_lock_context", lists[i], &list}, 1);
 		if (!error)
-			error = list_walk(guest, (struct gva){context + list.offset}, walk.link.offset, visit_lock,
-					  &walk);
+			error = list_walk(guest, (struct gva){context + list.offset}, walk.layout->inode_link.offset,
+					  visit_lock, &walk);
 	}
 	return error_wrap(error, "locks of a file");
 }

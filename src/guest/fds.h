@@ -20,6 +20,20 @@ struct fd_layout {
 	uint64_t encode_default, encode_tmpfs, encode_kernfs;
 };
 
+/* A lock on a file, and where it hangs: on the lists of its inode, of all locks, and of who waits for whom. */
+struct lock_layout {
+	struct member inode_link, link, blocked, waiter, owner, flags, type, pid, file, start, end;
+};
+struct error *lock_layout_get(struct guest *guest, const struct lock_layout **ret) _must_check_;
+/* Reads one, but for the file that it is on: *ret_file is its struct file, *ret_owner whose it is. */
+struct error *lock_read(struct guest *guest, const struct lock_layout *layout, struct gva lock,
+			struct guest_file_lock *ret, uint64_t *ret_file, uint64_t *ret_owner) _must_check_;
+
+/* The device that an inode's file system is on. */
+struct error *fd_device(struct guest *guest, const struct fd_layout *layout, uint64_t inode, uint32_t *ret)
+	_must_check_;
+struct error *fd_layout_get(struct guest *guest, const struct fd_layout **ret) _must_check_;
+
 /* `context`: what epoll and inotify keep behind file.private_data. What goes wrong is noted in ret->incomplete. */
 struct error *fd_epoll_items(struct guest *guest, const struct fd_layout *layout, uint64_t context,
 			     struct guest_fd_info *ret) _must_check_;

@@ -22,6 +22,8 @@ void guest_close(struct guest *guest)
 	free(guest->spaces);
 	free(guest->details);
 	free(guest->fds);
+	free(guest->locks);
+	free(guest->acls);
 	free(guest->stacks);
 	free(guest->sysfs);
 	types_destroy(guest->types);

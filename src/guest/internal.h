@@ -274,6 +274,8 @@ struct guest {
 	struct vma_layout *vmas;              /* made when first needed (maps.c) */
 	struct space_layout *spaces;          /* made when first needed (namespaces.c) */
 	struct fd_layout *fds;                /* made when first needed (fd_info.c) */
+	struct lock_layout *locks;            /* the same (fds.h) */
+	struct acl_layout *acls;              /* made when first needed (acls.c) */
 	struct stack_layout *stacks;          /* made when first needed (unwind.c) */
 	struct detail_layout *details;        /* made when first needed (details.h) */
 	struct sysfs_layout *sysfs;           /* made when first needed (sysfs.h) */
