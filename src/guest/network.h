@@ -86,4 +86,18 @@ struct error *socket_table_walk(struct socket_list *list, struct socket_table ta
 struct error *sockets_inet(struct socket_list *list) _must_check_;
 struct error *sockets_unix(struct socket_list *list) _must_check_;
 
+/* --- next_hops.c --- */
+
+/* Where an object of `ip nexthop` keeps its next hop; absent before 5.3. */
+struct next_hop_layout {
+	struct member info, is_group; /* struct nexthop */
+	struct member entry;          /* struct nh_grp_entry */
+	struct member common;         /* struct nh_info */
+	uint32_t group_first;         /* bytes: the size of struct nh_group */
+};
+struct error *next_hop_layout_load(const struct types *types, struct next_hop_layout *ret) _must_check_;
+/* The struct fib_nh_common of the object, or of the first one in it if it is a group. */
+struct error *next_hop_of_object(struct guest *guest, const struct next_hop_layout *layout, uint64_t object,
+				 uint64_t *ret) _must_check_;
+
 #endif

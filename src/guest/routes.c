@@ -23,13 +23,13 @@
 struct route_layout {
 	struct member tables, custom;                                                     /* of struct net */
 	struct member table_node, table_id, table_data;                                   /* struct fib_table */
-	struct member key, position, bits, leaf, children;                                /* struct key_vector */
+	struct member key, position, bits, leaf;                                          /* struct key_vector */
 	struct member link, info, type, tos, length, alias_table;                         /* struct fib_alias */
 	struct member protocol_metrics, priority, scope, hops, next_hop, next_hop_object; /* struct fib_info */
 	struct member metrics;                                                            /* struct dst_metrics */
 	struct member device, gateway_family, gateway;                                    /* struct fib_nh_common */
-	struct member object_info, object_group, is_group, group_first, entry_object, object_common;
-	struct member name; /* struct net_device */
+	struct member name;                                                               /* struct net_device */
+	struct next_hop_layout objects;
 };
 
 struct route_walk {
@@ -68,19 +68,16 @@ static struct error *load_layout(struct guest *guest, struct route_layout *ret)
 		{"fib_nh_common", "nhc_dev", &ret->device},
 		{"fib_nh_common", "nhc_gw_family", &ret->gateway_family},
 		{"fib_nh_common", "nhc_gw", &ret->gateway},
-		{"nexthop", "nh_info", &ret->object_info, .optional = true},
-		{"nexthop", "is_group", &ret->is_group, .optional = true},
-		{"nh_grp_entry", "nh", &ret->entry_object, .optional = true},
-		{"nh_info", "fib_nhc", &ret->object_common, .optional = true},
 		{"net_device", "name", &ret->name},
 	};
 	struct error *error;
 
 	*ret = (struct route_layout){0};
 	error = types_need(guest->types, needs, ARRAY_SIZE(needs));
-	/* Arrays at the end, of no size. */
+	if (!error)
+		error = next_hop_layout_load(guest->types, &ret->objects);
+	/* An array at the end, of no size. */
 	ret->next_hop.offset = types_size(guest->types, "fib_info");
-	ret->group_first.offset = types_size(guest->types, "nh_group");
 	/* A dscp_t since 5.18 (32ccf1107980). */
 	if (!error && !ret->tos.present)
 		ret->tos = types_find(guest->types, "fib_alias", "fa_dscp");
@@ -95,30 +92,6 @@ static struct error *step(struct route_walk *walk, uint64_t place)
 }
 
 /* ---- One entry ---- */
-
-/* The first next hop of a nexthop object (ip nexthop), whether a group or not; 0: it has none. */
-static struct error *object_next_hop(struct guest *guest, const struct route_layout *layout, uint64_t object,
-				     uint64_t *ret)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		uint64_t info, group;
-		const struct member_read reads[] = {{&layout->object_info, &info}, {&layout->is_group, &group}};
-		struct error *error = guest_read_members(guest, (struct gva){object}, reads, ARRAY_SIZE(reads));
-
-		if (error)
-			return error;
-		if (!group) {
-			*ret = info + layout->object_common.offset;
-			return NULL;
-		}
-		error = memory_read_u64(&guest->memory,
-					(struct gva){info + layout->group_first.offset + layout->entry_object.offset},
-					&object);
-		if (error)
-			return error;
-	}
-	return error_format(NULL, object, "a group of next hops has a group in it");
-}
 
 static struct error *read_next_hop(struct guest *guest, const struct route_layout *layout, uint64_t hop,
 				   struct guest_route *ret)
@@ -173,7 +146,7 @@ static struct error *read_info(struct guest *guest, const struct route_layout *l
 	ret->metric = (uint32_t)priority;
 	ret->scope = (uint8_t)scope;
 	if (object) {
-		error = object_next_hop(guest, layout, object, &hop);
+		error = next_hop_of_object(guest, &layout->objects, object, &hop);
 		hops = 1;
 	}
 	if (!error && hops)

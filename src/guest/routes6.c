@@ -19,9 +19,8 @@ struct route6_layout {
 	struct member next, destination, prefix, metric, references, route_flags, object; /* struct fib6_info */
 	uint32_t next_hop;
 	struct member device, gateway_family, gateway; /* struct fib_nh_common */
-	struct member object_info, is_group, entry_object, object_common;
-	uint32_t group_first;
-	struct member name; /* struct net_device */
+	struct member name;                            /* struct net_device */
+	struct next_hop_layout objects;
 };
 
 struct route6_walk {
@@ -55,19 +54,16 @@ static struct error *load_layout(struct guest *guest, const struct types *types,
 		{"fib_nh_common", "nhc_dev", &ret->device},
 		{"fib_nh_common", "nhc_gw_family", &ret->gateway_family},
 		{"fib_nh_common", "nhc_gw", &ret->gateway},
-		{"nexthop", "nh_info", &ret->object_info, .optional = true},
-		{"nexthop", "is_group", &ret->is_group, .optional = true},
-		{"nh_grp_entry", "nh", &ret->entry_object, .optional = true},
-		{"nh_info", "fib_nhc", &ret->object_common, .optional = true},
 		{"net_device", "name", &ret->name},
 	};
 	struct error *error;
 
 	*ret = (struct route6_layout){0};
 	error = types_need(types, needs, ARRAY_SIZE(needs));
-	/* Arrays at the end, of no size. */
+	if (!error)
+		error = next_hop_layout_load(types, &ret->objects);
+	/* An array at the end, of no size. */
 	ret->next_hop = types_size(guest->types, "fib6_info");
-	ret->group_first = types_size(guest->types, "nh_group");
 	if (!error && (!ret->next_hop || ret->destination.size != 16 || ret->gateway.size != 16))
 		error = error_create(ERROR_UNSUPPORTED, "the guest has IPv6 routes of an unknown kind");
 	return error;
@@ -85,26 +81,17 @@ static struct error *step(struct route6_walk *walk, uint64_t place)
 static struct error *find_next_hop(struct guest *guest, const struct route6_layout *layout, uint64_t route,
 				   uint64_t *ret)
 {
-	uint64_t object = 0, info, group;
-	const struct member_read reads[] = {{&layout->object_info, &info}, {&layout->is_group, &group}};
+	uint64_t object = 0;
 	struct error *error = NULL;
 
-	*ret = route + layout->next_hop;
 	if (layout->object.present)
 		error = guest_read_member(guest, (struct gva){route}, &layout->object, &object);
-	for (unsigned i = 0; !error && object && i < 2; i++) {
-		error = guest_read_members(guest, (struct gva){object}, reads, ARRAY_SIZE(reads));
-		if (error)
-			break;
-		if (!group) {
-			*ret = info + layout->object_common.offset;
-			return NULL;
-		}
-		error = memory_read_u64(&guest->memory,
-					(struct gva){info + layout->group_first + layout->entry_object.offset},
-					&object);
-	}
-	return error;
+	if (error)
+		return error;
+	if (object)
+		return next_hop_of_object(guest, &layout->objects, object, ret);
+	*ret = route + layout->next_hop;
+	return NULL;
 }
 
 static struct error *read_next_hop(struct guest *guest, const struct route6_layout *layout, uint64_t route,
