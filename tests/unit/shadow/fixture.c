@@ -2,6 +2,7 @@
 #include "tests/unit/shadow/fixture.h"
 
 #include <glob.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -12,6 +13,11 @@
 #include "shadow/internal.h"
 
 const char *const shadow_env[] = {"PATH=/bin", NULL};
+
+bool fixture_private_mounts(void)
+{
+	return geteuid() != 0 || (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+}
 
 int fixture_create(const char *template, void **state)
 {

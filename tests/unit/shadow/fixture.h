@@ -22,6 +22,9 @@ struct fixture {
 	struct shadow *shadow;
 };
 
+/* For main: mounts of the tests must not reach the rest of the machine, nor outlive the program. False: it failed. */
+bool fixture_private_mounts(void);
+
 /* For a cmocka setup; `template` is that of mkdtemp(3). */
 int fixture_create(const char *template, void **state);
 

@@ -237,5 +237,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_floods, setup, fixture_teardown),
 	};
 
+	if (!fixture_private_mounts())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

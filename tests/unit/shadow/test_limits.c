@@ -3,7 +3,6 @@
 #include "tests/unit/shadow/fixture.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
@@ -258,8 +257,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_output, setup, teardown),
 	};
 
-	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */
-	if (geteuid() == 0 && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0))
+	if (!fixture_private_mounts())
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -310,5 +310,7 @@ int main(void)
 		cmocka_unit_test(test_numbers_come_round),
 	};
 
+	if (!fixture_private_mounts())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -505,5 +505,7 @@ int main(void)
 	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */
 	if (geteuid() == 0 && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0))
 		return 1;
+	if (!fixture_private_mounts())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

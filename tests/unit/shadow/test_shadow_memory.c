@@ -89,13 +89,7 @@ int main(int argc, char *argv[])
 	if (argc != 2)
 		return 2;
 	image_path = argv[1];
-	/* Mounts of these tests must not reach the rest of the machine, nor outlive the program. */
-	if (geteuid() == 0) {
-		struct error *error = disk_private_namespace();
-
-		error_destroy(error);
-		if (error)
-			return 1;
-	}
+	if (!fixture_private_mounts())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

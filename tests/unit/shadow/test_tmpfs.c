@@ -175,5 +175,7 @@ int main(int argc, char *argv[])
 	if (argc != 2)
 		return 2;
 	image_path = argv[1];
+	if (!fixture_private_mounts())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
