@@ -31,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/unit/shadow/spawn.h"
+
 static int try_connect(const char *address, unsigned short port)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -90,31 +92,14 @@ static int try_write(const char *path)
 	return fd < 0 ? -1 : (int)write(fd, "1", 1);
 }
 
-/* As many processes as can be had, but at most `max`, each as another user, all at the same time; prints how many. */
+/* Prints how many processes can be had, but at most `max`. */
 static int try_spawn(int max)
 {
-	int n = 0, gate[2];
-	char byte;
+	int n = spawn_users(max);
 
-	if (pipe(gate) < 0)
+	if (n < 0)
 		return -1;
-	for (; n < max; n++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			break;
-		if (pid > 0)
-			continue;
-		close(gate[1]);
-		if (setresuid(1000 + n, 1000 + n, 1000 + n) == 0)
-			(void)!read(gate[0], &byte, 1);
-		_exit(0);
-	}
 	printf("%d\n", n);
-	fflush(stdout);
-	close(gate[1]);
-	while (wait(NULL) > 0)
-		;
 	return 0;
 }
 

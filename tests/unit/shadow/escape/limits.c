@@ -13,30 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* As another user each, so that no count of one user sees them all. */
+#include "tests/unit/shadow/spawn.h"
+
 static int processes(void)
 {
-	int n = 0, max = 300, gate[2];
-	char byte;
+	int max = 300;
 
-	if (pipe(gate) < 0)
-		return -1;
-	for (; n < max; n++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			break;
-		if (pid > 0)
-			continue;
-		close(gate[1]);
-		if (setresuid((uid_t)(1000 + n), (uid_t)(1000 + n), (uid_t)(1000 + n)) == 0)
-			(void)!read(gate[0], &byte, 1);
-		_exit(0);
-	}
-	close(gate[1]);
-	while (wait(NULL) > 0)
-		;
-	return n == max ? 0 : -1;
+	return spawn_users(max) == max ? 0 : -1;
 }
 
 static int memory(void)
