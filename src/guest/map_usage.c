@@ -5,39 +5,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/map_swap.h"
 #include "guest/page_state.h"
+#include "guest/swap_slots.h"
 #include "guest/task.h"
 
-#define ENTRIES        512u
-#define SHIFT_PAGE     12u
-#define SHIFT_LARGE    21u
-#define LARGE_SIZE     (UINT64_C(1) << SHIFT_LARGE)
-#define ADDRESS_MASK   UINT64_C(0x000ffffffffff000)
+#define ENTRIES       512u
+#define SHIFT_PAGE    12u
+#define SHIFT_LARGE   21u
+#define LARGE_SIZE    (UINT64_C(1) << SHIFT_LARGE)
+#define ADDRESS_MASK  UINT64_C(0x000ffffffffff000)
 
 /* Bits of an entry */
-#define PRESENT        UINT64_C(1)
-#define ACCESSED       (UINT64_C(1) << 5)
-#define DIRTY          (UINT64_C(1) << 6)
-#define LARGE          (UINT64_C(1) << 7)
-#define PROT_NONE      (UINT64_C(1) << 8)  /* where not present; in memory all the same */
-#define SPECIAL        (UINT64_C(1) << 9)  /* no page of the process: zero page, device memory */
-#define SAVED_DIRTY    (UINT64_C(1) << 58) /* with shadow stacks (6.6 and later) */
+#define PRESENT       UINT64_C(1)
+#define ACCESSED      (UINT64_C(1) << 5)
+#define DIRTY         (UINT64_C(1) << 6)
+#define LARGE         (UINT64_C(1) << 7)
+#define PROT_NONE     (UINT64_C(1) << 8)  /* where not present; in memory all the same */
+#define SPECIAL       (UINT64_C(1) << 9)  /* no page of the process: zero page, device memory */
+#define SAVED_DIRTY   (UINT64_C(1) << 58) /* with shadow stacks (6.6 and later) */
 
-#define VM_LOCKED      UINT64_C(0x2000)
-#define VM_HUGETLB     UINT64_C(0x400000)
-#define VM_HUGEPAGE    UINT64_C(0x20000000)
-#define VM_NOHUGEPAGE  UINT64_C(0x40000000)
-#define VM_PFN_OR_IO   UINT64_C(0x4400)
+#define VM_WRITE      UINT64_C(0x02)
+#define VM_SHARED     UINT64_C(0x08)
+#define VM_LOCKED     UINT64_C(0x2000)
+#define VM_HUGETLB    UINT64_C(0x400000)
+#define VM_HUGEPAGE   UINT64_C(0x20000000)
+#define VM_NOHUGEPAGE UINT64_C(0x40000000)
+#define VM_PFN_OR_IO  UINT64_C(0x4400)
 
-/* Kinds of entries in place of a page in memory: the upper five bits. Those of swap files come first. */
-#define SWAP_FILES_MAX 23u
-#define PAGES_A_STEP   16u /* of effort */
+#define PAGES_A_STEP  16u /* of effort */
 
 struct walk {
 	struct guest *guest;
 	struct page_state_layout pages;
 	uint64_t sme_mask;
 	uint64_t saved_dirty; /* SAVED_DIRTY or 0 */
+	struct map_swap_layout shared_memory;
+	struct swap_counts swap_counts;
+	bool swap_counted;   /* swap_counts was begun */
+	bool whole_tables;   /* pages in swap below a table that is not there are counted, too */
+	uint64_t swap_cache; /* of a private mapping of shared memory: where pages that it has not touched may be; or 0
+			      */
 	const struct guest_map *map;
 	struct guest_usage *usage;
 	uint64_t *page_size;
@@ -120,20 +128,47 @@ static struct error *add_present(const struct walk *walk, uint64_t entry, unsign
 	return NULL;
 }
 
-static struct error *add_entry(const struct walk *walk, uint64_t entry, unsigned shift)
+/* A page in swap is shared by as many as have its entry. */
+static struct error *add_swapped(struct walk *walk, const struct swap_slot *slot)
 {
+	uint64_t share = (uint64_t)PAGE_SIZE << GUEST_SHARE_SHIFT, count = 0;
+	struct error *error = NULL;
+
+	if (!walk->swap_counted)
+		error = swap_counts_begin(walk->guest, &walk->swap_counts);
+	walk->swap_counted = !error;
+	if (!error)
+		error = swap_count(walk->guest, &walk->swap_counts, slot, &count);
+	walk->usage->swapped += PAGE_SIZE;
+	walk->usage->share_swapped += count > 1 ? share / count : share;
+	return error;
+}
+
+static struct error *add_entry(struct walk *walk, uint64_t entry, unsigned shift)
+{
+	struct swap_slot slot;
+
 	if (entry & (PRESENT | PROT_NONE))
 		return add_present(walk, entry, shift);
-	if (shift == SHIFT_PAGE && entry && (entry >> 59) < SWAP_FILES_MAX) {
-		walk->usage->swapped += PAGE_SIZE;
-		/* How many share it, swap's own tables tell, which differ from kernel to kernel: taken as its own. */
-		walk->usage->share_swapped += (uint64_t)PAGE_SIZE << GUEST_SHARE_SHIFT;
-	}
-	return NULL;
+	return shift == SHIFT_PAGE && swap_slot_of_entry(entry, &slot) ? add_swapped(walk, &slot) : NULL;
+}
+
+/* Pages that the process has not touched: those of shared memory may be in swap (smaps_pte_hole()). */
+static struct error *add_hole(struct walk *walk, uint64_t start, uint64_t end)
+{
+	uint64_t first = (walk->map->offset + (start - walk->map->start)) / PAGE_SIZE, pages = 0;
+	struct error *error;
+
+	if (!walk->swap_cache)
+		return NULL;
+	error = map_swap_count(walk->guest, &walk->shared_memory, walk->swap_cache, first,
+			       first + (end - start) / PAGE_SIZE - 1, &pages);
+	walk->usage->swapped += pages * PAGE_SIZE;
+	return error;
 }
 
 /* The part of one table that the addresses from `start` to `end` (exclusive, in its reach) use. */
-static struct error *walk_table(const struct walk *walk, uint64_t table, unsigned shift, uint64_t start, uint64_t end)
+static struct error *walk_table(struct walk *walk, uint64_t table, unsigned shift, uint64_t start, uint64_t end)
 {
 	uint64_t entries[ENTRIES], size = UINT64_C(1) << shift;
 	size_t first = start >> shift & (ENTRIES - 1), last = (end - 1) >> shift & (ENTRIES - 1);
@@ -144,14 +179,16 @@ static struct error *walk_table(const struct walk *walk, uint64_t table, unsigne
 				   (last - first + 1) * 8);
 	for (size_t i = first; !error && i <= last; i++) {
 		uint64_t base = (start & ~(size * ENTRIES - 1)) + i * size, entry = entries[i];
+		uint64_t from = base > start ? base : start, to = base + size < end ? base + size : end;
 
-		if (!entry)
+		if (!entry && (shift == SHIFT_PAGE || walk->whole_tables))
+			error = add_hole(walk, from, to);
+		else if (!entry)
 			continue;
-		if (shift == SHIFT_PAGE || (shift <= 30 && entry & LARGE))
+		else if (shift == SHIFT_PAGE || (shift <= 30 && entry & LARGE))
 			error = add_entry(walk, entry, shift);
 		else if (entry & PRESENT)
-			error = walk_table(walk, entry & ADDRESS_MASK & ~walk->sme_mask, shift - 9,
-					   base > start ? base : start, base + size < end ? base + size : end);
+			error = walk_table(walk, entry & ADDRESS_MASK & ~walk->sme_mask, shift - 9, from, to);
 	}
 	return error;
 }
@@ -218,6 +255,22 @@ static struct error *read_settings(struct guest *guest, struct gva mm, uint64_t 
 	return error;
 }
 
+/* What the file has in swap is the mapping's, unless that may have pages of its own (smap_gather_stats()). */
+static struct error *add_shared_memory(struct walk *walk)
+{
+	struct map_swap swap;
+	struct error *error = map_swap_find(walk->guest, &walk->shared_memory, walk->map, &swap);
+
+	walk->swap_cache = 0;
+	if (error || !swap.pages)
+		return error;
+	if (walk->map->flags & VM_SHARED || !(walk->map->flags & VM_WRITE))
+		walk->usage->swapped += swap.pages * PAGE_SIZE;
+	else
+		walk->swap_cache = swap.mapping;
+	return NULL;
+}
+
 struct error *guest_map_usage(struct guest *guest, uint64_t task, const struct guest_map_list *maps,
 			      struct guest_map_usage *ret)
 {
@@ -237,6 +290,10 @@ struct error *guest_map_usage(struct guest *guest, uint64_t task, const struct g
 		error = page_state_layout_load(guest, &walk.pages);
 	if (!error)
 		error = read_settings(guest, mm, &settings, &forbidden);
+	if (!error)
+		error = map_swap_begin(guest, &walk.shared_memory);
+	/* Until 5.15 it counted at the wrong place (10c848c8b480); the same version's last member of this name. */
+	walk.whole_tables = !types_find(guest->types, "task_struct", "worker_private").present;
 	walk.saved_dirty = types_find(guest->types, "thread_struct", "features").present ? SAVED_DIRTY : 0;
 	for (size_t i = 0; !error && i < maps->n; i++) {
 		walk.map = &maps->items[i];
@@ -249,7 +306,9 @@ struct error *guest_map_usage(struct guest *guest, uint64_t task, const struct g
 		    walk.map->end > UINT64_C(1) << (memory->five_levels ? 56 : 47))
 			continue;
 		end = walk.map->end;
-		error = walk_table(&walk, memory->top.v, memory->five_levels ? 48 : 39, walk.map->start, end);
+		error = add_shared_memory(&walk);
+		if (!error)
+			error = walk_table(&walk, memory->top.v, memory->five_levels ? 48 : 39, walk.map->start, end);
 	}
 	return error_wrap(error, "page tables of a process");
 }

@@ -19,7 +19,7 @@ struct guest_usage {
 	uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
 	uint64_t anonymous_huge, shared_memory_huge, file_huge; /* transparent huge pages */
 	uint64_t shared_hugetlb, private_hugetlb;
-	uint64_t swapped; /* private pages; not what a tmpfs has swapped out */
+	uint64_t swapped; /* private pages, and what of shared memory (tmpfs, memfd) is in swap */
 	uint64_t share, share_dirty, share_anonymous, share_file, share_memory, share_locked, share_swapped;
 };
 

@@ -209,12 +209,11 @@ static struct error *reserve(struct walk *walk)
 
 static struct error *name_map(struct guest *guest, struct walk *walk, const char *fixed_name, struct guest_map *map)
 {
-	uint64_t file = object_get(&walk->vma, &walk->members->file);
 	char name[NAME_SIZE] = "";
 	struct error *error;
 
-	if (file)
-		return file_fields(guest, walk, file, map);
+	if (map->file)
+		return file_fields(guest, walk, map->file, map);
 	if (fixed_name)
 		return set_name(walk, fixed_name, map);
 	error = anonymous_name(guest, walk, map, name);
@@ -240,6 +239,7 @@ static struct error *append(struct guest *guest, struct walk *walk, const char *
 		.flags = flags,
 		.anonymous = !object_get(&walk->vma, &m->operations),
 		.kernel = !object_get(&walk->vma, &m->mm),
+		.file = object_get(&walk->vma, &m->file),
 	};
 	error = walk_note(&walk->list->incomplete, name_map(guest, walk, fixed_name, map));
 	if (error)

@@ -84,6 +84,7 @@ struct guest_map {
 	uint64_t offset;     /* bytes in the file */
 	uint32_t major, minor;
 	uint64_t inode;
+	uint64_t file; /* address of its struct file; 0: none */
 	char *path; /* "/usr/lib/…", "… (deleted)", "[heap]", "[stack]", "[vdso]", "[anon:…]", "anon_inode:…"; "" for
 		       none and for what is unknown; never NULL; owned */
 };

@@ -247,6 +247,7 @@ static const struct {
 	{"maps", act_maps, NULL},
 	{"files", act_files, NULL},
 	{"swapped", act_swapped, NULL},
+	{"swapped-fork", act_swapped_fork, NULL},
 	{"sockets", act_sockets, NULL},
 	{"namespaces", act_namespaces, NULL},
 };

@@ -29,6 +29,7 @@ int make_file(const char *path, size_t size);
 void act_maps(void);
 void act_files(void);
 void act_swapped(void);
+void act_swapped_fork(void);
 void act_sockets(void);
 void act_namespaces(void);
 

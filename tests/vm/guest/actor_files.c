@@ -104,16 +104,45 @@ void act_files(void)
 	open_special();
 }
 
-/* A file of tmpfs that is in swap, but for its beginning. */
-void act_swapped(void)
+static char *map(size_t size, int protection, int flags, int fd, size_t offset)
 {
-	const size_t size = 1 << 20, resident = 1 << 14;
-	int fd = make_file("/tmp/swapped", size);
-	char *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *start = mmap(NULL, size, protection, flags, fd, (off_t)offset);
 
 	if (start == MAP_FAILED)
 		die("mmap");
-	for (size_t i = 0; i < size; i += 4096)
+	return start;
+}
+
+/*
+ * A file of tmpfs that is in swap, but for its beginning; and three more views of it: a part of it, one that may have
+ * pages of its own and has some, and one that only reads.
+ */
+void act_swapped(void)
+{
+	const size_t size = 1 << 20, resident = 1 << 14, page = 4096;
+	int fd = make_file("/tmp/swapped", size);
+	char *start = map(size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *own;
+
+	for (size_t i = 0; i < size; i += page)
 		start[i] = 's';
 	MUST(madvise(start + resident, size - resident, MADV_PAGEOUT));
+	map(size / 4, PROT_READ, MAP_SHARED, fd, resident - page);
+	map(size / 4, PROT_READ, MAP_PRIVATE, fd, size / 2);
+	own = map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	own[0] = own[page] = 'o';
+}
+
+/* Memory of its own that is in swap, a part of it shared with a child. */
+void act_swapped_fork(void)
+{
+	const size_t size = 1 << 18, page = 4096;
+	char *start = map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (size_t i = 0; i < size; i += page)
+		start[i] = 'a';
+	/* A page that waits on another CPU's list is passed over. */
+	for (int i = 0; i < 5; i++, usleep(100000))
+		MUST(madvise(start, size, MADV_PAGEOUT));
+	MUST(madvise(start, size / 4, MADV_DONTFORK));
+	MUST(fork());
 }

@@ -443,11 +443,36 @@ static void send_out(void)
 	out.size = 0;
 }
 
+/* Whose arguments were put into swap after the first look; NULL: nobody's. Reading them would get them back. */
+static const char *paged_out;
+
+static void put_sizes(const char *directory)
+{
+	static const char *const files[] = {"status", "statm", NULL};
+
+	put_all(directory, files, put_file);
+}
+
+static void put_paged_out(void)
+{
+	static const char *const files[] = {"smaps", "smaps_rollup", NULL};
+	char path[64];
+
+	record('W', "swapped", paged_out, strlen(paged_out));
+	sprintf(path, "/proc/%s", paged_out);
+	put_sizes(path);
+	put_all(path, files, put_file);
+	strcat(path, "/task");
+	for_entries(path, is_number, put_sizes);
+}
+
 /* What changes all the time, and what this process itself changed. */
 static void put_moving(void)
 {
 	char text[32];
 
+	if (paged_out)
+		put_paged_out();
 	record('W', "collector", text, (size_t)sprintf(text, "%d", getpid()));
 	sprintf(text, "/proc/%d", getpid());
 	put_process_stat(text);
@@ -521,7 +546,7 @@ int main(int argc, char **argv)
 	put_bulk(argv + 2);
 	end_bulk();
 	if (swapped && page_out_arguments(swapped))
-		record('W', "swapped", swapped, strlen(swapped));
+		paged_out = swapped;
 	sleep(2); /* The disk's work and the log's readers come to rest. */
 	take_precedence();
 	look_until_quiet();

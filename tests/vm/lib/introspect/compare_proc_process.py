@@ -2,6 +2,8 @@
 """The files of each process in /proc: proc-dump against the guest's own texts."""
 import re
 
+from .compare_tasks import is_swapped
+
 # Of a process that ran between the look and the suspend, these move; of all others each byte must be the same.
 # What the difference of a moving file may consist of: fields of stat by number (from 1), lines of the others by name.
 MOVING_STAT = {3, 10, 12, 14, 15, 23, 24, 35, 39, 42, 43}
@@ -31,6 +33,8 @@ UNTOLD = {
     "ksm_stat": "counters of merged pages are not read",
     "attr/current": "labels of security modules are not read",
 }
+# What lies in a page that a process was made to swap: then there is no such file.
+ARGUMENTS = {"cmdline", "environ"}
 # Lines of fdinfo that are not told: of bpf programs. A timer's rest goes on running.
 UNTOLD_FD = {"prog_type", "prog_jited", "prog_tag", "memlock", "prog_id", "run_time_ns", "run_cnt",
              "recursion_misses", "verified_insns"}
@@ -133,6 +137,8 @@ def compare_proc_process(checks, truth, files, missing):
         kind = re.sub(r"^fdinfo/\d+$", "fdinfo", name)
         # The collector opens the directories that it reads; they are closed again when the guest is suspended.
         if kind == "fdinfo" and task == tasks.collector and path not in files:
+            continue
+        if kind in ARGUMENTS and is_swapped(truth, int(found[1])) and path not in files:
             continue
         numbers[kind] = numbers.get(kind, 0) + 1
         if path not in files:
