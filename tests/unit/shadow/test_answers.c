@@ -3,9 +3,12 @@
 #include "tests/unit/shadow/fixture.h"
 
 #include <arpa/inet.h>
+#include <glob.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -223,6 +226,98 @@ static void test_floods(void **state)
 	assert_says(f->shadow, "probe listener; true", "errno 22");
 }
 
+/* A program closes and shuts down whatever it was given: its calls are answered, and it ends as it would. */
+static void test_closed(void **state)
+{
+	const struct fixture *f = *state;
+	_cleanup_(free_ptr) char *expected = NULL;
+	int status;
+
+	need_root();
+	expected = strdup(output_of(f->shadow, (const char *const[]){"probe", "uname", NULL}, false, &status));
+	assert_non_null(expected);
+	assert_int_equal(status, 0);
+	assert_says(f->shadow, "probe closed", expected);
+	assert_says(f->shadow, "exec 0<&- 2>&- 3<&-; probe closed & probe ask 2000; wait", expected);
+}
+
+/* The parent of a process; 0: unknown. */
+static pid_t parent_of(pid_t pid)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+	char path[32];
+	size_t size;
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	error_destroy(io_read_file(path, 4096, &text, &size));
+	at = text ? strrchr(text, ')') : NULL;
+	return at ? (pid_t)strtol(at + 4, NULL, 10) : 0;
+}
+
+/* The program "probe" below the process `top`; 0: it does not run yet. */
+static pid_t find_probe(pid_t top)
+{
+	pid_t found = 0;
+	glob_t paths = {0};
+
+	if (glob("/proc/[0-9]*/comm", 0, NULL, &paths) != 0)
+		return 0;
+	for (size_t i = 0; i < paths.gl_pathc && !found; i++) {
+		_cleanup_(free_ptr) char *name = NULL;
+		pid_t pid = (pid_t)strtol(paths.gl_pathv[i] + strlen("/proc/"), NULL, 10), up = pid;
+		size_t size;
+
+		error_destroy(io_read_file(paths.gl_pathv[i], 64, &name, &size));
+		while (name && strcmp(name, "probe\n") == 0 && up > 1 && up != top)
+			up = parent_of(up);
+		found = up == top && up != pid ? pid : 0;
+	}
+	globfree(&paths);
+	return found;
+}
+
+/* Beside us: kills the ancestor of the program `levels` above it when that has asked for a while. */
+static pid_t begin_to_kill(unsigned levels)
+{
+	pid_t top = getpid(), pid = fork(), victim = 0;
+
+	assert_true(pid >= 0);
+	if (pid > 0)
+		return pid;
+	for (int i = 0; i < 500 && !victim; i++, usleep(20000))
+		victim = find_probe(top);
+	usleep(200000);
+	for (; levels > 0 && victim > 1; levels--)
+		victim = parent_of(victim);
+	_exit(victim > 1 && victim != top && kill(victim, SIGKILL) == 0 ? 0 : 1);
+}
+
+/*
+ * Whoever holds the other end of the notifications is killed amid a flood of them: the run ends, nothing of it goes on,
+ * and the next one is answered.
+ */
+static void test_ends_with_listener(void **state)
+{
+	const struct fixture *f = *state;
+	const char *const flood[] = {"probe", "ask", "2000000000", NULL};
+
+	need_root();
+	for (unsigned levels = 0; levels <= 2; levels++) {
+		pid_t killer = begin_to_kill(levels);
+		uint64_t begin_ns = clock_monotonic_ns();
+		int status, killed;
+
+		output_of(f->shadow, flood, false, &status);
+		assert_int_equal(waitpid(killer, &killed, 0), killer);
+		assert_int_equal(killed, 0);
+		assert_int_equal(status, 128 + SIGKILL);
+		assert_true(clock_monotonic_ns() - begin_ns < UINT64_C(30000000000));
+		assert_int_equal(find_probe(getpid()), 0);
+	}
+	assert_says(f->shadow, "probe ask 100; echo done", "done");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +330,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sockets, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_statfs, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_floods, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_closed, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_ends_with_listener, setup, fixture_teardown),
 	};
 
 	if (!fixture_private_mounts())
