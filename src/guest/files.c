@@ -141,6 +141,19 @@ static struct error *read_file(struct guest *guest, const struct vfs_layout *lay
 	return S_ISLNK(ret->mode) ? read_link(guest, layout, &inode, magic, &ret->link) : NULL;
 }
 
+struct error *guest_open_file(struct guest *guest, uint64_t file, struct guest_file *ret)
+{
+	const struct vfs_layout *layout;
+	struct file_facts facts;
+	struct error *error = vfs_layout_get(guest, &layout);
+
+	if (!error)
+		error = file_read(guest, layout->path, file, &facts);
+	if (!error)
+		error = read_file(guest, layout, facts.inode, ret);
+	return error_wrap(error, "an open file");
+}
+
 /* ---- Paths ---- */
 
 struct lookup {

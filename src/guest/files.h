@@ -34,6 +34,8 @@ struct guest_file {
  */
 struct error *guest_file_find(struct guest *guest, const char *path, bool follow, struct guest_file *ret) _must_check_;
 void guest_file_deinit(struct guest_file *file);
+/* The file behind an open one (guest_fd.file): also what has no path (sockets, pipes) or has none any more. */
+struct error *guest_open_file(struct guest *guest, uint64_t file, struct guest_file *ret) _must_check_;
 
 /* An access control list as its kernel holds it; e_tag and e_perm as in linux/posix_acl.h, the guest's ids. */
 #define GUEST_ACL_MAX 256u

@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "shadow/internal.h"
@@ -344,106 +342,6 @@ int own_list_processes(struct server *server, struct listing *listing)
 
 /* --- magic links --- */
 
-/* What the asker wants of a link: its text (readlink), or to go where it leads. */
-enum wish {
-	WISH_UNKNOWN,
-	WISH_TEXT,
-	WISH_WAY
-};
-
-/* Reads a file of the asker; returns its length, or -1. */
-static ssize_t read_asker(const struct server *server, pid_t tid, const char *name, char *buffer, size_t size,
-			  uint64_t offset)
-{
-	_cleanup_(close_fd) int fd = -1;
-	char path[48];
-
-	snprintf(path, sizeof(path), "%d/%s", tid, name);
-	fd = openat(server->own_fd, path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -1 : pread(fd, buffer, size, (off_t)offset);
-}
-
-/* The asker's system call and its arguments. It is on its way to sleep when its question arrives here. */
-static bool read_call(const struct server *server, pid_t tid, long long *ret_call, unsigned long long ret[3])
-{
-	const struct timespec moment = {.tv_nsec = 20000};
-	char text[256];
-
-	for (unsigned tries = 0; tries < 50; tries++) {
-		ssize_t n = read_asker(server, tid, "syscall", text, sizeof(text) - 1, 0);
-
-		if (n <= 0)
-			return false;
-		text[n] = '\0';
-		if (sscanf(text, "%lld %llx %llx %llx", ret_call, &ret[0], &ret[1], &ret[2]) == 4)
-			return true;
-		nanosleep(&moment, NULL);
-	}
-	return false;
-}
-
-/* Reads a string of the asker, as much as there is of it up to the next page. */
-static bool read_string(const struct server *server, pid_t tid, unsigned long long address, char *buffer, size_t size)
-{
-	size_t n = 0;
-
-	while (n < size - 1) {
-		size_t piece = 4096 - (address + n) % 4096;
-		ssize_t r = read_asker(server, tid, "mem", buffer + n, piece < size - 1 - n ? piece : size - 1 - n,
-				       address + n);
-
-		if (r <= 0)
-			return false;
-		if (memchr(buffer + n, '\0', (size_t)r))
-			return true;
-		n += (size_t)r;
-	}
-	return false;
-}
-
-/*
- * Whether the path ends at the link `name`, or goes on through it. A magic link stands in a directory of known name:
- * "/proc/self/root/root" ends at a file of the guest.
- */
-static bool ends_at(char *path, const char *name)
-{
-	static const char *const directories[] = {"self", "thread-self", "fd", "ns", "map_files", "proc"};
-	char *last = strrchr(path, '/');
-	const char *before;
-	uint64_t number;
-
-	if (!last)
-		return path[0] == '\0' || strcmp(path, name) == 0;
-	if (strcmp(last + 1, name) != 0)
-		return false;
-	while (last > path && last[-1] == '/')
-		last--;
-	*last = '\0';
-	before = strrchr(path, '/');
-	before = before ? before + 1 : path;
-	if (parse_number(before, UINT32_MAX, &number))
-		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
-		if (strcmp(directories[i], before) == 0)
-			return true;
-	return before[0] == '\0' || before[0] == '.';
-}
-
-static enum wish wish_of(const struct server *server, const struct asker *asker, const char *name)
-{
-	unsigned long long arguments[3];
-	char path[4096];
-	long long call;
-
-	if (asker->tid <= 0 || !read_call(server, asker->tid, &call, arguments))
-		return WISH_UNKNOWN;
-	if (call != SYS_readlink && call != SYS_readlinkat)
-		return WISH_WAY;
-	if (!read_string(server, asker->tid, arguments[call == SYS_readlinkat], path, sizeof(path)))
-		return WISH_TEXT;
-	return ends_at(path, name) ? WISH_TEXT : WISH_WAY;
-}
-
 /* What the asker sees of a path of the shadow's root: it may have changed its own. */
 static void show_path(const struct server *server, const struct asker *asker, char *path)
 {
@@ -517,7 +415,7 @@ int own_readlink(struct server *server, const struct asker *asker, struct node n
 	if (node.kind != NODE_OWN_WAY && !may_inspect(server, asker, node.pid))
 		return EACCES;
 	last = strrchr(path, '/') + 1;
-	wish = node.kind == NODE_OWN_WAY ? WISH_WAY : wish_of(server, asker, last);
+	wish = node.kind == NODE_OWN_WAY ? WISH_WAY : asker_wish(server, asker, last);
 	if (wish == WISH_TEXT && namespace_text(server, name, buffer, size))
 		return 0;
 	if (wish == WISH_TEXT || (wish == WISH_UNKNOWN && node.kind == NODE_OWN_NAME && !strchr(name, '/')))
@@ -545,28 +443,10 @@ static bool is_writable(const char *name)
 	return strncmp(name, "attr/", 5) == 0;
 }
 
-/* Whether the asker is opening a file to write to it. */
-static bool is_writing(const struct server *server, const struct asker *asker)
-{
-	unsigned long long arguments[3], flags;
-	long long call;
-
-	if (asker->tid <= 0 || !read_call(server, asker->tid, &call, arguments))
-		return false;
-	if (call == SYS_creat)
-		return true;
-	if (call == SYS_openat2)
-		return read_asker(server, asker->tid, "mem", (char *)&flags, sizeof(flags), arguments[2]) ==
-			       sizeof(flags) &&
-		       (flags & O_ACCMODE) != O_RDONLY;
-	flags = arguments[call == SYS_openat ? 2 : 1];
-	return (call == SYS_open || call == SYS_openat) && (flags & O_ACCMODE) != O_RDONLY;
-}
-
 /* The link that stands for a file while it is opened for writing. */
 static bool shows_way(const struct server *server, const struct asker *asker, struct node node)
 {
-	return node.kind == NODE_OWN_NAME && is_writable(name_of(server, node)) && is_writing(server, asker);
+	return node.kind == NODE_OWN_NAME && is_writable(name_of(server, node)) && asker_is_writing(server, asker);
 }
 
 int own_open(struct server *server, const struct asker *asker, struct node node, int flags, int *ret_fd,

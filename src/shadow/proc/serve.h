@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Private to the server of /proc: what its files share. server.c speaks FUSE and knows who asks, node.c says which
- * node is what, tree.c has the files of the whole system, task.c those of the guest's processes, own.c those of the
- * shadow's own, text.c keeps what was written.
+ * node is what, tree.c has the files of the whole system, task.c those of the guest's processes and target.c what their
+ * links lead to, own.c those of the shadow's own, asker.c looks what who asks is doing, text.c keeps what was written.
  *
  * A node's number says all there is to know about it: nothing is remembered for a node, and nothing has to be
  * forgotten.
@@ -94,6 +94,7 @@ enum node_kind {
 	NODE_TASK_FDINFO, /* the same */
 	NODE_TASK_NS,     /* index in the namespaces */
 	NODE_TASK_NET,    /* file of a network namespace that is not the first: index in the tree */
+	NODE_TASK_TARGET, /* what a link of fd (number of the descriptor) or ns (index) leads to, see target.c */
 	NODE_OWN,         /* directory of a task of the shadow */
 	NODE_OWN_NAME,    /* index of its name: "status", "attr", "attr/current", "ns/mnt", "exe" */
 	NODE_OWN_FD,      /* number of the descriptor */
@@ -178,6 +179,17 @@ int node_text(struct server *server, struct node node, struct text **ret);
 /* Whether what it says of a process is for its owner alone, as Linux decides by the right to trace it. */
 bool node_is_private(const char *name);
 
+/* asker.c: what the asker, which waits for us, is doing. */
+enum wish {
+	WISH_UNKNOWN,
+	WISH_TEXT, /* of a link: to read it */
+	WISH_WAY   /* to go where it leads */
+};
+/* What it wants of the link `name`. */
+enum wish asker_wish(const struct server *server, const struct asker *asker, const char *name);
+/* Whether it opens a file to write to it. */
+bool asker_is_writing(const struct server *server, const struct asker *asker);
+
 /* task.c */
 int task_stat(struct server *server, struct node node, struct stat *ret);
 int task_lookup(struct server *server, struct node parent, const char *name, struct node *ret);
@@ -188,6 +200,25 @@ bool task_may_inspect(const struct server *server, const struct asker *asker, ui
 
 /* Whether the task is in the network namespace that the system began with, as far as memory tells. */
 bool task_in_first_net(struct server *server, uint32_t pid);
+
+/* The open file of a node of fd or fdinfo, or of the target of one; NULL: there is none. Valid until the next call. */
+const struct guest_fd *task_find_fd(struct server *server, struct node node);
+/* The first descriptor of the task whose link says so; NULL: none. */
+const struct guest_fd *task_find_fd_text(struct server *server, struct node node, const char *text);
+/* The number of the task's namespace by index; 0: unknown. "net" of "net:[4026531840]" goes to *ret_type. */
+uint32_t task_namespace(struct server *server, struct node node, size_t index, const char **ret_type);
+#define TASK_NAMESPACES 10
+
+/*
+ * target.c: what links in fd and ns lead to where that has no path: sockets, pipes, namespaces, deleted files.
+ * `directory` is fd or ns of a task.
+ */
+int target_lookup(struct server *server, struct node directory, bool in_ns, const char *name, struct node *ret);
+int target_stat(struct server *server, struct node node, struct stat *ret);
+/* What is shown to who follows the link of a deleted file: a name beside it. False: it is none. */
+bool target_of_deleted(const struct guest_fd *fd, char *buffer, size_t size);
+int target_readlink(struct server *server, const struct asker *asker, struct node node, char *buffer, size_t size);
+int target_text(struct server *server, struct node node, struct text **ret);
 
 /* sys.c */
 int sys_stat(struct server *server, struct node node, struct stat *ret);

@@ -61,7 +61,9 @@ static int get_attributes(struct server *server, struct node node, struct stat *
 {
 	int r = node_stat(server, node, ret);
 
-	ret->st_ino = node_id(node);
+	/* What has a number of the guest's keeps it. */
+	if (node.kind != NODE_TASK_TARGET || r || !ret->st_ino)
+		ret->st_ino = node_id(node);
 	ret->st_uid = host_id(ret->st_uid);
 	ret->st_gid = host_id(ret->st_gid);
 	ret->st_blksize = 1024;
@@ -171,7 +173,7 @@ static int open_node(struct server *server, const struct asker *asker, struct no
 		return sys_open(server, asker, node, flags, &handle->text);
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		return EACCES;
-	if (node.kind == NODE_TASK_FDINFO ||
+	if (node.kind == NODE_TASK_FDINFO || node.kind == NODE_TASK_TARGET ||
 	    (node.kind == NODE_TASK_FILE && node_is_private(proc_task_files[node.sub].name)))
 		if (!task_may_inspect(server, asker, node.pid))
 			return EACCES;

@@ -34,6 +34,7 @@ static const struct {
 	{"user", "user", offsetof(struct guest_namespaces, user)},
 	{"uts", "uts", offsetof(struct guest_namespaces, uts)},
 };
+_Static_assert(ARRAY_SIZE(namespaces) == TASK_NAMESPACES, "serve.h says how many");
 
 #define NET_NAMESPACE 3
 
@@ -66,7 +67,7 @@ static int load_fds(struct server *server, const struct guest_task *task)
 	return 0;
 }
 
-static const struct guest_fd *find_fd(struct server *server, struct node node)
+const struct guest_fd *task_find_fd(struct server *server, struct node node)
 {
 	const struct guest_task *task = task_of(server, node);
 	size_t low = 0, high;
@@ -84,6 +85,18 @@ static const struct guest_fd *find_fd(struct server *server, struct node node)
 		else
 			high = middle;
 	}
+	return NULL;
+}
+
+const struct guest_fd *task_find_fd_text(struct server *server, struct node node, const char *text)
+{
+	const struct guest_task *task = task_of(server, node);
+
+	if (!task || load_fds(server, task) != 0)
+		return NULL;
+	for (size_t i = 0; i < server->fds.n; i++)
+		if (server->fds.items[i].path && strcmp(server->fds.items[i].path, text) == 0)
+			return &server->fds.items[i];
 	return NULL;
 }
 
@@ -138,16 +151,18 @@ int task_stat(struct server *server, struct node node, struct stat *ret)
 		ret->st_nlink = node.sub == SUB_TASK ? 2 + task->n_threads : 2;
 		return 0;
 	case NODE_TASK_FD:
-		fd = find_fd(server, node);
+		fd = task_find_fd(server, node);
 		ret->st_mode = fd ? fd_mode(fd) : 0;
 		ret->st_size = 64;
 		return fd ? 0 : ENOENT;
 	case NODE_TASK_FDINFO:
 		ret->st_mode = S_IFREG | 0444;
-		return find_fd(server, node) ? 0 : ENOENT;
+		return task_find_fd(server, node) ? 0 : ENOENT;
 	case NODE_TASK_NS:
 		ret->st_mode = S_IFLNK | 0777;
 		return 0;
+	case NODE_TASK_TARGET:
+		return target_stat(server, node, ret);
 	case NODE_TASK_NET:
 		if (node.sub >= server->tree.n || !server->tree.nodes[node.sub].file)
 			return ENOENT;
@@ -222,6 +237,16 @@ static uint32_t namespace_of(struct server *server, const struct guest_task *tas
 	return number;
 }
 
+uint32_t task_namespace(struct server *server, struct node node, size_t index, const char **ret_type)
+{
+	const struct guest_task *task = task_of(server, node);
+
+	if (!task || index >= ARRAY_SIZE(namespaces))
+		return 0;
+	*ret_type = namespaces[index].type;
+	return namespace_of(server, task, index);
+}
+
 bool task_in_first_net(struct server *server, uint32_t pid)
 {
 	const struct guest_task *task = proc_find_task(&server->facts, pid);
@@ -251,10 +276,10 @@ static int lookup_below(struct server *server, struct node parent, const char *n
 				return 0;
 			}
 		}
-		return ENOENT;
+		return target_lookup(server, parent, true, name, ret);
 	}
 	if (!parse_number(name, UINT32_MAX, &number))
-		return ENOENT;
+		return parent.sub == SUB_FD ? target_lookup(server, parent, false, name, ret) : ENOENT;
 	if (parent.sub == SUB_TASK) {
 		thread = proc_find_task(&server->facts, (uint32_t)number);
 		if (!thread || thread->tgid != task->tgid || number > NODE_PID_MAX)
@@ -263,7 +288,7 @@ static int lookup_below(struct server *server, struct node parent, const char *n
 		return 0;
 	}
 	*ret = child_of(parent, parent.sub == SUB_FD ? NODE_TASK_FD : NODE_TASK_FDINFO, number);
-	return find_fd(server, *ret) ? 0 : ENOENT;
+	return task_find_fd(server, *ret) ? 0 : ENOENT;
 }
 
 int task_lookup(struct server *server, struct node parent, const char *name, struct node *ret)
@@ -331,6 +356,9 @@ int task_list(struct server *server, struct node directory, struct listing *list
 		return ENOENT;
 	if (directory.kind == NODE_TASK)
 		return list_task(server, directory, listing);
+	/* One that is deleted. */
+	if (directory.kind == NODE_TASK_TARGET)
+		return 0;
 	if (directory.sub == SUB_TASK)
 		return list_threads(server, task, listing);
 	if (directory.sub != SUB_NS)
@@ -348,6 +376,7 @@ int task_readlink(struct server *server, const struct asker *asker, struct node 
 	_cleanup_(free_ptr) char *text = NULL;
 	const struct guest_fd *fd;
 	struct error *error;
+	char number_text[16];
 	uint32_t number;
 
 	if (!task)
@@ -364,11 +393,15 @@ int task_readlink(struct server *server, const struct asker *asker, struct node 
 		snprintf(buffer, size, "%s", text);
 		return 0;
 	case NODE_TASK_FD:
-		fd = find_fd(server, node);
+		fd = task_find_fd(server, node);
 		if (!fd || !fd->path)
 			return ENOENT;
-		snprintf(buffer, size, "%s", fd->path);
+		snprintf(number_text, sizeof(number_text), "%u", fd->fd);
+		if (!target_of_deleted(fd, buffer, size) || asker_wish(server, asker, number_text) != WISH_WAY)
+			snprintf(buffer, size, "%s", fd->path);
 		return 0;
+	case NODE_TASK_TARGET:
+		return target_readlink(server, asker, node, buffer, size);
 	case NODE_TASK_NS:
 		number = namespace_of(server, task, node.sub);
 		snprintf(buffer, size, "%s:[%u]", namespaces[node.sub].type, number);
@@ -398,7 +431,7 @@ static struct error *write_task(void *data, FILE *out)
 	if (w->node.kind == NODE_TASK_NET)
 		return proc_net_write(&w->server->facts, w->task->address,
 				      w->server->tree.nodes[w->node.sub].file->path + strlen("net/"), out);
-	fd = find_fd(w->server, w->node);
+	fd = task_find_fd(w->server, w->node);
 	if (!fd)
 		return error_create(ERROR_NOT_FOUND, "no such descriptor");
 	return proc_write_fdinfo(&w->server->facts, w->task, fd, out);
@@ -408,5 +441,7 @@ int task_text(struct server *server, struct node node, struct text **ret)
 {
 	struct write_task w = {server, task_of(server, node), node};
 
+	if (node.kind == NODE_TASK_TARGET)
+		return target_text(server, node, ret);
 	return w.task ? texts_get(&server->texts, node_id(node), false, write_task, &w, ret) : ENOENT;
 }

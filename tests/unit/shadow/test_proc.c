@@ -166,6 +166,37 @@ static void test_guest_processes(void **state)
 	assert_int_equal(status_of(f->shadow, "test -e /proc/sysrq-trigger || test -e /proc/kcore"), 1);
 }
 
+/* What Linux's magic links lead to, of the first descriptor whose link matches; and what opening it gives. */
+#define FIND(pattern) "for fd in /proc/[0-9]*/fd/*; do case $(readlink $fd) in " pattern ") break ;; esac; done; "
+#define SEE(pattern)  FIND(pattern) "stat -L -c '%A %i %u %h %s' $fd; "
+#define OPEN          "cat $fd 2>&1 | sed 's/.*: //'; "
+
+static void test_link_targets(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_says(f->shadow, SEE("socket:?660?") OPEN "readlink $fd; test -S $fd",
+		    "srwxrwxrwx 660 0 1 0\nNo such device or address\nsocket:[660]");
+	assert_says(f->shadow, SEE("pipe:?659?") "readlink $fd; test -p $fd", "prw------- 659 0 1 0\npipe:[659]");
+	/* The host's own, whose number is another one; still it is no link. */
+	assert_says(f->shadow,
+		    FIND("anon_inode:?eventpoll?") "stat -L -c %A $fd; " OPEN
+						   "readlink $fd; readlink -f $fd | sed 's,/.*/,,'; test -e $fd && "
+						   "! test -f $fd",
+		    "?rw-------\nPermission denied\nanon_inode:[eventpoll]\nanon_inode:[eventpoll]");
+	assert_says(f->shadow, SEE("'/run/replaced (deleted)'") "readlink $fd",
+		    "-rw-r--r-- 327 0 0 10\n/run/replaced (deleted)");
+	/* One that has such a name and is there; one that is in no memory. */
+	assert_says(f->shadow, SEE("'/mnt/data/really (deleted)'"), "-rw------- 38 0 1 0");
+	assert_says(f->shadow, SEE("'/mnt/data/deleted while open (deleted)'") OPEN,
+		    "-rw-r--r-- 37 0 0 20000\nInput/output error");
+	assert_says(f->shadow, "fd=/proc/1/ns/net; stat -L -c '%A %i' $fd; readlink $fd; " OPEN,
+		    "-r--r--r-- 4026531833\nnet:[4026531833]\nPermission denied");
+	/* The names are listed nowhere. */
+	assert_int_equal(status_of(f->shadow, "ls -a /proc/248/fd /proc/1/ns | grep '[[]'"), 1);
+}
+
 static void test_own_processes(void **state)
 {
 	const struct fixture *f = *state;
@@ -305,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test_setup_teardown(test_guest_processes, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_link_targets, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_own_processes, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_sysctl, setup, fixture_teardown),
 		cmocka_unit_test(test_numbers_come_round),

@@ -450,18 +450,59 @@ def block_device(line):
     return re.sub(r"(sr\d.*) (rom|disk)$", r"\1", line.rstrip())
 
 
-def open_file(line):
+OPEN_FILE = re.compile(r"(\S+ (\d+) \S+) (\S+) (REG|DIR|FIFO|CHR|BLK|LNK|a_inode) (\d+,\d+) (?:(\d\S*) )?(\d+) (.*)$")
+MADE_ANEW = ("/dev/", "/proc/", "/run/", "/sys/", "pipe")
+
+
+def open_files(live, shadow, moment):
     """
-    lsof asks stat(2), where a file lies on the shadow's overlay: its device is not that of the guest's maps, and lsof
-    then tells no size of what is mapped.
+    lsof asks stat(2) of each open file. What differs, and nothing else:
+    - the device of a file system is that of the shadow's mount (device nodes keep theirs);
+    - so lsof takes what is mapped for another file than the one at the path: it tells the device of that, no size, and
+      lists the program itself once more as "mem";
+    - the numbers of what the shadow's own file systems show in place of the guest's, and the one file that all of type
+      a_inode are: the host's; the size of a directory of /sys.
     """
-    line = re.sub(r" \d+,\d+ ", " - ", squeezed(line))
-    return re.sub(r"( mem REG -)(?: \d+)? (\d+ \S+)(?: \(path dev=\S+\))?$", r"\1 \2", line)
+    def plain(text):
+        found, programs = [], set()
+        for line in map(squeezed, lines(text)):
+            match = OPEN_FILE.match(line)
+            words = line.split()
+            if len(words) > 1 and words[1].isdigit() and int(words[1]) >= moment.pid_end:
+                continue
+            if not match:
+                found.append(line)
+                continue
+            who, pid, fd, kind, device, size, node, name = match.groups()
+            name = re.sub(r" \(path dev=\S+\)$", "", name)
+            if fd == "txt":
+                programs.add((pid, name))
+            if fd == "mem" and (pid, name) in programs:
+                continue
+            anew = name.startswith(MADE_ANEW)
+            found.append(" ".join((who, fd, kind, device if kind in ("CHR", "BLK") else "-",
+                                   "-" if fd == "mem" or name.startswith("/sys/") else size or "-",
+                                   "-" if anew and kind != "FIFO" or kind == "a_inode" else node, name)))
+        return found
+    a, b = plain(live), plain(shadow)
+    return "" if a == b else first_differences(a, b)
+
+
+def namespaces(live, shadow, moment):
+    """lsns counts processes: the measuring ones, too, which in the shadow are in some namespaces of their own."""
+    def table(text):
+        rows = (line.split(None, 5) for line in lines(text)[1:])
+        return {(ns, kind): (pid, user, command.lstrip("|`- "), int(n)) for ns, kind, n, pid, user, command in rows
+                if int(pid) < moment.pid_end}
+    a, b = table(live), table(shadow)
+    wrong = [f"{key}: -{a.get(key)} +{b.get(key)}" for key in sorted(a.keys() | b.keys())
+             if key not in a or key not in b or a[key][:3] != b[key][:3] or abs(a[key][3] - b[key][3]) > 8]
+    return "; ".join(wrong[:6])
 
 
 RULES = {
     "listeners": after(listener), "addresses": addresses, "lscpu": after(processor), "lsblk": after(block_device),
-    "lsof": after(open_file),
+    "lsof": open_files, "namespaces": namespaces,
     "same": same, "processes": processes, "pgrep": pgrep, "pstree": pstree, "sizes": numbers(MEMORY_KB), "keys": keys,
     "counters": numbers(COUNTER), "times": times, "uptime": uptime, "load": load, "memory": memory, "top": top,
     "fds": fds, "listing": listing, "sysctl": sysctl, "cpuinfo": cpuinfo, "status": status, "stat": stat,
