@@ -28,6 +28,60 @@ static void print_action(const json_t *action)
 	printf("\n");
 }
 
+static void print_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	output_text(text ? text : "");
+}
+
+/* "maps /usr/lib/x86_64-linux-gnu/libssl.so.3", and how many more there are. */
+static void print_reasons(const json_t *entry)
+{
+	const json_t *reasons = json_object_get(entry, "reasons"), *first = json_array_get(reasons, 0);
+	size_t n = json_array_size(reasons);
+
+	printf(": ");
+	print_text(first, "kind");
+	printf(" ");
+	print_text(first, "file");
+	if (n > 1)
+		printf(" and %zu%s more", n - 1, json_object_get(entry, "more_reasons") ? " or" : "");
+}
+
+static void print_restart(const json_t *entry)
+{
+	printf("  ");
+	print_text(entry, "policy");
+	printf(" ");
+	print_text(entry, "name");
+	printf(" (%lld)", (long long)json_integer_value(json_object_get(entry, "n_processes")));
+	print_reasons(entry);
+	if (json_object_get(entry, "why")) {
+		printf("; ");
+		print_text(entry, "why");
+	}
+	printf("\n");
+}
+
+static void print_plan(const json_t *document)
+{
+	const json_t *plan = json_object_get(document, "restart");
+	size_t i;
+	json_t *item;
+
+	if (!plan)
+		return;
+	printf("%-16s %zu\n", "restart plan", json_array_size(plan));
+	json_array_foreach(plan, i, item) print_restart(item);
+	json_array_foreach(json_object_get(document, "restart_notes"), i, item)
+	{
+		printf("  ");
+		output_text(json_is_string(item) ? json_string_value(item) : "");
+		printf("\n");
+	}
+}
+
 void print_bundle(const json_t *document)
 {
 	const json_t *files = json_object_get(document, "files");
@@ -48,4 +102,5 @@ void print_bundle(const json_t *document)
 	output_packages(packages);
 	printf("%-16s %zu\n", "actions", json_array_size(actions));
 	json_array_foreach(actions, i, action) print_action(action);
+	print_plan(document);
 }

@@ -10,7 +10,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 const struct verb verb_show = {
 	.name = "show",
 	.arguments = "VM",
-	.summary = "show the bundle that waits: packages, files, actions",
+	.summary = "show the bundle that waits: packages, files, actions, restart plan",
 	.run = run,
 	.print = print_bundle,
 };

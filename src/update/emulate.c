@@ -17,6 +17,7 @@
 #include "shadow/shadow.h"
 #include "update/document.h"
 #include "update/packages.h"
+#include "update/restart_plan.h"
 #include "update/session.h"
 #include "update/sleeping.h"
 
@@ -32,6 +33,7 @@ struct emulation {
 	char *log_path;
 	char *packages_before;
 	json_t *packages; /* what changed */
+	json_t *restart;  /* the restart plan */
 	struct bundle_manifest manifest;
 };
 
@@ -303,7 +305,7 @@ static struct error *describe(struct emulation *e, double emulation_s)
 				     guest, "fingerprint", s->fingerprint, "packages", e->packages, "emulation_s",
 				     emulation_s, "kernel_pending", pending_kernel(e), "created_s",
 				     (json_int_t)(clock_realtime_ns() / 1000000000));
-	return e->manifest.info ? NULL : error_no_memory();
+	return e->manifest.info && json_object_update(e->manifest.info, e->restart) == 0 ? NULL : error_no_memory();
 }
 
 /* The images must be what they were when we began: somebody may have started the VM by hand meanwhile. */
@@ -354,6 +356,8 @@ static struct error *emulate(struct emulation *e)
 	if (!error)
 		error = check_space(e);
 	if (!error)
+		error = restart_plan_make(e->sleeping, e->shadow, &e->manifest.changes, &e->restart);
+	if (!error)
 		error = describe(e, (double)(clock_monotonic_ns() - start) / 1e9);
 	if (!error)
 		error = check_unchanged(e);
@@ -379,6 +383,7 @@ static void emulation_deinit(struct emulation *e)
 	free(e->log_path);
 	free(e->packages_before);
 	json_decref(e->packages);
+	json_decref(e->restart);
 	bundle_manifest_deinit(&e->manifest);
 }
 

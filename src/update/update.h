@@ -90,7 +90,15 @@ struct error *update_exec(const struct update_settings *settings, const char *vm
 /* The bundle that waits. */
 struct error *update_show(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
 
+/* What of the bundle's restart plan is carried out. What packages themselves asked for is done in any case. */
+enum restart_mode {
+	RESTART_SERVICES, /* what the plan's policy allows */
+	RESTART_ALL,      /* also what it only reports, where that can be restarted at all */
+	RESTART_NONE,
+};
+
 struct resume_options {
+	enum restart_mode restart;
 	bool keep;                   /* leave the old files in the guest, for `rollback` */
 	bool without_update;         /* wake it although no bundle waits */
 	uint64_t channel_timeout_ms; /* how long the guest may take to answer */
