@@ -1,94 +1,362 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The recorded actions, in their order. One that fails is reported and counted, and is no reason
- * to go back: the files are right, and a service that does not start may not have run before.
+ * The recorded actions, in their order: those of before the files, and those of after. One that fails is reported and
+ * counted, and by itself no reason to go back: the files are right, and a service that does not start may not have run
+ * before. What is to be kept of a run that is killed in between stands in a file: the units that were stopped.
  */
+#include "apply/act.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "apply/events.h"
 #include "apply/run.h"
-#include "apply/transaction.h"
+#include "base/io.h"
 
-#define ACTION_TIMEOUT_MS 90000
+#define COMMAND_TIMEOUT_MS 90000
+/* Units in one call of systemctl. */
+#define GROUP_MAX          64
 
 static bool has_systemd(void)
 {
 	return access("/run/systemd/system", F_OK) == 0;
 }
 
-static struct error *act(struct transaction *t, char *const *argv, uint32_t *failed)
+static struct error *report(struct transaction *t, const struct action *action, const struct outcome *outcome)
 {
-	_cleanup_(run_result_deinit) struct run_result result = {};
+	char **words = NULL;
 	struct event event;
-	struct error *error;
+	struct error *error = action_words(action, &words);
 
-	error = run(argv, ACTION_TIMEOUT_MS, &result);
 	if (error)
 		return error;
 	event_begin(&event, "action");
-	event_strings(&event, "argv", argv);
-	event_number(&event, "status", result.status);
-	event_string(&event, "output", result.output);
+	event_string(&event, "kind", action_kind_word(action->kind));
+	event_string(&event, "phase", action->phase == ACTION_BEFORE ? "before" : "after");
+	event_strings(&event, "argv", words);
+	event_string(&event, "package", action->package);
+	event_string(&event, "script", action->script);
+	event_number(&event, "status", (uint64_t)outcome->status);
+	event_string(&event, "skipped", outcome->skipped);
+	event_string(&event, "output", outcome->output ? outcome->output : "");
+	event_string(&event, "journal", outcome->journal);
 	event_write(&event, t->report_fd);
-	*failed += result.status != 0;
+	action_words_free(words);
 	return NULL;
 }
 
-static struct error *act_systemd(struct transaction *t, const struct action *action, uint32_t *failed)
+static struct error *run_command(char *const *argv, struct outcome *ret)
 {
-	char *argv[] = {
-		(char *)"systemctl", (char *)"--no-ask-password", action->verb, (char *)"--", action->unit, NULL};
+	_cleanup_(run_result_deinit) struct run_result result = {};
+	struct error *error = run(argv, COMMAND_TIMEOUT_MS, &result);
 
-	if (!action->unit)
-		argv[3] = NULL;
-	return act(t, argv, failed);
+	if (error)
+		return error;
+	ret->status = result.status;
+	ret->output = take_ptr(result.output);
+	return NULL;
 }
 
 /* Without systemd: "nginx.service" is the init script nginx, and nothing has to be told of new units. */
-static struct error *act_service(struct transaction *t, const struct action *action, uint32_t *failed)
+static struct error *act_service(const struct action *action, struct outcome *ret)
 {
 	_cleanup_(free_ptr) char *name = NULL;
 	size_t n = action->unit ? strlen(action->unit) : 0;
 	const char *suffix = ".service";
 
-	if (!action->unit)
+	if (!action->unit) {
+		ret->skipped = "the guest does not run systemd";
 		return NULL;
+	}
 	if (n > strlen(suffix) && !strcmp(action->unit + n - strlen(suffix), suffix))
 		n -= strlen(suffix);
 	name = strndup(action->unit, n);
 	if (!name)
 		return error_no_memory();
-	return act(t, (char *[]){(char *)"service", name, action->verb, NULL}, failed);
+	return run_command((char *[]){(char *)"service", name, action->verb, NULL}, ret);
 }
 
-static bool wants_reload_first(const struct action_list *list)
+/* How it is put to systemctl: of a unit that runs, a conditional restart is a restart. */
+static const char *plain_verb(const struct action *action)
 {
-	for (size_t i = 0; i < list->n; i++)
-		if (list->items[i].kind == ACTION_SYSTEMD)
-			return strcmp(list->items[i].verb, "daemon-reload") &&
-			       strcmp(list->items[i].verb, "daemon-reexec");
+	return !strcmp(action->verb, "try-restart") ? "restart" : action->verb;
+}
+
+static bool can_share(const char *verb)
+{
+	return !strcmp(verb, "start") || !strcmp(verb, "stop") || !strcmp(verb, "restart");
+}
+
+/* One action by itself, or the requests behind it that can go with it: *ret_n of them. */
+static struct error *act_next(struct transaction *t, const struct action *const *actions, size_t n, size_t *ret_n,
+			      struct outcome *outcomes)
+{
+	const struct action *first = actions[0];
+	size_t group = 1;
+
+	*ret_n = 1;
+	if (first->kind == ACTION_COMMAND && first->pid)
+		outcomes[0].skipped = process_gone(first);
+	if (first->kind == ACTION_COMMAND)
+		return outcomes[0].skipped ? NULL : run_command(first->argv, &outcomes[0]);
+	if (first->kind != ACTION_SYSTEMD)
+		return act_data(first, &outcomes[0]);
+	if (!has_systemd())
+		return act_service(first, &outcomes[0]);
+	while (first->unit && !first->argv && can_share(plain_verb(first)) && group < n && group < GROUP_MAX &&
+	       actions[group]->kind == ACTION_SYSTEMD && actions[group]->unit && !actions[group]->argv &&
+	       !strcmp(plain_verb(first), plain_verb(actions[group])))
+		group++;
+	*ret_n = group;
+	return units_act(actions, group, plain_verb(first), outcomes);
+}
+
+/* Does all of them and reports each. */
+static struct error *act_all(struct transaction *t, const struct action *const *actions, size_t n, uint32_t *failed)
+{
+	struct error *error = NULL;
+
+	for (size_t i = 0, done; !error && i < n; i += done) {
+		struct outcome outcomes[GROUP_MAX] = {};
+
+		error = act_next(t, actions + i, n - i, &done, outcomes);
+		for (size_t k = 0; !error && k < done; k++) {
+			error = report(t, actions[i + k], &outcomes[k]);
+			*failed += outcomes[k].status != 0;
+		}
+		for (size_t k = 0; k < done; k++)
+			outcome_deinit(&outcomes[k]);
+	}
+	return error;
+}
+
+static bool needs_systemd_reload(const struct action_list *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct action *action = &list->items[i];
+
+		if (action->phase == ACTION_AFTER && action->kind == ACTION_SYSTEMD)
+			return strcmp(action->verb, "daemon-reload") && strcmp(action->verb, "daemon-reexec");
+	}
 	return false;
 }
 
-struct error *transaction_act(struct transaction *t, bool only_services, uint32_t *ret_failed)
+/* Those of a phase that make sense, in order; the others are reported. */
+static struct error *choose(struct transaction *t, enum action_phase phase, const struct action **ret, size_t *ret_n)
 {
 	const struct action_list *list = &t->payload.actions;
-	const struct action reload = {.kind = ACTION_SYSTEMD, .verb = (char *)"daemon-reload"};
-	bool systemd = has_systemd();
 	struct error *error = NULL;
-	uint32_t failed = 0;
 
-	if (systemd && wants_reload_first(list))
-		error = act_systemd(t, &reload, &failed);
-	for (size_t i = 0; i < list->n && !error; i++) {
+	for (size_t i = 0; !error && i < list->n; i++) {
 		const struct action *action = &list->items[i];
+		struct outcome outcome = {};
 
-		if (action->kind == ACTION_COMMAND)
-			error = only_services ? NULL : act(t, action->argv, &failed);
+		if (action->phase != phase)
+			continue;
+		if (action->kind == ACTION_SYSTEMD && action->unit && has_systemd())
+			outcome.skipped = unit_skip(action, unit_states_find(&t->states, action->unit));
+		if (outcome.skipped)
+			error = report(t, action, &outcome);
 		else
-			error = systemd ? act_systemd(t, action, &failed) : act_service(t, action, &failed);
+			ret[(*ret_n)++] = action;
 	}
-	*ret_failed = failed;
 	return error;
+}
+
+static struct error *act_phase(struct transaction *t, enum action_phase phase, uint32_t *failed)
+{
+	static const struct action reload = {.kind = ACTION_SYSTEMD, .verb = (char *)"daemon-reload"};
+	_cleanup_(free_ptr) const struct action **actions = calloc(t->payload.actions.n + 2, sizeof(*actions));
+	size_t n = 0;
+	struct error *error;
+
+	if (!actions)
+		return error_no_memory();
+	if (phase == ACTION_AFTER && has_systemd() && needs_systemd_reload(&t->payload.actions))
+		actions[n++] = &reload;
+	error = choose(t, phase, actions, &n);
+	return error ? error : act_all(t, actions, n, failed);
+}
+
+/* --- what was stopped --- */
+
+static char *stopped_path(const struct transaction *t)
+{
+	return string_format("%s/stopped", t->directory);
+}
+
+/* One unit a line: those that run now and are about to be stopped. */
+static struct error *note_stopped(const struct transaction *t)
+{
+	_cleanup_(free_ptr) char *path = stopped_path(t), *text = strdup("");
+	const struct action_list *list = &t->payload.actions;
+
+	if (!path || !text)
+		return error_no_memory();
+	for (size_t i = 0; i < list->n; i++) {
+		const struct action *action = &list->items[i];
+		char *longer;
+
+		if (action->phase != ACTION_BEFORE || action->kind != ACTION_SYSTEMD || !action->unit ||
+		    strcmp(action->verb, "stop") || unit_skip(action, unit_states_find(&t->states, action->unit)))
+			continue;
+		longer = string_format("%s%s\n", text, action->unit);
+		if (!longer)
+			return error_no_memory();
+		free(text);
+		text = longer;
+	}
+	return *text ? io_replace_file(path, text, strlen(text), 0600) : NULL;
+}
+
+struct error *transaction_start_stopped(struct transaction *t)
+{
+	_cleanup_(free_ptr) char *path = stopped_path(t), *text = NULL;
+	struct error *error;
+	uint32_t failed = 0;
+	size_t size;
+
+	if (!path)
+		return error_no_memory();
+	error = io_read_file(path, 1 << 20, &text, &size);
+	if (error) {
+		error_destroy(error);
+		return NULL;
+	}
+	for (char *save = NULL, *unit = strtok_r(text, "\n", &save); !error && unit;
+	     unit = strtok_r(NULL, "\n", &save)) {
+		struct action start = {.kind = ACTION_SYSTEMD, .verb = (char *)"start", .unit = unit};
+		const struct action *list[] = {&start};
+
+		error = act_all(t, list, 1, &failed);
+	}
+	return error ? error : transaction_forget_stopped(t);
+}
+
+struct error *transaction_forget_stopped(struct transaction *t)
+{
+	_cleanup_(free_ptr) char *path = stopped_path(t);
+
+	if (!path)
+		return error_no_memory();
+	if (unlink(path) < 0 && errno != ENOENT)
+		return error_system(errno, path, "cannot remove");
+	return NULL;
+}
+
+/* --- the phases --- */
+
+struct error *transaction_act_before(struct transaction *t)
+{
+	uint32_t failed = 0;
+	struct error *error = NULL;
+
+	if (has_systemd())
+		error = unit_states_ask(&t->payload.actions, &t->states);
+	if (!error)
+		error = note_stopped(t);
+	if (!error)
+		error = act_phase(t, ACTION_BEFORE, &failed);
+	t->n_failed += failed;
+	return error;
+}
+
+struct error *transaction_act_after(struct transaction *t)
+{
+	uint32_t failed = 0;
+	struct error *error = act_phase(t, ACTION_AFTER, &failed);
+
+	t->n_failed += failed;
+	return error;
+}
+
+/* What a unit needs to be as it was; NULL: nothing. */
+static const char *undo_verb(const struct transaction *t, const struct action *action, const struct unit_state *now)
+{
+	const struct unit_state *before = unit_states_find(&t->states, action->unit);
+	bool runs = unit_is_running(now), ran = runs || action->phase == ACTION_BEFORE;
+
+	if (before)
+		ran = unit_is_running(before);
+	if (!strcmp(now->load, "not-found") || !ran)
+		return runs ? "stop" : NULL;
+	return runs ? "restart" : "start";
+}
+
+/* The requests that undo, one a unit, borrowing from the payload; `ret` has room. */
+static size_t plan_undo(const struct transaction *t, const struct unit_states *now, struct action *ret)
+{
+	const struct action_list *list = &t->payload.actions;
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct action *action = &list->items[i];
+		const struct unit_state *state =
+			action->kind == ACTION_SYSTEMD && action->unit ? unit_states_find(now, action->unit) : NULL;
+		const char *verb = state ? undo_verb(t, action, state) : NULL;
+		bool planned = false;
+
+		for (size_t k = 0; k < n; k++)
+			planned |= verb && !strcmp(ret[k].unit, action->unit);
+		if (verb && !planned)
+			ret[n++] = (struct action){.kind = ACTION_SYSTEMD,
+						   .verb = (char *)verb,
+						   .unit = action->unit,
+						   .package = action->package};
+	}
+	return n;
+}
+
+static struct error *undo_services(struct transaction *t, const struct unit_states *now)
+{
+	static const char *const order[] = {"stop", "restart", "start"};
+	_cleanup_(free_ptr) struct action *plan = calloc(t->payload.actions.n + 1, sizeof(*plan));
+	_cleanup_(free_ptr) const struct action **chosen = calloc(t->payload.actions.n + 1, sizeof(*chosen));
+	size_t n, n_chosen = 0;
+
+	if (!plan || !chosen)
+		return error_no_memory();
+	n = plan_undo(t, now, plan);
+	for (size_t k = 0; k < ARRAY_SIZE(order); k++)
+		for (size_t i = 0; i < n; i++)
+			if (!strcmp(plan[i].verb, order[k]))
+				chosen[n_chosen++] = &plan[i];
+	t->n_failed = 0;
+	return act_all(t, chosen, n_chosen, &t->n_failed);
+}
+
+/* The same requests again: the init scripts are the old ones now. */
+static struct error *undo_without_systemd(struct transaction *t)
+{
+	const struct action_list *list = &t->payload.actions;
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < list->n; i++) {
+		const struct action *action = &list->items[i];
+		struct action again = {.kind = ACTION_SYSTEMD, .unit = action->unit, .verb = (char *)"restart"};
+		const struct action *one[] = {&again};
+
+		if (action->kind == ACTION_SYSTEMD && action->unit)
+			error = act_all(t, one, 1, &t->n_failed);
+	}
+	return error;
+}
+
+struct error *transaction_act_undo(struct transaction *t)
+{
+	static const struct action reload = {.kind = ACTION_SYSTEMD, .verb = (char *)"daemon-reload"};
+	const struct action *first[] = {&reload};
+	struct unit_states now = {};
+	uint32_t failed = 0;
+	struct error *error;
+
+	if (!has_systemd())
+		return undo_without_systemd(t);
+	error = unit_states_ask(&t->payload.actions, &now);
+	if (!error && now.n)
+		error = act_all(t, first, 1, &failed);
+	if (!error)
+		error = undo_services(t, &now);
+	unit_states_deinit(&now);
+	return error ? error : transaction_forget_stopped(t);
 }

@@ -35,9 +35,13 @@ static bool parse_clock(const char *text, struct apply_options *options)
 static const char *parse(int argc, char **argv, struct apply_options *options, bool *has_id)
 {
 	static const struct option longs[] = {
-		{"payload", required_argument, NULL, 'p'}, {"sha256", required_argument, NULL, 's'},
-		{"clock", required_argument, NULL, 'c'},   {"no-actions", no_argument, NULL, 'n'},
-		{"root", required_argument, NULL, 'r'},    {},
+		{"payload", required_argument, NULL, 'p'},
+		{"sha256", required_argument, NULL, 's'},
+		{"clock", required_argument, NULL, 'c'},
+		{"no-actions", no_argument, NULL, 'n'},
+		{"root", required_argument, NULL, 'r'},
+		{"strict", no_argument, NULL, 'S'},
+		{},
 	};
 	int c;
 
@@ -57,6 +61,9 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 			break;
 		case 'n':
 			options->no_actions = true;
+			break;
+		case 'S':
+			options->strict = true;
 			break;
 		case 'r':
 			options->root = optarg;

@@ -5,12 +5,12 @@
  *
  * The helper is one static program, put at HELPER_PATH in the guest:
  *
- *   helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions]
+ *   helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions] [--strict]
  *     Applies the payload whose SHA-256 over its header (80 bytes, which holds the index's hash)
  *     is HEX. Works in a process of its own that survives its channel: called again with the same
  *     HEX it waits for the one at work, or repeats "applied"; any other result has changed nothing,
  *     so that it is tried anew (`status` repeats it). --clock sets the guest's CLOCK_REALTIME (ns
- *     since the epoch) once the package manager's locks are held.
+ *     since the epoch) once the package manager's locks are held. --strict: goes back if an action fails.
  *   helper recover        finishes or undoes what a power loss cut; says what it found
  *   helper status         repeats the last report
  *   helper rollback       undoes the last applied payload, if it is still kept
@@ -27,8 +27,12 @@
  *   {"event":"started","id":HEX}             of apply only
  *   {"event":"checked"}                      pre-images hold, space is there, locks are taken
  *   {"event":"staged","files":N,"bytes":N}
+ *   {"event":"action","kind":"…","phase":"before"|"after","argv":[…],"package":"…","script":"…","status":N,
+ *    "skipped":"…","output":"…","journal":"…"}
+ *                                            one a recorded action, of those before the files here, of the others
+ *                                            after "switched"; "skipped": why it makes no sense in this guest;
+ *                                            "journal": of a unit that failed; both and the origin may be absent
  *   {"event":"switched","entries":N}         from here on the update is in the file system
- *   {"event":"action","argv":[…],"status":N,"output":"…"}   one a recorded action
  *   {"event":"restarted","failed":N}
  *   {"event":"verified","files":N}
  *   {"event":"rolled-back"}                  only after a failure between switched and verified, and of

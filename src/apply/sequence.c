@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "apply/act.h"
 #include "apply/events.h"
 #include "apply/fault.h"
 #include "apply/report.h"
@@ -46,6 +47,7 @@ static struct error *begin(const struct apply_options *options, const char *dire
 	ret->report_fd = report_fd;
 	ret->whole_system = !strcmp(options->root, "/");
 	ret->no_actions = options->no_actions;
+	ret->strict = options->strict;
 	return tree_open(options->root, &ret->tree);
 }
 
@@ -56,6 +58,7 @@ static void finish(struct transaction *t)
 	payload_deinit(&t->payload);
 	free(take_ptr(t->slots));
 	free(take_ptr(t->link_sources));
+	unit_states_deinit(&t->states);
 	tree_close(&t->tree);
 }
 
@@ -114,16 +117,28 @@ static struct error *go_back(struct transaction *t)
 	return error ? error : remove_transaction(t);
 }
 
+static bool does_actions(const struct transaction *t)
+{
+	return !t->no_actions && t->whole_system;
+}
+
 /* Services run the old files again. */
 static void restart_after_undo(struct transaction *t)
 {
-	uint32_t failed = 0;
-
-	if (t->no_actions || !t->whole_system)
+	if (!does_actions(t))
 		return;
 	transaction_unlock_inner(t);
-	error_destroy(transaction_act(t, true, &failed));
-	say_number(t, "restarted", "failed", failed);
+	error_destroy(transaction_act_undo(t));
+	say_number(t, "restarted", "failed", t->n_failed);
+}
+
+/* What the actions before the switch had stopped runs again, with the old files. */
+static struct error *start_stopped(struct transaction *t)
+{
+	if (!does_actions(t))
+		return NULL;
+	transaction_unlock_inner(t);
+	return transaction_start_stopped(t);
 }
 
 /* Ends the report; takes `error`. */
@@ -147,6 +162,8 @@ static const char *fail_early(struct transaction *t, struct error *error)
 		worse = go_back(t);
 	else if (t->journal.phase == PHASE_STAGING)
 		worse = remove_transaction(t);
+	if (!worse)
+		worse = start_stopped(t);
 	if (!worse)
 		return end(t, result, error);
 	worse = error_wrap(worse, "%s; and then going back failed, run recover", error->message);
@@ -258,17 +275,25 @@ static struct error *switch_over(struct transaction *t)
 	return NULL;
 }
 
+static struct error *act(struct transaction *t)
+{
+	struct error *error = transaction_act_after(t);
+
+	if (!error && t->strict && t->n_failed)
+		error = error_create(ERROR_CONFLICT, "%u actions failed", t->n_failed);
+	return error;
+}
+
 /* From the commit on. */
 static const char *conclude(struct transaction *t, bool with_actions)
 {
 	struct error *error = NULL;
 	uint64_t files = 0;
-	uint32_t failed = 0;
 
 	transaction_unlock_inner(t);
-	if (with_actions && !t->no_actions && t->whole_system)
-		error = transaction_act(t, false, &failed);
-	say_number(t, "restarted", "failed", failed);
+	if (with_actions && does_actions(t))
+		error = act(t);
+	say_number(t, "restarted", "failed", t->n_failed);
 	if (!error)
 		error = transaction_verify(t, &files);
 	if (error)
@@ -278,6 +303,8 @@ static const char *conclude(struct transaction *t, bool with_actions)
 			   t->n_changed_since);
 	say_number(t, "verified", "files", files);
 	error = enter_phase(t, PHASE_APPLIED);
+	if (!error && with_actions)
+		error = transaction_forget_stopped(t);
 	if (error)
 		return fail_late(t, error);
 	return end(t, HELPER_RESULT_APPLIED, NULL);
@@ -321,6 +348,10 @@ static const char *apply_new(struct transaction *t, const struct apply_options *
 		error = check(t, options);
 	if (!error)
 		error = stage(t, index, index_size);
+	if (!error && does_actions(t))
+		error = transaction_act_before(t);
+	if (!error && t->strict && t->n_failed)
+		error = error_create(ERROR_CONFLICT, "%u actions failed", t->n_failed);
 	if (!error)
 		error = switch_over(t);
 	if (error)
@@ -377,6 +408,8 @@ const char *sequence_recover(const struct apply_options *options, const char *di
 		return conclude(&t, false);
 	if (!error)
 		error = found == PHASE_STAGING ? remove_transaction(&t) : go_back(&t);
+	if (!error)
+		error = start_stopped(&t);
 	if (error)
 		return end(&t, HELPER_RESULT_FAILED, error);
 	say(&t, "rolled-back");

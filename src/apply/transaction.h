@@ -20,11 +20,23 @@
 
 #define NO_ENTRY UINT32_MAX
 
+/* What the service manager says of one unit. Words are systemd's; "" if it does not say. */
+struct unit_state {
+	const char *unit; /* borrowed from the action */
+	char load[16], active[16], type[16], result[24];
+};
+
+struct unit_states {
+	struct unit_state *items;
+	size_t n;
+};
+
 struct transaction {
 	const char *directory; /* HELPER_DIRECTORY below the root; borrowed */
 	int report_fd;         /* borrowed */
 	bool whole_system;     /* the root is the running guest's: clock, actions and its package manager are ours */
 	bool no_actions;
+	bool strict; /* a failed action is a reason to go back */
 	struct tree tree;
 	struct journal journal;
 	struct payload payload;
@@ -32,9 +44,11 @@ struct transaction {
 	uint32_t *
 		link_sources; /* LINK: the earlier entry it is another name of, NO_ENTRY if it is in the tree already */
 	struct source source;
-	int lock_fds[2];          /* dpkg's lock-frontend and lock, -1 if not held */
-	uint64_t files, bytes;    /* staged */
-	uint32_t n_changed_since; /* paths that somebody else changed after the switch: left alone */
+	int lock_fds[2];           /* dpkg's lock-frontend and lock, -1 if not held */
+	uint64_t files, bytes;     /* staged */
+	struct unit_states states; /* of the units in the actions, before the first of them; empty: not asked */
+	uint32_t n_failed;         /* actions */
+	uint32_t n_changed_since;  /* paths that somebody else changed after the switch: left alone */
 };
 
 #define TRANSACTION_INIT                                                                                               \
@@ -56,8 +70,15 @@ struct error *transaction_stage(struct transaction *t) _must_check_;
 struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries) _must_check_;
 /* undo.c: idempotent. Paths that are neither the old nor the new inode are left, counted in n_changed_since. */
 struct error *transaction_undo(struct transaction *t) _must_check_;
-/* act.c: runs the recorded actions; only those of the service manager if `only_services`. */
-struct error *transaction_act(struct transaction *t, bool only_services, uint32_t *ret_failed) _must_check_;
+/* act.c: does the recorded actions of before or after the switch; counts what failed. */
+struct error *transaction_act_before(struct transaction *t) _must_check_;
+struct error *transaction_act_after(struct transaction *t) _must_check_;
+/* After going back: whatever the actions touched is as it was, with the old files. */
+struct error *transaction_act_undo(struct transaction *t) _must_check_;
+/* Starts what the actions before the switch had stopped, this process's or one's that was killed. */
+struct error *transaction_start_stopped(struct transaction *t) _must_check_;
+/* It stays as it is. */
+struct error *transaction_forget_stopped(struct transaction *t) _must_check_;
 /*
  * verify.c: whatever was not changed by somebody else since the switch must be as the payload
  * says, content read from the disk. ERROR_CONFLICT otherwise.
@@ -81,6 +102,7 @@ struct apply_options {
 	int64_t clock_ns;        /* CLOCK_REALTIME to be set; 0: leave it */
 	uint64_t clock_taken_ns; /* CLOCK_BOOTTIME when clock_ns was true */
 	bool no_actions;
+	bool strict; /* go back when an action fails */
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);

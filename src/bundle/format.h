@@ -27,7 +27,8 @@
 #define BUNDLE_HEADER_MAGIC    "OUABNDL\1"
 #define BUNDLE_TRAILER_MAGIC   "OUATRLR\1"
 #define BUNDLE_MAGIC_SIZE      8
-#define BUNDLE_VERSION         1
+/* 2: actions have a phase, an order, package and script, and kinds of their own. Version 1 is refused. */
+#define BUNDLE_VERSION         2
 
 /* Of the sixteen magic numbers RFC 8878 leaves to users. */
 #define BUNDLE_FRAME_HEADER    0x184d2a5au

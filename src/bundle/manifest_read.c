@@ -248,23 +248,80 @@ static struct error *get_argv(const json_t *object, char ***ret)
 	return error;
 }
 
+static struct error *get_kind_and_phase(const json_t *object, struct action *action)
+{
+	const char *kind, *phase;
+	struct error *error;
+
+	if ((error = json_get_string(object, "kind", &kind)) || (error = json_get_string(object, "phase", &phase)))
+		return error;
+	action->kind = action_kind_of(kind);
+	if (strcmp(phase, "before") != 0 && strcmp(phase, "after") != 0)
+		return bad("phase");
+	action->phase = strcmp(phase, "before") == 0 ? ACTION_BEFORE : ACTION_AFTER;
+	return get_u32(object, "order", &action->order);
+}
+
+static struct error *get_optional_string(const json_t *object, const char *key, char **ret)
+{
+	return has_string(object, key) ? get_string(object, key, ret) : NULL;
+}
+
+static struct error *get_signal(const json_t *object, struct action *action)
+{
+	const json_t *value = json_object_get(object, "value");
+	uint32_t number = 0;
+	struct error *error;
+
+	if ((error = get_u32(object, "pid", &action->pid)) ||
+	    (error = json_get_u64(object, "start_ns", &action->start_ns)) ||
+	    (error = get_u32(object, "signal", &number)))
+		return error;
+	action->signal = (int32_t)number;
+	action->queued = value != NULL;
+	if (!value)
+		return NULL;
+	if (!json_is_integer(value) || json_integer_value(value) < INT32_MIN || json_integer_value(value) > INT32_MAX)
+		return bad("value");
+	action->value = (int32_t)json_integer_value(value);
+	return NULL;
+}
+
+static struct error *get_data(const json_t *object, struct action *action)
+{
+	char *data;
+	struct error *error = json_get_bytes(object, "data", &data, &action->size);
+
+	if (!error)
+		action->data = (uint8_t *)data;
+	return error;
+}
+
+/* On failure `action` owns what it holds so far. */
 static struct error *get_action(const json_t *object, struct action *action)
 {
+	const char *problem;
 	struct error *error;
-	int kind = 0;
 
-	error = get_word(object, action_words, ARRAY_SIZE(action_words), &kind);
+	if ((error = get_kind_and_phase(object, action)) ||
+	    (error = get_optional_string(object, "package", &action->package)) ||
+	    (error = get_optional_string(object, "script", &action->script)) ||
+	    (error = get_optional_string(object, "verb", &action->verb)) ||
+	    (error = get_optional_string(object, "unit", &action->unit)) ||
+	    (error = get_optional_string(object, "path", &action->path)))
+		return error;
+	if (json_object_get(object, "argv"))
+		error = get_argv(object, &action->argv);
+	if (!error && action->kind == ACTION_SIGNAL)
+		error = get_signal(object, action);
+	if (!error && action->kind == ACTION_WRITE)
+		error = get_data(object, action);
+	if (!error && action->kind == ACTION_MOUNT)
+		error = json_get_u64(object, "flags", &action->flags);
 	if (error)
 		return error;
-	action->kind = kind;
-	if (has_string(object, "origin"))
-		error = get_string(object, "origin", &action->origin);
-	if (error || action->kind == ACTION_COMMAND)
-		return error ? error : get_argv(object, &action->argv);
-	error = get_string(object, "verb", &action->verb);
-	if (!error && has_string(object, "unit"))
-		error = get_string(object, "unit", &action->unit);
-	return error;
+	problem = action_problem(action);
+	return problem ? bad(problem) : NULL;
 }
 
 static struct error *get_actions(const json_t *root, struct action_list *list)
@@ -294,8 +351,11 @@ static struct error *check_format(const json_t *root)
 
 	if ((error = json_get_string(root, "format", &format)) || (error = json_get_u64(root, "version", &version)))
 		return error;
-	if (strcmp(format, MANIFEST_FORMAT) != 0 || version != BUNDLE_VERSION)
-		return bad("not of this format and version");
+	if (strcmp(format, MANIFEST_FORMAT) != 0)
+		return bad("not of this format");
+	if (version != BUNDLE_VERSION)
+		return error_create(ERROR_FORMAT, "manifest version %llu is not known, only %d",
+				    (unsigned long long)version, BUNDLE_VERSION);
 	return NULL;
 }
 

@@ -14,9 +14,4 @@ static const char *const change_words[] = {
 	[CHANGE_ATTRIBUTES] = "attributes", [CHANGE_DELETE] = "delete",
 };
 
-static const char *const action_words[] = {
-	[ACTION_SYSTEMD] = "systemd",
-	[ACTION_COMMAND] = "command",
-};
-
 #endif

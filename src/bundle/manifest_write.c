@@ -148,17 +148,37 @@ static struct error *set_argv(json_t *object, char *const *argv)
 	return array ? NULL : error_no_memory();
 }
 
+static struct error *set_signal(json_t *object, const struct action *action)
+{
+	struct error *error;
+
+	if (action->kind != ACTION_SIGNAL)
+		return NULL;
+	if ((error = set_integer(object, "pid", action->pid)) ||
+	    (error = set_integer(object, "start_ns", action->start_ns)) ||
+	    (error = set_integer(object, "signal", (uint64_t)action->signal)))
+		return error;
+	return action->queued ? set(object, "value", json_integer(action->value)) : NULL;
+}
+
+/* Members that a kind does not have are left out. */
 static struct error *set_action(json_t *object, const struct action *action)
 {
 	struct error *error;
 
-	if ((error = set(object, "kind", json_string(action_words[action->kind]))) ||
-	    (error = set_string(object, "origin", action->origin)))
+	if ((error = set(object, "kind", json_string(action_kind_word(action->kind)))) ||
+	    (error = set(object, "phase", json_string(action->phase == ACTION_BEFORE ? "before" : "after"))) ||
+	    (error = set_integer(object, "order", action->order)) ||
+	    (error = set_string(object, "package", action->package)) ||
+	    (error = set_string(object, "script", action->script)) ||
+	    (error = set_string(object, "verb", action->verb)) || (error = set_string(object, "unit", action->unit)) ||
+	    (error = set_string(object, "path", action->path)) || (error = set_signal(object, action)))
 		return error;
-	if (action->kind == ACTION_COMMAND)
-		return set_argv(object, action->argv);
-	error = set_string(object, "verb", action->verb);
-	return error ? error : set_string(object, "unit", action->unit);
+	if (action->kind == ACTION_WRITE)
+		error = json_set_bytes(object, "data", action->data, action->size);
+	if (!error && action->kind == ACTION_MOUNT)
+		error = set_integer(object, "flags", action->flags);
+	return !error && action->argv ? set_argv(object, action->argv) : error;
 }
 
 static struct error *set_lists(json_t *root, const struct bundle_manifest *manifest)

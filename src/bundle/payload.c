@@ -15,7 +15,7 @@
 
 /* Least bytes of each element: what bounds an array before it is allocated. */
 #define ENTRY_SIZE_MIN  97
-#define ACTION_SIZE_MIN 8
+#define ACTION_SIZE_MIN 64
 #define XATTR_SIZE_MIN  8
 
 #define NAME_BYTES_MAX  255 /* NAME_MAX, and XATTR_NAME_MAX */
@@ -394,28 +394,76 @@ static struct error *parse_argv(struct cursor *c, uint16_t argc, char ***ret)
 	return NULL;
 }
 
-/* On success `action` owns everything; on failure what it holds so far. */
+/* An empty string is one that is not there. */
+static struct error *parse_optional(struct cursor *c, char **ret)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+	struct error *error = parse_string(c, PAYLOAD_STRING_MAX, &text);
+
+	if (!error && *text)
+		*ret = take_ptr(text);
+	return error;
+}
+
+static struct error *parse_numbers(struct cursor *c, struct action *action)
+{
+	uint8_t kind, phase, queued, reserved;
+	uint32_t signal, value;
+	struct error *error;
+
+	if ((error = cursor_u8(c, &kind)) || (error = cursor_u8(c, &phase)) || (error = cursor_u8(c, &queued)) ||
+	    (error = cursor_u8(c, &reserved)))
+		return error;
+	if (reserved != 0 || queued > 1)
+		return cursor_error(c, "reserved bits are not zero");
+	action->kind = kind;
+	action->phase = phase;
+	action->queued = queued;
+	if ((error = cursor_le32(c, &action->order)) || (error = cursor_le32(c, &action->pid)) ||
+	    (error = cursor_le64(c, &action->start_ns)) || (error = cursor_le32(c, &signal)) ||
+	    (error = cursor_le32(c, &value)))
+		return error;
+	action->signal = (int32_t)signal;
+	action->value = (int32_t)value;
+	return cursor_le64(c, &action->flags);
+}
+
+static struct error *parse_data(struct cursor *c, struct action *action)
+{
+	const uint8_t *bytes = NULL;
+	struct error *error;
+	uint32_t size = 0;
+
+	error = parse_bytes(c, ACTION_DATA_MAX, &bytes, &size);
+	if (error || (size == 0 && action->kind != ACTION_WRITE))
+		return error;
+	action->data = malloc(size + 1);
+	if (!action->data)
+		return error_no_memory();
+	memcpy(action->data, bytes, size);
+	action->size = size;
+	return NULL;
+}
+
+/* On failure `action` owns what it holds so far. */
 static struct error *parse_action(struct cursor *c, struct action *action)
 {
-	uint8_t kind, reserved;
+	const char *problem;
 	struct error *error;
-	uint16_t argc;
+	uint32_t argc;
 
-	if ((error = cursor_u8(c, &kind)) || (error = cursor_u8(c, &reserved)) || (error = cursor_le16(c, &argc)))
+	if ((error = parse_numbers(c, action)) || (error = parse_optional(c, &action->package)) ||
+	    (error = parse_optional(c, &action->script)) || (error = parse_optional(c, &action->verb)) ||
+	    (error = parse_optional(c, &action->unit)) || (error = parse_optional(c, &action->path)) ||
+	    (error = parse_data(c, action)) || (error = cursor_le32(c, &argc)))
 		return error;
-	if (reserved != 0)
-		return cursor_error(c, "reserved byte is not zero");
-	if (kind == ACTION_COMMAND && argc >= 1 && argc <= PAYLOAD_ARGC_MAX) {
-		action->kind = kind;
-		return parse_argv(c, argc, &action->argv);
-	}
-	if (kind != ACTION_SYSTEMD || argc < 1 || argc > 2)
-		return cursor_error(c, "action of kind %u with %u words", kind, argc);
-	action->kind = kind;
-	error = parse_string(c, PAYLOAD_STRING_MAX, &action->verb);
-	if (error || argc == 1)
+	if (argc > PAYLOAD_ARGC_MAX)
+		return cursor_error(c, "action with %u words", argc);
+	error = argc ? parse_argv(c, argc, &action->argv) : NULL;
+	if (error)
 		return error;
-	return parse_string(c, PAYLOAD_STRING_MAX, &action->unit);
+	problem = action_problem(action);
+	return problem ? cursor_error(c, "%s", problem) : NULL;
 }
 
 static struct error *parse_actions(struct cursor *c, uint32_t n, struct action_list *list)

@@ -5,7 +5,7 @@
  * little-endian; doc/bundle-format.md holds the same grammar for people.
  *
  *   payload  = header index padding content*
- *   header   = "OUAPAYL\1" u32 version(1) u32 flags(0) u64 index_size u64 content_size
+ *   header   = "OUAPAYL\1" u32 version(2) u32 flags(0) u64 index_size u64 content_size
  *              u32 n_entries u32 n_actions u8[32] sha256(index) u64 0    (80 bytes)
  *   index    = entry{n_entries} action{n_actions}                        (index_size bytes)
  *   padding  = zero bytes up to a multiple of 4096
@@ -18,7 +18,9 @@
  *              (string name u32 size bytes){n_xattrs}
  *   preimage = u8 exists [attributes u64 inode u64 size u32 nlink i64 ctime_s u32 ctime_ns
  *              u64 rdev u8[32] sha256 string target]
- *   action   = u8 kind u8 0 u16 argc string{argc}     (kind 1: verb [unit]; 2: argv)
+ *   action   = u8 kind u8 phase u8 queued u8 0 u32 order u32 pid u64 start_ns u32 signal u32 value u64 flags
+ *              string package string script string verb string unit string path
+ *              u32 size bytes u32 argc string{argc}     (an empty string, no word: the member is absent)
  *
  * A WRITE whose content is what the pre-image already has travels as ATTRIBUTES with the flag
  * PAYLOAD_ENTRY_REWRITTEN: the package manager wrote the same bytes again.
@@ -36,7 +38,7 @@
 #include "changes/changes.h"
 
 #define PAYLOAD_MAGIC       "OUAPAYL\1"
-#define PAYLOAD_VERSION     1
+#define PAYLOAD_VERSION     2 /* 1 had actions without phase and origin */
 #define PAYLOAD_HEADER_SIZE 80
 #define PAYLOAD_ALIGNMENT   4096
 #define PAYLOAD_STRING_MAX  4096         /* PATH_MAX of Linux */
@@ -76,7 +78,8 @@ struct error *payload_parse_header(const uint8_t bytes[PAYLOAD_HEADER_SIZE], str
 /*
  * Parses the index (header->index_size bytes) after its hash was compared with the header.
  * Refuses bad paths (absolute, empty components, "." and ".."), unknown kinds, numbers out of range,
- * contents that do not follow one another. Strings of the result are never NULL, except an action's unit.
+ * contents that do not follow one another. Strings of a change are never NULL; actions have passed
+ * action_problem().
  */
 struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, struct payload *ret)
 	_must_check_;

@@ -157,25 +157,25 @@ static size_t entry_size(const struct payload_entry *entry)
 	return size;
 }
 
-static size_t action_words_of(const struct action *action, const char *words[2])
+static uint32_t count_words(char *const *argv)
 {
-	words[0] = action->verb;
-	words[1] = action->unit;
-	return action->unit ? 2 : 1;
+	uint32_t n = 0;
+
+	while (argv && argv[n])
+		n++;
+	return n;
 }
+
+/* Bytes of an action's numbers, and of the lengths before its data and its words. */
+#define ACTION_NUMBERS_SIZE 44
 
 static size_t action_size(const struct action *action)
 {
-	const char *words[2];
-	size_t size = 4;
+	size_t size = ACTION_NUMBERS_SIZE + action->size + string_size(action->package) + string_size(action->script) +
+		      string_size(action->verb) + string_size(action->unit) + string_size(action->path);
 
-	if (action->kind == ACTION_COMMAND) {
-		for (char **word = action->argv; *word; word++)
-			size += string_size(*word);
-		return size;
-	}
-	for (size_t i = action_words_of(action, words); i > 0; i--)
-		size += string_size(words[i - 1]);
+	for (uint32_t i = count_words(action->argv); i > 0; i--)
+		size += string_size(action->argv[i - 1]);
 	return size;
 }
 
@@ -237,22 +237,27 @@ static void pack_entry(struct packer *p, const struct payload_entry *entry)
 
 static void pack_action(struct packer *p, const struct action *action)
 {
-	const char *words[2];
-	size_t n = 0;
+	uint32_t argc = count_words(action->argv);
 
 	pack_u8(p, (uint8_t)action->kind);
+	pack_u8(p, (uint8_t)action->phase);
+	pack_u8(p, action->queued);
 	pack_u8(p, 0);
-	if (action->kind == ACTION_SYSTEMD) {
-		n = action_words_of(action, words);
-		pack_le16(p, (uint16_t)n);
-		for (size_t i = 0; i < n; i++)
-			pack_string(p, words[i]);
-		return;
-	}
-	while (action->argv[n])
-		n++;
-	pack_le16(p, (uint16_t)n);
-	for (size_t i = 0; i < n; i++)
+	pack_le32(p, action->order);
+	pack_le32(p, action->pid);
+	pack_le64(p, action->start_ns);
+	pack_le32(p, (uint32_t)action->signal);
+	pack_le32(p, (uint32_t)action->value);
+	pack_le64(p, action->flags);
+	pack_string(p, action->package);
+	pack_string(p, action->script);
+	pack_string(p, action->verb);
+	pack_string(p, action->unit);
+	pack_string(p, action->path);
+	pack_le32(p, (uint32_t)action->size);
+	pack_bytes(p, action->data, action->size);
+	pack_le32(p, argc);
+	for (uint32_t i = 0; i < argc; i++)
 		pack_string(p, action->argv[i]);
 }
 

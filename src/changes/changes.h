@@ -132,20 +132,48 @@ struct error *changes_keep_probe(int directory_fd) _must_check_;
 /* --- actions --- */
 
 enum action_kind {
-	ACTION_SYSTEMD = 1, /* a request to the service manager: verb ("restart") and unit */
+	ACTION_SYSTEMD = 1, /* a request to the service manager: verb, unit, options in argv */
 	ACTION_COMMAND,     /* a program that could not run offline: argv */
+	ACTION_SIGNAL,      /* to one process: pid, start_ns, signal, value */
+	ACTION_WRITE,       /* bytes for a file below /proc/sys or /sys: path, data */
+	ACTION_MODULE,      /* verb "load", argv {name, parameters…}, or "unload", argv {name} */
+	ACTION_MOUNT,       /* verb "mount", path, argv {source, type, options}, flags as mount(2);
+			       "umount", "swapon", "swapoff": path and flags as their calls */
 };
 
-/* Something only a running guest can do, in the order it was asked for. */
+/* When an action is done: what a package's prerm and preinst ask for comes before its files. */
+enum action_phase {
+	ACTION_AFTER = 0,
+	ACTION_BEFORE,
+};
+
+/* Bytes of a WRITE: a page, what the kernel takes of one write to such a file. */
+#define ACTION_DATA_MAX 4096
+
+/* Something only a running guest can do. Members that a kind does not name are 0 or NULL. */
 struct action {
 	enum action_kind kind;
-	char *verb;   /* SYSTEMD: "start", "stop", "restart", "try-restart", "reload", "reload-or-restart",
-			 "daemon-reload", "daemon-reexec", … */
-	char *unit;   /* SYSTEMD: unit name, NULL for daemon-reload and the like */
-	char **argv;  /* COMMAND: NULL-terminated */
-	char *origin; /* package or script it came from, NULL if not known */
+	enum action_phase phase;
+	uint32_t order; /* 1, 2, … in the order they were asked for; 0: by no program of the guest */
+	char *package;  /* whose script asked, NULL if not known */
+	char *script;   /* "prerm", "postinst"; NULL: none, or not known */
+
+	char *verb;        /* SYSTEMD: "start", "stop", "restart", "try-restart", "reload", "reload-or-restart",
+			      "daemon-reload", "daemon-reexec", …; MODULE, MOUNT: see the kind */
+	char *unit;        /* SYSTEMD: unit name, NULL for daemon-reload and the like */
+	char **argv;       /* NULL-terminated; SYSTEMD: options ("--signal=HUP") or NULL */
+	uint32_t pid;      /* SIGNAL: of a process, never 0; COMMAND: the process it is about, 0 if none … */
+	uint64_t start_ns; /* … that began so long after the boot (CLOCK_BOOTTIME): another has the number by chance */
+	int32_t signal;    /* 1 .. 64 */
+	bool queued;       /* SIGNAL: with `value`, as sigqueue(3) */
+	int32_t value;
+	uint64_t flags; /* MOUNT */
+	char *path;     /* WRITE, MOUNT: absolute */
+	uint8_t *data;  /* WRITE: any bytes, at most ACTION_DATA_MAX */
+	size_t size;
 };
 
+/* In the order it was asked for. */
 struct action_list {
 	struct action *items;
 	size_t n;
@@ -156,7 +184,27 @@ struct error *action_list_append(struct action_list *list, struct action action)
 void action_deinit(struct action *action);
 void action_list_deinit(struct action_list *list);
 
-/* One restart a unit, one daemon-reload before everything: what is left to do after an update that asked for `list`. */
+/* *ret shares nothing with `action`. */
+struct error *action_copy(const struct action *action, struct action *ret) _must_check_;
+
+/* What is wrong with an action that came from outside, as a short text; NULL if nothing. */
+const char *action_problem(const struct action *action);
+
+/* The word of a kind ("signal"), and back; NULL and 0 for what is none. */
+const char *action_kind_word(enum action_kind kind);
+enum action_kind action_kind_of(const char *word);
+
+/*
+ * How a user would spell it, for display: {"systemctl", "restart", "nginx.service"}, {"kill", "-HUP", "123"},
+ * {"write", PATH, VALUE}; bytes of a value that are no text are shown as "?". Freed by action_words_free().
+ */
+struct error *action_words(const struct action *action, char ***ret) _must_check_;
+void action_words_free(char **words);
+
+/*
+ * One restart a unit, one daemon-reload before everything: what is left to do after an update that asked for `list`.
+ * The result has what comes before the files first. Coalescing it again changes nothing.
+ */
 struct error *action_list_coalesce(const struct action_list *list, struct action_list *ret) _must_check_;
 
 #endif

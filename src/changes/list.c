@@ -66,17 +66,6 @@ void change_list_deinit(struct change_list *list)
 	*list = (struct change_list){};
 }
 
-void action_deinit(struct action *action)
-{
-	free(action->verb);
-	free(action->unit);
-	for (size_t i = 0; action->argv && action->argv[i]; i++)
-		free(action->argv[i]);
-	free(action->argv);
-	free(action->origin);
-	*action = (struct action){};
-}
-
 struct error *action_list_append(struct action_list *list, struct action action)
 {
 	struct error *error = grow((void **)&list->items, list->n, sizeof(action));

@@ -6,24 +6,33 @@
 
 #include "cli/output.h"
 
-static void print_action(const json_t *action)
+static void print_words(const json_t *words)
 {
-	const char *verb = json_string_value(json_object_get(action, "verb"));
-	const char *unit = json_string_value(json_object_get(action, "unit"));
 	size_t i;
 	json_t *word;
 
-	printf("  ");
-	if (verb)
-		output_text(verb);
-	if (unit) {
-		printf(" ");
-		output_text(unit);
-	}
-	json_array_foreach(json_object_get(action, "argv"), i, word)
+	json_array_foreach(words, i, word)
 	{
-		printf(i ? " " : "run ");
+		if (i)
+			printf(" ");
 		output_text(json_string_value(word));
+	}
+}
+
+void print_action(const json_t *action)
+{
+	const char *phase = json_string_value(json_object_get(action, "phase"));
+	const char *package = json_string_value(json_object_get(action, "package"));
+	const char *script = json_string_value(json_object_get(action, "script"));
+
+	printf("  %-7s", phase ? phase : "");
+	print_words(json_object_get(action, "words"));
+	if (package) {
+		printf(" (");
+		output_text(package);
+		printf(script ? " " : "");
+		output_text(script ? script : "");
+		printf(")");
 	}
 	printf("\n");
 }

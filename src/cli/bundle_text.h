@@ -7,4 +7,7 @@
 /* A bundle for people: what `update` and `show` print. */
 void print_bundle(const json_t *document);
 
+/* A line for one of its actions, as document_of_actions() has them. */
+void print_action(const json_t *action);
+
 #endif

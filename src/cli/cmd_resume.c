@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/output.h"
 #include "cli/verb.h"
 
 static const struct option_spec options[] = {
 	{"keep", 0, NULL, "leave the old files in the guest, so that rollback is possible"},
+	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
 	{"without-update", 0, NULL, "wake it although no bundle waits"},
 	{"wait", 0, "SECONDS", "how long the guest may take to answer (300)"},
 	{0},
@@ -15,6 +17,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 {
 	struct resume_options resume = {
 		.keep = invocation_option(invocation, "keep"),
+		.strict = invocation_option(invocation, "strict"),
 		.without_update = invocation_option(invocation, "without-update"),
 	};
 	uint64_t wait_s = 300;
@@ -24,24 +27,53 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 	return error ? error : update_resume(&invocation->settings, invocation->vm, &resume, ret);
 }
 
-static void print_failed_actions(const json_t *actions)
+static void print_words(const json_t *action)
 {
-	size_t i, k;
-	json_t *action, *word;
+	size_t i;
+	json_t *word;
+
+	json_array_foreach(json_object_get(action, "argv"), i, word)
+	{
+		output_text(json_string_value(word));
+		printf(" ");
+	}
+}
+
+static void print_text(const char *text)
+{
+	for (size_t n; text && *text; text += n + (text[n] == '\n')) {
+		char line[512];
+
+		n = strcspn(text, "\n");
+		snprintf(line, sizeof(line), "%.*s", (int)n, text);
+		printf("%-16s ", "");
+		output_text(line);
+		printf("\n");
+	}
+}
+
+/* Those that failed, with what they and the unit's journal said, and those that made no sense. */
+static void print_actions(const json_t *actions)
+{
+	size_t i;
+	json_t *action;
 
 	json_array_foreach(actions, i, action)
 	{
+		const char *skipped = json_string_value(json_object_get(action, "skipped"));
 		json_int_t status = json_integer_value(json_object_get(action, "status"));
 
-		if (status == 0)
+		if (status == 0 && !skipped)
 			continue;
-		printf("%-16s ", "action failed");
-		json_array_foreach(json_object_get(action, "argv"), k, word)
-		{
-			output_text(json_string_value(word));
-			printf(" ");
+		printf("%-16s ", skipped ? "action skipped" : "action failed");
+		print_words(action);
+		if (skipped) {
+			printf("(%s)\n", skipped);
+			continue;
 		}
 		printf("(exit status %lld)\n", (long long)status);
+		print_text(json_string_value(json_object_get(action, "output")));
+		print_text(json_string_value(json_object_get(action, "journal")));
 	}
 }
 
@@ -56,7 +88,7 @@ static void print(const json_t *document)
 		       json_string_value(json_object_get(event, "event")));
 	output_member("files", document, "files");
 	output_member("online (s)", document, "online_s");
-	print_failed_actions(json_object_get(document, "actions"));
+	print_actions(json_object_get(document, "actions"));
 	if (json_string_value(json_object_get(document, "kernel_pending"))) {
 		output_member("new kernel", document, "kernel_pending");
 		printf("%-16s it runs after the guest's next reboot\n", "");

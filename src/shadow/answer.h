@@ -116,8 +116,13 @@ const struct guest_task *answer_task(const struct answer_call *call, uint32_t pi
 
 /* --- answer_record.c --- */
 
-/* Writes the command down as an action; EPERM when there are too many. Words are copied; NULL ends them. */
-int answer_record(struct answer_call *call, const char *const *argv);
+/*
+ * Writes the command down as an action; EPERM when there are too many. Words are copied; NULL ends them. `guest_pid`:
+ * the process it is about, or 0.
+ */
+int answer_record(struct answer_call *call, const char *const *argv, uint32_t guest_pid);
+/* The same for an action of another kind, of which everything is copied. */
+int answer_record_action(struct answer_call *call, const struct action *words);
 
 /* --- functions, by subject --- */
 

@@ -157,7 +157,7 @@ static int record_choice(struct answer_call *call, uint32_t pid, const uint64_t 
 	for (size_t i = top - 1; i > 0; i--)
 		n += (size_t)snprintf(mask + n, sizeof(mask) - n, "%016llx", (unsigned long long)cpus[i - 1]);
 	snprintf(number, sizeof(number), "%u", pid);
-	return answer_record(call, argv);
+	return answer_record(call, argv, pid);
 }
 
 int answer_sched_getaffinity(struct answer_call *call)

@@ -131,7 +131,7 @@ int answer_setpriority(struct answer_call *call)
 		return errnum;
 	snprintf(level, sizeof(level), "%d", nice < -20 ? -20 : nice > 19 ? 19 : nice);
 	snprintf(target, sizeof(target), "%u", who);
-	return answer_record(call, argv);
+	return answer_record(call, argv, which == PRIO_PROCESS ? who : 0);
 }
 
 int answer_prlimit64(struct answer_call *call)
@@ -173,7 +173,7 @@ int answer_prlimit64(struct answer_call *call)
 	snprintf(hard, sizeof(hard), limit.rlim_max == RLIM64_INFINITY ? "unlimited" : "%llu",
 		 (unsigned long long)limit.rlim_max);
 	snprintf(option, sizeof(option), "--%s=%s:%s", names[resource], soft, hard);
-	return answer_record(call, argv);
+	return answer_record(call, argv, (uint32_t)call->args[0]);
 }
 
 /* ---- Scheduling ---- */
@@ -242,7 +242,7 @@ static int record_scheduler(struct answer_call *call, int policy, int priority)
 	argv[1] = options[policy];
 	snprintf(level, sizeof(level), "%d", priority);
 	snprintf(pid, sizeof(pid), "%u", (uint32_t)call->args[0]);
-	return answer_record(call, argv);
+	return answer_record(call, argv, (uint32_t)call->args[0]);
 }
 
 static int current_policy(struct answer_call *call, int *ret)
@@ -352,7 +352,7 @@ int answer_ioprio_set(struct answer_call *call)
 	snprintf(kind, sizeof(kind), "%u", class);
 	snprintf(level, sizeof(level), "%u", (uint32_t)call->args[2] & 7);
 	snprintf(target, sizeof(target), "%u", who);
-	return answer_record(call, argv);
+	return answer_record(call, argv, which == 1 ? who : 0);
 }
 
 /* ---- Identity ---- */

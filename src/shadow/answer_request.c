@@ -31,9 +31,9 @@ static int check(struct answer_call *call, unsigned capability)
 /* ---- Names ---- */
 
 /* `now`: what it is; `set`: what a program has made of it. Anything a terminal would not obey can be a name. */
-static int set_name(struct answer_call *call, const char *command, const char *now, char set[65])
+static int set_name(struct answer_call *call, const char *path, const char *now, char set[65])
 {
-	const char *argv[] = {command, NULL, NULL};
+	struct action action = {.kind = ACTION_WRITE, .path = (char *)path};
 	uint64_t length = (uint32_t)call->args[1];
 	char name[65] = "", before[65];
 	int errnum;
@@ -53,8 +53,9 @@ static int set_name(struct answer_call *call, const char *command, const char *n
 			return EPERM;
 	if (!name[0])
 		return EPERM;
-	argv[1] = name;
-	errnum = answer_record(call, argv);
+	action.data = (uint8_t *)name;
+	action.size = strlen(name);
+	errnum = answer_record_action(call, &action);
 	if (!errnum)
 		memcpy(set, name, sizeof(name));
 	return errnum;
@@ -64,7 +65,7 @@ int answer_sethostname(struct answer_call *call)
 {
 	const struct shadow *shadow = call->shadow;
 
-	return set_name(call, "hostname", shadow->has_uts ? shadow->uts.nodename : "localhost",
+	return set_name(call, "/proc/sys/kernel/hostname", shadow->has_uts ? shadow->uts.nodename : "localhost",
 			shadow->names->nodename);
 }
 
@@ -72,7 +73,7 @@ int answer_setdomainname(struct answer_call *call)
 {
 	const struct shadow *shadow = call->shadow;
 
-	return set_name(call, "domainname", shadow->has_uts ? shadow->uts.domainname : "(none)",
+	return set_name(call, "/proc/sys/kernel/domainname", shadow->has_uts ? shadow->uts.domainname : "(none)",
 			shadow->names->domainname);
 }
 
@@ -113,12 +114,12 @@ static bool is_loaded(struct answer_call *call, const char *name, uint32_t *ret_
 	return found;
 }
 
-/* `modprobe NAME PARAMETERS`: it finds what the module needs, which the caller has loaded before. */
+/* By modprobe, later: it finds what the module needs, which the caller has loaded before. */
 static int load(struct answer_call *call, char *name, uint64_t parameters_address)
 {
-	char parameters[PARAMETERS_MAX] = "", *words[64], *save = NULL;
-	const char *argv[ARRAY_SIZE(words) + 3] = {"modprobe", name};
-	size_t n = 2;
+	char parameters[PARAMETERS_MAX] = "", *words[64 + 1] = {name}, *save = NULL;
+	const struct action action = {.kind = ACTION_MODULE, .verb = (char *)"load", .argv = words};
+	size_t n = 1;
 	uint32_t users;
 	int errnum = 0;
 
@@ -131,11 +132,11 @@ static int load(struct answer_call *call, char *name, uint64_t parameters_addres
 		return errnum;
 	if (is_loaded(call, name, &users))
 		return EEXIST;
-	for (char *word = strtok_r(parameters, " ", &save); word && n < ARRAY_SIZE(words);
+	for (char *word = strtok_r(parameters, " ", &save); word && n < ARRAY_SIZE(words) - 1;
 	     word = strtok_r(NULL, " ", &save))
 		if (isalnum((unsigned char)word[0]))
-			argv[n++] = word;
-	return answer_record(call, argv);
+			words[n++] = word;
+	return answer_record_action(call, &action);
 }
 
 /* The file's name up to ".ko". */
@@ -207,7 +208,8 @@ int answer_init_module(struct answer_call *call)
 int answer_delete_module(struct answer_call *call)
 {
 	char name[MODULE_NAME_MAX];
-	const char *argv[] = {"rmmod", name, NULL};
+	char *argv[] = {name, NULL};
+	const struct action action = {.kind = ACTION_MODULE, .verb = (char *)"unload", .argv = argv};
 	uint32_t users;
 	int errnum = check(call, CAP_SYS_MODULE);
 
@@ -217,5 +219,5 @@ int answer_delete_module(struct answer_call *call)
 		return errnum;
 	if (!is_module_name(name) || !is_loaded(call, name, &users))
 		return ENOENT;
-	return users ? EWOULDBLOCK : answer_record(call, argv);
+	return users ? EWOULDBLOCK : answer_record_action(call, &action);
 }

@@ -18,29 +18,17 @@
 #include "shadow/answer.h"
 
 /* In <linux/pidfd.h>. */
-#define OPEN_NONBLOCK  04000u /* PIDFD_NONBLOCK */
-#define OPEN_THREAD    0200u  /* PIDFD_THREAD, 6.9 */
+#define OPEN_NONBLOCK 04000u /* PIDFD_NONBLOCK */
+#define OPEN_THREAD   0200u  /* PIDFD_THREAD, 6.9 */
 
 /* Guest processes of which a run may hold descriptors. */
-#define PIDFDS_MAX     1024u
+#define PIDFDS_MAX    1024u
 
-#define LAST_SIGNAL    64
-#define FIRST_REALTIME 32
+#define LAST_SIGNAL   64
 
 const struct guest_task *answer_task(const struct answer_call *call, uint32_t pid)
 {
 	return guest_task_list_find(&call->shadow->threads, pid);
-}
-
-/* "-HUP", or "-34" for one that has no name everywhere. */
-static void signal_option(int number, char ret[16])
-{
-	const char *name = number < FIRST_REALTIME ? sigabbrev_np(number) : NULL;
-
-	if (name)
-		snprintf(ret, 16, "-%s", name);
-	else
-		snprintf(ret, 16, "-%d", number);
 }
 
 static bool may_signal(const struct answer_caller *caller, const struct guest_task *task)
@@ -50,27 +38,19 @@ static bool may_signal(const struct answer_caller *caller, const struct guest_ta
 }
 
 /*
- * `kill` of what `target` says, "-5" being a group; `value` is sigqueue(3)'s or NULL. A signal to one thread is one to
- * its process: no command of the guest can do better.
+ * `value` is sigqueue(3)'s or NULL. A signal to one thread is one to its process: who it was meant for may be gone by
+ * then. When it began goes with it, so that no other process ever gets it.
  */
-static int record(struct answer_call *call, int number, long target, const int *value)
+static int record(struct answer_call *call, int number, const struct guest_task *process, const int *value)
 {
-	char option[16], text[24], queued[16];
-	const char *argv[8] = {"kill"};
-	size_t n = 1;
+	const struct action action = {.kind = ACTION_SIGNAL,
+				      .pid = process->tgid,
+				      .start_ns = process->start_ns,
+				      .signal = number,
+				      .queued = value != NULL,
+				      .value = value ? *value : 0};
 
-	signal_option(number, option);
-	snprintf(text, sizeof(text), "%ld", target);
-	if (value) {
-		snprintf(queued, sizeof(queued), "%d", *value);
-		argv[n++] = "-q";
-		argv[n++] = queued;
-	}
-	argv[n++] = option;
-	if (target < 0)
-		argv[n++] = "--";
-	argv[n] = text;
-	return answer_record(call, argv);
+	return answer_record_action(call, &action);
 }
 
 /* A signal to one task, of which only its process `tgid` is meant if that is not 0. */
@@ -92,7 +72,29 @@ static int signal_task(struct answer_call *call, uint32_t pid, uint32_t tgid, in
 	/* Nothing happens to a kernel thread, nor to what has ended. */
 	if (number == 0 || task->kernel_thread || task->state == 'Z' || task->state == 'X')
 		return 0;
-	return record(call, number, task->tgid, value);
+	task = answer_task(call, task->tgid);
+	return task ? record(call, number, task, value) : ESRCH;
+}
+
+static bool is_in_group(const struct guest_task *task, uint32_t group)
+{
+	return task->pgid == group && task->pid == task->tgid;
+}
+
+/* To each process of the group that takes notice: the group's number may be another's by then, too. */
+static int record_group(struct answer_call *call, const struct answer_caller *caller, uint32_t group, int number)
+{
+	const struct guest_task_list *list = &call->shadow->threads;
+	int errnum = 0;
+
+	for (size_t i = 0; i < list->n && !errnum; i++) {
+		const struct guest_task *task = &list->items[i];
+
+		if (is_in_group(task, group) && may_signal(caller, task) && !task->kernel_thread &&
+		    task->state != 'Z' && task->state != 'X')
+			errnum = record(call, number, task, NULL);
+	}
+	return errnum;
 }
 
 static int signal_group(struct answer_call *call, uint32_t group, int number)
@@ -105,12 +107,10 @@ static int signal_group(struct answer_call *call, uint32_t group, int number)
 	if (errnum)
 		return errnum;
 	for (size_t i = 0; i < list->n && !permitted; i++) {
-		const struct guest_task *task = &list->items[i];
-
-		if (task->pgid != group || task->pid != task->tgid)
+		if (!is_in_group(&list->items[i], group))
 			continue;
 		found = true;
-		permitted = may_signal(&caller, task);
+		permitted = may_signal(&caller, &list->items[i]);
 	}
 	if (!found)
 		return ESRCH;
@@ -118,7 +118,7 @@ static int signal_group(struct answer_call *call, uint32_t group, int number)
 		return EINVAL;
 	if (!permitted)
 		return EPERM;
-	return number == 0 ? 0 : record(call, number, -(long)group, NULL);
+	return number == 0 ? 0 : record_group(call, &caller, group, number);
 }
 
 int answer_kill(struct answer_call *call)

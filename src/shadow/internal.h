@@ -106,6 +106,7 @@ struct shadow {
 	/* Shared with the server of /proc, which may write anything: shadow_name() reads it. */
 	struct shadow_names *names;
 	struct action_list actions;
+	unsigned n_unknown; /* questions to the service manager without an answer, so far */
 };
 
 /* A copy of one of shadow->names, which ends. */
@@ -215,16 +216,25 @@ struct manager_options {
 };
 
 enum manager_record_kind {
-	RECORD_REQUEST = 1, /* for the running system */
+	RECORD_REQUEST = 1, /* to the service manager: verb, unit, words as options */
 	RECORD_UNKNOWN,     /* a method without an answer: its name as verb, its interface as unit */
-	RECORD_SYSCTL,      /* from the server of /proc: the sysctl's name as verb, its new value as unit */
+	RECORD_COMMAND,     /* to be run in the guest: words */
+	RECORD_VALUE,       /* written to `path`: data */
 };
 
-/* What the guest asked for, on its way from the manager process to us. */
+#define RECORD_WORDS_MAX 64u
+
+/* What the guest asked for, on its way from the manager or the server of /proc to us, which is answered by one byte. */
 struct manager_record {
 	uint32_t kind;              /* enum manager_record_kind */
+	uint32_t pid;               /* of the process that asks; 0: not known */
+	uint32_t depth;             /* of the pid namespace that counts so, below ours: 1 or 2 */
+	uint32_t n_words;           /* NUL-terminated strings in data, at most RECORD_WORDS_MAX */
+	uint32_t size;              /* bytes of data */
 	char verb[SHADOW_NAME_MAX]; /* NUL-terminated */
 	char unit[SHADOW_NAME_MAX]; /* NUL-terminated; empty: none */
+	char path[512];             /* NUL-terminated */
+	uint8_t data[ACTION_DATA_MAX];
 };
 
 /* Serves until it is killed. Runs in a process of its own, without privileges, with the guest's root as its root. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "shadow/manager.h"
+#include "shadow/record.h"
 
 #define CONNECTIONS_MAX   64
 #define MEMORY_MAX        (256u << 20)
@@ -26,14 +27,34 @@
 
 /* --- recording --- */
 
-static int record(const struct manager *manager, enum manager_record_kind kind, const char *verb, const char *unit)
+/* The client's number, as our own pid namespace counts; 0: it does not tell. */
+static uint32_t client_of(sd_bus_message *message)
+{
+	struct ucred credentials;
+	socklen_t size = sizeof(credentials);
+	int fd = sd_bus_get_fd(sd_bus_message_get_bus(message));
+
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 && credentials.pid > 0
+		       ? (uint32_t)credentials.pid
+		       : 0;
+}
+
+int manager_record(const struct manager *manager, sd_bus_message *message, struct manager_record *record)
+{
+	/* The manager is one pid namespace below ouassister, and so is what it is told of the guest's. */
+	record->pid = client_of(message);
+	record->depth = 1;
+	return record_send(manager->options->record_fd, record);
+}
+
+static int record(const struct manager *manager, sd_bus_message *message, enum manager_record_kind kind,
+		  const char *verb, const char *unit)
 {
 	struct manager_record entry = {.kind = kind};
 
 	snprintf(entry.verb, sizeof(entry.verb), "%s", verb);
 	snprintf(entry.unit, sizeof(entry.unit), "%s", unit);
-	/* Before the reply: what the client was told is done must not be lost. */
-	return send(manager->options->record_fd, &entry, sizeof(entry), MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return manager_record(manager, message, &entry);
 }
 
 int manager_read_unit(sd_bus_message *message, const char **ret, sd_bus_error *error)
@@ -62,22 +83,54 @@ static int emit_job_removed(struct manager *manager, sd_bus *bus, const char *un
 				  unit, "done");
 }
 
-/* Refuses what systemd refuses, and records the rest. */
-static int take_job(struct manager *manager, const char *verb, const char *name, struct unit *unit, sd_bus_error *error)
+/* What systemctl was told beside the verb, one word; false: no room. */
+static bool add_option(struct manager_record *record, const char *name, const char *value)
 {
+	size_t room = sizeof(record->data) - record->size;
+	int n = snprintf((char *)record->data + record->size, room, "--%s=%s", name, value);
+
+	if (n < 0 || (size_t)n >= room)
+		return false;
+	record->size += (uint32_t)n + 1;
+	record->n_words++;
+	return true;
+}
+
+static bool is_job_mode(const char *mode)
+{
+	static const char *const modes[] = {
+		"fail",  "replace-irreversibly", "ignore-dependencies", "ignore-requirements", "isolate",
+		"flush", "triggering",           "restart-dependencies"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		if (strcmp(mode, modes[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Refuses what systemd refuses, and records the rest. `mode`: "replace" is what systemctl does by itself. */
+static int take_job(struct manager *manager, sd_bus_message *message, const char *verb, const char *name,
+		    const char *mode, struct unit *unit, sd_bus_error *error)
+{
+	struct manager_record entry = {.kind = RECORD_REQUEST};
+
 	unit_lookup(manager->options->processes, name, unit);
 	if (strcmp(unit->load_state, "not-found") == 0 && !unit->main_pid)
 		return sd_bus_error_setf(error, "org.freedesktop.systemd1.NoSuchUnit", "Unit %s not found.", name);
 	if (strcmp(unit->load_state, "masked") == 0 && strcmp(verb, "stop") != 0)
 		return sd_bus_error_setf(error, "org.freedesktop.systemd1.UnitMasked", "Unit %s is masked.", name);
+	if (strcmp(mode, "replace") != 0 && (!is_job_mode(mode) || !add_option(&entry, "job-mode", mode)))
+		return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Job mode %.32s invalid", mode);
+	snprintf(entry.verb, sizeof(entry.verb), "%s", verb);
+	snprintf(entry.unit, sizeof(entry.unit), "%s", unit->id);
 	manager->n_jobs++;
-	return record(manager, RECORD_REQUEST, verb, unit->id);
+	return manager_record(manager, message, &entry);
 }
 
 static int handle_job(struct manager *manager, const struct method *method, sd_bus_message *message,
 		      sd_bus_error *error)
 {
-	const char *name;
+	const char *name, *mode;
 	struct unit unit;
 	char path[64];
 	int r = manager_read_unit(message, &name, error);
@@ -86,7 +139,9 @@ static int handle_job(struct manager *manager, const struct method *method, sd_b
 	if (r >= 0 && strcmp(method->member, "StartUnitReplace") == 0)
 		r = manager_read_unit(message, &name, error);
 	if (r >= 0)
-		r = take_job(manager, method->argument, name, &unit, error);
+		r = sd_bus_message_read(message, "s", &mode);
+	if (r >= 0)
+		r = take_job(manager, message, method->argument, name, mode, &unit, error);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), MANAGER_PATH "/job/%u", manager->n_jobs);
@@ -120,18 +175,18 @@ static int handle_enqueue(struct manager *manager, const struct method *method, 
 			  sd_bus_error *error)
 {
 	_cleanup_(free_ptr) char *object = NULL;
-	const char *name, *type;
+	const char *name, *type, *mode;
 	struct unit unit;
 	char path[64];
 	int r = manager_read_unit(message, &name, error);
 
 	if (r >= 0)
-		r = sd_bus_message_read(message, "s", &type);
+		r = sd_bus_message_read(message, "ss", &type, &mode);
 	if (r < 0)
 		return r;
 	if (!verb_of_type(type))
 		return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Job type %.32s invalid", type);
-	r = take_job(manager, verb_of_type(type), name, &unit, error);
+	r = take_job(manager, message, verb_of_type(type), name, mode, &unit, error);
 	if (r >= 0)
 		r = unit_path(unit.id, &object);
 	if (r < 0)
@@ -156,7 +211,32 @@ static int handle_request(struct manager *manager, const struct method *method, 
 		r = manager_read_unit(message, &name, error);
 	}
 	if (r >= 0)
-		r = record(manager, RECORD_REQUEST, verb, name);
+		r = record(manager, message, RECORD_REQUEST, verb, name);
+	return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
+}
+
+/* A unit's processes get a signal: (name, whom, number). */
+static int handle_kill(struct manager *manager, const struct method *method, sd_bus_message *message,
+		       sd_bus_error *error)
+{
+	struct manager_record entry = {.kind = RECORD_REQUEST, .verb = "kill"};
+	const char *name, *whom;
+	char number[16];
+	int32_t signal;
+	int r = manager_read_unit(message, &name, error);
+
+	if (r >= 0)
+		r = sd_bus_message_read(message, "si", &whom, &signal);
+	if (r < 0)
+		return r;
+	if (signal < 1 || signal > 64)
+		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, "Signal number out of range.");
+	snprintf(number, sizeof(number), "%d", signal);
+	snprintf(entry.unit, sizeof(entry.unit), "%s", name);
+	if (strcmp(whom, "main") == 0 || strcmp(whom, "control") == 0)
+		(void)add_option(&entry, "kill-who", whom);
+	(void)add_option(&entry, "signal", number);
+	r = manager_record(manager, message, &entry);
 	return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
@@ -275,7 +355,7 @@ static const struct method methods[] = {
 	{MANAGER_INTERFACE, "ReloadOrRestartUnit", handle_job, "reload-or-restart"},
 	{MANAGER_INTERFACE, "ReloadOrTryRestartUnit", handle_job, "try-reload-or-restart"},
 	{MANAGER_INTERFACE, "EnqueueUnitJob", handle_enqueue},
-	{MANAGER_INTERFACE, "KillUnit", handle_request, "kill:"},
+	{MANAGER_INTERFACE, "KillUnit", handle_kill},
 	{MANAGER_INTERFACE, "ResetFailedUnit", handle_request, "reset-failed:"},
 	{MANAGER_INTERFACE, "ResetFailed", handle_request, "reset-failed"},
 	{MANAGER_INTERFACE, "Reload", handle_request, "daemon-reload"},
@@ -316,7 +396,7 @@ static int refuse_unknown(const struct manager *manager, sd_bus_message *message
 	if (!interface || !member || !sd_bus_message_is_method_call(message, NULL, NULL) ||
 	    strcmp(interface, "org.freedesktop.DBus.Peer") == 0)
 		return 0;
-	(void)record(manager, RECORD_UNKNOWN, member, interface);
+	(void)record(manager, message, RECORD_UNKNOWN, member, interface);
 	sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_METHOD, "Unknown method %s or interface %s.", member, interface);
 	(void)sd_bus_reply_method_error(message, error);
 	return 1;

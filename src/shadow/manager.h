@@ -58,6 +58,9 @@ DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref)
 
 /* --- manager.c --- */
 
+/* Has it written down, with who sent the message, before that is answered. Negative errno. */
+int manager_record(const struct manager *manager, sd_bus_message *message, struct manager_record *record);
+
 /* Reads a valid unit name, borrowed from the message. Negative: it is none, and `error` says so. */
 int manager_read_unit(sd_bus_message *message, const char **ret, sd_bus_error *error);
 

@@ -13,14 +13,13 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "shadow/record.h"
 #include "shadow/relay.h"
 #include "shadow/run.h"
 #include "shadow/terminal.h"
 
 #define CAPTURE_MAX (16u << 20)
 #define PIPE_SIZE   (1 << 20)
-/* Lines of the log that one run may make us write of what its manager cannot answer. */
-#define UNKNOWN_MAX 100
 
 /* How often limits are looked at that the kernel does not enforce for us. */
 #define CHECK_MS    200
@@ -33,11 +32,11 @@ struct run {
 	const struct shadow_run_options *options;
 	struct capture *capture; /* NULL: output goes to the options' descriptors */
 	pid_t warden;
-	int control, records, listener;
+	int control, listener;
+	int records, values;     /* what the manager and what the server of /proc write down */
 	struct answers *answers; /* of the listener */
 	struct stream input, output, errors;
 	struct terminal terminal;
-	unsigned n_unknown;
 	uint64_t oom_kills; /* before this run */
 	bool ended;         /* the status has come */
 	int status;
@@ -127,85 +126,27 @@ static struct error *read_report(struct run *run)
 	return error_create(ERROR_FAILED, "the sandbox sent an unknown report");
 }
 
-/* A text that the guest had a say in: bounded, and nothing a terminal would obey. */
-static bool is_plain(const char text[SHADOW_NAME_MAX], bool blanks)
-{
-	size_t n = strnlen(text, SHADOW_NAME_MAX);
-
-	for (size_t i = 0; i < n; i++)
-		if (text[i] < ' ' || (text[i] == ' ' && !blanks) || text[i] > '~')
-			return false;
-	return n < SHADOW_NAME_MAX;
-}
-
-static struct error *add_action(struct run *run, const struct manager_record *record)
-{
-	struct action action = {.kind = ACTION_SYSTEMD};
-
-	if (run->shadow->actions.n >= SHADOW_ACTIONS_MAX)
-		return error_create(ERROR_FAILED, "more than %d requests to the running system", SHADOW_ACTIONS_MAX);
-	log_debug("recorded: %s %s", record->verb, record->unit);
-	action.verb = strdup(record->verb);
-	action.unit = record->unit[0] ? strdup(record->unit) : NULL;
-	if (!action.verb || (record->unit[0] && !action.unit)) {
-		action_deinit(&action);
-		return error_no_memory();
-	}
-	return action_list_append(&run->shadow->actions, action);
-}
-
-static struct error *add_sysctl(struct run *run, const struct manager_record *record)
-{
-	struct action action = {.kind = ACTION_COMMAND};
-
-	if (run->shadow->actions.n >= SHADOW_ACTIONS_MAX)
-		return error_create(ERROR_FAILED, "more than %d requests to the running system", SHADOW_ACTIONS_MAX);
-	log_debug("recorded: sysctl -w %s=%s", record->verb, record->unit);
-	action.argv = calloc(4, sizeof(*action.argv));
-	if (action.argv) {
-		action.argv[0] = strdup("sysctl");
-		action.argv[1] = strdup("-w");
-		action.argv[2] = string_format("%s=%s", record->verb, record->unit);
-	}
-	if (!action.argv || !action.argv[0] || !action.argv[1] || !action.argv[2]) {
-		action_deinit(&action);
-		return error_no_memory();
-	}
-	return action_list_append(&run->shadow->actions, action);
-}
-
-static struct error *read_record(struct run *run)
-{
-	struct manager_record record;
-	ssize_t n = recv(run->records, &record, sizeof(record), MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return NULL;
-	if (n != (ssize_t)sizeof(record) || !is_plain(record.verb, false) ||
-	    !is_plain(record.unit, record.kind == RECORD_SYSCTL)) {
-		close_fd(&run->records);
-		return NULL;
-	}
-	if (record.kind == RECORD_REQUEST)
-		return add_action(run, &record);
-	if (record.kind == RECORD_SYSCTL)
-		return add_sysctl(run, &record);
-	if (record.kind == RECORD_UNKNOWN && run->n_unknown++ < UNKNOWN_MAX)
-		log_debug("the guest asked its service manager what the shadow has no answer to: %s of %s", record.verb,
-			  record.unit);
-	return NULL;
-}
-
 enum {
 	POLL_CONTROL,
 	POLL_LISTENER,
 	POLL_RECORDS,
+	POLL_VALUES,
 	POLL_SIGNALS,
 	POLL_INPUT,
 	POLL_OUTPUT = POLL_INPUT + STREAM_POLLS,
 	POLL_ERRORS = POLL_OUTPUT + STREAM_POLLS,
 	POLL_MAX = POLL_ERRORS + STREAM_POLLS,
 };
+
+static struct error *read_records(struct run *run, int *fd)
+{
+	bool ended = false;
+	struct error *error = record_receive(run->shadow, *fd, (uint32_t)run->warden, &ended);
+
+	if (ended)
+		close_fd(fd);
+	return error;
+}
 
 static struct error *serve_streams(struct run *run, const struct pollfd *fds)
 {
@@ -223,6 +164,7 @@ static struct error *serve(struct run *run, int timeout_ms)
 		[POLL_CONTROL] = {.fd = run->control, .events = POLLIN},
 		[POLL_LISTENER] = {.fd = run->listener, .events = POLLIN},
 		[POLL_RECORDS] = {.fd = run->records, .events = POLLIN},
+		[POLL_VALUES] = {.fd = run->values, .events = POLLIN},
 		[POLL_SIGNALS] = {.fd = run->terminal.signals, .events = POLLIN},
 	};
 	struct error *error;
@@ -238,7 +180,9 @@ static struct error *serve(struct run *run, int timeout_ms)
 	else if (fds[POLL_LISTENER].revents)
 		close_fd(&run->listener);
 	if (!error && fds[POLL_RECORDS].revents)
-		error = read_record(run);
+		error = read_records(run, &run->records);
+	if (!error && fds[POLL_VALUES].revents)
+		error = read_records(run, &run->values);
 	if (fds[POLL_SIGNALS].revents)
 		terminal_follow(&run->terminal);
 	if (!error && fds[POLL_CONTROL].revents)
@@ -289,7 +233,7 @@ static struct error *serve_until_end(struct run *run)
 
 static bool has_drained(const struct run *run)
 {
-	return stream_ended(&run->output) && stream_ended(&run->errors) && run->records < 0;
+	return stream_ended(&run->output) && stream_ended(&run->errors) && run->records < 0 && run->values < 0;
 }
 
 /*
@@ -411,7 +355,7 @@ static struct error *start_input(struct run *run, int *ret)
 
 static struct error *start(struct run *run, int network_ns)
 {
-	_cleanup_(close_fd) int input = -1, output = -1, errors = -1, control = -1, record = -1;
+	_cleanup_(close_fd) int input = -1, output = -1, errors = -1, control = -1, record = -1, value = -1;
 	const struct shadow_run_options *options = run->options;
 	struct sandbox sandbox = {.shadow = run->shadow, .options = options, .network_ns = network_ns};
 	struct error *error = NULL;
@@ -429,6 +373,8 @@ static struct error *start(struct run *run, int network_ns)
 		error = make_sockets(&run->control, &control);
 	if (!error)
 		error = make_sockets(&run->records, &record);
+	if (!error)
+		error = make_sockets(&run->values, &value);
 	if (error)
 		return error;
 	sandbox.control = control;
@@ -436,6 +382,7 @@ static struct error *start(struct run *run, int network_ns)
 	sandbox.output = output;
 	sandbox.errors = errors;
 	sandbox.record_fd = record;
+	sandbox.value_fd = value;
 	return sandbox_start(&sandbox, &run->warden);
 }
 
@@ -473,6 +420,7 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 			  .warden = -1,
 			  .control = -1,
 			  .records = -1,
+			  .values = -1,
 			  .listener = -1,
 			  .oom_kills = cgroup_oom_kills(&shadow->cgroup),
 			  .input = STREAM_NONE,
@@ -490,6 +438,7 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 	stream_close(&run.output);
 	stream_close(&run.errors);
 	close_fd(&run.records);
+	close_fd(&run.values);
 	sigaction(SIGPIPE, &before, NULL);
 	if (error)
 		return error;

@@ -31,6 +31,7 @@ struct sandbox {
 	int input, output; /* its ends of the pipes; -1: a terminal, to be made */
 	int errors;        /* -1: with the output */
 	int record_fd;     /* for the manager process */
+	int value_fd;      /* the same for the server of /proc */
 	int network_ns;    /* -1: an empty one */
 };
 

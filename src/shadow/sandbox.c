@@ -547,6 +547,7 @@ static struct error *close_others(const struct sandbox *sandbox)
 		      sandbox->output,
 		      sandbox->errors,
 		      sandbox->record_fd,
+		      sandbox->value_fd,
 		      sandbox->network_ns,
 		      shadow->user_ns,
 		      shadow->init_fd,
@@ -604,6 +605,7 @@ static _Noreturn void run_warden(const struct sandbox *sandbox)
 		close(sandbox->output);
 		close(sandbox->errors);
 		close(sandbox->record_fd);
+		close(sandbox->value_fd);
 		if (sandbox->shadow->guest)
 			close(guest_descriptor(sandbox->shadow->guest));
 		/* Without its pid namespace it must have the right to end what it started. */

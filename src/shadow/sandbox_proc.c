@@ -168,11 +168,11 @@ static struct error *prepare(const struct sandbox *sandbox, int fuse_fd, int soc
 		/* Our clock is the guest's: we are in its time namespace. */
 		.boottime_offset_ns = 0,
 		.fuse_fd = fuse_fd,
-		.record_fd = sandbox->record_fd,
+		.record_fd = sandbox->value_fd,
 		.names = shadow->names,
 	};
-	int keep[] = {sandbox->control,   fuse_fd,         socket,
-		      sandbox->record_fd, shadow->user_ns, guest_descriptor(shadow->guest)};
+	int keep[] = {sandbox->control,  fuse_fd,         socket,
+		      sandbox->value_fd, shadow->user_ns, guest_descriptor(shadow->guest)};
 	uint64_t data = data_size();
 	struct error *error;
 

@@ -28,33 +28,77 @@ static struct error *set_optional_bytes(json_t *object, const char *key, const c
 	return text ? json_set_bytes(object, key, text, strlen(text)) : NULL;
 }
 
-static struct error *set_argv(json_t *object, char *const *argv)
+/* Bytes that are no text are shown as U+FFFD. */
+static struct error *append_word(json_t *list, const char *word)
 {
-	json_t *words = json_array();
+	_cleanup_(json_decref_ptr) json_t *object = json_object();
+	struct error *error = object ? json_set_bytes(object, "word", word, strlen(word)) : error_no_memory();
 
-	if (!words || json_object_set_new(object, "argv", words) < 0)
+	if (error)
+		return error;
+	return json_array_append(list, json_object_get(object, "word")) < 0 ? error_no_memory() : NULL;
+}
+
+static struct error *set_words(json_t *object, const char *key, char *const *words)
+{
+	json_t *list = json_array();
+	struct error *error = NULL;
+
+	if (!list || json_object_set_new(object, key, list) < 0)
 		return error_no_memory();
-	for (; *argv; argv++)
-		if (json_array_append_new(words, json_string(*argv)) < 0)
-			return error_create(ERROR_UNSUPPORTED, "an action's command is not UTF-8");
-	return NULL;
+	for (; !error && *words; words++)
+		error = append_word(list, *words);
+	return error;
+}
+
+static struct error *set_numbers(json_t *object, const struct action *action)
+{
+	int failed = 0;
+
+	if (action->pid)
+		failed |= json_object_set_new(object, "pid", json_integer(action->pid)) |
+			  json_object_set_new(object, "start_ns", json_integer((json_int_t)action->start_ns));
+	if (action->kind == ACTION_SIGNAL)
+		failed |= json_object_set_new(object, "signal", json_integer(action->signal));
+	if (action->queued)
+		failed |= json_object_set_new(object, "value", json_integer(action->value));
+	if (action->kind == ACTION_MOUNT)
+		failed |= json_object_set_new(object, "flags", json_integer((json_int_t)action->flags));
+	return failed ? error_no_memory() : NULL;
+}
+
+static struct error *fill_action(json_t *object, const struct action *action)
+{
+	char **words = NULL;
+	struct error *error;
+
+	if ((error = set_optional_bytes(object, "package", action->package)) ||
+	    (error = set_optional_bytes(object, "script", action->script)) ||
+	    (error = set_optional_bytes(object, "verb", action->verb)) ||
+	    (error = set_optional_bytes(object, "unit", action->unit)) ||
+	    (error = set_optional_bytes(object, "path", action->path)) || (error = set_numbers(object, action)))
+		return error;
+	if (action->kind == ACTION_WRITE)
+		error = json_set_bytes(object, "data", action->data, action->size);
+	if (!error && action->argv)
+		error = set_words(object, "argv", action->argv);
+	if (!error)
+		error = action_words(action, &words);
+	if (!error)
+		error = set_words(object, "words", words);
+	action_words_free(words);
+	return error;
 }
 
 static struct error *append_action(json_t *list, const struct action *action)
 {
-	json_t *object = json_pack("{s:s}", "kind", action->kind == ACTION_SYSTEMD ? "systemd" : "command");
-	struct error *error;
+	json_t *object =
+		json_pack("{s:s, s:s, s:I}", "kind", action_kind_word(action->kind), "phase",
+			  action->phase == ACTION_BEFORE ? "before" : "after", "order", (json_int_t)action->order);
 
 	if (!object || json_array_append_new(list, object) < 0)
 		return error_no_memory();
-	error = set_optional_bytes(object, "verb", action->verb);
-	if (!error)
-		error = set_optional_bytes(object, "unit", action->unit);
-	if (!error)
-		error = set_optional_bytes(object, "origin", action->origin);
-	if (!error && action->argv)
-		error = set_argv(object, action->argv);
-	return error;
+	return fill_action(object, action);
 }
 
 struct error *document_of_actions(const struct action_list *actions, json_t **ret)

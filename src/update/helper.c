@@ -138,13 +138,19 @@ struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, 
 }
 
 static struct error *apply_from(struct vm *vm, const struct payload_place *place, const char *payload_path,
-				const char *hex, struct helper_report *ret)
+				const char *hex, bool strict, struct helper_report *ret)
 {
 	_cleanup_(close_fd) int fd = -1;
 	_cleanup_(free_ptr) char *clock = string_format("%lld", (long long)clock_realtime_ns());
-	const char *words[] = {"apply",    "--payload", place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
-			       "--sha256", hex,         "--clock",
-			       clock,      NULL};
+	const char *words[] = {"apply",
+			       "--payload",
+			       place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
+			       "--sha256",
+			       hex,
+			       "--clock",
+			       clock,
+			       strict ? "--strict" : NULL,
+			       NULL};
 
 	if (!clock)
 		return error_no_memory();
@@ -156,7 +162,7 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 	return helper_run(vm, words, fd, APPLY_TIMEOUT_MS, ret);
 }
 
-struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
+struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE], bool strict,
 			   struct helper_report *ret)
 {
 	struct payload_place place = {0};
@@ -167,7 +173,7 @@ struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_
 	if (error)
 		return error_wrap(error, "cannot bring the payload into the guest");
 	sha256_to_hex(sha256, hex);
-	error = apply_from(vm, &place, payload_path, hex, &report);
+	error = apply_from(vm, &place, payload_path, hex, strict, &report);
 	/* What the guest does not give back is no reason to fail an update that was applied. */
 	detached = vm_payload_detach(vm);
 	if (detached)

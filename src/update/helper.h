@@ -38,7 +38,7 @@ struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, 
 			 struct helper_report *ret) _must_check_;
 
 /* `helper apply` with the payload file, by the best way the VM has. */
-struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
+struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE], bool strict,
 			   struct helper_report *ret) _must_check_;
 
 /* `helper forget`: removes all it left in the guest, itself included. */

@@ -100,6 +100,7 @@ enum restart_mode {
 struct resume_options {
 	enum restart_mode restart;
 	bool keep;                   /* leave the old files in the guest, for `rollback` */
+	bool strict;                 /* an action that fails is a reason to roll back */
 	bool without_update;         /* wake it although no bundle waits */
 	uint64_t channel_timeout_ms; /* how long the guest may take to answer */
 };

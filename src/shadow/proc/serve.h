@@ -226,7 +226,8 @@ int sys_lookup(struct server *server, struct node parent, const char *name, stru
 int sys_list(struct server *server, struct node directory, struct listing *listing);
 /* *ret is untouched if the file cannot be read. */
 int sys_open(struct server *server, const struct asker *asker, struct node node, int flags, struct text **ret);
-int sys_write(struct server *server, struct node node, const char *data, size_t size, off_t offset);
+/* `asker`: the thread that writes, as the guest numbers it. */
+int sys_write(struct server *server, struct node node, const char *data, size_t size, off_t offset, uint32_t asker);
 void sys_deinit(struct server *server);
 
 /* own.c */

@@ -232,7 +232,7 @@ static void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t
 {
 	(void)fi;
 	if (node_of(ino).kind == NODE_SYS) {
-		int r = sys_write(server_of(req), node_of(ino), data, size, offset);
+		int r = sys_write(server_of(req), node_of(ino), data, size, offset, (uint32_t)fuse_req_ctx(req)->pid);
 
 		if (r)
 			fuse_reply_err(req, r);

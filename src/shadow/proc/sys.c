@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "shadow/internal.h"
 #include "shadow/proc/serve.h"
+#include "shadow/record.h"
 
 #define FIELDS_MAX 64
 
@@ -223,22 +223,16 @@ static int merge(char *old, char *new, char *out, size_t size)
 	return 0;
 }
 
-/* sysctl(8) takes dots or slashes; the name of an interface may have dots in it. */
-static int record(struct server *server, const char *name, const char *value)
+static int record(struct server *server, const char *name, const char *value, uint32_t asker)
 {
-	struct manager_record record = {.kind = RECORD_SYSCTL};
-	bool dots = !strchr(name, '.');
+	struct manager_record record = {
+		.kind = RECORD_VALUE, .pid = asker, .depth = 2, .size = (uint32_t)strlen(value)};
+	int n = snprintf(record.path, sizeof(record.path), "/proc/sys/%s", name);
 
-	if (strlen(name) >= sizeof(record.verb) || strlen(value) >= sizeof(record.unit))
+	if (n < 0 || (size_t)n >= sizeof(record.path) || record.size > sizeof(record.data))
 		return EINVAL;
-	for (size_t i = 0; name[i]; i++)
-		record.verb[i] = name[i] == '/' && dots ? '.' : name[i];
-	for (size_t i = 0; value[i]; i++)
-		record.unit[i] = value[i] == '\t' ? ' ' : value[i];
-	for (size_t i = 0; value[i]; i++)
-		if (record.unit[i] < ' ' || record.unit[i] > '~')
-			return EINVAL;
-	return send(server->record_fd, &record, sizeof(record), MSG_NOSIGNAL) < 0 ? EIO : 0;
+	memcpy(record.data, value, record.size);
+	return -record_send(server->record_fd, &record);
 }
 
 static int remember(struct server *server, uint64_t index, const char *value)
@@ -263,7 +257,7 @@ static int remember(struct server *server, uint64_t index, const char *value)
 	return 0;
 }
 
-int sys_write(struct server *server, struct node node, const char *data, size_t size, off_t offset)
+int sys_write(struct server *server, struct node node, const char *data, size_t size, off_t offset, uint32_t asker)
 {
 	const struct proc_sysctl *sysctl = sysctl_of(server, node);
 	char old[4096] = "", new[4096], value[4096];
@@ -289,7 +283,7 @@ int sys_write(struct server *server, struct node node, const char *data, size_t 
 	}
 	r = merge(old, new, value, sizeof(value));
 	if (r == 0)
-		r = record(server, sysctl->name, value);
+		r = record(server, sysctl->name, value, asker);
 	name = shared_name(server, sysctl);
 	if (r == 0 && name && strlen(value) <= 64)
 		strcpy(name, value);

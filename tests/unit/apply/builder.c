@@ -239,21 +239,33 @@ static void put_entry(FILE *f, const struct builder_entry *e, uint64_t *offset)
 		*offset += (c->size + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;
 }
 
+static void put_optional(FILE *f, const char *text)
+{
+	put_string(f, text ? text : "");
+}
+
 static void put_action(FILE *f, const struct action *a)
 {
-	uint8_t argc = 0;
+	uint32_t argc = 0;
 
-	if (a->kind == ACTION_SYSTEMD) {
-		put(f, (uint8_t[]){a->kind, 0, a->unit ? 2 : 1, 0}, 4);
-		put_string(f, a->verb);
-		if (a->unit)
-			put_string(f, a->unit);
-		return;
-	}
-	while (a->argv[argc])
+	while (a->argv && a->argv[argc])
 		argc++;
-	put(f, (uint8_t[]){a->kind, 0, argc, 0}, 4);
-	for (unsigned i = 0; i < argc; i++)
+	put(f, (uint8_t[]){a->kind, a->phase, a->queued, 0}, 4);
+	put32(f, a->order);
+	put32(f, a->pid);
+	put64(f, a->start_ns);
+	put32(f, (uint32_t)a->signal);
+	put32(f, (uint32_t)a->value);
+	put64(f, a->flags);
+	put_optional(f, a->package);
+	put_optional(f, a->script);
+	put_optional(f, a->verb);
+	put_optional(f, a->unit);
+	put_optional(f, a->path);
+	put32(f, (uint32_t)a->size);
+	put(f, a->data, a->size);
+	put32(f, argc);
+	for (uint32_t i = 0; i < argc; i++)
 		put_string(f, a->argv[i]);
 }
 

@@ -68,7 +68,7 @@ static struct error *write_bundle(struct fixture *f)
 	struct action restart = {.kind = ACTION_SYSTEMD,
 				 .verb = strdup("restart"),
 				 .unit = strdup("nginx.service"),
-				 .origin = strdup("nginx")};
+				 .package = strdup("nginx")};
 	struct action command = {.kind = ACTION_COMMAND, .argv = calloc(3, sizeof(char *))};
 	struct error *error;
 
@@ -102,7 +102,7 @@ static void test_round_trip(void **state)
 	assert_string_equal(json_string_value(json_object_get(manifest->info, "vm")), "web1");
 	assert_int_equal(manifest->actions.n, 3);
 	assert_string_equal(manifest->actions.items[1].unit, "nginx.service");
-	assert_string_equal(manifest->actions.items[1].origin, "nginx");
+	assert_string_equal(manifest->actions.items[1].package, "nginx");
 	assert_string_equal(manifest->actions.items[2].argv[1], "not\xffutf8");
 	assert_int_equal(manifest->changes.n, list.n);
 	for (size_t i = 0; i < list.n; i++) {

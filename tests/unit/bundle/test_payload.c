@@ -17,8 +17,9 @@ struct sample {
 	uint64_t size, offset, content_size;
 	uint8_t exists;
 	uint32_t before_mode;
-	uint8_t action_kind;
-	uint16_t argc;
+	uint8_t action_kind, phase, queued;
+	const char *verb, *unit, *setting;
+	uint32_t pid, signal, data_size, argc;
 	uint32_t extra, cut; /* bytes after, bytes missing at the end */
 	uint32_t n_entries;
 };
@@ -35,7 +36,9 @@ static const struct sample good = {
 	.exists = 1,
 	.before_mode = S_IFREG | 0644,
 	.action_kind = ACTION_SYSTEMD,
-	.argc = 2,
+	.verb = "restart",
+	.unit = "nginx.service",
+	.setting = "",
 	.n_entries = 1,
 };
 
@@ -62,6 +65,30 @@ static void pack_attributes(struct packer *p, uint32_t mode, uint32_t ns, const 
 		pack_le32(p, 3);
 		pack_bytes(p, "a\0b", 3);
 	}
+}
+
+static void pack_action(struct packer *p, const struct sample *s)
+{
+	pack_u8(p, s->action_kind);
+	pack_u8(p, s->phase);
+	pack_u8(p, s->queued);
+	pack_u8(p, 0);
+	pack_le32(p, 3);
+	pack_le32(p, s->pid);
+	pack_le64(p, 0);
+	pack_le32(p, s->signal);
+	pack_le32(p, 0);
+	pack_le64(p, 0);
+	pack_string(p, "nginx");
+	pack_string(p, "postinst");
+	pack_string(p, s->verb);
+	pack_string(p, s->unit);
+	pack_string(p, s->setting);
+	pack_le32(p, s->data_size);
+	pack_bytes(p, "0123456789", s->data_size);
+	pack_le32(p, s->argc);
+	for (uint32_t i = 0; i < s->argc && i < 8; i++)
+		pack_string(p, "word");
 }
 
 static void pack_sample(struct packer *p, const struct sample *s)
@@ -91,11 +118,7 @@ static void pack_sample(struct packer *p, const struct sample *s)
 		pack_bytes(p, hash, sizeof(hash));
 		pack_string(p, "");
 	}
-	pack_u8(p, s->action_kind);
-	pack_u8(p, 0);
-	pack_le16(p, s->argc);
-	pack_string(p, "restart");
-	pack_string(p, "nginx.service");
+	pack_action(p, s);
 }
 
 static struct error *parse(const struct sample *s, struct payload *ret)
@@ -133,6 +156,9 @@ static void test_good(void **state)
 	assert_int_equal(change->before.ctime_s, 88);
 	assert_string_equal(payload.actions.items[0].verb, "restart");
 	assert_string_equal(payload.actions.items[0].unit, "nginx.service");
+	assert_string_equal(payload.actions.items[0].package, "nginx");
+	assert_string_equal(payload.actions.items[0].script, "postinst");
+	assert_int_equal(payload.actions.items[0].order, 3);
 	payload_deinit(&payload);
 }
 
@@ -223,11 +249,50 @@ static void test_xattrs(void **state)
 
 static void test_actions(void **state)
 {
+	struct sample signal = good, write = good, command = good;
+	struct payload payload;
+
 	BAD(action_kind = 0);
-	BAD(action_kind = 3);
-	BAD(argc = 0);
-	BAD(argc = 3);
+	BAD(action_kind = 7);
+	BAD(phase = 2);
+	BAD(queued = 2);
+	BAD(queued = 1);
+	BAD(verb = "");
+	BAD(verb = "--force");
+	BAD(setting = "/sys/power/state");
+	BAD(data_size = 1);
+	BAD(pid = 5);
+	BAD(signal = 5);
+	/* "word" is no option. */
+	BAD(argc = 1);
 	BAD(argc = 65535);
+	/* What is right of one kind is wrong of another. */
+	signal.action_kind = ACTION_SIGNAL;
+	signal.verb = signal.unit = "";
+	bad(signal, "a signal without a process");
+	signal.pid = 300;
+	bad(signal, "a signal without a number");
+	signal.signal = 65;
+	bad(signal, "a signal out of range");
+	signal.signal = 1;
+	assert_ok(parse(&signal, &payload));
+	assert_int_equal(payload.actions.items[0].pid, 300);
+	payload_deinit(&payload);
+	write.action_kind = ACTION_WRITE;
+	write.verb = write.unit = "";
+	write.setting = "/sys/../etc/passwd";
+	write.data_size = 3;
+	bad(write, "a write that leaves /sys");
+	write.setting = "/etc/passwd";
+	bad(write, "a write elsewhere");
+	write.setting = "/sys/module/a/parameters/b";
+	assert_ok(parse(&write, &payload));
+	assert_int_equal(payload.actions.items[0].size, 3);
+	assert_memory_equal(payload.actions.items[0].data, "012", 3);
+	payload_deinit(&payload);
+	command.action_kind = ACTION_COMMAND;
+	command.verb = command.unit = "";
+	bad(command, "a command without a word");
 }
 
 static void test_ends(void **state)
@@ -246,7 +311,7 @@ static void test_headers(void **state)
 	struct payload_header header;
 
 	pack_bytes(&p, PAYLOAD_MAGIC, 8);
-	pack_le32(&p, 1);
+	pack_le32(&p, PAYLOAD_VERSION);
 	pack_le32(&p, 0);
 	pack_le64(&p, 4096 - PAYLOAD_HEADER_SIZE + 1);
 	pack_le64(&p, 8192);

@@ -208,14 +208,17 @@ static int run(const struct arguments *arguments)
 	for (size_t i = 0; shadow && i < shadow_actions(shadow)->n; i++) {
 		const struct action *action = &shadow_actions(shadow)->items[i];
 
-		fprintf(stderr, "action:");
-		if (action->kind == ACTION_SYSTEMD)
-			fprintf(stderr, " %s %s", action->verb, action->unit ? action->unit : "");
-		for (char **word = action->argv; word && *word; word++)
+		char **words = NULL;
+
+		error_destroy(action_words(action, &words));
+		fprintf(stderr, "action:%s", action->phase == ACTION_BEFORE ? " before" : "");
+		for (char **word = words; word && *word; word++)
 			fprintf(stderr, " %s", *word);
-		if (action->origin)
-			fprintf(stderr, " (%s)", action->origin);
+		if (action->package)
+			fprintf(stderr, " (%s%s%s)", action->package, action->script ? "." : "",
+				action->script ? action->script : "");
 		fprintf(stderr, "\n");
+		action_words_free(words);
 	}
 	shadow_destroy(shadow);
 	disk_close(disk);

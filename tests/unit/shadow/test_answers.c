@@ -33,21 +33,22 @@ static int setup(void **state)
 	return 0;
 }
 
-/* The last action is this command. */
-static void assert_recorded(const struct fixture *f, const char *const *argv)
+/* The last action is spelt so. */
+static void assert_recorded(const struct fixture *f, const char *const *words)
 {
 	const struct action_list *actions = shadow_actions(f->shadow);
-	const struct action *action;
+	char **found = NULL;
 	size_t i = 0;
 
 	assert_true(actions->n > 0);
-	action = &actions->items[actions->n - 1];
-	assert_int_equal(action->kind, ACTION_COMMAND);
-	for (; argv[i]; i++) {
-		assert_non_null(action->argv[i]);
-		assert_string_equal(action->argv[i], argv[i]);
+	assert_int_equal(actions->items[actions->n - 1].order, actions->n);
+	assert_ok(action_words(&actions->items[actions->n - 1], &found));
+	for (; words[i]; i++) {
+		assert_non_null(found[i]);
+		assert_string_equal(found[i], words[i]);
 	}
-	assert_null(action->argv[i]);
+	assert_null(found[i]);
+	action_words_free(found);
 }
 
 #define assert_recorded(f, ...) assert_recorded(f, (const char *const[]){__VA_ARGS__, NULL})
@@ -61,7 +62,11 @@ static void test_signals(void **state)
 	assert_int_equal(shadow_actions(f->shadow)->n, 0);
 	assert_int_equal(status_of(f->shadow, "export DPKG_MAINTSCRIPT_PACKAGE=cron; exec busybox kill -HUP 1"), 0);
 	assert_recorded(f, "kill", "-HUP", "1");
-	assert_string_equal(shadow_actions(f->shadow)->items[0].origin, "cron");
+	assert_string_equal(shadow_actions(f->shadow)->items[0].package, "cron");
+	assert_int_equal(shadow_actions(f->shadow)->items[0].kind, ACTION_SIGNAL);
+	assert_int_equal(shadow_actions(f->shadow)->items[0].phase, ACTION_AFTER);
+	assert_int_equal(shadow_actions(f->shadow)->items[0].start_ns,
+			 guest_task_list_find(&f->shadow->threads, 1)->start_ns);
 	assert_int_equal(status_of(f->shadow, "busybox kill -35 1"), 0);
 	assert_recorded(f, "kill", "-35", "1");
 	/* Kernel threads take no notice; a number that nobody has; the shadow's own; another user. */
@@ -121,7 +126,7 @@ static void test_system(void **state)
 	assert_says(f->shadow, "busybox hostname \"$(busybox hostname)\"", "");
 	assert_int_equal(shadow_actions(f->shadow)->n, 0);
 	assert_says(f->shadow, "busybox hostname other; busybox hostname", "other");
-	assert_recorded(f, "hostname", "other");
+	assert_recorded(f, "write", "/proc/sys/kernel/hostname", "other");
 	/* The file and the call are of one mind; a run begins with the guest's name. */
 	assert_says(f->shadow, "busybox hostname x; cat /proc/sys/kernel/hostname", "x");
 	assert_says(f->shadow, "busybox hostname x; echo y >/proc/sys/kernel/hostname; busybox hostname", "y");

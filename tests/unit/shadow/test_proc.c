@@ -235,7 +235,21 @@ static void test_sysctl(void **state)
 		    "17\n17");
 	n = shadow_actions(f->shadow)->n;
 	assert_int_equal(n, before + 1);
-	assert_string_equal(shadow_actions(f->shadow)->items[n - 1].argv[2], "vm.swappiness=17");
+	assert_string_equal(shadow_actions(f->shadow)->items[n - 1].path, "/proc/sys/vm/swappiness");
+	assert_int_equal(shadow_actions(f->shadow)->items[n - 1].size, 2);
+	assert_memory_equal(shadow_actions(f->shadow)->items[n - 1].data, "17", 2);
+	/* The shell's environment was not exported when it was started: its child is asked. */
+	assert_int_equal(status_of(f->shadow, "export DPKG_MAINTSCRIPT_PACKAGE=procps DPKG_MAINTSCRIPT_NAME=preinst;"
+					      "busybox env -i busybox sh -c 'echo 18 >/proc/sys/vm/swappiness'; true"),
+			 0);
+	assert_null(shadow_actions(f->shadow)->items[n].package);
+	assert_int_equal(status_of(f->shadow, "export DPKG_MAINTSCRIPT_PACKAGE=procps DPKG_MAINTSCRIPT_NAME=preinst;"
+					      "exec busybox sh -c 'busybox env -i /bin/busybox sh -c "
+					      "\"echo 19 >/proc/sys/vm/swappiness\"; true'"),
+			 0);
+	assert_string_equal(shadow_actions(f->shadow)->items[n + 1].package, "procps");
+	assert_string_equal(shadow_actions(f->shadow)->items[n + 1].script, "preinst");
+	assert_int_equal(shadow_actions(f->shadow)->items[n + 1].phase, ACTION_BEFORE);
 }
 
 /* --- numbers --- */

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to act*.c: how the recorded actions are done in the woken guest. Each ends in one "action" event. One that
+ * no longer makes sense (the unit is gone, another process has the number) is skipped, which the event says, and never
+ * done to something else.
+ */
+#ifndef APPLY_ACT_H
+#define APPLY_ACT_H
+
+#include "apply/transaction.h"
+
+/* What became of one action. */
+struct outcome {
+	int status;          /* 0: done; else the program's exit status, or 1 */
+	const char *skipped; /* why it was not done, a literal; NULL: it was */
+	char *output;        /* what the program printed, or what is wrong; may be NULL */
+	char *journal;       /* of a unit that failed; may be NULL */
+};
+void outcome_deinit(struct outcome *outcome);
+
+/* --- act_units.c --- */
+
+/* Asks for all units of the list's requests to the service manager in one call. */
+struct error *unit_states_ask(const struct action_list *list, struct unit_states *ret) _must_check_;
+void unit_states_deinit(struct unit_states *states);
+/* NULL: not asked for. */
+const struct unit_state *unit_states_find(const struct unit_states *states, const char *unit);
+
+/* Active, or on its way to or from it. */
+bool unit_is_running(const struct unit_state *state);
+
+/* Why a request makes no sense for a unit that was in this state before the files changed (may be NULL); NULL: it does.
+ */
+const char *unit_skip(const struct action *action, const struct unit_state *before);
+
+/*
+ * One call of systemctl for `n` actions of the same verb and options; outcomes[i] is of actions[i].
+ */
+struct error *units_act(const struct action *const *actions, size_t n, const char *verb, struct outcome *outcomes)
+	_must_check_;
+
+/* --- act_data.c --- */
+
+/* Why the process that an action is about is no longer there, a literal; NULL: it is. */
+const char *process_gone(const struct action *action);
+
+/* Does a SIGNAL, WRITE, MODULE or MOUNT. */
+struct error *act_data(const struct action *action, struct outcome *ret) _must_check_;
+
+#endif

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shadow/record.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+
+#define PROC_TEXT_MAX  65536u
+/* How far a request is followed back to its script. */
+#define ANCESTORS_MAX  64
+/* Lines of the log about questions that have no answer. */
+#define UNKNOWN_MAX    100
+#define ACK_TIMEOUT_MS 10000
+
+/* --- processes of the shadow, by the host's numbers --- */
+
+/* Up to PROC_TEXT_MAX bytes and a NUL; NULL: the process is gone. */
+static char *read_proc(uint32_t pid, const char *name, size_t *ret_size)
+{
+	char path[64], *text = malloc(PROC_TEXT_MAX + 1);
+	size_t n = 0;
+	ssize_t part = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && text && n < PROC_TEXT_MAX && (part = read(fd, text + n, PROC_TEXT_MAX - n)) > 0)
+		n += (size_t)part;
+	close_fd(&fd);
+	if (!text || part < 0) {
+		free(text);
+		return NULL;
+	}
+	text[n] = '\0';
+	*ret_size = n;
+	return text;
+}
+
+/* The number behind `key` in its status, the one of index `n` if there are several; 0: none. */
+static uint32_t status_number(const char *status, const char *key, unsigned n)
+{
+	const char *line = strstr(status, key);
+	unsigned long number = 0;
+	char *end;
+
+	if (!line)
+		return 0;
+	line += strlen(key);
+	for (unsigned i = 0; i <= n; i++, line = end) {
+		number = strtoul(line, &end, 10);
+		if (end == line || memchr(line, '\n', (size_t)(end - line)))
+			return 0;
+	}
+	return (uint32_t)number;
+}
+
+static uint32_t parent_of(uint32_t pid)
+{
+	size_t size;
+	_cleanup_(free_ptr) char *status = read_proc(pid, "status", &size);
+
+	return status ? status_number(status, "\nPPid:", 0) : 0;
+}
+
+static bool is_below(uint32_t pid, uint32_t ancestor)
+{
+	for (unsigned i = 0; pid > 1 && i < 4096; i++, pid = parent_of(pid))
+		if (pid == ancestor)
+			return true;
+	return false;
+}
+
+/* The host's number of the process below `warden` whose number `depth` pid namespaces below ours is `pid`; 0: none. */
+static uint32_t find_host_pid(uint32_t warden, uint32_t pid, unsigned depth)
+{
+	_cleanup_(closedir_ptr) DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+
+	while (pid && proc && (entry = readdir(proc))) {
+		uint32_t candidate = (uint32_t)strtoul(entry->d_name, NULL, 10);
+		_cleanup_(free_ptr) char *status = NULL;
+		size_t size;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		status = read_proc(candidate, "status", &size);
+		if (status && status_number(status, "\nNSpid:", depth) == pid && is_below(candidate, warden))
+			return candidate;
+	}
+	return 0;
+}
+
+/* --- origins --- */
+
+/* A package's or a script's name: what a bundle shows of it must be plain. */
+static char *copy_name(const char *text, size_t n)
+{
+	if (n == 0 || n >= SHADOW_NAME_MAX)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (text[i] <= ' ' || text[i] > '~' || text[i] == '/')
+			return NULL;
+	return strndup(text, n);
+}
+
+/* The value of a variable in an environment of `size` bytes. */
+static const char *find_variable(const char *environment, size_t size, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *entry = environment; entry < environment + size; entry += strlen(entry) + 1)
+		if (strncmp(entry, name, n) == 0 && entry[n] == '=')
+			return entry + n + 1;
+	return NULL;
+}
+
+/* dpkg tells its scripts in their environment who they are, and theirs inherit it. */
+static bool origin_of_environment(uint32_t pid, struct action *action)
+{
+	size_t size;
+	_cleanup_(free_ptr) char *environment = read_proc(pid, "environ", &size);
+	const char *package, *script;
+
+	if (!environment)
+		return false;
+	package = find_variable(environment, size, "DPKG_MAINTSCRIPT_PACKAGE");
+	script = find_variable(environment, size, "DPKG_MAINTSCRIPT_NAME");
+	if (!package)
+		return false;
+	action->package = copy_name(package, strlen(package));
+	action->script = script ? copy_name(script, strlen(script)) : NULL;
+	return action->package != NULL;
+}
+
+/* {"/bin/sh", "-e", "/var/lib/dpkg/info/nginx.postinst", "configure", …}: of a process that cleared its environment. */
+static bool origin_of_words(uint32_t pid, struct action *action)
+{
+	static const char directory[] = "/var/lib/dpkg/info/";
+	size_t size;
+	_cleanup_(free_ptr) char *words = read_proc(pid, "cmdline", &size);
+	const char *name, *dot;
+
+	for (const char *word = words; word && word < words + size; word += strlen(word) + 1) {
+		if (strncmp(word, directory, strlen(directory)) != 0)
+			continue;
+		name = word + strlen(directory);
+		dot = strrchr(name, '.');
+		if (!dot)
+			return false;
+		action->package = copy_name(name, strcspn(name, ":") < (size_t)(dot - name) ? strcspn(name, ":")
+											    : (size_t)(dot - name));
+		action->script = copy_name(dot + 1, strlen(dot + 1));
+		return action->package != NULL;
+	}
+	return false;
+}
+
+static void find_origin(uint32_t pid, struct action *action)
+{
+	for (unsigned i = 0; pid > 1 && i < ANCESTORS_MAX; i++, pid = parent_of(pid))
+		if (origin_of_environment(pid, action) || origin_of_words(pid, action))
+			return;
+}
+
+/* --- writing down --- */
+
+static bool is_before(const char *script)
+{
+	return script && (strcmp(script, "prerm") == 0 || strcmp(script, "preinst") == 0);
+}
+
+static void log_action(const struct action *action)
+{
+	_cleanup_(free_ptr) char *text = strdup("");
+	char **words = NULL;
+	struct error *error = action_words(action, &words);
+
+	for (char **word = words; text && word && *word; word++) {
+		char *longer = string_format("%s %s", text, *word);
+
+		free(text);
+		text = longer;
+	}
+	log_debug("recorded:%s%s%s%s%s", text ? text : "", action->package ? " (" : "",
+		  action->package ? action->package : "", action->script ? "." : "",
+		  action->script    ? action->script
+		  : action->package ? ")"
+				    : "");
+	error_destroy(error);
+	action_words_free(words);
+}
+
+struct error *record_action(struct shadow *shadow, uint32_t host_pid, struct action action)
+{
+	const char *problem = action_problem(&action);
+	struct error *error = NULL;
+
+	if (problem)
+		error = error_create(ERROR_FORMAT, "%s", problem);
+	else if (shadow->actions.n >= SHADOW_ACTIONS_MAX)
+		error = error_create(ERROR_FAILED, "more than %d requests to the running system", SHADOW_ACTIONS_MAX);
+	if (error) {
+		action_deinit(&action);
+		return error;
+	}
+	find_origin(host_pid, &action);
+	action.order = (uint32_t)shadow->actions.n + 1;
+	action.phase = is_before(action.script) ? ACTION_BEFORE : ACTION_AFTER;
+	log_action(&action);
+	return action_list_append(&shadow->actions, action);
+}
+
+struct error *record_command(struct shadow *shadow, uint32_t host_pid, const char *const *argv, uint32_t guest_pid)
+{
+	const struct guest_task *task = guest_pid ? guest_task_list_find(&shadow->threads, guest_pid) : NULL;
+	const struct action words = {
+		.kind = ACTION_COMMAND, .argv = (char **)argv, .pid = guest_pid, .start_ns = task ? task->start_ns : 0};
+	struct action action;
+	struct error *error = action_copy(&words, &action);
+
+	return error ? error : record_action(shadow, host_pid, action);
+}
+
+/* --- messages --- */
+
+/* A text that the guest had a say in: bounded, and nothing a terminal would obey. */
+static bool is_plain(const char *text, size_t size)
+{
+	size_t n = strnlen(text, size);
+
+	for (size_t i = 0; i < n; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return false;
+	return n < size;
+}
+
+static bool is_sound(const struct manager_record *record)
+{
+	if (!is_plain(record->verb, sizeof(record->verb)) || !is_plain(record->unit, sizeof(record->unit)) ||
+	    !is_plain(record->path, sizeof(record->path)) || record->n_words > RECORD_WORDS_MAX)
+		return false;
+	return record->size <= sizeof(record->data);
+}
+
+/* `n` strings at the beginning of the data; ERROR_FORMAT if they do not end there. */
+static struct error *take_words(const struct manager_record *record, char ***ret)
+{
+	const char *p = (const char *)record->data, *end = p + record->size;
+	char **words;
+
+	if (record->n_words == 0)
+		return NULL;
+	words = *ret = calloc(record->n_words + 1, sizeof(*words));
+	if (!words)
+		return error_no_memory();
+	for (uint32_t i = 0; i < record->n_words; i++) {
+		size_t n = strnlen(p, (size_t)(end - p));
+
+		if (p + n >= end)
+			return error_create(ERROR_FORMAT, "words without an end");
+		words[i] = strdup(p);
+		if (!words[i])
+			return error_no_memory();
+		p += n + 1;
+	}
+	return NULL;
+}
+
+static struct error *copy_text(const char *text, char **ret)
+{
+	if (!text[0])
+		return NULL;
+	*ret = strdup(text);
+	return *ret ? NULL : error_no_memory();
+}
+
+static struct error *build_action(const struct manager_record *record, struct action *action)
+{
+	struct error *error;
+
+	if (record->kind == RECORD_VALUE) {
+		action->kind = ACTION_WRITE;
+		action->size = record->size;
+		action->data = malloc(record->size + 1);
+		if (!action->data)
+			return error_no_memory();
+		memcpy(action->data, record->data, record->size);
+		return copy_text(record->path, &action->path);
+	}
+	action->kind = record->kind == RECORD_COMMAND ? ACTION_COMMAND : ACTION_SYSTEMD;
+	error = copy_text(record->verb, &action->verb);
+	if (!error)
+		error = copy_text(record->unit, &action->unit);
+	return error ? error : take_words(record, &action->argv);
+}
+
+static struct error *take_record(struct shadow *shadow, const struct manager_record *record, uint32_t warden)
+{
+	struct action action = {};
+	struct error *error;
+
+	if (record->kind == RECORD_UNKNOWN) {
+		if (shadow->n_unknown++ < UNKNOWN_MAX)
+			log_debug("the guest asked its service manager what the shadow has no answer to: %s of %s",
+				  record->verb, record->unit);
+		return NULL;
+	}
+	error = build_action(record, &action);
+	if (error) {
+		action_deinit(&action);
+		return error;
+	}
+	return record_action(shadow, find_host_pid(warden, record->pid, record->depth), action);
+}
+
+struct error *record_receive(struct shadow *shadow, int fd, uint32_t warden, bool *ret_ended)
+{
+	struct manager_record record;
+	ssize_t n = recv(fd, &record, sizeof(record), MSG_DONTWAIT);
+	struct error *error;
+	unsigned char done;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return NULL;
+	if (n != (ssize_t)sizeof(record) || !is_sound(&record)) {
+		*ret_ended = true;
+		return NULL;
+	}
+	error = take_record(shadow, &record, warden);
+	done = !error;
+	/* Too many or an impossible one: the asker is told that it failed, which is its own concern. */
+	if (error)
+		log_debug("not recorded: %s", error->message);
+	error_destroy(error);
+	if (send(fd, &done, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+		*ret_ended = true;
+	return NULL;
+}
+
+int record_send(int fd, const struct manager_record *record)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+	unsigned char done;
+
+	if (send(fd, record, sizeof(*record), MSG_NOSIGNAL) < 0)
+		return -errno;
+	/* Our side looks the asker up while it waits for us. */
+	if (poll(&pollfd, 1, ACK_TIMEOUT_MS) != 1 || recv(fd, &done, 1, MSG_DONTWAIT) != 1)
+		return -EIO;
+	return done ? 0 : -EPERM;
+}
