@@ -12,6 +12,7 @@
 #include "base/cursor.h"
 #include "base/io.h"
 #include "base/process.h"
+#include "disk/journal.h"
 
 /* Others take free loop devices as well; every lost race costs one turn. */
 #define LOOP_ATTEMPTS       64
@@ -112,6 +113,7 @@ static struct error *replay_ext(const struct file_system *fs)
 	struct process_result result = {0};
 	struct error *error;
 
+	journal_read_ahead(fs->loop_fd, fs->device);
 	error = process_run(&options, 0, &result);
 	if (error)
 		return error;
