@@ -34,6 +34,11 @@
  *                                            "journal": of a unit that failed; both and the origin may be absent
  *   {"event":"switched","entries":N}         from here on the update is in the file system
  *   {"event":"restarted","failed":N}
+ *   {"event":"stale","pid":N,"start_ticks":N,"name":"…","unit":"…","file":"…","files":N,"earlier":1}
+ *                                            one a process that still maps a file that the update replaced or
+ *                                            deleted ("earlier": code deleted before it), and how many such files;
+ *                                            "start_ticks" as in /proc/PID/stat; "unit" may be absent
+ *   {"event":"looked","processes":N,"stale":N}  at all processes; of the stale ones 512 are named
  *   {"event":"verified","files":N}
  *   {"event":"rolled-back"}                  only after a failure between switched and verified, and of
  *                                            recover and rollback; actions and restarted may come before it again

@@ -295,6 +295,8 @@ static const char *conclude(struct transaction *t, bool with_actions)
 		error = act(t);
 	say_number(t, "restarted", "failed", t->n_failed);
 	if (!error)
+		transaction_report_stale(t);
+	if (!error)
 		error = transaction_verify(t, &files);
 	if (error)
 		return fail_late(t, error);

@@ -80,6 +80,11 @@ struct error *transaction_start_stopped(struct transaction *t) _must_check_;
 /* It stays as it is. */
 struct error *transaction_forget_stopped(struct transaction *t) _must_check_;
 /*
+ * stale.c: reports the processes that still map what the update replaced or deleted, or code that had been deleted
+ * before. Call it when the old inodes are in the slots. That it could not look is a note, and no reason to go back.
+ */
+void transaction_report_stale(struct transaction *t);
+/*
  * verify.c: whatever was not changed by somebody else since the switch must be as the payload
  * says, content read from the disk. ERROR_CONFLICT otherwise.
  */

@@ -7,11 +7,29 @@
 
 static const struct option_spec options[] = {
 	{"keep", 0, NULL, "leave the old files in the guest, so that rollback is possible"},
+	{"restart", 0, "WHAT", "of the restart plan: services (default), all, none"},
 	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
 	{"without-update", 0, NULL, "wake it although no bundle waits"},
 	{"wait", 0, "SECONDS", "how long the guest may take to answer (300)"},
 	{0},
 };
+
+static struct error *restart_mode(const struct invocation *invocation, enum restart_mode *ret)
+{
+	static const char *const words[] = {
+		[RESTART_SERVICES] = "services", [RESTART_ALL] = "all", [RESTART_NONE] = "none"};
+	const char *word = invocation_option(invocation, "restart");
+
+	*ret = RESTART_SERVICES;
+	if (!word)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(words[i], word)) {
+			*ret = (enum restart_mode)i;
+			return NULL;
+		}
+	return error_create(ERROR_USAGE, "--restart wants services, all or none, not \"%s\"", word);
+}
 
 static struct error *run(const struct invocation *invocation, json_t **ret)
 {
@@ -23,6 +41,8 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 	uint64_t wait_s = 300;
 	struct error *error = invocation_number(invocation, "wait", 100000, &wait_s);
 
+	if (!error)
+		error = restart_mode(invocation, &resume.restart);
 	resume.channel_timeout_ms = wait_s * 1000;
 	return error ? error : update_resume(&invocation->settings, invocation->vm, &resume, ret);
 }
@@ -77,6 +97,35 @@ static void print_actions(const json_t *actions)
 	}
 }
 
+static void print_member(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	output_text(text ? text : "");
+}
+
+/* Who still uses old files, and why it was left alone. */
+static void print_stale(const json_t *stale)
+{
+	size_t i;
+	json_t *process;
+
+	json_array_foreach(stale, i, process)
+	{
+		printf("%-16s %lld ", "runs old code", (long long)json_integer_value(json_object_get(process, "pid")));
+		print_member(process, "name");
+		if (json_object_get(process, "unit")) {
+			printf(" of ");
+			print_member(process, "unit");
+		}
+		printf(": ");
+		print_member(process, "file");
+		printf(" (");
+		print_member(process, json_object_get(process, "why") ? "why" : "policy");
+		printf(")\n");
+	}
+}
+
 static void print(const json_t *document)
 {
 	size_t i;
@@ -89,6 +138,7 @@ static void print(const json_t *document)
 	output_member("files", document, "files");
 	output_member("online (s)", document, "online_s");
 	print_actions(json_object_get(document, "actions"));
+	print_stale(json_object_get(document, "stale"));
 	if (json_string_value(json_object_get(document, "kernel_pending"))) {
 		output_member("new kernel", document, "kernel_pending");
 		printf("%-16s it runs after the guest's next reboot\n", "");

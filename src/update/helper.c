@@ -15,6 +15,10 @@
 
 #define FORGET_TIMEOUT_MS (5 * 60 * 1000ull)
 
+/* How often the way into the guest may be lost while it applies, and how long it may take to come back. */
+#define ATTACHES_MAX      5
+#define ATTACH_TIMEOUT_MS (3 * 60 * 1000ull)
+
 struct error *helper_install(struct vm *vm)
 {
 	return error_wrap(vm_channel_put(vm, apply_helper, apply_helper_size, HELPER_PATH),
@@ -44,6 +48,15 @@ static void note(const json_t *event)
 	log_debug("in the guest: %s%s%s", path ? path : "", path && *path ? ": " : "", message ? message : "");
 }
 
+static struct error *take_stale(struct helper_report *report, json_t *event)
+{
+	if (json_array_size(report->stale) >= HELPER_STALE_MAX)
+		return NULL;
+	json_object_del(event, "event");
+	json_object_del(event, "t_ns");
+	return json_array_append(report->stale, event) < 0 ? error_no_memory() : NULL;
+}
+
 /* One line of the report. `t_ns` of the events is kept as the guest's clock here. */
 static struct error *take_event(struct helper_report *report, json_t *event)
 {
@@ -60,6 +73,10 @@ static struct error *take_event(struct helper_report *report, json_t *event)
 		note(event);
 		return NULL;
 	}
+	if (!strcmp(name, "stale"))
+		return take_stale(report, event);
+	if (!strcmp(name, "looked"))
+		report->n_stale = number(event, "stale");
 	if (!strcmp(name, "staged")) {
 		report->files = number(event, "files");
 		report->bytes = number(event, "bytes");
@@ -112,7 +129,7 @@ struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, 
 {
 	const char *argv[16] = {HELPER_PATH};
 	struct channel_result result = {0};
-	struct helper_report report = {.actions = json_array()};
+	struct helper_report report = {.actions = json_array(), .stale = json_array()};
 	struct error *error;
 	size_t n = 1;
 
@@ -124,6 +141,8 @@ struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, 
 				     result.status, result.errors);
 	if (!error)
 		error = parse_report(result.output, &report);
+	if (error && error->code == ERROR_FORMAT && result.status > 128)
+		error = error_recode(error, ERROR_NOT_FOUND);
 	if (!error)
 		date_events(&report, clock_realtime_ns());
 	if (!error && *result.errors)
@@ -174,6 +193,14 @@ struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_
 		return error_wrap(error, "cannot bring the payload into the guest");
 	sha256_to_hex(sha256, hex);
 	error = apply_from(vm, &place, payload_path, hex, strict, &report);
+	/* A restart of the channel's own service ended it; the worker in the guest goes on, and is asked again. */
+	for (unsigned i = 0; error && error->code == ERROR_NOT_FOUND && i < ATTACHES_MAX; i++) {
+		log_debug("%s; asking again", error->message);
+		error_destroy(error);
+		error = vm_channel_wait(vm, ATTACH_TIMEOUT_MS);
+		if (!error)
+			error = apply_from(vm, &place, payload_path, hex, strict, &report);
+	}
 	/* What the guest does not give back is no reason to fail an update that was applied. */
 	detached = vm_payload_detach(vm);
 	if (detached)
@@ -201,6 +228,7 @@ struct error *helper_forget(struct vm *vm)
 void helper_report_deinit(struct helper_report *report)
 {
 	json_decref(report->actions);
+	json_decref(report->stale);
 	free(report->result);
 	free(report->path);
 	free(report->message);

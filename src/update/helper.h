@@ -15,6 +15,7 @@
 #include "hypervisor/hypervisor.h"
 
 #define HELPER_EVENTS_MAX 16
+#define HELPER_STALE_MAX  1024 /* processes that use old files; the guest names 512 */
 
 struct helper_report {
 	struct {
@@ -26,6 +27,8 @@ struct helper_report {
 	uint64_t files, bytes;   /* of "staged" */
 	uint64_t failed_actions; /* of "restarted" */
 	json_t *actions;         /* [{"argv","status","output"}]; owned */
+	json_t *stale;           /* of "stale", as the guest says; owned */
+	uint64_t n_stale;        /* of "looked" */
 	char *result;            /* HELPER_RESULT_*; owned; never NULL on success */
 	char *path, *message;    /* of "end"; owned; may be NULL */
 };

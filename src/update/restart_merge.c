@@ -45,7 +45,7 @@ static bool is_settled(const struct action_list *recorded, const char *unit)
 
 static struct error *append(struct action_list *list, const char *verb, const char *unit)
 {
-	struct action action = {.kind = ACTION_SYSTEMD};
+	struct action action = {.kind = ACTION_SYSTEMD, .phase = ACTION_AFTER};
 
 	action.verb = strdup(verb);
 	action.unit = unit ? strdup(unit) : NULL;

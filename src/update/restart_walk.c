@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/deleted_file.h"
 #include "base/io.h"
 #include "base/unit_name.h"
 #include "update/restart.h"
-
-static const char deleted_suffix[] = " (deleted)";
 
 static bool ends_with(const char *text, const char *suffix)
 {
@@ -65,30 +64,10 @@ static bool on_disk(const struct restart_input *input, uint32_t major, uint32_t 
 	return false;
 }
 
-/*
- * Deleted on purpose by those who use them, and no sign of an update (the places are those that needrestart leaves
- * out): temporary files, and what just-in-time compilers and JNA make for themselves.
- */
-static bool is_made_to_be_deleted(const char *path)
-{
-	static const char *const places[] = {"/tmp/",   "/var/tmp/", "/run/", "/var/run/", "/dev/",
-					     "/memfd:", "/SYSV",     "/drm",  "/[aio]"};
-	const char *name = strrchr(path, '/');
-
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
-		if (begins_with(path, places[i]))
-			return true;
-	if (!name)
-		return true;
-	/* "/#1234" is O_TMPFILE's. */
-	return name[1] == '#' || begins_with(name, "/orcexec.") ||
-	       (begins_with(name, "/jna") && name[4] >= '0' && name[4] <= '9');
-}
-
 /* "/usr/lib/x.so (deleted)" without its end. */
 static struct error *add_deleted(struct restart_reasons *reasons, const char *path)
 {
-	_cleanup_(free_ptr) char *file = strndup(path, strlen(path) - strlen(deleted_suffix));
+	_cleanup_(free_ptr) char *file = strndup(path, strlen(path) - strlen(DELETED_FILE_SUFFIX));
 
 	return file ? restart_reasons_add(reasons, RESTART_DELETED, file) : error_no_memory();
 }
@@ -109,7 +88,7 @@ static struct error *look_at_map(const struct restart_input *input, uint32_t who
 		return add_relative(reasons, RESTART_REPLACED, file->path);
 	}
 	/* Data that was deleted is nobody's old code. */
-	if (map->perms[2] == 'x' && ends_with(map->path, deleted_suffix) && on_disk(input, map->major, map->minor) &&
+	if (map->perms[2] == 'x' && is_deleted_file(map->path) && on_disk(input, map->major, map->minor) &&
 	    !is_made_to_be_deleted(map->path))
 		return add_deleted(reasons, map->path);
 	return NULL;
@@ -162,8 +141,8 @@ static struct error *look_at_file(const struct restart_input *input, const struc
 
 	if (!length || *fd->path != '/')
 		return NULL;
-	if (ends_with(fd->path, deleted_suffix)) {
-		if (!holds_code(fd->path, length - strlen(deleted_suffix)) || is_made_to_be_deleted(fd->path))
+	if (is_deleted_file(fd->path)) {
+		if (!holds_code(fd->path, length - strlen(DELETED_FILE_SUFFIX)) || is_made_to_be_deleted(fd->path))
 			return NULL;
 		return add_deleted(reasons, fd->path);
 	}

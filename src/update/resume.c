@@ -20,6 +20,7 @@
 #include "update/document.h"
 #include "update/fingerprint.h"
 #include "update/helper.h"
+#include "update/restart.h"
 #include "update/session.h"
 
 #define CHANNEL_TIMEOUT_MS (300 * 1000ull)
@@ -113,9 +114,43 @@ static struct error *load_behind_gate(struct resume *r)
 	return error;
 }
 
+static const char *const restart_words[] = {
+	[RESTART_SERVICES] = "services", [RESTART_ALL] = "all", [RESTART_NONE] = "none"};
+
+/*
+ * The payload is known to the guest by its hash: a resume that goes on must make the same one, whatever it is told now.
+ * Where the guest was not changed, it may be another.
+ */
+static struct error *choose_restarts(struct resume *r, enum restart_mode *ret)
+{
+	struct state *state = &r->session->state;
+	enum restart_mode mode = RESTART_SERVICES;
+
+	if (!state->restart || state->state < STATE_LOADED || state->state == STATE_OPEN ||
+	    state->state == STATE_ROLLED_BACK) {
+		free(state->restart);
+		state->restart = strdup(restart_words[r->options->restart]);
+		if (!state->restart)
+			return error_no_memory();
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(restart_words); i++)
+		if (!strcmp(restart_words[i], state->restart))
+			mode = (enum restart_mode)i;
+	*ret = mode;
+	return state_save(state, r->session->directory);
+}
+
+static const json_t *restart_plan(const struct resume *r)
+{
+	return json_object_get(bundle_manifest(r->bundle)->info, "restart");
+}
+
 /* Before the guest wakes, so that it need not wait for it; done once. */
 static struct error *prepare_payload(struct resume *r)
 {
+	_cleanup_(action_list_deinit) struct action_list actions = {0};
+	enum restart_mode mode = RESTART_SERVICES;
+	struct error *error;
 	uint64_t size;
 
 	if (!r->bundle || r->payload)
@@ -124,8 +159,10 @@ static struct error *prepare_payload(struct resume *r)
 	r->payload = string_format("%s/payload", r->session->directory);
 	if (!r->payload)
 		return error_no_memory();
-	return bundle_write_payload(r->bundle, &bundle_manifest(r->bundle)->actions, r->payload, r->payload_sha256,
-				    &size);
+	error = choose_restarts(r, &mode);
+	if (!error)
+		error = restart_merge(&bundle_manifest(r->bundle)->actions, restart_plan(r), mode, &actions);
+	return error ? error : bundle_write_payload(r->bundle, &actions, r->payload, r->payload_sha256, &size);
 }
 
 /* Not yet woken: state none, suspended, bundled, open. */
@@ -302,6 +339,22 @@ static struct error *make_report(struct resume *r)
 	return state->report ? NULL : error_no_memory();
 }
 
+/* Who still runs old code, and what the plan said of them. */
+static struct error *report_stale(struct resume *r)
+{
+	json_t *report = r->session->state.report;
+	struct error *error;
+
+	if (!r->bundle)
+		return NULL;
+	error = restart_explain(r->report.stale, restart_plan(r));
+	if (!error && (json_object_set(report, "stale", r->report.stale) < 0 ||
+		       json_object_set_new(report, "n_stale", json_integer((json_int_t)r->report.n_stale)) < 0 ||
+		       json_object_set_new(report, "restart", json_string(r->session->state.restart)) < 0))
+		error = error_no_memory();
+	return error;
+}
+
 /* State running, and again from rolled-back and failed: the guest runs, or ran. */
 static struct error *step_apply(struct resume *r)
 {
@@ -318,6 +371,8 @@ static struct error *step_apply(struct resume *r)
 	if (error)
 		return fail(r, error);
 	error = make_report(r);
+	if (!error)
+		error = report_stale(r);
 	return error ? error : state_enter(&session->state, session->directory, STATE_APPLIED);
 }
 

@@ -96,6 +96,7 @@ struct error *state_load(const char *directory, struct state *ret)
 	state.loading = json_is_true(json_object_get(document, "loading"));
 	state.fingerprint = optional_object(document, "fingerprint");
 	state.spent = optional_object(document, "spent");
+	state.restart = optional_string(document, "restart");
 	state.resumed_ns = json_integer_value(json_object_get(document, "resumed_ns"));
 	state.report = optional_object(document, "report");
 	*ret = state;
@@ -109,11 +110,11 @@ struct error *state_save(const struct state *state, const char *directory)
 
 	if (!path)
 		return error_no_memory();
-	document =
-		json_pack("{s:i, s:s, s:I, s:s?, s:s?, s:b, s:O?, s:O?, s:I, s:O?}", "version", 1, "state",
-			  states[state->state].name, "since_s", (json_int_t)state->since_s, "vm_file", state->vm_file,
-			  "error", state->error, "loading", state->loading, "fingerprint", state->fingerprint, "spent",
-			  state->spent, "resumed_ns", (json_int_t)state->resumed_ns, "report", state->report);
+	document = json_pack("{s:i, s:s, s:I, s:s?, s:s?, s:b, s:O?, s:O?, s:I, s:O?, s:s?}", "version", 1, "state",
+			     states[state->state].name, "since_s", (json_int_t)state->since_s, "vm_file",
+			     state->vm_file, "error", state->error, "loading", state->loading, "fingerprint",
+			     state->fingerprint, "spent", state->spent, "resumed_ns", (json_int_t)state->resumed_ns,
+			     "report", state->report, "restart", state->restart);
 	if (!document)
 		return error_no_memory();
 	return error_wrap(json_replace_file(path, document, 0600), "cannot write down where the update stands");
@@ -132,6 +133,7 @@ void state_deinit(struct state *state)
 {
 	free(state->vm_file);
 	free(state->error);
+	free(state->restart);
 	json_decref(state->fingerprint);
 	json_decref(state->spent);
 	json_decref(state->report);

@@ -57,8 +57,9 @@ struct state {
 	bool loading;        /* a process was, or is being, started and has never run a guest instruction of ours */
 	json_t *fingerprint; /* of memory and disk, as `suspend` or `update` saw them; NULL: none */
 	json_t *spent;       /* which memory was used up (guest boot id and uptime); NULL: none */
-	int64_t resumed_ns;  /* CLOCK_REALTIME of the first instruction; 0: not yet */
-	json_t *report;      /* the last `resume`'s report; NULL: none */
+	char *restart; /* --restart of the `resume` that made the payload: all others of it make the same; NULL: none */
+	int64_t resumed_ns; /* CLOCK_REALTIME of the first instruction; 0: not yet */
+	json_t *report;     /* the last `resume`'s report; NULL: none */
 };
 
 const char *state_name(enum update_state state);

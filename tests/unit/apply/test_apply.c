@@ -62,6 +62,73 @@ static void applies_every_kind(void **state)
 	assert_tree(FIXTURE_ROOT, after);
 }
 
+/* A copy of sleep(1) that lies in the tree, running. */
+static pid_t run_from_tree(const char *path)
+{
+	pid_t pid;
+
+	shell("cp /bin/sleep %s/%s", FIXTURE_ROOT, path);
+	pid = fork();
+	if (pid == 0) {
+		_cleanup_(free_ptr) char *program = string_format("%s/%s", FIXTURE_ROOT, path);
+
+		execl(program, "sleep", "1000", NULL);
+		_exit(127);
+	}
+	/* Until it has executed it. */
+	shell("for i in $(seq 500); do grep -q %s /proc/%d/maps && exit 0; sleep 0.01; done; exit 1", path, (int)pid);
+	return pid;
+}
+
+static void end_process(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void assert_stale(pid_t pid, const char *file, const char *end)
+{
+	_cleanup_(free_ptr) char *start = string_format("\"pid\":%d,\"start_ticks\":", (int)pid);
+	_cleanup_(free_ptr) char *named = string_format("\"file\":\"%s\",%s}\n", file, end);
+	char *line = strstr(fixture_output, start);
+
+	assert_non_null(line);
+	assert_non_null(strstr(line, named));
+	assert_true(strstr(line, named) < strchr(line, '\n'));
+}
+
+static void names_those_who_use_old_files(void **state)
+{
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *stays = NULL;
+	pid_t replaced, deleted, earlier, untouched;
+
+	need_root();
+	fixture_copy();
+	replaced = run_from_tree("replaced");
+	deleted = run_from_tree("deleted");
+	earlier = run_from_tree("earlier");
+	untouched = run_from_tree("untouched");
+	shell("rm %s/earlier", FIXTURE_ROOT);
+	builder_init(&b, FIXTURE_ROOT);
+	builder_content(builder_add(&b, CHANGE_WRITE, "replaced", 0100755), "new", 3);
+	builder_add(&b, CHANGE_DELETE, "deleted", 0);
+	builder_add(&b, CHANGE_ATTRIBUTES, "untouched", 0100700);
+	builder_write(&b, FIXTURE_PAYLOAD);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_result("applied");
+	assert_stale(replaced, "/replaced", "\"files\":1");
+	assert_stale(deleted, "/deleted", "\"files\":1");
+	assert_stale(earlier, FIXTURE_ROOT "/earlier", "\"files\":1,\"earlier\":1");
+	stays = string_format("\"pid\":%d,", (int)untouched);
+	assert_null(strstr(fixture_output, stays));
+	assert_non_null(strstr(fixture_output, "\"stale\":3}"));
+	end_process(replaced);
+	end_process(deleted);
+	end_process(earlier);
+	end_process(untouched);
+}
+
 static void repeats_and_shows_the_result(void **state)
 {
 	_cleanup_(builder_deinit) struct builder b;
@@ -478,6 +545,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(applies_every_kind),
+		cmocka_unit_test(names_those_who_use_old_files),
 		cmocka_unit_test(repeats_and_shows_the_result),
 		cmocka_unit_test(works_without_new_system_calls),
 		cmocka_unit_test(rolls_back_to_the_same_inodes),
