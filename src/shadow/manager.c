@@ -240,6 +240,20 @@ static int handle_kill(struct manager *manager, const struct method *method, sd_
 	return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
+/* `systemctl reload-or-restart --marked`: which those are, the running manager knows. */
+static int handle_marked(struct manager *manager, const struct method *method, sd_bus_message *message,
+			 sd_bus_error *error)
+{
+	static const char option[] = "--marked";
+	struct manager_record entry = {
+		.kind = RECORD_REQUEST, .verb = "reload-or-restart", .n_words = 1, .size = sizeof(option)};
+	int r;
+
+	memcpy(entry.data, option, sizeof(option));
+	r = manager_record(manager, message, &entry);
+	return r < 0 ? r : sd_bus_reply_method_return(message, "ao", 0);
+}
+
 static int handle_nothing(struct manager *manager, const struct method *method, sd_bus_message *message,
 			  sd_bus_error *error)
 {
@@ -289,52 +303,6 @@ static int handle_get_unit_by_pid(struct manager *manager, const struct method *
 				 "PID %u does not belong to any loaded unit.", pid);
 }
 
-static int append_listed(sd_bus_message *reply, const struct unit *unit)
-{
-	_cleanup_(free_ptr) char *path = NULL;
-	int r = unit_path(unit->id, &path);
-
-	return r < 0 ? r
-		     : sd_bus_message_append(reply, "(ssssssouso)", unit->id, unit->id, unit->load_state,
-					     unit->active_state, unit->sub_state, "", path, 0u, "", "/");
-}
-
-/* Whether the unit comes up for the first time at this process: each is listed once. */
-static bool is_first(const struct guest_task_list *processes, size_t index, const char *name)
-{
-	char other[SHADOW_NAME_MAX];
-
-	for (size_t i = 0; i < index; i++)
-		if (unit_of_process(&processes->items[i], other) && strcmp(other, name) == 0)
-			return false;
-	return true;
-}
-
-/* The units that run; filters are left to the client, which filters again. */
-static int handle_list_units(struct manager *manager, const struct method *method, sd_bus_message *message,
-			     sd_bus_error *error)
-{
-	const struct guest_task_list *processes = manager->options->processes;
-	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
-	char name[SHADOW_NAME_MAX];
-	struct unit unit;
-	int r;
-
-	r = sd_bus_message_new_method_return(message, &reply);
-	if (r >= 0)
-		r = sd_bus_message_open_container(reply, 'a', "(ssssssouso)");
-	for (size_t i = 0; r >= 0 && processes && i < processes->n && i < 10000; i++) {
-		if (!unit_of_process(&processes->items[i], name) || !unit_name_is_valid(name) ||
-		    !is_first(processes, i, name))
-			continue;
-		unit_lookup(processes, name, &unit);
-		r = append_listed(reply, &unit);
-	}
-	if (r >= 0)
-		r = sd_bus_message_close_container(reply);
-	return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-}
-
 static int handle_list_jobs(struct manager *manager, const struct method *method, sd_bus_message *message,
 			    sd_bus_error *error)
 {
@@ -365,11 +333,18 @@ static const struct method methods[] = {
 	{MANAGER_INTERFACE, "GetUnit", handle_get_unit, "loaded"},
 	{MANAGER_INTERFACE, "LoadUnit", handle_get_unit},
 	{MANAGER_INTERFACE, "GetUnitByPID", handle_get_unit_by_pid},
-	{MANAGER_INTERFACE, "ListUnits", handle_list_units},
-	{MANAGER_INTERFACE, "ListUnitsFiltered", handle_list_units},
-	{MANAGER_INTERFACE, "ListUnitsByPatterns", handle_list_units},
-	{MANAGER_INTERFACE, "ListUnitsByNames", handle_list_units},
+	{MANAGER_INTERFACE, "ListUnits", manager_list_units},
+	{MANAGER_INTERFACE, "ListUnitsFiltered", manager_list_units},
+	{MANAGER_INTERFACE, "ListUnitsByPatterns", manager_list_units},
+	{MANAGER_INTERFACE, "ListUnitsByNames", manager_list_units},
 	{MANAGER_INTERFACE, "ListJobs", handle_list_jobs},
+	{MANAGER_INTERFACE, "ListUnitFiles", manager_list_unit_files},
+	{MANAGER_INTERFACE, "ListUnitFilesByPatterns", manager_list_unit_files},
+	{MANAGER_INTERFACE, "SetDefaultTarget", manager_file_order, "set-default"},
+	{MANAGER_INTERFACE, "PresetAllUnitFiles", manager_file_order, "preset-all"},
+	{MANAGER_INTERFACE, "LinkUnitFiles", manager_file_verb, "link"},
+	{MANAGER_INTERFACE, "RevertUnitFiles", manager_file_verb, "revert"},
+	{MANAGER_INTERFACE, "EnqueueMarkedJobs", handle_marked},
 	{MANAGER_INTERFACE, "GetUnitFileState", manager_file_question, "is-enabled"},
 	{MANAGER_INTERFACE, "GetDefaultTarget", manager_file_question, "get-default"},
 	{MANAGER_INTERFACE, "EnableUnitFiles", manager_file_verb, "enable"},

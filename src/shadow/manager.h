@@ -14,6 +14,14 @@
 
 #include "shadow/internal.h"
 
+/* Directories of unit files in systemd's order, the first that has one wins; NULL ends them. */
+extern const char *const unit_directories[];
+
+struct unit_listen {
+	char kind[24];     /* "Stream" */
+	char address[128]; /* "/run/x.sock", "22" */
+};
+
 /* A unit as the guest's files and processes show it. */
 struct unit {
 	char name[SHADOW_NAME_MAX];
@@ -22,17 +30,50 @@ struct unit {
 	const char *load_state;   /* "loaded", "not-found", "masked" */
 	const char *active_state; /* "active", "inactive" */
 	const char *sub_state;
-	uint32_t main_pid; /* 0: none */
+	uint32_t main_pid;     /* 0: none */
+	char cgroup[PATH_MAX]; /* "" if none */
+	char invocation[33];   /* "" if not known */
+	uint64_t since_us;     /* when that began, CLOCK_REALTIME; 0: not known */
+
+	/* unit_read_settings(): what the file and its drop-ins say */
+	char description[SHADOW_NAME_MAX];
+	char type[24]; /* of a service; "" as by default */
+	char source[SHADOW_NAME_MAX];
+	char bus_name[SHADOW_NAME_MAX];
+	char triggers[SHADOW_NAME_MAX]; /* what a timer, socket or path starts, if it says so */
+	bool remains, can_reload, can_isolate, refuses_start, refuses_stop;
+	struct unit_listen listens[16];
+	size_t n_listens;
+	char drop_ins[8][SHADOW_NAME_MAX];
+	size_t n_drop_ins;
 };
 
 /* Whether a string can be a unit's name: bounded, printable, no slash. */
 bool unit_name_is_valid(const char *name);
 
+/* Whether the first `length` bytes of a name end so, and are more than that. */
+bool unit_has_suffix(const char *name, size_t length, const char *suffix);
+
+/* "getty@tty1.service" to "getty@.service"; false: not an instance. */
+bool unit_template_of(const char *name, char ret[SHADOW_NAME_MAX]);
+
+/* "/run/lock" to "run-lock.mount". */
+void unit_name_of_path(const char *path, const char *suffix, char ret[SHADOW_NAME_MAX]);
+
 /* Looks it up in the guest's unit directories and among `processes` (may be NULL). The name must be valid. */
 void unit_lookup(const struct guest_task_list *processes, const char *name, struct unit *ret);
 
+/* Parts of that: its file and drop-ins; whether it is active. */
+void unit_read_settings(struct unit *unit);
+void unit_find_state(const struct guest_task_list *processes, struct unit *unit);
+
 /* The unit that a guest process belongs to, by its cgroup; false: none. */
 bool unit_of_process(const struct guest_task *process, char ret[SHADOW_NAME_MAX]);
+/* Whether the process is in the unit's cgroup, or in one below. */
+bool unit_holds_process(const struct guest_task *process, const char *name);
+
+/* Calls `visit` with the unit name of each of the guest's mounts. */
+void unit_each_mount(void (*visit)(const char *name, void *data), void *data);
 
 struct manager;
 
@@ -72,8 +113,24 @@ int manager_file_question(struct manager *manager, const struct method *method, 
 int manager_file_verb(struct manager *manager, const struct method *method, sd_bus_message *message,
 		      sd_bus_error *error);
 
+int manager_file_order(struct manager *manager, const struct method *method, sd_bus_message *message,
+		       sd_bus_error *error);
+
 /* Appends the state of a unit's file ("enabled"), a variant; empty if there is none. */
 int manager_append_file_state(struct manager *manager, sd_bus_message *reply, const char *name);
+
+/*
+ * Runs `systemctl --root=/ VERB [WORD…]` in the shadow. *ret_output, NUL-terminated, is the caller's. Returns its exit
+ * status or a negative errno.
+ */
+int manager_run_systemctl(struct manager *manager, const char *verb, const char *const *words, char **ret_output);
+
+/* --- unit_list.c --- */
+
+int manager_list_units(struct manager *manager, const struct method *method, sd_bus_message *message,
+		       sd_bus_error *error);
+int manager_list_unit_files(struct manager *manager, const struct method *method, sd_bus_message *message,
+			    sd_bus_error *error);
 
 /* --- properties.c --- */
 

@@ -12,7 +12,7 @@
 
 #include "shadow/manager.h"
 
-#define RUNNER_OUTPUT_MAX 65536
+#define RUNNER_OUTPUT_MAX 262144
 #define RUNNER_TIMEOUT_MS 60000
 #define NAMES_MAX         256 /* unit names in one request */
 
@@ -49,7 +49,7 @@ static int send_command(int fd, const char *command, size_t size, int output)
 
 /* Runs `size` bytes of NUL-terminated strings as a command; output is NUL-terminated. Returns its exit status or
  * -errno. */
-static int run_command(const struct manager *manager, const char *command, size_t size, char output[RUNNER_OUTPUT_MAX])
+static int run_command(const struct manager *manager, const char *command, size_t size, char *output)
 {
 	struct pollfd pollfd = {.fd = manager->options->runner_fd, .events = POLLIN};
 	unsigned char status;
@@ -97,14 +97,29 @@ static int begin_systemctl(struct command *command, const char *verb)
 	return r < 0 ? r : add_word(command, verb);
 }
 
+int manager_run_systemctl(struct manager *manager, const char *verb, const char *const *words, char **ret_output)
+{
+	_cleanup_(free_ptr) char *output = malloc(RUNNER_OUTPUT_MAX);
+	struct command command;
+	int r = output ? begin_systemctl(&command, verb) : -ENOMEM;
+
+	for (; r >= 0 && *words; words++)
+		r = add_word(&command, *words);
+	if (r >= 0)
+		r = run_command(manager, command.bytes, command.size, output);
+	if (r >= 0)
+		*ret_output = take_ptr(output);
+	return r;
+}
+
 /* The first line of what `systemctl --root=/ VERB [UNIT]` prints. */
 int manager_file_question(struct manager *manager, const struct method *method, sd_bus_message *message,
 			  sd_bus_error *error)
 {
-	char output[RUNNER_OUTPUT_MAX];
+	_cleanup_(free_ptr) char *output = malloc(RUNNER_OUTPUT_MAX);
 	struct command command;
 	const char *name = NULL;
-	int r = begin_systemctl(&command, method->argument);
+	int r = output ? begin_systemctl(&command, method->argument) : -ENOMEM;
 
 	if (r >= 0 && strcmp(method->argument, "get-default") != 0)
 		r = manager_read_unit(message, &name, error);
@@ -132,15 +147,35 @@ static bool carries_install_info(const struct method *method)
 	return strstr(method->member, "InstallInfo") != NULL;
 }
 
+/* SetDefaultTarget(name, force), PresetAllUnitFiles(mode, …): done, and what changed is not listed. */
+int manager_file_order(struct manager *manager, const struct method *method, sd_bus_message *message,
+		       sd_bus_error *error)
+{
+	_cleanup_(free_ptr) char *output = NULL;
+	const char *words[] = {NULL, NULL};
+	int r = 0;
+
+	if (strcmp(method->argument, "set-default") == 0)
+		r = manager_read_unit(message, &words[0], error);
+	if (r >= 0)
+		r = manager_run_systemctl(manager, method->argument, words, &output);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED, "systemctl %s failed with status %d.",
+					 method->argument, r);
+	return sd_bus_reply_method_return(message, "a(sss)", 0);
+}
+
 /* Verbs with a list of units and flags (runtime, force); the changes they made are not listed in the reply. */
 int manager_file_verb(struct manager *manager, const struct method *method, sd_bus_message *message,
 		      sd_bus_error *error)
 {
-	char output[RUNNER_OUTPUT_MAX];
+	_cleanup_(free_ptr) char *output = malloc(RUNNER_OUTPUT_MAX);
 	struct command command;
 	const char *name;
 	unsigned n = 0;
-	int r = begin_systemctl(&command, method->argument);
+	int r = output ? begin_systemctl(&command, method->argument) : -ENOMEM;
 
 	if (r >= 0)
 		r = sd_bus_message_enter_container(message, 'a', "s");
@@ -163,14 +198,11 @@ int manager_file_verb(struct manager *manager, const struct method *method, sd_b
 
 int manager_append_file_state(struct manager *manager, sd_bus_message *reply, const char *name)
 {
-	char output[RUNNER_OUTPUT_MAX] = "";
-	struct command command;
-	int r = begin_systemctl(&command, "is-enabled");
+	_cleanup_(free_ptr) char *output = NULL;
+	const char *words[] = {name, NULL};
+	int r = manager_run_systemctl(manager, "is-enabled", words, &output);
 
 	if (r >= 0)
-		r = add_word(&command, name);
-	if (r >= 0)
-		r = run_command(manager, command.bytes, command.size, output);
-	output[strcspn(output, "\n")] = '\0';
+		output[strcspn(output, "\n")] = '\0';
 	return sd_bus_message_append(reply, "v", "s", r < 0 ? "" : output);
 }

@@ -10,13 +10,12 @@
 #include "shadow/manager.h"
 
 /* In systemd's order: the first that has the file wins. */
-static const char *const unit_directories[] = {
-	"/etc/systemd/system", "/run/systemd/system",     "/usr/local/lib/systemd/system",
-	"/lib/systemd/system", "/usr/lib/systemd/system",
+const char *const unit_directories[] = {
+	"/etc/systemd/system.control",  "/run/systemd/system.control",   "/run/systemd/transient",
+	"/run/systemd/generator.early", "/etc/systemd/system",           "/run/systemd/system",
+	"/run/systemd/generator",       "/usr/local/lib/systemd/system", "/lib/systemd/system",
+	"/usr/lib/systemd/system",      "/run/systemd/generator.late",   NULL,
 };
-
-/* Bytes; systemd's own files have a few kilobytes. */
-#define UNIT_FILE_MAX (1 << 20)
 
 static const char *const suffixes[] = {
 	".service",   ".socket", ".target", ".timer", ".path",   ".mount",
@@ -35,7 +34,7 @@ bool unit_name_is_valid(const char *name)
 	return true;
 }
 
-static bool has_suffix(const char *name, size_t length, const char *suffix)
+bool unit_has_suffix(const char *name, size_t length, const char *suffix)
 {
 	size_t n = strlen(suffix);
 
@@ -49,11 +48,11 @@ bool unit_of_process(const struct guest_task *process, char ret[SHADOW_NAME_MAX]
 
 	for (const char *p = process->cgroup; p && *p;) {
 		size_t n = strcspn(p, "/");
-		bool slice = has_suffix(p, n, ".slice");
+		bool slice = unit_has_suffix(p, n, ".slice");
 
 		for (size_t i = 0; n < SHADOW_NAME_MAX && i < ARRAY_SIZE(suffixes); i++) {
 			/* A slice counts only as long as nothing in it does. */
-			if (!has_suffix(p, n, suffixes[i]) || (found && slice))
+			if (!unit_has_suffix(p, n, suffixes[i]) || (found && slice))
 				continue;
 			memcpy(ret, p, n);
 			ret[n] = '\0';
@@ -65,7 +64,7 @@ bool unit_of_process(const struct guest_task *process, char ret[SHADOW_NAME_MAX]
 	return found;
 }
 
-static bool holds_process(const struct guest_task *process, const char *name)
+bool unit_holds_process(const struct guest_task *process, const char *name)
 {
 	size_t n = strlen(name);
 
@@ -81,7 +80,7 @@ static bool holds_process(const struct guest_task *process, const char *name)
 }
 
 /* "getty@tty1.service" to "getty@.service"; false: not an instance. */
-static bool template_of(const char *name, char ret[SHADOW_NAME_MAX])
+bool unit_template_of(const char *name, char ret[SHADOW_NAME_MAX])
 {
 	const char *at = strchr(name, '@'), *dot = strrchr(name, '.');
 
@@ -114,7 +113,7 @@ static bool find_file(struct unit *unit, const char *name)
 {
 	struct stat st;
 
-	for (size_t i = 0; i < ARRAY_SIZE(unit_directories); i++) {
+	for (size_t i = 0; unit_directories[i]; i++) {
 		snprintf(unit->fragment, sizeof(unit->fragment), "%s/%s", unit_directories[i], name);
 		if (lstat(unit->fragment, &st) < 0 || S_ISDIR(st.st_mode))
 			continue;
@@ -133,7 +132,7 @@ static bool find_init_script(struct unit *unit)
 	struct stat st;
 	size_t n = strlen(unit->name);
 
-	if (!has_suffix(unit->name, n, ".service"))
+	if (!unit_has_suffix(unit->name, n, ".service"))
 		return false;
 	snprintf(path, sizeof(path), "/etc/init.d/%.*s", (int)(n - strlen(".service")), unit->name);
 	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
@@ -143,111 +142,6 @@ static bool find_init_script(struct unit *unit)
 	return true;
 }
 
-/* Whether some target pulls it in: DIRECTORY/TARGET.wants/NAME. */
-static bool is_wanted_in(const char *directory, const char *name)
-{
-	_cleanup_(closedir_ptr) DIR *dir = opendir(directory);
-	struct dirent *entry;
-	unsigned seen = 0;
-	struct stat st;
-	char path[PATH_MAX];
-
-	while (dir && (entry = readdir(dir)) && seen++ < 10000) {
-		size_t n = strlen(entry->d_name);
-
-		if (!has_suffix(entry->d_name, n, ".wants") && !has_suffix(entry->d_name, n, ".requires"))
-			continue;
-		if (snprintf(path, sizeof(path), "%s/%s/%s", directory, entry->d_name, name) < (int)sizeof(path) &&
-		    lstat(path, &st) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool is_wanted(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(unit_directories); i++)
-		if (is_wanted_in(unit_directories[i], name))
-			return true;
-	return false;
-}
-
-/*
- * Whether a unit's file says Type=oneshot and RemainAfterExit=yes: active with no process at all. Drop-ins are
- * not read; in Debian none changes either.
- */
-static bool remains_after_exit(const char *fragment)
-{
-	_cleanup_(fclose_ptr) FILE *file = NULL;
-	bool oneshot = false, remains = false;
-	int fd = open(fragment, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	char line[1024];
-	struct stat st;
-
-	if (fd < 0)
-		return false;
-	file = fdopen(fd, "r");
-	if (!file) {
-		close(fd);
-		return false;
-	}
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > UNIT_FILE_MAX)
-		return false;
-	while (fgets(line, sizeof(line), file)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (strncmp(line, "Type=", 5) == 0)
-			oneshot = strcmp(line + 5, "oneshot") == 0;
-		else if (strncmp(line, "RemainAfterExit=", 16) == 0)
-			remains = strcmp(line + 16, "yes") == 0 || strcmp(line + 16, "true") == 0 ||
-				  strcmp(line + 16, "on") == 0 || strcmp(line + 16, "1") == 0;
-	}
-	return oneshot && remains;
-}
-
-static void set_active(struct unit *unit, const char *sub_state)
-{
-	unit->active_state = "active";
-	unit->sub_state = sub_state;
-}
-
-/*
- * A service runs if its cgroup holds a process. The other kinds, and services that did their work
- * at the boot and remain, have no process: in a guest that runs at all they are taken as active
- * if something pulls them in.
- */
-static void find_processes(const struct guest_task_list *processes, struct unit *unit)
-{
-	const struct guest_task *main = NULL;
-	size_t n = strlen(unit->id);
-
-	for (size_t i = 0; i < processes->n; i++) {
-		const struct guest_task *process = &processes->items[i];
-
-		if (process->kernel_thread || !holds_process(process, unit->id))
-			continue;
-		/* The main process is a child of init; of several, the oldest. */
-		if (!main || (process->ppid == 1 && (main->ppid != 1 || process->start_ns < main->start_ns)))
-			main = process;
-	}
-	if (main) {
-		unit->main_pid = main->pid;
-		set_active(unit, has_suffix(unit->id, n, ".slice") ? "active" : "running");
-		return;
-	}
-	if (has_suffix(unit->id, n, ".service") && processes->n > 0 && strcmp(unit->load_state, "loaded") == 0 &&
-	    is_wanted(unit->id) && remains_after_exit(unit->fragment))
-		set_active(unit, "exited");
-	if (has_suffix(unit->id, n, ".service") || has_suffix(unit->id, n, ".scope") || processes->n == 0)
-		return;
-	if (has_suffix(unit->id, n, ".target") && strcmp(unit->load_state, "loaded") == 0 &&
-	    (is_wanted(unit->id) || strcmp(unit->id, "multi-user.target") == 0))
-		set_active(unit, "active");
-	else if (has_suffix(unit->id, n, ".timer") && is_wanted(unit->id))
-		set_active(unit, "waiting");
-	else if ((has_suffix(unit->id, n, ".socket") || has_suffix(unit->id, n, ".path")) && is_wanted(unit->id))
-		set_active(unit, "listening");
-}
-
 void unit_lookup(const struct guest_task_list *processes, const char *name, struct unit *ret)
 {
 	char template[SHADOW_NAME_MAX];
@@ -255,8 +149,10 @@ void unit_lookup(const struct guest_task_list *processes, const char *name, stru
 	*ret = (struct unit){.load_state = "not-found", .active_state = "inactive", .sub_state = "dead"};
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
 	snprintf(ret->id, sizeof(ret->id), "%s", name);
-	if (!find_file(ret, name) && !(template_of(name, template) && find_file(ret, template)))
+	if (!find_file(ret, name) && !(unit_template_of(name, template) && find_file(ret, template)))
 		find_init_script(ret);
+	if (strcmp(ret->load_state, "loaded") == 0)
+		unit_read_settings(ret);
 	if (processes)
-		find_processes(processes, ret);
+		unit_find_state(processes, ret);
 }

@@ -255,6 +255,74 @@ static void test_remaining(void **state)
 	assert_property(f, "daemon.service", "ActiveState", "inactive");
 }
 
+static void make_directory(const struct fixture *f, const char *name)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s%s", f->dir, name);
+
+	assert_ok(io_mkdirs(path, 0755));
+}
+
+/* systemd's own links say which unit has started a program and not gone down since; drop-ins count. */
+static void test_invocations(void **state)
+{
+	const struct fixture *f = *state;
+	_cleanup_(free_ptr) char *link = string_format("%s/run/systemd/units/invocation:done.service", f->dir);
+	_cleanup_(free_ptr) char *drop_in = string_format("%s/etc/systemd/system/done.service.d/x.conf", f->dir);
+	static const char text[] = "[Unit]\nDescription = other %n\n[Service]\nType=forking\n";
+	uint64_t since = 0;
+
+	need_root();
+	make_directory(f, "/run/systemd/units");
+	make_directory(f, "/etc/systemd/system/done.service.d");
+	write_unit(f, "done.service", "[Unit]\nDescription=one\n[Service]\nType=oneshot\n");
+	write_unit(f, "once.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\n");
+	assert_int_equal(symlink("0123456789abcdef0123456789abcdef", link), 0);
+	assert_ok(io_replace_file(drop_in, text, strlen(text), 0644));
+	assert_property(f, "done.service", "ActiveState", "active");
+	assert_property(f, "done.service", "SubState", "exited");
+	assert_property(f, "done.service", "Description", "other done.service");
+	assert_property(f, "done.service", "Type", "forking");
+	/* It is wanted and would remain, but has no link. */
+	assert_property(f, "once.service", "ActiveState", "inactive");
+	assert_true(sd_bus_get_property_trivial(f->bus, DESTINATION, OBJECT "/unit/done_2eservice", DESTINATION ".Unit",
+						"ActiveEnterTimestamp", NULL, 't', &since) >= 0);
+	assert_true(since > 1600000000000000);
+}
+
+static void test_names_of_paths(void **state)
+{
+	char name[SHADOW_NAME_MAX];
+
+	unit_name_of_path("/", ".mount", name);
+	assert_string_equal(name, "-.mount");
+	unit_name_of_path("/run//user/1000/", ".mount", name);
+	assert_string_equal(name, "run-user-1000.mount");
+	unit_name_of_path("/.a-b c", ".mount", name);
+	assert_string_equal(name, "\\x2ea\\x2db\\x20c.mount");
+}
+
+/* A job with another mode, and a signal, are recorded as options. */
+static void test_options(void **state)
+{
+	const struct fixture *f = *state;
+	struct manager_record record;
+
+	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "StopUnit", NULL, NULL, "ss",
+				       "web.service", "ignore-dependencies") >= 0);
+	assert_int_equal(recv(f->records, &record, sizeof(record), MSG_DONTWAIT), sizeof(record));
+	assert_int_equal(record.n_words, 1);
+	assert_string_equal((char *)record.data, "--job-mode=ignore-dependencies");
+	assert_int_equal(record.pid, getpid());
+	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "StopUnit", NULL, NULL, "ss",
+				       "web.service", "x --force") < 0);
+	assert_no_record(f);
+	assert_true(sd_bus_call_method(f->bus, DESTINATION, OBJECT, INTERFACE, "KillUnit", NULL, NULL, "ssi",
+				       "web.service", "main", 1) >= 0);
+	assert_int_equal(recv(f->records, &record, sizeof(record), MSG_DONTWAIT), sizeof(record));
+	assert_int_equal(record.n_words, 2);
+	assert_memory_equal(record.data, "--kill-who=main\0--signal=1", 27);
+}
+
 static void test_unit_by_pid(void **state)
 {
 	const struct fixture *f = *state;
@@ -308,6 +376,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_properties, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remaining, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_invocations, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_options, setup, teardown),
+		cmocka_unit_test(test_names_of_paths),
 		cmocka_unit_test_setup_teardown(test_unit_by_pid, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 	};

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists of units and of unit files. Filters are left to the client, which filters again. */
+#include <dirent.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+
+#include "base/array.h"
+#include "shadow/manager.h"
+
+#define NAMES_MAX 5000
+
+struct names {
+	char **items;
+	size_t n;
+};
+
+static void names_deinit(struct names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->items[i]);
+	free(names->items);
+}
+
+static void add_name(const char *name, void *data)
+{
+	struct names *names = data;
+	struct error *error;
+
+	if (!unit_name_is_valid(name) || names->n >= NAMES_MAX)
+		return;
+	error = array_room(&names->items, names->n, sizeof(*names->items));
+	if (error) {
+		error_destroy(error);
+		return;
+	}
+	names->items[names->n] = strdup(name);
+	if (names->items[names->n])
+		names->n++;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void sort_unique(struct names *names)
+{
+	size_t kept = 0;
+
+	if (names->n > 1)
+		qsort(names->items, names->n, sizeof(*names->items), compare_names);
+	for (size_t i = 0; i < names->n; i++) {
+		if (kept && strcmp(names->items[kept - 1], names->items[i]) == 0)
+			free(names->items[i]);
+		else
+			names->items[kept++] = names->items[i];
+	}
+	names->n = kept;
+}
+
+static void add_invoked(struct names *names)
+{
+	_cleanup_(closedir_ptr) DIR *dir = opendir("/run/systemd/units");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (strncmp(entry->d_name, "invocation:", 11) == 0)
+			add_name(entry->d_name + 11, names);
+}
+
+/* What targets pull in: DIRECTORY/TARGET.wants/NAME. */
+static void add_wanted(struct names *names, const char *directory)
+{
+	_cleanup_(closedir_ptr) DIR *dir = opendir(directory);
+	struct dirent *entry, *wanted;
+	char path[PATH_MAX];
+
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_(closedir_ptr) DIR *wants = NULL;
+		size_t n = strlen(entry->d_name);
+
+		if (!unit_has_suffix(entry->d_name, n, ".wants") && !unit_has_suffix(entry->d_name, n, ".requires"))
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name) >= (int)sizeof(path))
+			continue;
+		wants = opendir(path);
+		while (wants && (wanted = readdir(wants)))
+			if (wanted->d_name[0] != '.')
+				add_name(wanted->d_name, names);
+	}
+}
+
+static const char *const boot_targets[] = {"basic.target", "local-fs.target", "multi-user.target",
+					   "paths.target", "slices.target",   "sockets.target",
+					   "swap.target",  "sysinit.target",  "timers.target"};
+
+static void collect(const struct guest_task_list *processes, struct names *names)
+{
+	char name[SHADOW_NAME_MAX];
+
+	for (size_t i = 0; processes && i < processes->n; i++)
+		if (unit_of_process(&processes->items[i], name))
+			add_name(name, names);
+	add_invoked(names);
+	for (size_t i = 0; unit_directories[i]; i++)
+		add_wanted(names, unit_directories[i]);
+	if (processes && processes->n)
+		unit_each_mount(add_name, names);
+	for (size_t i = 0; i < ARRAY_SIZE(boot_targets); i++)
+		add_name(boot_targets[i], names);
+	sort_unique(names);
+}
+
+static int append_listed(sd_bus_message *reply, const struct unit *unit)
+{
+	_cleanup_(free_ptr) char *path = NULL;
+	int r = sd_bus_path_encode(UNIT_PREFIX, unit->id, &path);
+
+	return r < 0 ? r
+		     : sd_bus_message_append(reply, "(ssssssouso)", unit->id,
+					     unit->description[0] ? unit->description : unit->id, unit->load_state,
+					     unit->active_state, unit->sub_state, "", path, 0u, "", "/");
+}
+
+/* The names that ListUnitsByNames asks for, each to be listed whatever it is. */
+static int read_names(sd_bus_message *message, struct names *names)
+{
+	const char *name;
+	int r = sd_bus_message_enter_container(message, 'a', "s");
+
+	while (r >= 0 && (r = sd_bus_message_read(message, "s", &name)) > 0)
+		add_name(name, names);
+	return r;
+}
+
+int manager_list_units(struct manager *manager, const struct method *method, sd_bus_message *message,
+		       sd_bus_error *error)
+{
+	const struct guest_task_list *processes = manager->options->processes;
+	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
+	_cleanup_(names_deinit) struct names names = {0};
+	bool named = strcmp(method->member, "ListUnitsByNames") == 0;
+	int r = 0;
+
+	if (named)
+		r = read_names(message, &names);
+	else
+		collect(processes, &names);
+	if (r >= 0)
+		r = sd_bus_message_new_method_return(message, &reply);
+	if (r >= 0)
+		r = sd_bus_message_open_container(reply, 'a', "(ssssssouso)");
+	for (size_t i = 0; r >= 0 && i < names.n; i++) {
+		struct unit unit;
+
+		unit_lookup(processes, names.items[i], &unit);
+		/* An alias is listed under its own name only. */
+		if (!named && (strcmp(unit.id, names.items[i]) != 0 ||
+			       (strcmp(unit.load_state, "loaded") != 0 && strcmp(unit.active_state, "active") != 0)))
+			continue;
+		r = append_listed(reply, &unit);
+	}
+	if (r >= 0)
+		r = sd_bus_message_close_container(reply);
+	return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+/* One line of `systemctl --root=/ list-unit-files`: NAME STATE [PRESET]. */
+static int append_file(sd_bus_message *reply, char *line)
+{
+	char *save = NULL, *name = strtok_r(line, " \t", &save), *state = strtok_r(NULL, " \t", &save);
+	struct unit unit;
+
+	if (!name || !state || !unit_name_is_valid(name))
+		return 0;
+	unit_lookup(NULL, name, &unit);
+	return unit.fragment[0] ? sd_bus_message_append(reply, "(ss)", unit.fragment, state) : 0;
+}
+
+/* As the guest's own systemctl finds them without asking anybody. */
+int manager_list_unit_files(struct manager *manager, const struct method *method, sd_bus_message *message,
+			    sd_bus_error *error)
+{
+	static const char *const words[] = {"--no-legend", "--no-pager", "--full", NULL};
+	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
+	_cleanup_(free_ptr) char *output = NULL;
+	char *save = NULL;
+	int r = manager_run_systemctl(manager, "list-unit-files", words, &output);
+
+	if (r >= 0)
+		r = sd_bus_message_new_method_return(message, &reply);
+	if (r >= 0)
+		r = sd_bus_message_open_container(reply, 'a', "(ss)");
+	for (char *line = output ? strtok_r(output, "\n", &save) : NULL; r >= 0 && line;
+	     line = strtok_r(NULL, "\n", &save))
+		r = append_file(reply, line);
+	if (r >= 0)
+		r = sd_bus_message_close_container(reply);
+	return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
