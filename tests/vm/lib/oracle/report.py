@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run prints, and doc/oracle.md."""
+import json
+
+SHOWN = 60
+
+HEAD = """# The oracle
+
+`tests/vm/oracle PACKAGE...` copies a suspended guest. One copy is updated offline (`ouassister update`, `resume`); the other
+is woken and updated by apt inside of it, with the same options and environment, the same frozen lists and the same
+packages. Then both are compared: of every path type, mode, owner, content, target of links, extended attributes, names
+of one inode, and its time where that came with a package; dpkg's database, its list and `dpkg --verify`; the states of
+all units, unit files and their links, what failed, which programs run in each unit and whether they are the files now at
+their paths; sockets, modules, and the files in `/run`, `/tmp`, `/dev/shm`. Users, groups, alternatives, diversions and
+answers to debconf are files among these.
+
+    tests/vm/oracle redis               # any packages
+    tests/vm/oracle --set nginx         # a set of tests/vm/lib/oracle/sets; --set nginx/upgrade: one step
+    tests/vm/oracle --short             # four quick ones, as ./check does
+    tests/vm/oracle --all               # all sets; goes on where it was stopped. Hours on an emulated CPU
+    tests/vm/oracle --report            # this page, of the results that are kept
+
+Differences that are no fault stand in `tests/vm/lib/oracle/tolerated`, each with its reason; every run prints what each
+entry excused. Of processes that run replaced files the offline copy may have fewer than the other, never more. Paragraphs of
+debconf's and dpkg's databases may come in another order, and of an initramfs its files count, not their order and times.
+The clock of both copies is set when they wake; packages come without those that they only recommend.
+
+This page is generated. Guest: Debian 12 (`tests/vm/recipes/demo`) as of the release pocket.
+"""
+
+
+def first_version(result):
+    """NAME OLD -> NEW of the packages that the step named."""
+    for package in (result.get("bundle") or {}).get("packages") or []:
+        if result["packages"][:1] in ([package["name"].split(":")[0]], []):
+            return f"{package['name']} {package['old'] or '-'} → {package['new'] or '-'}"
+    return ""
+
+
+def verdict(result):
+    if "failure" in result:
+        return "failed"
+    return "same" if result["passed"] else f"{len(result['differences'])} differences"
+
+
+def number(value):
+    return "" if value is None else f"{value:.0f}"
+
+
+def row(result):
+    bundle, resume = result.get("bundle") or {}, result.get("resume") or {}
+    cells = [result["set"], result["step"], verdict(result), first_version(result), str(len(bundle.get("packages") or [])),
+             str(len(bundle.get("actions") or [])), str(result.get("paths", "")),
+             str(sum(map(len, result.get("excused", {}).values()))), number(bundle.get("emulation_s")),
+             number(resume.get("online_s")), number(result.get("conventional_s")), result["date"]]
+    return "| " + " | ".join(cells) + " |"
+
+
+def document(results, steps, entries):
+    """doc/oracle.md; `steps`: all there are, in their order."""
+    lines = [HEAD]
+    if results:
+        dates = results[0]["archive"]
+        lines.append("Archive: " + "; ".join(f"{pocket} of {date}" for pocket, date in sorted(dates.items())) +
+                     f". ouassister {results[0]['program']}.\n")
+    passed = sum(result["passed"] for result in results)
+    lines += [f"{passed} of {len(results)} steps that were run passed; {len(steps) - len(results)} were not run.\n",
+              "| set | step | result | version | packages | actions | paths | excused | emulation, s | online, s | apt in the "
+              "guest, s | date |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    known = {(result["set"], result["step"]): result for result in results}
+    for step in steps:
+        result = known.get((step.chain, step.kind))
+        lines.append(row(result) if result else f"| {step.chain} | {step.kind} | not run |" + " |" * 9)
+    lines += ["", "## What was not the same", ""]
+    wrong = [result for result in results if not result["passed"]]
+    lines += [line for result in wrong for line in of_failed(result)] or ["Nothing."]
+    lines += ["", "## What each entry excused", "", "| entry | aspects | reason | times |", "| --- | --- | --- | --- |"]
+    for entry in entries:
+        times = sum(len(result.get("excused", {}).get(entry.path, ())) for result in results)
+        lines.append(f"| `{entry.path}` | {', '.join(sorted(entry.aspects))} | {entry.reason} | {times} |")
+    return "\n".join(lines) + "\n"
+
+
+def of_failed(result):
+    lines = [f"### {result['set']}/{result['step']}", ""]
+    if "failure" in result:
+        lines += ["```", *result["failure"].splitlines()[-12:], "```"]
+    for fault in result.get("differences", ())[:SHOWN]:
+        lines.append(f"- `{fault['path']}` {fault['what']}: offline {clip(fault['offline'])}, "
+                     f"conventional {clip(fault['conventional'])}")
+    return [*lines, ""]
+
+
+def clip(text):
+    text = str(text).encode("ascii", "backslashreplace").decode()
+    return f"`{text[:120]}`" + ("…" if len(text) > 120 else "")
+
+
+def show(result, say):
+    """The lines of one step: "ok" or "not ok", then what differs and what was excused."""
+    name = f"{result['set']}/{result['step']}"
+    if result["passed"]:
+        say(f"ok {name}: {result['paths']} paths and {result['facts']} facts are the same")
+    elif "failure" in result:
+        say(f"not ok {name}: " + result["failure"].splitlines()[0])
+        for line in result["failure"].splitlines()[1:]:
+            say(f"#   {line}")
+    else:
+        say(f"not ok {name}: {len(result['differences'])} differences")
+    for fault in result.get("differences", ()):
+        say(f"#   {fault['path']} {fault['what']}: offline {fault['offline']}; conventional {fault['conventional']}"[:500])
+    for path, names in result.get("excused", {}).items():
+        say(f"#   excused by {path}: {len(names)}: " + ", ".join(names[:3]) + (" …" if len(names) > 3 else ""))
+    for unit, files in (result.get("stale") or {}).get("offline", {}).items():
+        say(f"#   runs replaced files, as in the conventional copy: {unit}: " + " ".join(files)[:200])
+    timing = {"emulation": (result.get("bundle") or {}).get("emulation_s"), "apt": result.get("conventional_s"),
+              "online": (result.get("resume") or {}).get("online_s"), "all": result.get("seconds")}
+    say("#   seconds: " + ", ".join(f"{name} {number(value)}" for name, value in timing.items() if value is not None))
+
+
+def unused(results, entries):
+    return [entry.path for entry in entries if not any(result.get("excused", {}).get(entry.path) for result in results)]
+
+
+def load(directory):
+    return [json.loads(file.read_text()) for file in sorted(directory.glob("*.json"))]

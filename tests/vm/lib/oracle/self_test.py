@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""That the oracle finds what it is there to find: differences made by hand, without a guest."""
+import gzip
+import os
+import pathlib
+import stat
+import tempfile
+import time
+
+from . import canon, facts, plan, tolerances, tree
+
+OLD_NS = 10**18
+
+
+def twins(root):
+    """Two equal trees, as two copies of one disk would be, but for inode numbers and change times."""
+    for name in ("a", "b"):
+        top = pathlib.Path(root, name)
+        (top / "etc/sub").mkdir(parents=True)
+        for file in ("content", "mode", "owner", "xattrs", "time", "type", "gone", "one", "new-time", "log"):
+            (top / "etc" / file).write_text("the same\n")
+            os.utime(top / "etc" / file, ns=(OLD_NS, OLD_NS))
+        os.link(top / "etc/one", top / "etc/other")
+        os.symlink("one", top / "etc/target")
+        os.mknod(top / "etc/device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        for directory in ("etc/sub", "etc", "."):
+            os.utime(top / directory, ns=(OLD_NS, OLD_NS))
+        os.utime(top / "etc/target", ns=(OLD_NS, OLD_NS), follow_symlinks=False)
+    return pathlib.Path(root, "a"), pathlib.Path(root, "b")
+
+
+def alter(top):
+    etc = top / "etc"
+    (etc / "content").write_text("the SAME\n")
+    os.utime(etc / "content", ns=(OLD_NS, OLD_NS))
+    (etc / "mode").chmod(0o4755)
+    os.chown(etc / "owner", 1, 2)
+    os.setxattr(etc / "xattrs", "user.x", b"1")
+    os.utime(etc / "time", ns=(OLD_NS + 1, OLD_NS + 1))
+    (etc / "type").unlink()
+    os.symlink("the same\n", etc / "type")
+    (etc / "gone").unlink()
+    (etc / "new").write_text("")
+    (etc / "other").unlink()
+    (etc / "other").write_text("the same\n")
+    os.utime(etc / "other", ns=(OLD_NS, OLD_NS))
+    (etc / "target").unlink()
+    os.symlink("two", etc / "target")
+    (etc / "device").unlink()
+    os.mknod(etc / "device", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    os.utime(etc / "new-time")
+    (etc / "log").write_text("another line\n")
+    os.utime(etc, ns=(OLD_NS, OLD_NS))
+
+
+EXPECTED = {("/etc/content", "content"), ("/etc/mode", "mode"), ("/etc/owner", "owner"), ("/etc/xattrs", "xattrs"),
+            ("/etc/time", "time"), ("/etc/type", "type"), ("/etc/gone", "exists"), ("/etc/new", "exists"),
+            ("/etc/one", "links"), ("/etc/other", "links"), ("/etc/target", "target"), ("/etc/target", "time"),
+            ("/etc/device", "device"), ("/etc/new-time", "time"), ("/etc/log", "content"), ("/etc/log", "time")}
+
+
+def trees(check):
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as root:
+        a, b = twins(root)
+        found = set()
+        tree.compare(a, b, time.time_ns(), lambda path, what, *_: found.add((path, what)))
+        check("equal trees are equal", found, {("/etc/device", "time")} & found)
+        alter(b)
+        found.clear()
+        tree.compare(a, b, time.time_ns(), lambda path, what, *_: found.add((path, what)))
+        check("every kind of difference is found", found - {("/etc/device", "time"), ("/etc/gone", "time")}, EXPECTED)
+        entry = tolerances.Entry("/etc/log  content,time  the reason")
+        judge = tolerances.Judge([entry])
+        tree.compare(a, b, time.time_ns(), judge.take)
+        check("an entry excuses its own and nothing else", sorted(judge.excused["/etc/log"]), ["/etc/log (content)", "/etc/log (time)"])
+        check("the rest stays", {fault["path"] for fault in judge.faults} >= {"/etc/content", "/etc/new"}, True)
+
+
+def entries(check):
+    for line in ("/usr/lib/  content  a folder of programs", "/etc/  time  a folder", "/boot/grub/  content  a folder",
+                 "/etc/x*  content  a pattern", "/etc/x  colour  no such aspect", "/etc/x  content", "/  exists  all"):
+        try:
+            tolerances.Entry(line)
+            check(f"refused: {line}", "taken", "refused")
+        except tolerances.Wrong:
+            check(f"refused: {line}", "refused", "refused")
+    folder = tolerances.Entry("/var/log/  content  logs")
+    check("a folder and what is below, nothing beside it",
+          [folder.excuses(path, "content") for path in ("/var/log", "/var/log/a/b", "/var/logs", "/var/log/a")],
+          [True, True, False, True])
+    check("only its aspects", folder.excuses("/var/log/a", "mode"), False)
+    check("the file of entries keeps its rules", bool(tolerances.load()), True)
+    check("the file of sets, too", len(plan.load()) > 20, True)
+
+
+def newc(name, content, mtime, inode):
+    fields = [inode, 0o100644, 0, 0, 1, mtime, len(content), 0, 0, 0, 0, len(name) + 1, 0]
+    data = b"070701" + b"".join(b"%08X" % field for field in fields) + name + b"\0"
+    data += b"\0" * (-len(data) % 4)
+    return data + content + b"\0" * (-len(content) % 4)
+
+
+def initramfs(files, mtime, pack):
+    end = newc(b"TRAILER!!!", b"", 0, 0)
+    early = newc(b"kernel/microcode", b"early", mtime, 1) + end + b"\0" * 512
+    main = b"".join(newc(name, content, mtime, i) for i, (name, content) in enumerate(files)) + end
+    return early + (gzip.compress(main, mtime=mtime) if pack else main)
+
+
+def meanings(check):
+    files = [(b"init", b"#!/bin/sh\n"), (b"etc/fstab", b"")]
+    one = canon.initramfs(initramfs(files, 1, True))
+    check("an initramfs of another time and order", canon.initramfs(initramfs(files[::-1], 2, False)), one)
+    check("an initramfs with another file", canon.initramfs(initramfs([*files, (b"x", b"")], 1, True)) != one, True)
+    check("an initramfs with another content", canon.initramfs(initramfs([(b"init", b"#!/bin/sh -x\n"), files[1]], 1, True)) != one, True)
+    check("paragraphs in another order", canon.stanzas(b"A: 1\nB: 2\n\nC: 3\n"), canon.stanzas(b"C: 3\n\nA: 1\nB: 2\n\n"))
+    check("another paragraph", canon.stanzas(b"A: 1\n\nC: 3\n") != canon.stanzas(b"A: 1\n\nC: 4\n"), True)
+
+
+SAID = """== jobs
+== system
+running
+== failed
+== units
+cron.service loaded active running Regular background program processing daemon
+== unit-files
+cron.service enabled enabled
+== main
+MainPID=7
+Id=cron.service
+== cgroups
+/proc/7/cgroup:0::/system.slice/cron.service
+== programs
+/proc/7 /usr/sbin/cron
+== maps
+== sockets
+tcp 0.0.0.0:22
+== modules
+ext4
+== audit
+== memory-files
+/run/crond.pid|f|644|0:0|
+== done
+"""
+OTHER = {"active running": ("failed failed", "unit:cron.service"), "enabled enabled": ("masked enabled", "unit-file:cron.service"),
+         "/usr/sbin/cron": ("/usr/sbin/cron (deleted)", "stale:cron.service"), "0.0.0.0:22": ("0.0.0.0:80", "socket:tcp 0.0.0.0:80"),
+         "ext4": ("xfs", "module:xfs"), "|644|": ("|600|", "/run/crond.pid"), "running\n==": ("degraded\n==", "system:state"),
+         "== maps": ("== maps\n/proc/7/maps:1-2 r-xp 0 fe:02 12   /usr/lib/libc.so (deleted)", "stale:cron.service")}
+
+
+def what_runs(check):
+    found = []
+    facts.compare(facts.Facts(SAID), facts.Facts(SAID), lambda *difference: found.append(difference))
+    check("equal facts are equal", found, [])
+    for text, (other, name) in OTHER.items():
+        names = set()
+        facts.compare(facts.Facts(SAID.replace(text, other)), facts.Facts(SAID), lambda path, *_: names.add(path))
+        check(f"found: {name}", name in names, True)
+    names = set()
+    facts.compare(facts.Facts(SAID), facts.Facts(SAID.replace("/usr/sbin/cron", "/usr/sbin/cron (deleted)")),
+                  lambda path, *_: names.add(path))
+    check("old code in the other copy alone is no fault", names, set())
+    try:
+        facts.Facts(SAID.replace("== done", ""))
+        check("a text without its end is refused", False, True)
+    except ValueError:
+        check("a text without its end is refused", True, True)
+
+
+def main(say):
+    failed = []
+
+    def check(name, found, expected):
+        if found != expected:
+            failed.append(name)
+        say(f"ok {name}" if found == expected else f"not ok {name}: found {found!r}, expected {expected!r}")
+
+    trees(check)
+    entries(check)
+    meanings(check)
+    what_runs(check)
+    return 1 if failed else 0
