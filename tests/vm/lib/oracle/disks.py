@@ -38,6 +38,23 @@ def await_export(daemon, exported):
 
 
 @contextlib.contextmanager
+def looped(exported):
+    """A loop device over the root's partition; e2fsck forgets the offset of a file after a replay."""
+    device = run("losetup", "--find", "--show", "--offset", ROOT_OFFSET, exported).strip()
+    try:
+        yield device
+    finally:
+        run("losetup", "--detach", device)
+
+
+def replay(device):
+    result = subprocess.run(["e2fsck", "-p", "-E", "journal_only", device], stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True)
+    if result.returncode not in (0, 1):
+        raise Failed(f"the journal cannot be replayed: {result.stdout[-500:]}{result.stderr[-500:]}")
+
+
+@contextlib.contextmanager
 def mounted(disk, work):
     """The root directory of the disk; `work`: an absent directory of our own. The mount namespace must be ours."""
     work = pathlib.Path(work)
@@ -49,15 +66,13 @@ def mounted(disk, work):
                               stdin=subprocess.DEVNULL)
     try:
         await_export(daemon, exported)
-        replay = subprocess.run(["e2fsck", "-p", "-E", "journal_only", f"{exported}?offset={ROOT_OFFSET}"],
-                                stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if replay.returncode not in (0, 1):
-            raise Failed(f"the journal of {disk} cannot be replayed: {replay.stdout[-500:]}{replay.stderr[-500:]}")
-        run("mount", "-o", f"ro,loop,offset={ROOT_OFFSET},nosuid,nodev", exported, root)
-        try:
-            yield root
-        finally:
-            run("umount", root)
+        with looped(exported) as device:
+            replay(device)
+            run("mount", "-o", "ro,nosuid,nodev", device, root)
+            try:
+                yield root
+            finally:
+                run("umount", root)
     finally:
         daemon.terminate()
         daemon.wait()
