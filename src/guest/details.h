@@ -30,6 +30,7 @@ struct detail_task_members {
 	struct member seccomp, seccomp_filters, features, features_locked, cpus, nodes, voluntary, involuntary;
 	struct member vfork_done;
 	struct member login_uid, session, personality, timer_slack;
+	struct member clamps; /* two words: least and greatest (CONFIG_UCLAMP_TASK) */
 };
 struct detail_signal_members {
 	struct object_span span;

@@ -41,6 +41,7 @@ static struct error *load_optional(struct guest *guest, struct detail_task_membe
 		{"task_struct", "mems_allowed", &ret->nodes, .optional = true},
 		{"task_struct", "loginuid", &ret->login_uid, .optional = true},
 		{"task_struct", "sessionid", &ret->session, .optional = true},
+		{"task_struct", "uclamp_req", &ret->clamps, .optional = true},
 	};
 
 	return object_need(guest->types, needs, ARRAY_SIZE(needs), &ret->span);

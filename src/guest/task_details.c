@@ -133,6 +133,9 @@ static void load_scheduling(const struct walk *walk, struct guest_task_details *
 	ret->priority = (int32_t)(uint32_t)object_get(task, &m->prio) - REAL_TIME_PRIORITIES;
 	ret->real_time_priority = (uint32_t)object_get(task, &m->rt_priority);
 	ret->policy = (uint32_t)object_get(task, &m->policy);
+	/* struct uclamp_se begins with 11 bits of value. */
+	ret->least_load = object_get(task, &m->clamps) & 0x7ff;
+	ret->greatest_load = object_get(task, &m->clamps) >> 32 & 0x7ff;
 	ret->exit_signal = (int32_t)(uint32_t)object_get(task, &m->exit_signal);
 	ret->cpu = (uint32_t)object_get(task, &m->cpu);
 	ret->waits = walk->layout->all_sleepers_wait && object_get(task, &m->state) != 0;

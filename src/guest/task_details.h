@@ -71,6 +71,7 @@ struct guest_task_details {
 	int32_t tty_group; /* foreground process group of its terminal; -1: it has no terminal */
 	int32_t priority;  /* as in stat: 20 plus nice, below 0 for real-time ones */
 	uint32_t real_time_priority, policy;
+	uint32_t least_load, greatest_load; /* sched_util_min and _max, of 1024; 0 in a kernel without them */
 	int32_t exit_signal;
 	uint32_t cpu;           /* it was last on */
 	bool waits;             /* as stat tells of a process of one thread: in a function that wchan can name */

@@ -21,14 +21,17 @@ enum who {
 #define IOPRIO_CLASS_SHIFT 13
 #define RESET_ON_FORK      0x40000000u
 
-/* The first version of struct sched_attr, whose header does not go together with <sched.h>. */
+/* struct sched_attr, whose header does not go together with <sched.h>. */
 struct attributes {
 	uint32_t size, policy;
 	uint64_t flags;
 	int32_t nice;
 	uint32_t priority;
 	uint64_t runtime, deadline, period;
+	uint32_t least_load, greatest_load; /* from version 1 on (5.3) */
 };
+#define ATTRIBUTES_SIZE_0 48u
+_Static_assert(sizeof(struct attributes) == 56, "SCHED_ATTR_SIZE_VER1");
 
 /* The task of an argument; ESRCH. */
 static int find_task(struct answer_call *call, uint64_t pid, const struct guest_task **ret)
@@ -205,12 +208,13 @@ int answer_sched_getparam(struct answer_call *call)
 
 int answer_sched_getattr(struct answer_call *call)
 {
-	struct attributes attr = {.size = sizeof(attr)};
+	uint32_t space = (uint32_t)call->args[2];
+	struct attributes attr = {.size = space < sizeof(attr) ? space : sizeof(attr)};
 	const struct guest_task *task;
 	struct guest_task_details details;
 	int errnum;
 
-	if ((uint32_t)call->args[2] < sizeof(attr) || (uint32_t)call->args[2] > 4096 || call->args[3])
+	if (space < ATTRIBUTES_SIZE_0 || space > 4096 || call->args[3])
 		return EINVAL;
 	errnum = find_task(call, call->args[0], &task);
 	if (!errnum)
@@ -220,8 +224,10 @@ int answer_sched_getattr(struct answer_call *call)
 	attr.policy = details.policy;
 	attr.priority = details.real_time_priority;
 	attr.nice = details.real_time_priority ? 0 : task->nice;
+	attr.least_load = details.least_load;
+	attr.greatest_load = details.greatest_load;
 	guest_task_details_deinit(&details);
-	return answer_write(call, call->args[1], &attr, sizeof(attr));
+	return answer_write(call, call->args[1], &attr, attr.size);
 }
 
 /* `chrt` for the task; a policy below 0 keeps the one it has. */
@@ -280,7 +286,7 @@ int answer_sched_setparam(struct answer_call *call)
 int answer_sched_setattr(struct answer_call *call)
 {
 	struct attributes attr;
-	int errnum = answer_read(call, call->args[1], &attr, sizeof(attr));
+	int errnum = answer_read(call, call->args[1], &attr, ATTRIBUTES_SIZE_0);
 
 	if (errnum)
 		return errnum;

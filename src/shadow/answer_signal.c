@@ -282,12 +282,28 @@ int answer_pidfd_open(struct answer_call *call)
 	return 0;
 }
 
+/* The N of a descriptor of the directory /proc/N, which Linux takes in place of a pidfd; 0: it is none. */
+static uint32_t process_directory(struct answer_call *call, int fd)
+{
+	_cleanup_(close_fd) int descriptors = answer_open_proc(call, "fd", O_RDONLY | O_DIRECTORY);
+	char name[16], path[64];
+	unsigned pid;
+	ssize_t n;
+	int end;
+
+	snprintf(name, sizeof(name), "%d", fd);
+	n = descriptors < 0 ? -1 : readlinkat(descriptors, name, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	return sscanf(path, "/proc/%u%n", &pid, &end) == 1 && !path[end] ? pid : 0;
+}
+
 int answer_pidfd_send_signal(struct answer_call *call)
 {
 	struct answer_pidfds *pidfds = call->answers->pidfds;
 	_cleanup_(close_fd) int info = -1;
 	unsigned long long id;
 	char path[32];
+	uint32_t pid;
 
 	snprintf(path, sizeof(path), "fdinfo/%d", (int)call->args[0]);
 	info = answer_open_proc(call, path, O_RDONLY);
@@ -295,6 +311,12 @@ int answer_pidfd_send_signal(struct answer_call *call)
 		for (size_t i = 0; pidfds && i < pidfds->n; i++)
 			if (pidfds->items[i].id == id)
 				return signal_task(call, pidfds->items[i].pid, 0, (int)call->args[1], NULL);
+	pid = process_directory(call, (int)call->args[0]);
+	if (answer_task(call, pid))
+		return signal_task(call, pid, 0, (int)call->args[1], NULL);
+	/* The kernel does not know ours for those of a procfs: killall then calls kill(). */
+	if (pid)
+		return ENOSYS;
 	/* A process of the shadow's own. */
 	call->proceed = true;
 	return 0;

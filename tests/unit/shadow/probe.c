@@ -167,6 +167,20 @@ static int try_pidfd(pid_t pid)
 	return 0;
 }
 
+/* As killall does it. */
+static int try_directory(const char *pid)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s", pid);
+	fd = open(path, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return -1;
+	printf("%d\n", syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0) < 0 ? errno : 0);
+	return 0;
+}
+
 static int try_ask(int n)
 {
 	struct utsname uts;
@@ -238,6 +252,8 @@ static int try_names(const char *name, const char *argument)
 		bomb();
 	if (!strcmp(name, "pidfd"))
 		return try_pidfd(atoi(argument));
+	if (!strcmp(name, "directory"))
+		return try_directory(argument);
 	if (!strcmp(name, "ask"))
 		return try_ask(atoi(argument));
 	if (!strcmp(name, "load"))

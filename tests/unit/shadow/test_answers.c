@@ -98,6 +98,12 @@ static void test_pidfds(void **state)
 	assert_says(f->shadow, "probe pidfd 1", "0");
 	assert_recorded(f, "kill", "-USR1", "1");
 	assert_says(f->shadow, "probe pidfd 4194304", "3");
+	/* A directory of /proc does, too; of the shadow's own it is the program that has to take another way: ENOSYS.
+	 */
+	assert_says(f->shadow, "probe directory 1", "0");
+	assert_recorded(f, "kill", "-USR1", "1");
+	assert_int_equal(shadow_actions(f->shadow)->n, 2);
+	assert_says(f->shadow, "probe directory $$", "38");
 }
 
 static void test_scheduling(void **state)
