@@ -16,18 +16,28 @@
 #include "guest/internal.h"
 
 /* BTF nests typedefs, qualifiers and anonymous structures a few deep. */
-#define DEPTH_MAX  32u
+#define DEPTH_MAX   32u
 /* Members looked at for one name: the largest structure has under 1000, a hostile one contains itself. */
-#define SEARCH_MAX 100000u
+#define SEARCH_MAX  100000u
 /* Names that fall on one another in the index: a few by chance, all of them by intent. */
-#define PROBES_MAX 512u
-#define FILE_MAX   (64u * 1024 * 1024)
+#define PROBES_MAX  512u
+#define FILE_MAX    (64u * 1024 * 1024)
+
+/* Constants that were looked for in every enumeration, which takes 0.2 ms; a few hundred names are known to us. */
+#define ASKED_SLOTS 512u /* a power of 2 */
+
+struct asked {
+	char *constant; /* owned; NULL: an empty slot */
+	bool found;
+	uint64_t value;
+};
 
 struct types {
 	struct btf *btf;
 	const struct types *base;
-	uint32_t *index; /* structures, their aliases and enumerations by hash of their name: type ids; 0: empty */
-	uint32_t mask;   /* slots of the index - 1 */
+	uint32_t *index;     /* structures, their aliases and enumerations by hash of their name: type ids; 0: empty */
+	uint32_t mask;       /* slots of the index - 1 */
+	struct asked *asked; /* ASKED_SLOTS, by hash of the name */
 };
 
 static uint32_t hash_name(const char *name, size_t size)
@@ -160,6 +170,9 @@ struct error *types_create(const void *blob, size_t size, const struct types *ba
 	/* Its complaints would go to standard error; what failed is said by our own error. */
 	libbpf_set_print(NULL);
 	types->base = base;
+	types->asked = calloc(ASKED_SLOTS, sizeof(*types->asked));
+	if (!types->asked)
+		return error_no_memory();
 	types->btf = base ? new_split(blob, size, base->btf) : btf__new(blob, (uint32_t)size);
 	if (!types->btf && errno == ENOMEM)
 		return error_no_memory();
@@ -265,6 +278,9 @@ void types_destroy(struct types *types)
 {
 	if (!types)
 		return;
+	for (size_t i = 0; types->asked && i < ASKED_SLOTS; i++)
+		free(types->asked[i].constant);
+	free(types->asked);
 	btf__free(types->btf);
 	free(types->index);
 	free(types);
@@ -457,19 +473,50 @@ static bool find_constant(const struct btf *btf, const struct btf_type *type, co
 	return false;
 }
 
-bool types_enum(const struct types *types, const char *name, const char *constant, uint64_t *ret)
+/* In any enumeration, those of the base too. */
+static bool find_anywhere(const struct btf *btf, const char *constant, uint64_t *ret)
 {
-	const struct btf_type *type = name ? find_type(types, name, false) : NULL;
-	uint32_t n = name ? 0 : btf__type_cnt(types->btf); /* with those of the base */
+	uint32_t n = btf__type_cnt(btf);
 
-	if (type)
-		return find_constant(types->btf, type, constant, ret);
 	for (uint32_t id = 1; id < n; id++) {
-		type = btf__type_by_id(types->btf, id);
-		if (type && is_enumeration(type) && find_constant(types->btf, type, constant, ret))
+		const struct btf_type *type = btf__type_by_id(btf, id);
+
+		if (type && is_enumeration(type) && find_constant(btf, type, constant, ret))
 			return true;
 	}
 	return false;
+}
+
+/* The slot of the constant, or an empty one for it; NULL: there is no room. */
+static struct asked *asked_slot(const struct types *types, const char *constant)
+{
+	uint32_t slot = hash_name(constant, strlen(constant)) % ASKED_SLOTS;
+
+	for (unsigned probes = 0; probes < ASKED_SLOTS / 2; probes++, slot = (slot + 1) % ASKED_SLOTS) {
+		struct asked *asked = &types->asked[slot];
+
+		if (!asked->constant || strcmp(asked->constant, constant) == 0)
+			return asked;
+	}
+	return NULL;
+}
+
+bool types_enum(const struct types *types, const char *name, const char *constant, uint64_t *ret)
+{
+	const struct btf_type *type = name ? find_type(types, name, false) : NULL;
+	struct asked *asked = name ? NULL : asked_slot(types, constant);
+
+	if (name)
+		return type && find_constant(types->btf, type, constant, ret);
+	if (!asked)
+		return find_anywhere(types->btf, constant, ret);
+	if (!asked->constant) {
+		asked->found = find_anywhere(types->btf, constant, &asked->value);
+		asked->constant = strdup(constant);
+	}
+	if (asked->found)
+		*ret = asked->value;
+	return asked->found;
 }
 
 struct error *types_get_enum(const struct types *types, const char *name, const char *constant, uint64_t *ret)
