@@ -67,3 +67,11 @@ def canon(path, full):
             except (ValueError, EOFError, OSError, lzma.LZMAError, subprocess.CalledProcessError):
                 return None
     return None
+
+
+RANDOM_NAME = re.compile(r"(/systemd-private-[0-9a-f]{32}-[^/]+-)[A-Za-z0-9]{6}(?=/|$)")
+
+
+def canon_path(path):
+    """The path without what systemd draws at random for the private /tmp of each start of a unit."""
+    return RANDOM_NAME.sub(r"\1RANDOM", path)

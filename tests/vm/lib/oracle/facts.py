@@ -7,6 +7,8 @@ aspects exists, type, mode, owner and target.
 import collections
 import re
 
+from .canon import canon_path
+
 DELETED = " (deleted)"
 
 
@@ -56,7 +58,8 @@ class Facts:
         self.programs(said["programs"])
         self.main = self.main_programs(said["main"])
         self.stale = self.stale_files(said["maps"])
-        self.files = dict(line.split("|", 1) for line in said["memory-files"] if "|" in line)
+        files = (line.split("|", 1) for line in said["memory-files"] if "|" in line)
+        self.files = {canon_path(path): rest for path, rest in files}
 
     def add(self, kind, lines, value):
         for line in lines:

@@ -78,7 +78,7 @@ def trees(check):
 
 def entries(check):
     for line in ("/usr/lib/  content  a folder of programs", "/etc/  time  a folder", "/boot/grub/  content  a folder",
-                 "/etc/x*  content  a pattern", "/etc/x  colour  no such aspect", "/etc/x  content", "/  exists  all"):
+                 "/etc/x*  content  a pattern", "/etc/x  colour  no such aspect", "/etc/x  content", "/usr/  exists  all"):
         try:
             tolerances.Entry(line)
             check(f"refused: {line}", "taken", "refused")
@@ -88,6 +88,7 @@ def entries(check):
     check("a folder and what is below, nothing beside it",
           [folder.excuses(path, "content") for path in ("/var/log", "/var/log/a/b", "/var/logs", "/var/log/a")],
           [True, True, False, True])
+    check("the root directory is no folder", tolerances.Entry("/  time  it").excuses("/etc/x", "time"), False)
     check("only its aspects", folder.excuses("/var/log/a", "mode"), False)
     check("the file of entries keeps its rules", bool(tolerances.load()), True)
     check("the file of sets, too", len(plan.load()) > 20, True)
@@ -114,6 +115,9 @@ def meanings(check):
     check("an initramfs with another file", canon.initramfs(initramfs([*files, (b"x", b"")], 1, True)) != one, True)
     check("an initramfs with another content", canon.initramfs(initramfs([(b"init", b"#!/bin/sh -x\n"), files[1]], 1, True)) != one, True)
     check("paragraphs in another order", canon.stanzas(b"A: 1\nB: 2\n\nC: 3\n"), canon.stanzas(b"C: 3\n\nA: 1\nB: 2\n\n"))
+    private = "/tmp/systemd-private-" + "0" * 32 + "-redis.service-"
+    check("a random name", canon.canon_path(f"{private}MduYrD/tmp"), canon.canon_path(f"{private}w3F3qR/tmp"))
+    check("a name that is not", canon.canon_path("/tmp/MduYrD"), "/tmp/MduYrD")
     check("another paragraph", canon.stanzas(b"A: 1\n\nC: 3\n") != canon.stanzas(b"A: 1\n\nC: 4\n"), True)
 
 

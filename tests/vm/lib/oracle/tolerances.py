@@ -32,8 +32,9 @@ class Entry:
             raise Wrong(f"{self.path}: no such aspect: {', '.join(sorted(self.aspects - ASPECTS))}")
         if re.search(r"[*?\[]", self.path):
             raise Wrong(f"{self.path}: a path is written out, without patterns")
-        self.folder = self.path.endswith("/")
-        if self.folder and (self.path == "/" or self.path.startswith(BY_NAME_ONLY)):
+        # "/" is the root directory itself: nothing excuses all there is.
+        self.folder = self.path.endswith("/") and self.path != "/"
+        if self.folder and self.path.startswith(BY_NAME_ONLY):
             raise Wrong(f"{self.path}: here each file must be named")
 
     def excuses(self, path, what):

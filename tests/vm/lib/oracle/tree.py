@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 
-from .canon import canon
+from .canon import canon, canon_path
 
 CHUNK = 1 << 20
 
@@ -39,7 +39,7 @@ def walk(root):
     while pending:
         directory, prefix = pending.pop()
         for entry in os.scandir(directory):
-            path = f"{prefix}/{entry.name}"
+            path = canon_path(f"{prefix}/{entry.name}")
             nodes[path] = Node(entry.path, path)
             if entry.is_dir(follow_symlinks=False):
                 pending.append((entry.path, path))
