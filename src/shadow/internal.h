@@ -185,10 +185,18 @@ struct error *pids_hold(const struct guest_task_list *tasks, uint32_t highest, b
 
 /* --- setup.c --- */
 
+/* Where the manager process listens in the guest's tree. */
+enum shadow_socket {
+	SOCKET_PRIVATE, /* /run/systemd/private */
+	SOCKET_BUS,     /* /run/dbus/system_bus_socket, if the guest has one */
+	SOCKET_UDEV,    /* /run/udev/control, likewise; of packets */
+	SHADOW_SOCKETS,
+};
+
 struct setup {
 	const struct shadow *shadow;
 	bool network;
-	int manager_socket; /* unbound; becomes /run/systemd/private */
+	const int *sockets; /* unbound, SHADOW_SOCKETS of them; become those of enum shadow_socket */
 	int fuse_fd;        /* what the server of /proc reads its questions from; -1: no memory image */
 	int proc_socket;    /* takes a descriptor of the real procfs to the server */
 };
@@ -209,7 +217,7 @@ DEFINE_CLEANUP(struct network *, network_stop)
 /* --- manager.c --- */
 
 struct manager_options {
-	int listener;                            /* /run/systemd/private */
+	int listeners[SHADOW_SOCKETS];           /* -1: none */
 	int record_fd;                           /* takes struct manager_record */
 	int runner_fd;                           /* init's door: see init/init.c */
 	const struct guest_task_list *processes; /* may be NULL */
@@ -220,6 +228,7 @@ enum manager_record_kind {
 	RECORD_UNKNOWN,     /* a method without an answer: its name as verb, its interface as unit */
 	RECORD_COMMAND,     /* to be run in the guest: words */
 	RECORD_VALUE,       /* written to `path`: data */
+	RECORD_CALLER,      /* to be run in the guest: the very words that the asker was started with */
 };
 
 #define RECORD_WORDS_MAX 64u

@@ -20,29 +20,38 @@
 #include "shadow/manager.h"
 #include "shadow/record.h"
 
-#define CONNECTIONS_MAX   64
 #define MEMORY_MAX        (256u << 20)
 
 #define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
 
 /* --- recording --- */
 
-/* The client's number, as our own pid namespace counts; 0: it does not tell. */
-static uint32_t client_of(sd_bus_message *message)
+static bool client_of(sd_bus_message *message, struct ucred *ret)
 {
-	struct ucred credentials;
-	socklen_t size = sizeof(credentials);
+	socklen_t size = sizeof(*ret);
 	int fd = sd_bus_get_fd(sd_bus_message_get_bus(message));
 
-	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 && credentials.pid > 0
-		       ? (uint32_t)credentials.pid
-		       : 0;
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret, &size) == 0;
+}
+
+bool manager_may_change(sd_bus_message *message, sd_bus_error *error)
+{
+	struct ucred client;
+
+	/* Ids of the host are those of tests: no program of a shadow has one. */
+	if (client_of(message, &client) && (client.uid == SHADOW_ID_BASE || client.uid < SHADOW_ID_BASE))
+		return true;
+	sd_bus_error_set(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+			 "Interactive authentication required.");
+	return false;
 }
 
 int manager_record(const struct manager *manager, sd_bus_message *message, struct manager_record *record)
 {
-	/* The manager is one pid namespace below ouassister, and so is what it is told of the guest's. */
-	record->pid = client_of(message);
+	struct ucred client;
+
+	/* As our own pid namespace counts, which is one below ouassister's. */
+	record->pid = client_of(message, &client) && client.pid > 0 ? (uint32_t)client.pid : 0;
 	record->depth = 1;
 	return record_send(manager->options->record_fd, record);
 }
@@ -377,37 +386,59 @@ static int refuse_unknown(const struct manager *manager, sd_bus_message *message
 	return 1;
 }
 
-static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *error)
+int manager_dispatch(struct manager *manager, const struct method *table, size_t n, sd_bus_message *message,
+		     sd_bus_error *error)
 {
-	struct manager *manager = userdata;
-
-	if (sd_bus_message_is_signal(message, "org.freedesktop.DBus.Local", "Disconnected")) {
-		sd_bus *bus = sd_bus_message_get_bus(message);
-
-		manager->n_connections--;
-		sd_bus_detach_event(bus);
-		sd_bus_close(bus);
-		return 1;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+	for (size_t i = 0; i < n; i++) {
 		int r;
 
-		if (!sd_bus_message_is_method_call(message, methods[i].interface, methods[i].member))
+		if (!sd_bus_message_is_method_call(message, table[i].interface, table[i].member))
 			continue;
-		r = methods[i].handle(manager, &methods[i], message, error);
+		r = table[i].handle(manager, &table[i], message, error);
 		if (r < 0 && !sd_bus_error_is_set(error))
 			sd_bus_error_set_errno(error, r);
 		if (sd_bus_error_is_set(error))
 			(void)sd_bus_reply_method_error(message, error);
 		return 1;
 	}
-	return refuse_unknown(manager, message, error);
+	return 0;
+}
+
+int manager_answer(struct manager *manager, sd_bus_message *message, sd_bus_error *error)
+{
+	int r = manager_dispatch(manager, methods, ARRAY_SIZE(methods), message, error);
+
+	return r ? r : refuse_unknown(manager, message, error);
+}
+
+bool manager_connection_ended(struct manager *manager, sd_bus_message *message)
+{
+	sd_bus *bus = sd_bus_message_get_bus(message);
+
+	if (!sd_bus_message_is_signal(message, "org.freedesktop.DBus.Local", "Disconnected"))
+		return false;
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		if (manager->connections[i] == bus)
+			manager->connections[i] = NULL;
+	sd_bus_detach_event(bus);
+	sd_bus_close(bus);
+	return true;
+}
+
+static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	return manager_connection_ended(userdata, message) ? 1 : manager_answer(userdata, message, error);
+}
+
+static int on_bus_message(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	return manager_connection_ended(userdata, message) ? 1 : bus_answer(userdata, message, error);
 }
 
 /* --- connections --- */
 
 /* The guest's id 0 is another number out here, and whoever reaches the socket is the guest anyway: anonymous. */
-static int serve_connection(struct manager *manager, int fd)
+static int serve_connection(struct manager *manager, size_t place, int fd, sd_bus_message_handler_t handler)
 {
 	sd_bus *bus = NULL;
 	sd_id128_t id;
@@ -432,7 +463,7 @@ static int serve_connection(struct manager *manager, int fd)
 	if (r >= 0)
 		r = sd_bus_set_sender(bus, "org.freedesktop.systemd1");
 	if (r >= 0)
-		r = sd_bus_add_filter(bus, NULL, on_message, manager);
+		r = sd_bus_add_filter(bus, NULL, handler, manager);
 	if (r >= 0)
 		r = sd_bus_start(bus);
 	if (r >= 0)
@@ -440,23 +471,52 @@ static int serve_connection(struct manager *manager, int fd)
 	if (r < 0)
 		sd_bus_unref(bus);
 	else
-		manager->n_connections++;
+		manager->connections[place] = bus;
 	return r;
+}
+
+/*
+ * A message that came together with the end of the authentication is in sd-bus's buffer, where its event source does
+ * not see it: libdbus's Hello would wait for the next one.
+ */
+static int on_post(sd_event_source *source, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+		sd_bus *bus = sd_bus_ref(manager->connections[i]);
+
+		for (unsigned n = 0; bus && n < 64 && sd_bus_process(bus, NULL) > 0; n++)
+			;
+		sd_bus_unref(bus);
+	}
+	return 0;
 }
 
 static int on_connection(sd_event_source *source, int listener, uint32_t events, void *userdata)
 {
 	struct manager *manager = userdata;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	size_t place = 0;
 
 	if (fd < 0)
 		return 0;
-	if (manager->n_connections >= CONNECTIONS_MAX) {
+	while (place < CONNECTIONS_MAX && manager->connections[place])
+		place++;
+	if (place == CONNECTIONS_MAX) {
 		close(fd);
 		return 0;
 	}
-	(void)serve_connection(manager, fd);
+	(void)serve_connection(manager, place, fd,
+			       listener == manager->options->listeners[SOCKET_BUS] ? on_bus_message : on_message);
 	return 0;
+}
+
+static int listen_to(struct manager *manager, enum shadow_socket which)
+{
+	int fd = manager->options->listeners[which];
+
+	return fd < 0 ? 0 : sd_event_add_io(manager->event, NULL, fd, EPOLLIN, on_connection, manager);
 }
 
 /* What a client can make us hold; the shadow memory of a sanitizer build is not meant. */
@@ -480,7 +540,13 @@ struct error *manager_serve(const struct manager_options *options)
 		return error_system(errno, NULL, "cannot limit the manager's memory");
 	r = sd_event_new(&manager.event);
 	if (r >= 0)
-		r = sd_event_add_io(manager.event, NULL, options->listener, EPOLLIN, on_connection, &manager);
+		r = listen_to(&manager, SOCKET_PRIVATE);
+	if (r >= 0)
+		r = listen_to(&manager, SOCKET_BUS);
+	if (r >= 0)
+		r = udev_control_serve(&manager, options->listeners[SOCKET_UDEV]);
+	if (r >= 0)
+		r = sd_event_add_post(manager.event, NULL, on_post, &manager);
 	if (r >= 0)
 		r = sd_event_loop(manager.event);
 	sd_event_unref(manager.event);

@@ -85,11 +85,13 @@ struct method {
 	const char *argument; /* of the handler */
 };
 
+#define CONNECTIONS_MAX 64
+
 struct manager {
 	const struct manager_options *options;
 	sd_event *event;
-	unsigned n_connections;
-	uint32_t n_jobs;
+	sd_bus *connections[CONNECTIONS_MAX]; /* NULL: free; borrowed from the event loop */
+	uint32_t n_jobs, n_names;             /* handed out so far */
 };
 
 #define MANAGER_PATH "/org/freedesktop/systemd1"
@@ -99,11 +101,39 @@ DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref)
 
 /* --- manager.c --- */
 
+/* Whether the sender is the guest's root; `error` says it otherwise, as polkit would. */
+bool manager_may_change(sd_bus_message *message, sd_bus_error *error);
+
 /* Has it written down, with who sent the message, before that is answered. Negative errno. */
 int manager_record(const struct manager *manager, sd_bus_message *message, struct manager_record *record);
 
 /* Reads a valid unit name, borrowed from the message. Negative: it is none, and `error` says so. */
 int manager_read_unit(sd_bus_message *message, const char **ret, sd_bus_error *error);
+
+/* Answers a method call out of a table; 0: it is not there. */
+int manager_dispatch(struct manager *manager, const struct method *methods, size_t n, sd_bus_message *message,
+		     sd_bus_error *error);
+/* What the service manager itself is asked, on either socket. */
+int manager_answer(struct manager *manager, sd_bus_message *message, sd_bus_error *error);
+/* For a connection's filter: its end. True: that was it. */
+bool manager_connection_ended(struct manager *manager, sd_bus_message *message);
+
+/* --- bus.c --- */
+
+/* A message on the system bus. */
+int bus_answer(struct manager *manager, sd_bus_message *message, sd_bus_error *error);
+/* Whether some program of the guest has this name on its bus; *ret_pid: its main process, 0: not known. */
+bool bus_name_owner(struct manager *manager, const char *name, uint32_t *ret_pid);
+
+/* --- bus_services.c --- */
+
+/* What the small daemons of systemd are asked: login1, hostname1, timedate1, locale1. 0: none of them, or unknown. */
+int bus_service_answer(struct manager *manager, sd_bus_message *message, sd_bus_error *error);
+
+/* --- udev_control.c --- */
+
+/* Listens as systemd-udevd does for udevadm control; what it is told is recorded. */
+int udev_control_serve(struct manager *manager, int listener);
 
 /* --- unitfiles.c --- */
 

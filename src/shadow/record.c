@@ -303,9 +303,45 @@ static struct error *build_action(const struct manager_record *record, struct ac
 	return error ? error : take_words(record, &action->argv);
 }
 
+/* What tool asked, and with which words: it will ask again in the guest. Only programs that ask and end are meant. */
+static bool is_tool(const char *path)
+{
+	static const char *const names[] = {"busctl",      "dbus-send",  "gdbus",      "hostnamectl", "localectl",
+					    "loginctl",    "networkctl", "resolvectl", "systemctl",   "systemd-run",
+					    "timedatectl", "udevadm",    "nmcli",      "firewall-cmd"};
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(slash ? slash + 1 : path, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static struct error *words_of_caller(uint32_t host_pid, char ***ret)
+{
+	size_t size = 0, n = 0;
+	_cleanup_(free_ptr) char *text = host_pid ? read_proc(host_pid, "cmdline", &size) : NULL;
+	char **words;
+
+	if (!text || size == 0 || !is_tool(text))
+		return error_create(ERROR_UNSUPPORTED, "not asked by a program that could ask again");
+	words = *ret = calloc(RECORD_WORDS_MAX + 1, sizeof(*words));
+	if (!words)
+		return error_no_memory();
+	for (const char *word = text; word < text + size; word += strlen(word) + 1) {
+		if (n == RECORD_WORDS_MAX)
+			return error_create(ERROR_UNSUPPORTED, "a request of too many words");
+		words[n] = strdup(word);
+		if (!words[n++])
+			return error_no_memory();
+	}
+	return NULL;
+}
+
 static struct error *take_record(struct shadow *shadow, const struct manager_record *record, uint32_t warden)
 {
 	struct action action = {};
+	uint32_t host_pid;
 	struct error *error;
 
 	if (record->kind == RECORD_UNKNOWN) {
@@ -314,12 +350,18 @@ static struct error *take_record(struct shadow *shadow, const struct manager_rec
 				  record->verb, record->unit);
 		return NULL;
 	}
-	error = build_action(record, &action);
+	host_pid = find_host_pid(warden, record->pid, record->depth);
+	if (record->kind == RECORD_CALLER) {
+		action.kind = ACTION_COMMAND;
+		error = words_of_caller(host_pid, &action.argv);
+	} else {
+		error = build_action(record, &action);
+	}
 	if (error) {
 		action_deinit(&action);
 		return error;
 	}
-	return record_action(shadow, find_host_pid(warden, record->pid, record->depth), action);
+	return record_action(shadow, host_pid, action);
 }
 
 struct error *record_receive(struct shadow *shadow, int fd, uint32_t warden, bool *ret_ended)

@@ -138,12 +138,12 @@ static struct error *name_host(const struct shadow *shadow)
 
 /* What the warden's children share. */
 struct links {
-	int manager_socket; /* init binds it, the manager serves it */
-	int runner[2];      /* the manager's and init's end */
-	int ready[2];       /* a byte comes when the root has changed */
-	int fuse_fd;        /* init mounts it, the server of /proc answers there; -1: no memory image */
-	int proc[2];        /* init's and the server's end */
-	int held[2];        /* a byte comes when the guest's process numbers are nobody else's */
+	int sockets[SHADOW_SOCKETS]; /* init binds them, the manager serves them */
+	int runner[2];               /* the manager's and init's end */
+	int ready[2];                /* a byte comes when the root has changed */
+	int fuse_fd;                 /* init mounts it, the server of /proc answers there; -1: no memory image */
+	int proc[2];                 /* init's and the server's end */
+	int held[2];                 /* a byte comes when the guest's process numbers are nobody else's */
 };
 
 struct children {
@@ -188,7 +188,7 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	const struct shadow *shadow = sandbox->shadow;
 	struct setup setup = {.shadow = shadow,
 			      .network = sandbox->network_ns >= 0,
-			      .manager_socket = links->manager_socket,
+			      .sockets = links->sockets,
 			      .fuse_fd = links->fuse_fd,
 			      .proc_socket = links->proc[0]};
 	int fds[] = {sandbox->input, sandbox->output, sandbox->errors < 0 ? sandbox->output : sandbox->errors,
@@ -214,8 +214,9 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 		return error_system(errno, NULL, "cannot enter the guest's user namespace");
 	error = sandbox_become(0);
 	/* systemctl checks that root listens; the kernel notes who does at this call. */
-	if (!error && listen(links->manager_socket, 64) < 0)
-		error = error_system(errno, "/run/systemd/private", "cannot listen");
+	for (size_t i = 0; !error && i < SHADOW_SOCKETS; i++)
+		if (listen(links->sockets[i], 64) < 0)
+			error = error_system(errno, NULL, "cannot listen to the guest's requests");
 	if (!error && sandbox->options->terminal)
 		error = open_terminal(sandbox->control, fds);
 	if (!error)
@@ -307,8 +308,9 @@ static _Noreturn void run_init(const struct sandbox *sandbox, const struct links
 static _Noreturn void run_manager(const struct sandbox *sandbox, const struct links *links)
 {
 	struct manager_options options = {
-		.processes = sandbox->shadow->processes, .listener = 0, .record_fd = 1, .runner_fd = 2};
-	int fds[] = {links->manager_socket, sandbox->record_fd, links->runner[0]};
+		.processes = sandbox->shadow->processes, .listeners = {0, 3, 4}, .record_fd = 1, .runner_fd = 2};
+	int fds[] = {links->sockets[SOCKET_PRIVATE], sandbox->record_fd, links->runner[0], links->sockets[SOCKET_BUS],
+		     links->sockets[SOCKET_UDEV]};
 	struct error *error = sandbox_die_with_parent();
 	char byte;
 
@@ -318,7 +320,7 @@ static _Noreturn void run_manager(const struct sandbox *sandbox, const struct li
 	if (read(links->ready[0], &byte, 1) != 1 || chdir("/") < 0)
 		_exit(0);
 	error = arrange_descriptors(fds, ARRAY_SIZE(fds));
-	if (!error && close_range(3, ~0U, 0) < 0)
+	if (!error && close_range(ARRAY_SIZE(fds), ~0U, 0) < 0)
 		error = error_system(errno, NULL, "cannot close descriptors");
 	if (!error)
 		error = sandbox_become(SHADOW_ID_MANAGER);
@@ -399,8 +401,14 @@ static struct error *be_first_to_go(const struct shadow *shadow)
 static struct error *links_init(const struct shadow *shadow, struct links *links)
 {
 	links->fuse_fd = -1;
-	links->manager_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (links->manager_socket < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links->runner) < 0 ||
+	for (size_t i = 0; i < SHADOW_SOCKETS; i++) {
+		int type = i == SOCKET_UDEV ? SOCK_SEQPACKET : SOCK_STREAM;
+
+		links->sockets[i] = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (links->sockets[i] < 0)
+			return error_system(errno, NULL, "cannot create sockets");
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links->runner) < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links->proc) < 0 ||
 	    pipe2(links->ready, O_CLOEXEC) < 0 || pipe2(links->held, O_CLOEXEC) < 0)
 		return error_system(errno, NULL, "cannot create sockets");
@@ -415,11 +423,13 @@ static struct error *links_init(const struct shadow *shadow, struct links *links
 /* What only the two children need. */
 static void links_close(struct links *links)
 {
-	int fds[] = {links->manager_socket, links->runner[0], links->runner[1], links->ready[0], links->ready[1],
-		     links->proc[0],        links->proc[1],   links->fuse_fd,   links->held[0],  links->held[1]};
+	int fds[] = {links->runner[0], links->runner[1], links->ready[0], links->ready[1], links->proc[0],
+		     links->proc[1],   links->fuse_fd,   links->held[0],  links->held[1]};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close_fd(&fds[i]);
+	for (size_t i = 0; i < SHADOW_SOCKETS; i++)
+		close_fd(&links->sockets[i]);
 }
 
 static struct error *fork_child(pid_t *ret)

@@ -123,7 +123,9 @@ static const struct setup_op table[] = {
 	/* Packages take its existence for "systemd runs here". */
 	{SETUP_DIRECTORY, "/run/systemd", NULL, 0755, WITHOUT_MEMORY},
 	{SETUP_DIRECTORY, "/run/systemd/system", NULL, 0755, WITHOUT_MEMORY},
-	{SETUP_SOCKET, "/run/systemd/private"},
+	{SETUP_SOCKET, "/run/systemd/private", .major = SOCKET_PRIVATE},
+	{SETUP_SOCKET, "/run/dbus/system_bus_socket", .major = SOCKET_BUS},
+	{SETUP_SOCKET, "/run/udev/control", .major = SOCKET_UDEV},
 	{SETUP_TMPFS, "/tmp", "4g", 01777, HARMLESS, WITHOUT_MEMORY},
 };
 
@@ -363,25 +365,44 @@ static struct error *bind_at(int socket, int directory, const char *name)
 	return NULL;
 }
 
+static bool has_socket(int parent, const char *name)
+{
+	struct stat st;
+
+	return fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* It listens where nobody can. */
+static struct error *hide_socket(struct setup_state *state, const struct setup_op *op, int socket)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "socket-%u", op->major);
+	return bind_at(socket, state->stage, name);
+}
+
 static struct error *do_socket(struct setup_state *state, const struct setup_op *op)
 {
 	_cleanup_(close_fd) int parent = -1;
+	int socket = state->setup->sockets[op->major];
 	struct socket_times times;
 	const char *name;
 	struct error *error;
 
-	if (state->setup->manager_socket < 0)
+	if (socket < 0)
 		return NULL;
 	error = open_parent(state->root, op->path, &parent, &name);
-	/* A guest without systemd: nobody looks for it, so it listens where nobody can. */
-	if (error && error->code == ERROR_NOT_FOUND && state->setup->shadow->guest) {
+	/* A guest without systemd, D-Bus, udev: nobody looks for it. */
+	if (error && error->code == ERROR_NOT_FOUND && (state->setup->shadow->guest || op->major != SOCKET_PRIVATE)) {
 		error_destroy(error);
-		return bind_at(state->setup->manager_socket, state->stage, "manager");
+		return hide_socket(state, op, socket);
 	}
+	if (!error && op->major != SOCKET_PRIVATE && !has_socket(parent, name))
+		return hide_socket(state, op, socket);
 	if (!error)
 		error = remove_socket(parent, name, &times);
 	if (!error)
-		error = bind_at(state->setup->manager_socket, parent, name);
+		error = bind_at(socket, parent, name);
 	if (error)
 		return error;
 	if (times.known && (fchmodat(parent, name, times.mode, 0) < 0 ||

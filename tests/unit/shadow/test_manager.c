@@ -29,16 +29,16 @@ static struct guest_task items[] = {
 static const struct guest_task_list processes = {.items = items, .n = 4};
 
 struct fixture {
-	char dir[32], path[64];
+	char dir[32], path[64], bus_path[64];
 	int records, runner;
 	pid_t pid;
 	sd_bus *bus;
 };
 
-static int serve(int listener, int record, int runner)
+static int serve(int listener, int bus, int udev, int record, int runner)
 {
 	struct manager_options options = {
-		.listener = listener, .record_fd = record, .runner_fd = runner, .processes = &processes};
+		.listeners = {listener, bus, udev}, .record_fd = record, .runner_fd = runner, .processes = &processes};
 
 	error_destroy(manager_serve(&options));
 	return 1;
@@ -48,7 +48,7 @@ static int setup(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct fixture *f = calloc(1, sizeof(*f));
-	int listener, records[2], runner[2];
+	int listener, bus, records[2], runner[2];
 	char text[96];
 
 	*state = f;
@@ -62,14 +62,20 @@ static int setup(void **state)
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, records) < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, runner) < 0)
 		return -1;
+	snprintf(f->bus_path, sizeof(f->bus_path), "%s/bus", f->dir);
+	strcpy(address.sun_path, f->bus_path);
+	bus = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (bind(bus, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(bus, 8) < 0)
+		return -1;
 	f->pid = fork();
 	if (f->pid == 0) {
 		/* As in the shadow: the units are those of its root. */
 		if (geteuid() == 0 && (chroot(f->dir) < 0 || chdir("/") < 0))
 			_exit(1);
-		_exit(serve(listener, records[1], runner[1]));
+		_exit(serve(listener, bus, -1, records[1], runner[1]));
 	}
 	close(listener);
+	close(bus);
 	close(records[1]);
 	close(runner[1]);
 	f->records = records[0];
@@ -323,6 +329,85 @@ static void test_options(void **state)
 	assert_memory_equal(record.data, "--kill-who=main\0--signal=1", 27);
 }
 
+static sd_bus *system_bus(const struct fixture *f)
+{
+	_cleanup_(free_ptr) char *text = string_format("unix:path=%s", f->bus_path);
+	sd_bus *bus;
+
+	assert_true(sd_bus_new(&bus) >= 0);
+	assert_true(sd_bus_set_address(bus, text) >= 0);
+	assert_true(sd_bus_set_bus_client(bus, 1) >= 0);
+	assert_true(sd_bus_start(bus) >= 0);
+	return bus;
+}
+
+/* Names, the service manager, and what nobody answers. */
+static void test_system_bus(void **state)
+{
+	const struct fixture *f = *state;
+	sd_bus *bus = system_bus(f);
+	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *reply = NULL;
+	const char *unique, *path;
+	int has;
+
+	assert_true(sd_bus_get_unique_name(bus, &unique) >= 0);
+	assert_int_equal(unique[0], ':');
+	assert_true(sd_bus_call_method(bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner", NULL,
+				       &reply, "s", "org.nobody") >= 0);
+	assert_true(sd_bus_message_read(reply, "b", &has) >= 0);
+	assert_false(has);
+	sd_bus_message_unref(reply);
+	assert_true(sd_bus_call_method(bus, DESTINATION, OBJECT, INTERFACE, "RestartUnit", NULL, &reply, "ss",
+				       "web.service", "replace") >= 0);
+	assert_true(sd_bus_message_read(reply, "o", &path) >= 0);
+	sd_bus_message_unref(reply);
+	assert_record(f, "restart", "web.service");
+	assert_true(sd_bus_call_method(bus, "org.nobody", "/", "org.nobody", "Do", &error, NULL, NULL) < 0);
+	assert_string_equal(error.name, SD_BUS_ERROR_SERVICE_UNKNOWN);
+	assert_no_record(f);
+	assert_true(sd_bus_call_method(bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "ReloadConfig", NULL,
+				       NULL, NULL) >= 0);
+	sd_bus_flush_close_unref(bus);
+}
+
+static void send_text(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* As libdbus does it: what follows the authentication comes in the same packet as its end. */
+static void test_pipelined(void **state)
+{
+	static const unsigned char hello[] = {
+		'l', 1,   0,   1,   0,   0,   0,   0,   1,   0,   0,   0,   0x4e, 0,   0,   0,   1,   1,   'o', 0,
+		1,   0,   0,   0,   '/', 0,   0,   0,   0,   0,   0,   0,   3,    1,   's', 0,   5,   0,   0,   0,
+		'H', 'e', 'l', 'l', 'o', 0,   0,   0,   2,   1,   's', 0,   20,   0,   0,   0,   'o', 'r', 'g', '.',
+		'f', 'r', 'e', 'e', 'd', 'e', 's', 'k', 't', 'o', 'p', '.', 'D',  'B', 'u', 's', 0,   0,   0,   0,
+		6,   1,   's', 0,   6,   0,   0,   0,   'a', '.', 'b', 'c', 'd',  'e', 0,   0};
+	const struct fixture *f = *state;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval timeout = {.tv_sec = 10};
+	unsigned char packet[256], answer[1024];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, f->bus_path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+	assert_int_equal(send(fd, "", 1, MSG_NOSIGNAL), 1);
+	send_text(fd, "AUTH ANONYMOUS 61\r\n");
+	assert_true(recv(fd, answer, sizeof(answer), 0) > 3);
+	assert_memory_equal(answer, "OK ", 3);
+	memcpy(packet, "BEGIN\r\n", 7);
+	memcpy(packet + 7, hello, sizeof(hello));
+	/* The length of the fields does not count their padding at the end. */
+	packet[7 + 12] = (unsigned char)(sizeof(hello) - 16 - 1);
+	assert_int_equal(send(fd, packet, 7 + sizeof(hello), MSG_NOSIGNAL), 7 + sizeof(hello));
+	assert_true(recv(fd, answer, sizeof(answer), 0) > 16);
+	assert_int_equal(answer[1], 3 - (answer[1] == 2));
+	close(fd);
+}
+
 static void test_unit_by_pid(void **state)
 {
 	const struct fixture *f = *state;
@@ -379,6 +464,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_invocations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_options, setup, teardown),
 		cmocka_unit_test(test_names_of_paths),
+		cmocka_unit_test_setup_teardown(test_system_bus, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pipelined, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unit_by_pid, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 	};
