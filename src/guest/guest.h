@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "guest/fd_info.h"
 #include "guest/files.h"
+#include "guest/ipc.h"
 #include "guest/kernfs.h"
 #include "guest/machine.h"
 #include "guest/map_usage.h"

@@ -289,6 +289,24 @@ struct guest_console_list {
 struct error *guest_consoles(struct guest *guest, struct guest_console_list *ret) _must_check_;
 void guest_console_list_deinit(struct guest_console_list *list);
 
+/* How long tasks waited for want of something. */
+enum guest_pressure_kind {
+	GUEST_PRESSURE_IO,
+	GUEST_PRESSURE_MEMORY,
+	GUEST_PRESSURE_CPU,
+};
+struct guest_pressure_line {
+	uint64_t averages[3]; /* of the last 10, 60, 300 seconds, in 1/2048 of a percent */
+	uint64_t total_us;
+};
+struct guest_pressure {
+	struct guest_pressure_line some, full; /* one task waited; all that had something to do */
+	bool has_full;
+};
+/* As its kernel would have told at the suspend. */
+struct error *guest_pressure(struct guest *guest, enum guest_pressure_kind kind, struct guest_pressure *ret)
+	_must_check_;
+
 /* A controller of control groups. */
 struct guest_controller {
 	char name[32];

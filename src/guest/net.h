@@ -74,6 +74,36 @@ struct guest_address6_list {
 struct error *guest_addresses6(struct guest *guest, uint64_t task, struct guest_address6_list *ret) _must_check_;
 void guest_address6_list_deinit(struct guest_address6_list *list);
 
+/* ---- Multicast groups ---- */
+
+enum guest_group_kind {
+	GUEST_GROUPS_IP4,
+	GUEST_GROUPS_IP6,
+	GUEST_GROUPS_LINK, /* addresses of the interface itself */
+};
+
+/* A group that an interface listens to. */
+struct guest_group {
+	uint32_t index;
+	char interface[16];
+	uint8_t address[32]; /* network order */
+	uint8_t address_size;
+	uint32_t users;
+	uint32_t flags;       /* of IPv6 MAF_*; of the link whether it counts everywhere */
+	uint64_t timer_ticks; /* until a report is due, in hundredths of a second; 0: none is */
+	/* Of IPv4: whether that timer runs, who reported last, and of the interface how many groups and which IGMP. */
+	uint8_t timer, reporter, version;
+	uint32_t count;
+};
+struct guest_group_list {
+	struct guest_group *items; /* in the order of /proc/net/igmp, igmp6, dev_mcast */
+	size_t n;
+	struct error *incomplete;
+};
+struct error *guest_groups(struct guest *guest, uint64_t task, enum guest_group_kind kind, struct guest_group_list *ret)
+	_must_check_;
+void guest_group_list_deinit(struct guest_group_list *list);
+
 /* ---- Routes ---- */
 
 struct guest_route {

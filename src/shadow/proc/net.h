@@ -26,6 +26,9 @@
 	X(if_inet6, "if_inet6", 0444)                                                                                  \
 	X(route, "route", 0444)                                                                                        \
 	X(ipv6_route, "ipv6_route", 0444)                                                                              \
+	X(igmp, "igmp", 0444)                                                                                          \
+	X(igmp6, "igmp6", 0444)                                                                                        \
+	X(dev_mcast, "dev_mcast", 0444)                                                                                \
 	X(arp, "arp", 0444)                                                                                            \
 	X(packet, "packet", 0444)                                                                                      \
 	X(netlink, "netlink", 0444)                                                                                    \

@@ -47,6 +47,19 @@ struct error *proc_write_cgroups(const struct proc_facts *facts, FILE *out) _mus
 
 struct error *proc_write_locks(const struct proc_facts *facts, FILE *out) _must_check_;
 
+/* --- system_ipc.c --- */
+
+struct error *proc_write_shm(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_sem(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_msg(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_key_users(const struct proc_facts *facts, FILE *out) _must_check_;
+
+/* --- system_pressure.c --- */
+
+struct error *proc_write_pressure_io(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_pressure_memory(const struct proc_facts *facts, FILE *out) _must_check_;
+struct error *proc_write_pressure_cpu(const struct proc_facts *facts, FILE *out) _must_check_;
+
 /* --- system_symbols.c --- */
 
 struct error *proc_write_kallsyms(const struct proc_facts *facts, FILE *out) _must_check_;

@@ -374,6 +374,14 @@ static struct error *read_file(struct guest *guest, const struct guest_file *fil
 	return forgive_absence(guest_file_read(guest, file, 0, buffer, size, &got));
 }
 
+static struct error *read_acls(struct guest *guest, const struct guest_file *file)
+{
+	struct guest_acl acl;
+	struct error *error = forgive_absence(guest_file_acl(guest, file, false, &acl));
+
+	return error ? error : forgive_absence(guest_file_acl(guest, file, true, &acl));
+}
+
 /* Lists a directory of tmpfs and reads what is in it, and so on down. */
 static struct error *walk_directory(struct guest *guest, const struct guest_file *directory, unsigned depth,
 				    size_t *items)
@@ -392,6 +400,8 @@ static struct error *walk_directory(struct guest *guest, const struct guest_file
 			error = walk_directory(guest, file, depth + 1, items);
 		else if ((file->mode & 0170000) == 0100000)
 			error = read_file(guest, file);
+		if (!error)
+			error = read_acls(guest, file);
 	}
 	guest_file_list_deinit(&list);
 	return error;
@@ -446,6 +456,12 @@ const struct walk walks[] = {
 	{"tables", walk_tables},
 	{"disks", walk_disks},
 	{"symbols", walk_symbols},
+	{"sysfs", walk_sysfs},
+	{"cgroup-files", walk_cgroup_files},
+	{"statfs", walk_statfs},
+	{"ipc", walk_ipc},
+	{"groups", walk_groups},
+	{"pressure", walk_pressure},
 };
 const size_t n_walks = ARRAY_SIZE(walks);
 

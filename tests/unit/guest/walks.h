@@ -32,4 +32,13 @@ struct error *walk_tables(struct guest *guest, size_t *ret_items) _must_check_;
 struct error *walk_disks(struct guest *guest, size_t *ret_items) _must_check_;
 struct error *walk_symbols(struct guest *guest, size_t *ret_items) _must_check_;
 
+/* --- walks_trees.c --- */
+
+struct error *walk_sysfs(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_cgroup_files(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_statfs(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_ipc(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_groups(struct guest *guest, size_t *ret_items) _must_check_;
+struct error *walk_pressure(struct guest *guest, size_t *ret_items) _must_check_;
+
 #endif

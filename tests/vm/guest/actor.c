@@ -68,6 +68,7 @@ int make_file(const char *path, size_t size)
 static void *thread(void *argument)
 {
 	uintptr_t i = (uintptr_t)argument;
+	static volatile char pages[5][1 << 16];
 	static const char *const names[] = {"worker-1", "\xc3\xbcml\xc3\xa4ut", "bad\xff\xfename", "a b)c (d",
 					    "fifteen-letters"};
 
@@ -79,6 +80,9 @@ static void *thread(void *argument)
 		MUST(syscall(SYS_setresuid, 65, 66, 67));
 	if (i == 2)
 		MUST(setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5));
+	/* Faults of its own, which the process counts as well. */
+	for (size_t k = 0; k < sizeof(pages[i]); k += 4096)
+		pages[i][k] = 1;
 	for (;;)
 		pause();
 }
@@ -249,6 +253,7 @@ static const struct {
 	{"swapped", act_swapped, NULL},
 	{"swapped-fork", act_swapped_fork, NULL},
 	{"sockets", act_sockets, NULL},
+	{"ipc", act_ipc, NULL},
 	{"namespaces", act_namespaces, NULL},
 };
 

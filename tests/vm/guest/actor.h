@@ -31,6 +31,7 @@ void act_files(void);
 void act_swapped(void);
 void act_swapped_fork(void);
 void act_sockets(void);
+void act_ipc(void);
 void act_namespaces(void);
 
 #endif

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static void open_regular(void)
@@ -94,6 +95,23 @@ static void open_special(void)
 	TRY(openpty(&primary, &secondary, NULL, NULL, NULL));
 }
 
+/* A file with an access control list, and a directory that gives one to what is made in it. */
+static void make_lists(void)
+{
+	static const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, permissions;
+			uint32_t id;
+		} entries[5];
+	} list = {2, {{1, 6, ~0U}, {2, 4, 33}, {4, 4, ~0U}, {16, 6, ~0U}, {32, 0, ~0U}}};
+
+	close(make_file("/run/acl", 100));
+	MUST(setxattr("/run/acl", "system.posix_acl_access", &list, sizeof(list), 0));
+	MUST(mkdir("/run/acl-directory", 0750));
+	MUST(setxattr("/run/acl-directory", "system.posix_acl_default", &list, sizeof(list), 0));
+}
+
 void act_files(void)
 {
 	struct rlimit limit = {4096, 4096};
@@ -102,6 +120,7 @@ void act_files(void)
 	open_regular();
 	open_long();
 	open_special();
+	make_lists();
 }
 
 static char *map(size_t size, int protection, int flags, int fd, size_t offset)

@@ -7,7 +7,7 @@ from .compare_system import VOLATILE
 NET, SYS = b"/proc/net/", b"/proc/sys/"
 
 # What is not written: of protocols, drivers and features that only their own code could show.
-UNWRITTEN = re.compile(rb"anycast6|connector|dev_mcast|dev_snmp6/.*|fib_trie(stat)?|igmp6?|ip6?_(tables|mr|flowlabel|conntrack).*"
+UNWRITTEN = re.compile(rb"anycast6|connector|dev_snmp6/.*|fib_trie(stat)?|ip6?_(tables|mr|flowlabel|conntrack).*"
                        rb"|mcfilter6?|netfilter/.*|nf_conntrack.*|psched|ptype|rt6_stats|rt_acct|rt_cache|softnet_stat"
                        rb"|stat/.*|wireless|tls_stat|pnp|rpc/.*|vlan/.*|bonding/.*")
 # Of TCP: what is left of a timer, and what its firing changes: retransmissions and the next timeout.

@@ -53,7 +53,11 @@ def fields(text):
 
 
 def stat_moved(found, wanted):
-    return {i + 1 for i, (a, b) in enumerate(zip(fields(found), fields(wanted))) if a != b} <= MOVING_STAT
+    found, wanted = fields(found), fields(wanted)
+    # A worker is called after what it does.
+    if found[1].startswith(b"kworker/") and wanted[1].startswith(b"kworker/"):
+        found[1] = wanted[1]
+    return {i + 1 for i, (a, b) in enumerate(zip(found, wanted)) if a != b} <= MOVING_STAT
 
 
 def lines_moved(found, wanted, allowed):

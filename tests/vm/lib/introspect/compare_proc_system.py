@@ -4,16 +4,21 @@ import re
 
 # To the byte.
 EXACT = ("version", "cmdline", "cpuinfo", "modules", "filesystems", "execdomains", "cgroups", "kallsyms", "partitions",
-         "devices", "misc", "dma", "consoles", "tty/drivers", "iomem", "ioports", "swaps", "fb")
+         "devices", "misc", "dma", "consoles", "tty/drivers", "iomem", "ioports", "swaps", "fb", "sysvipc/shm", "sysvipc/sem", "sysvipc/msg", "key-users")
 
 # Counters that go on between the guest's last look and the moment it stopped: {file: {words of a line: how far}}. All but
 # the numbers is the same to the byte, and what matches no pattern is the same altogether.
 TICKS = 200
 PAGES = 4096
+WAITED_US = 2000000
 KIB = 4 * PAGES
 MOVING = {
     # The time, and what a CPU was idle.
     "uptime": {"": 2},
+    # Percent. The microseconds after it are of their own: the collector makes the others wait.
+    "pressure/io": {"": 1},
+    "pressure/memory": {"": 1},
+    "pressure/cpu": {"": 1},
     # Which tasks ran at that moment, and one step of the averages, in hundredths.
     "loadavg": {"": 20},
     # The collector itself and the ticks of the clock.
@@ -50,6 +55,8 @@ def line_differs(name, found, said):
         found, said = (re.sub(r" \d+/", " -/", line) for line in (found, said))
     found_words, found_numbers = numbers_apart(found)
     said_words, said_numbers = numbers_apart(said)
+    if name.startswith("pressure/") and 0 <= found_numbers[-1] - said_numbers[-1] <= WAITED_US * 100:
+        found_numbers[-1] = said_numbers[-1]
     if found_words != said_words:
         return True
     return any(abs(a - b) > limit_of(name, said) for a, b in zip(found_numbers, said_numbers))
