@@ -107,6 +107,28 @@ static struct error *bind_file(int from, const char *path, int dev, const char *
 	return NULL;
 }
 
+/*
+ * The guest's own node, if it is of the same device: with its number, owner and times. It is looked at and opened by
+ * one descriptor, for other runs of the shadow have the same directory.
+ */
+static struct error *show_node(int dev, const char *name, dev_t device, bool *ret)
+{
+	_cleanup_(close_fd) int place = openat(dev, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct mount_attr attributes = {.attr_clr = MOUNT_ATTR_NODEV};
+	_cleanup_(close_fd) int tree = -1;
+	struct stat st;
+
+	*ret = false;
+	if (place < 0 || fstat(place, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != device)
+		return NULL;
+	tree = open_tree(place, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0 ||
+	    move_mount(tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_system(errno, name, "cannot show the device");
+	*ret = true;
+	return NULL;
+}
+
 /* Who may open the disk is what the guest has; it is read-only for all of them. */
 static struct error *copy_owner(int ours, int dev, const char *name)
 {
@@ -126,6 +148,7 @@ static struct error *carry(int ours, int dev, const char *name)
 	char target[64];
 	struct error *error;
 	struct stat st;
+	bool shown;
 	ssize_t n;
 
 	/* A node in the guest, of its own devpts: that opens where the terminals are. */
@@ -147,6 +170,11 @@ static struct error *carry(int ours, int dev, const char *name)
 	/* Only terminals are a file system of their own; other directories are the guest's. */
 	if (S_ISDIR(st.st_mode) && strcmp(name, "pts") != 0)
 		return NULL;
+	if (S_ISCHR(st.st_mode)) {
+		error = show_node(dev, name, st.st_rdev, &shown);
+		if (error || shown)
+			return error;
+	}
 	error = S_ISBLK(st.st_mode) ? copy_owner(ours, dev, name) : NULL;
 	if (!error)
 		error = make_place(dev, name, S_ISDIR(st.st_mode));

@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "shadow/internal.h"
+#include "shadow/tmpfs_numbers.h"
 
 #define DEPTH_MAX  64u
 #define CHUNK_SIZE (UINT64_C(1) << 20)
@@ -35,6 +36,7 @@ struct fill {
 	struct guest *guest;
 	const char *name;
 	struct tmpfs_budget *budget;
+	struct tmpfs_numbers *numbers;
 	struct linked *linked;
 	size_t n_linked;
 	uint8_t *chunk; /* CHUNK_SIZE bytes */
@@ -221,8 +223,9 @@ static struct error *copy_contents(struct fill *fill, const struct guest_file *f
 
 static struct error *make_file(struct fill *fill, int parent, const struct guest_file *file)
 {
+	bool made = tmpfs_numbers_take(fill->numbers, parent, file);
 	_cleanup_(close_fd) int fd =
-		openat(parent, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		openat(parent, file->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | (made ? 0 : O_CREAT | O_EXCL), 0600);
 	struct error *error;
 
 	if (fd < 0)
@@ -284,6 +287,8 @@ static struct error *make_node(struct fill *fill, int parent, const struct guest
 
 	if (S_ISREG(file->mode))
 		return make_file(fill, parent, file);
+	if (tmpfs_numbers_take(fill->numbers, parent, file))
+		return NULL;
 	if (S_ISLNK(file->mode))
 		r = symlinkat(file->link, parent, file->name);
 	else
@@ -301,7 +306,7 @@ static struct error *make_directory(struct fill *fill, int parent, const struct 
 		lose(&fill->n_left_out, fill->left_out, file->name);
 		return NULL;
 	}
-	if (mkdirat(parent, file->name, 0700) < 0)
+	if (!tmpfs_numbers_take(fill->numbers, parent, file) && mkdirat(parent, file->name, 0700) < 0)
 		return error_system(errno, file->name, "cannot create");
 	fd = openat(parent, file->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -346,31 +351,33 @@ static bool is_name(const char *name)
 /* One entry that fails does not keep the others away. */
 static struct error *fill_directory(struct fill *fill, const struct guest_file *directory, int fd, unsigned depth)
 {
-	struct guest_file_list list = {0};
-	struct error *error = guest_directory(fill->guest, directory, &list);
+	_cleanup_(guest_file_list_deinit) struct guest_file_list read = {0};
+	const struct guest_file_list *list = tmpfs_numbers_list(fill->numbers, directory);
+	struct error *error = list ? NULL : guest_directory(fill->guest, directory, &read);
 
+	if (!list)
+		list = &read;
 	if (error && depth > 0 && error->code != ERROR_NO_MEMORY) {
 		lose(&fill->n_damaged, fill->damaged, directory->name);
 		error_destroy(take_ptr(error));
 	}
 	if (error)
 		return error;
-	if (list.incomplete)
+	if (list->incomplete)
 		lose(&fill->n_damaged, fill->damaged, directory->name);
-	for (size_t i = 0; !error && i < list.n; i++) {
+	for (size_t i = 0; !error && i < list->n; i++) {
 		if (!is_within_budget(fill)) {
-			lose(&fill->n_left_out, fill->left_out, list.items[i].name);
+			lose(&fill->n_left_out, fill->left_out, list->items[i].name);
 			break;
 		}
-		if (is_name(list.items[i].name))
-			error = make_entry(fill, fd, &list.items[i], depth);
+		if (is_name(list->items[i].name))
+			error = make_entry(fill, fd, &list->items[i], depth);
 		if (error && error->code != ERROR_NO_MEMORY) {
 			log_debug("%s: %s", fill->name, error->message);
-			lose(&fill->n_damaged, fill->damaged, list.items[i].name);
+			lose(&fill->n_damaged, fill->damaged, list->items[i].name);
 			error_destroy(take_ptr(error));
 		}
 	}
-	guest_file_list_deinit(&list);
 	return error;
 }
 
@@ -399,7 +406,11 @@ struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory
 		return error_no_memory();
 	if (!budget->begun)
 		*budget = (struct tmpfs_budget){true, TMPFS_BYTES_MAX, TMPFS_ENTRIES_MAX, TMPFS_WORK_MAX};
-	error = fill_directory(&fill, directory, fd, 0);
+	/* What it reads is not read again, but of a guest that lies; then something is left. */
+	error = tmpfs_numbers_create(guest, directory, fd, budget->work / 2, &fill.numbers);
+	if (!error)
+		error = fill_directory(&fill, directory, fd, 0);
+	tmpfs_numbers_destroy(fill.numbers);
 	if (!error)
 		error = set_attributes(fd, ".", directory);
 	if (!error)
