@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run prints, and doc/oracle.md."""
-import json
-
 SHOWN = 60
 
 HEAD = """# The oracle
@@ -120,7 +118,3 @@ def show(result, say):
 
 def unused(results, entries):
     return [entry.path for entry in entries if not any(result.get("excused", {}).get(entry.path) for result in results)]
-
-
-def load(directory):
-    return [json.loads(file.read_text()) for file in sorted(directory.glob("*.json"))]

@@ -60,3 +60,14 @@ class Judge:
                 self.excused[entry.path].append(f"{path} ({what})")
                 return
         self.faults.append({"path": path, "what": what, "offline": offline, "conventional": conventional})
+
+
+def judge(result, entries):
+    """Fills in a step's verdict from all that it `found`, by the entries of today."""
+    found = Judge(entries)
+    for difference in result.get("found", ()):
+        found.take(*(difference[key] for key in ("path", "what", "offline", "conventional")))
+    result["differences"] = found.faults
+    result["excused"] = {path: names for path, names in found.excused.items() if names}
+    result["passed"] = "failure" not in result and not found.faults
+    return result
