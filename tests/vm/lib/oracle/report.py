@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run prints, and doc/oracle.md."""
+
 SHOWN = 60
 
 HEAD = """# The oracle
