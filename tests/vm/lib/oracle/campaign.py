@@ -139,7 +139,7 @@ class Campaign:
                                 ("packages", "files", "payload_bytes", "actions", "emulation_s", "kernel_pending", "deferred")}
             document, more = self.ouassister.resume(guest)
             result["resume"] = {name: document.get(name) for name in
-                                ("online_s", "files", "bytes", "actions", "failed_actions", "restarts")}
+                                ("online_s", "files", "bytes", "actions", "failed_actions", "restart", "stale", "n_stale")}
             result["said"] = (said + more).strip().splitlines()[-40:]
             text = guest.facts()
             guest.stop()
@@ -180,9 +180,10 @@ class Campaign:
             result["paths"] = tree.compare(one, other, start.suspended_ns, take)
             packages = package_facts(one), package_facts(other)
         take_dicts(*packages, take)
-        facts.compare(*said, take)
+        reported = {str(process["pid"]) for process in result["resume"].get("stale") or ()}
+        facts.compare(*said, reported, take)
         result["facts"] = len(said[0].values) + len(said[0].files) + len(packages[0])
-        result["stale"] = {"offline": said[0].stale, "conventional": said[1].stale}
+        result["stale"] = {"offline": said[0].stale_units(), "conventional": said[1].stale_units()}
 
     def run_step(self, chain, index):
         """The result of one step, which is kept."""

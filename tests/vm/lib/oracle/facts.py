@@ -80,18 +80,24 @@ class Facts:
         self.values.update({f"programs:{unit}": " ".join(sorted(files)) for unit, files in running.items()})
 
     def main_programs(self, lines):
-        return {unit: self.executables.get(pid, "gone") for pid, unit in main_processes(lines).items() if pid != "0"}
+        return {unit: (pid, self.executables.get(pid, "gone")) for pid, unit in main_processes(lines).items() if pid != "0"}
 
     def stale_files(self, lines):
-        """{unit: replaced files that its processes map or run}."""
+        """{pid: replaced files that the process maps or runs}."""
         found = collections.defaultdict(set)
         for line in lines:
             if match := re.match(r"/proc/(\d+)/maps:\S+ \S+ \S+ \S+ \d+ +(.*)", line):
-                found[self.units_of.get(match[1], "-")].add(match[2].removesuffix(DELETED))
+                found[match[1]].add(match[2].removesuffix(DELETED))
         for pid, file in self.executables.items():
             if file.endswith(DELETED):
-                found[self.units_of.get(pid, "-")].add(file.removesuffix(DELETED))
-        return {unit: sorted(files) for unit, files in found.items()}
+                found[pid].add(file.removesuffix(DELETED))
+        return {pid: sorted(files) for pid, files in found.items()}
+
+    def stale_units(self):
+        found = collections.defaultdict(set)
+        for pid, files in self.stale.items():
+            found[self.units_of.get(pid, "-")].update(files)
+        return {unit: sorted(files) for unit, files in sorted(found.items())}
 
 
 FILE_ASPECTS = ("type", "mode", "owner", "target")
@@ -108,18 +114,17 @@ def compare_files(offline, conventional, take):
                     take(path, aspect, a, b)
 
 
-def compare(offline, conventional, take):
-    """Calls take(name, "state", offline, conventional) for each difference."""
+def compare(offline, conventional, reported, take):
+    """Calls take(name, "state", offline, conventional) for each difference; `reported`: pids that the program has named."""
     for name in sorted(offline.values.keys() | conventional.values.keys()):
         one, other = offline.values.get(name, "absent"), conventional.values.get(name, "absent")
         if one != other:
             take(name, "state", one, other)
     compare_files(offline.files, conventional.files, take)
-    # Of what runs old code the offline copy may have less, never more.
-    for unit, files in sorted(offline.stale.items()):
-        more = set(files) - set(conventional.stale.get(unit, ()))
-        if more:
-            take(f"stale:{unit}", "state", " ".join(sorted(more)), "not so")
-    for unit, file in sorted(offline.main.items()):
-        if file.endswith(DELETED) and not conventional.main.get(unit, "").endswith(DELETED):
-            take(f"main:{unit}", "state", file, conventional.main.get(unit, "not running"))
+    # The other copy restarts what the packages restart, and is no measure: old code runs nowhere unsaid.
+    for pid, files in sorted(offline.stale.items()):
+        if pid not in reported:
+            take(f"stale:{offline.units_of.get(pid, '-')}", "state", f"process {pid}: {' '.join(files)}", "not reported")
+    for unit, (pid, file) in sorted(offline.main.items()):
+        if pid not in reported and file.endswith(DELETED):
+            take(f"main:{unit}", "state", file, "not reported")

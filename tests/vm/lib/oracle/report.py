@@ -20,7 +20,7 @@ answers to debconf are files among these.
     tests/vm/oracle --report            # this page, of the results that are kept
 
 Differences that are no fault stand in `tests/vm/lib/oracle/tolerated`, each with its reason; every run prints what each
-entry excused. Of processes that run replaced files the offline copy may have fewer than the other, never more. Paragraphs of
+entry excused. A process of the offline copy that maps a replaced file must be one that `resume` has named. Paragraphs of
 debconf's and dpkg's databases may come in another order, and of an initramfs its files count, not their order and times.
 The clock of both copies is set when they wake; packages come without those that they only recommend.
 
@@ -111,7 +111,7 @@ def show(result, say):
     for path, names in result.get("excused", {}).items():
         say(f"#   excused by {path}: {len(names)}: " + ", ".join(names[:3]) + (" …" if len(names) > 3 else ""))
     for unit, files in (result.get("stale") or {}).get("offline", {}).items():
-        say(f"#   runs replaced files, as in the conventional copy: {unit}: " + " ".join(files)[:200])
+        say(f"#   runs replaced files, as resume has reported: {unit}: " + " ".join(files)[:200])
     timing = {"emulation": (result.get("bundle") or {}).get("emulation_s"), "apt": result.get("conventional_s"),
               "online": (result.get("resume") or {}).get("online_s"), "all": result.get("seconds")}
     say("#   seconds: " + ", ".join(f"{name} {number(value)}" for name, value in timing.items() if value is not None))
