@@ -199,7 +199,7 @@ class Campaign:
             self.compare(start, pair, said, result)
             if index + 1 < len(chain.steps) and not self.start_directory(chain, index + 1).exists():
                 self.keep(pair[1], chain, index + 1)
-        except Failed as failure:
+        except (Failed, ValueError) as failure:
             result["failure"] = str(failure)
         finally:
             self.sweep(names)

@@ -76,7 +76,7 @@ class Guest:
     def facts(self):
         """The text of `collect`; then the disk holds all that the guest wrote."""
         self.put(LIB / "oracle/collect", "/run/oracle-collect")
-        return self.inside("sh /run/oracle-collect; rm /run/oracle-collect; sync")
+        return self.inside("sh /run/oracle-collect && rm /run/oracle-collect && sync")
 
     def stop(self):
         """No instruction more; the disk is as the guest's kernel has written it."""
