@@ -21,6 +21,7 @@ struct member_of {
 struct sys_values {
 	const struct shadow *shadow;
 	struct guest_interface_list interfaces;
+	struct guest_device_list devices;
 	struct guest_module_list modules; /* by name */
 	struct member_of *members;        /* by path, then pid */
 	size_t n_members;
@@ -77,6 +78,46 @@ static struct error *show_interface(const struct guest_interface *interface, con
 	return unknown();
 }
 
+/* Of the directory "statistics": the counters of /proc/net/dev one by one. */
+static struct error *show_statistic(const struct sys_values *values, const char *interface, const char *file,
+				    char **ret)
+{
+	static const char *const names[GUEST_DEVICE_COUNTERS] = {
+		[GUEST_RX_PACKETS] = "rx_packets",
+		[GUEST_TX_PACKETS] = "tx_packets",
+		[GUEST_RX_BYTES] = "rx_bytes",
+		[GUEST_TX_BYTES] = "tx_bytes",
+		[GUEST_RX_ERRORS] = "rx_errors",
+		[GUEST_TX_ERRORS] = "tx_errors",
+		[GUEST_RX_DROPPED] = "rx_dropped",
+		[GUEST_TX_DROPPED] = "tx_dropped",
+		[GUEST_MULTICAST] = "multicast",
+		[GUEST_COLLISIONS] = "collisions",
+		[GUEST_RX_LENGTH_ERRORS] = "rx_length_errors",
+		[GUEST_RX_OVER_ERRORS] = "rx_over_errors",
+		[GUEST_RX_CRC_ERRORS] = "rx_crc_errors",
+		[GUEST_RX_FRAME_ERRORS] = "rx_frame_errors",
+		[GUEST_RX_FIFO_ERRORS] = "rx_fifo_errors",
+		[GUEST_RX_MISSED_ERRORS] = "rx_missed_errors",
+		[GUEST_TX_ABORTED_ERRORS] = "tx_aborted_errors",
+		[GUEST_TX_CARRIER_ERRORS] = "tx_carrier_errors",
+		[GUEST_TX_FIFO_ERRORS] = "tx_fifo_errors",
+		[GUEST_TX_HEARTBEAT_ERRORS] = "tx_heartbeat_errors",
+		[GUEST_TX_WINDOW_ERRORS] = "tx_window_errors",
+		[GUEST_RX_COMPRESSED] = "rx_compressed",
+		[GUEST_TX_COMPRESSED] = "tx_compressed",
+	};
+	const struct guest_device *device = NULL;
+
+	for (size_t i = 0; i < values->devices.n && !device; i++)
+		if (strcmp(values->devices.items[i].name, interface) == 0)
+			device = &values->devices.items[i];
+	for (size_t i = 0; device && device->counted && i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], file) == 0)
+			return text(ret, string_format("%" PRIu64 "\n", device->counters[i]));
+	return unknown();
+}
+
 static const struct guest_interface *find_interface(const struct sys_values *values, const char *name)
 {
 	for (size_t i = 0; i < values->interfaces.n; i++)
@@ -105,6 +146,9 @@ static struct error *show_module(const struct sys_values *values, const char *na
 		return text(ret, string_format("%u\n", module->refcount));
 	if (strcmp(file, "taint") == 0)
 		return text(ret, string_format("%s\n", module->taint));
+	/* What only its beginning needed is counted, too, for as long as it is there. */
+	if (strcmp(file, "coresize") == 0 && module->state == 'L')
+		return text(ret, string_format("%" PRIu64 "\n", (uint64_t)module->size));
 	if (strcmp(file, "initstate") == 0)
 		return text(ret, string_format("%s\n", module->state == 'L'   ? "live"
 						       : module->state == 'C' ? "coming"
@@ -125,6 +169,8 @@ struct error *sys_value(struct sys_values *values, const struct guest_kernfs *tr
 		interface = find_interface(values, directory->name);
 	if (interface)
 		return show_interface(interface, node->name, ret);
+	if (strcmp(directory->name, "statistics") == 0 && strcmp(tree->items[above->parent].name, "net") == 0)
+		return show_statistic(values, above->name, node->name, ret);
 	if (strncmp(path, "module/", 7) == 0 && above->parent == 0 && strcmp(above->name, "module") == 0)
 		return show_module(values, directory->name, node->name, ret);
 	return guest_sysfs_value(values->shadow->guest, tree, index, ret);
@@ -276,6 +322,8 @@ struct error *sys_values_create(const struct shadow *shadow, struct sys_values *
 	values->shadow = shadow;
 	error = optional(guest_interfaces(shadow->guest, 0, &values->interfaces));
 	if (!error)
+		error = optional(guest_devices(shadow->guest, 0, &values->devices));
+	if (!error)
 		error = optional(guest_modules(shadow->guest, &values->modules));
 	if (error)
 		return error;
@@ -291,6 +339,7 @@ void sys_values_destroy(struct sys_values *values)
 		return;
 	drop_members(values);
 	guest_interface_list_deinit(&values->interfaces);
+	guest_device_list_deinit(&values->devices);
 	guest_module_list_deinit(&values->modules);
 	free(values);
 }

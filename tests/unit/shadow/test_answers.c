@@ -201,6 +201,27 @@ static void test_interfaces(void **state)
 	assert_int_not_equal(status_of(f->shadow, "busybox ip addr add 192.0.2.1/24 dev lo"), 0);
 }
 
+/* /sys counts what /proc counts, and knows the sizes of modules. */
+static void test_sys(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	assert_says(f->shadow,
+		    "busybox sed -n 's/^ *\\([^: ]*\\): *\\([0-9]*\\) *\\([0-9]*\\) .*/\\1 \\2 \\3/p' /proc/net/dev "
+		    ">/tmp/dev\n"
+		    "n=0; while read name bytes packets; do\n"
+		    "	cd /sys/class/net/$name/statistics || exit\n"
+		    "	[ $(cat rx_bytes) = $bytes ] && [ $(cat rx_packets) = $packets ] && n=$((n + 1))\n"
+		    "done </tmp/dev; [ $n -gt 2 ] && [ $n = $(busybox wc -l </tmp/dev) ] && echo same",
+		    "same");
+	assert_says(f->shadow,
+		    "n=0; while read name size rest; do\n"
+		    "	[ $(cat /sys/module/$name/coresize) = $size ] && n=$((n + 1))\n"
+		    "done </proc/modules; [ $n -gt 2 ] && [ $n = $(busybox wc -l </proc/modules) ] && echo same",
+		    "same");
+}
+
 /* What statfs tells of a tmpfs is what the guest counts, less what is written now. */
 static void test_statfs(void **state)
 {
@@ -339,6 +360,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_modules, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_interfaces, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_sockets, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_sys, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_statfs, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_floods, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_closed, setup, fixture_teardown),
