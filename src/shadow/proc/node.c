@@ -317,6 +317,13 @@ int node_lookup(struct server *server, const struct asker *asker, struct node pa
 	return r;
 }
 
+bool node_stays_absent(struct node parent, const char *name)
+{
+	if (parent.kind == NODE_TREE && parent.sub == TREE_ROOT + 1)
+		return name[0] < '0' || name[0] > '9';
+	return is_task(parent) || parent.kind == NODE_SYS || parent.kind == NODE_TREE;
+}
+
 int node_list(struct server *server, struct node directory, struct listing *listing)
 {
 	if (is_task(directory))

@@ -172,6 +172,11 @@ struct server {
 int node_stat(struct server *server, struct node node, struct stat *ret);
 int node_lookup(struct server *server, const struct asker *asker, struct node parent, const char *name,
 		struct node *ret);
+/*
+ * Whether a name that is not in the directory will not be there later. Numbers in the root may become those of
+ * processes of the shadow: nobody is told when the kernel gives one.
+ */
+bool node_stays_absent(struct node parent, const char *name);
 int node_list(struct server *server, struct node directory, struct listing *listing);
 int node_readlink(struct server *server, const struct asker *asker, struct node node, char *buffer, size_t size);
 /* The text of a file; the caller drops the reference. */

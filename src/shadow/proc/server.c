@@ -94,6 +94,11 @@ static void serve_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (r == 0)
 		r = fill_entry(server, node, &entry);
+	/* Without a node: an answer that the kernel keeps. */
+	if (r == ENOENT && node_stays_absent(node_of(parent), name)) {
+		entry = (struct fuse_entry_param){.entry_timeout = FOREVER_S};
+		r = 0;
+	}
 	if (r)
 		fuse_reply_err(req, r);
 	else
