@@ -34,6 +34,7 @@
 #define VM_PFN_OR_IO  UINT64_C(0x4400)
 
 #define PAGES_A_STEP  16u /* of effort */
+#define HOLE_STEPS    16u
 
 struct walk {
 	struct guest *guest;
@@ -42,10 +43,12 @@ struct walk {
 	uint64_t saved_dirty; /* SAVED_DIRTY or 0 */
 	struct map_swap_layout shared_memory;
 	struct swap_counts swap_counts;
-	bool swap_counted;   /* swap_counts was begun */
-	bool whole_tables;   /* pages in swap below a table that is not there are counted, too */
-	uint64_t swap_cache; /* of a private mapping of shared memory: where pages that it has not touched may be; or 0
-			      */
+	bool swap_counted; /* swap_counts was begun */
+	bool whole_tables; /* pages in swap below a table that is not there are counted, too */
+	/* Of a private mapping of shared memory: its file's address_space, with pages that the mapping has not touched.
+	 */
+	uint64_t swap_cache;
+	uint64_t hole, hole_end; /* addresses of such pages, not looked at yet */
 	const struct guest_map *map;
 	struct guest_usage *usage;
 	uint64_t *page_size;
@@ -153,17 +156,35 @@ static struct error *add_entry(struct walk *walk, uint64_t entry, unsigned shift
 	return shift == SHIFT_PAGE && swap_slot_of_entry(entry, &slot) ? add_swapped(walk, &slot) : NULL;
 }
 
-/* Pages that the process has not touched: those of shared memory may be in swap (smaps_pte_hole()). */
+/* Of the pages that the process has not touched those that are in swap (smaps_pte_hole()). */
+static struct error *count_hole(struct walk *walk)
+{
+	uint64_t first = (walk->map->offset + (walk->hole - walk->map->start)) / PAGE_SIZE;
+	uint64_t n = (walk->hole_end - walk->hole) / PAGE_SIZE, pages = 0;
+	struct error *error;
+
+	if (n == 0)
+		return NULL;
+	error = guest_effort(walk->guest, HOLE_STEPS, walk->hole);
+	if (!error)
+		error = map_swap_count(walk->guest, &walk->shared_memory, walk->swap_cache, first, first + n - 1,
+				       &pages);
+	walk->usage->swapped += pages * PAGE_SIZE;
+	return error;
+}
+
+/* Neighbours are looked at together. */
 static struct error *add_hole(struct walk *walk, uint64_t start, uint64_t end)
 {
-	uint64_t first = (walk->map->offset + (start - walk->map->start)) / PAGE_SIZE, pages = 0;
-	struct error *error;
+	struct error *error = NULL;
 
 	if (!walk->swap_cache)
 		return NULL;
-	error = map_swap_count(walk->guest, &walk->shared_memory, walk->swap_cache, first,
-			       first + (end - start) / PAGE_SIZE - 1, &pages);
-	walk->usage->swapped += pages * PAGE_SIZE;
+	if (start != walk->hole_end) {
+		error = count_hole(walk);
+		walk->hole = start;
+	}
+	walk->hole_end = end;
 	return error;
 }
 
@@ -261,7 +282,7 @@ static struct error *add_shared_memory(struct walk *walk)
 	struct map_swap swap;
 	struct error *error = map_swap_find(walk->guest, &walk->shared_memory, walk->map, &swap);
 
-	walk->swap_cache = 0;
+	walk->swap_cache = walk->hole = walk->hole_end = 0;
 	if (error || !swap.pages)
 		return error;
 	if (walk->map->flags & VM_SHARED || !(walk->map->flags & VM_WRITE))
@@ -309,6 +330,8 @@ struct error *guest_map_usage(struct guest *guest, uint64_t task, const struct g
 		error = add_shared_memory(&walk);
 		if (!error)
 			error = walk_table(&walk, memory->top.v, memory->five_levels ? 48 : 39, walk.map->start, end);
+		if (!error)
+			error = count_hole(&walk);
 	}
 	return error_wrap(error, "page tables of a process");
 }
