@@ -34,15 +34,15 @@ void stream_input(struct stream *stream, int user, int program)
 
 /*
  * The user's own descriptor, or one to the same terminal that does not wait for it: a write to a terminal that is
- * stopped (Ctrl-S) would stop us too. A regular file never waits long.
+ * stopped (Ctrl-S) would stop us too. Files never wait long.
  */
 static int reopen_output(int user)
 {
 	char path[64];
-	struct stat st;
 	int fd;
 
-	if (fstat(user, &st) == 0 && S_ISCHR(st.st_mode)) {
+	/* No other device: one in the place of a closed descriptor must go on failing to be written to. */
+	if (isatty(user) == 1) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", user);
 		fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (fd >= 0)
