@@ -8,6 +8,7 @@
 static const struct option_spec options[] = {
 	{"keep", 0, NULL, "leave the old files in the guest, so that rollback is possible"},
 	{"restart", 0, "WHAT", "of the restart plan: services (default), all, none"},
+	{"reboot", 0, "WHEN", "if-needed: into a new kernel, before the network opens; never (default)"},
 	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
 	{"without-update", 0, NULL, "wake it although no bundle waits"},
 	{"wait", 0, "SECONDS", "how long the guest may take to answer (300)"},
@@ -31,6 +32,16 @@ static struct error *restart_mode(const struct invocation *invocation, enum rest
 	return error_create(ERROR_USAGE, "--restart wants services, all or none, not \"%s\"", word);
 }
 
+static struct error *reboot_mode(const struct invocation *invocation, bool *ret)
+{
+	const char *word = invocation_option(invocation, "reboot");
+
+	*ret = word && !strcmp(word, "if-needed");
+	if (!word || *ret || !strcmp(word, "never"))
+		return NULL;
+	return error_create(ERROR_USAGE, "--reboot wants if-needed or never, not \"%s\"", word);
+}
+
 static struct error *run(const struct invocation *invocation, json_t **ret)
 {
 	struct resume_options resume = {
@@ -43,6 +54,8 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 
 	if (!error)
 		error = restart_mode(invocation, &resume.restart);
+	if (!error)
+		error = reboot_mode(invocation, &resume.reboot);
 	resume.channel_timeout_ms = wait_s * 1000;
 	return error ? error : update_resume(&invocation->settings, invocation->vm, &resume, ret);
 }

@@ -20,6 +20,7 @@
 #include "update/document.h"
 #include "update/fingerprint.h"
 #include "update/helper.h"
+#include "update/reboot.h"
 #include "update/restart.h"
 #include "update/session.h"
 
@@ -413,6 +414,36 @@ static void retire_bundle(const struct session *session)
 		log_warning("%s: cannot rename: %s", session->bundle_path, strerror(errno));
 }
 
+static struct error *note_reboot(struct session *session)
+{
+	double t_s = (double)(clock_realtime_ns() - session->state.resumed_ns) / 1e9;
+	json_t *report = session->state.report;
+
+	if (json_array_append_new(json_object_get(report, "timeline"),
+				  json_pack("{s:s, s:f}", "event", "rebooted", "t_s", t_s)) < 0 ||
+	    json_object_set_new(report, "kernel_pending", json_null()) < 0)
+		return error_no_memory();
+	return state_save(&session->state, session->directory);
+}
+
+/* Into the new kernel, as long as nobody can reach the old one. */
+static struct error *reboot_if_needed(struct resume *r)
+{
+	struct session *session = r->session;
+	uint64_t timeout_ms = r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS;
+	const char *release = json_string_value(json_object_get(session->state.report, "kernel_pending"));
+	bool rebooted = false;
+	struct error *error;
+
+	if (!r->options->reboot || !release)
+		return NULL;
+	progress_step("reboot", "the guest reboots into its new kernel");
+	error = reboot_into(session->vm, release, timeout_ms, &rebooted);
+	if (error)
+		return fail(r, error);
+	return note_reboot(session);
+}
+
 /* State applied: the gate opens last. */
 static struct error *step_open(struct resume *r)
 {
@@ -422,6 +453,8 @@ static struct error *step_open(struct resume *r)
 
 	if (!error && state != VM_RUNNING)
 		error = ensure_running(r);
+	if (!error)
+		error = reboot_if_needed(r);
 	progress_step("open", "opening the network");
 	if (!error)
 		error = vm_gate_open(session->vm);

@@ -99,6 +99,7 @@ enum restart_mode {
 
 struct resume_options {
 	enum restart_mode restart;
+	bool reboot;                 /* into a kernel that came with the update, before the gate opens */
 	bool keep;                   /* leave the old files in the guest, for `rollback` */
 	bool strict;                 /* an action that fails is a reason to roll back */
 	bool without_update;         /* wake it although no bundle waits */

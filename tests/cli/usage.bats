@@ -62,6 +62,10 @@ refuses() {
 	refuses 'web2'
 	run "$OUASSISTER" resume --wait soon web1
 	refuses 'soon'
+	run "$OUASSISTER" resume --restart=some web1
+	refuses 'some'
+	run "$OUASSISTER" resume --reboot=now web1
+	refuses 'now'
 	run "$OUASSISTER" update
 	refuses 'which VM'
 }
