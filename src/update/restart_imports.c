@@ -311,6 +311,21 @@ static void perl_statement(struct imports *imports, const char *text)
 		perl_words(imports, text + n, !strcmp(path, "lib"));
 }
 
+/* Statements begin with the line, or behind one of these: "eval { require X; 1 }". */
+static void perl_line(struct imports *imports, const char *line)
+{
+	while (line) {
+		line += strspn(line, " \t;{(");
+		if (*line == '#')
+			return;
+		if (!strncmp(line, "use ", 4))
+			perl_statement(imports, line + 4);
+		else if (!strncmp(line, "require ", 8))
+			perl_statement(imports, line + 8);
+		line = strpbrk(line, ";{(");
+	}
+}
+
 static void read_perl(struct imports *imports, char *text)
 {
 	bool pod = false;
@@ -321,13 +336,9 @@ static void read_perl(struct imports *imports, char *text)
 			pod = strncmp(line, "=cut", 4) != 0;
 		if (pod || *line == '=')
 			continue;
-		line += strspn(line, " \t");
 		if (!strncmp(line, "__END__", 7) || !strncmp(line, "__DATA__", 8))
 			return;
-		if (!strncmp(line, "use ", 4))
-			perl_statement(imports, line + 4);
-		else if (!strncmp(line, "require ", 8))
-			perl_statement(imports, line + 8);
+		perl_line(imports, line);
 	}
 }
 

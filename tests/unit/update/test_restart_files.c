@@ -190,7 +190,8 @@ static void perl_imports_are_followed(void **state)
 	static const char *const directories[] = {"usr/share/perl5", NULL};
 
 	put("usr/sbin/foo", "#!/usr/bin/perl\nuse strict;\nuse lib '/srv/perl';\nuse A::B qw(X Y);\n"
-			    "use parent -norequire, 'Base::Of';\nuse 5.010;\n  require Late;\nrequire \"plain.pl\";\n"
+			    "use parent -norequire, 'Base::Of';\nuse 5.010;\n  if (eval { require Late; 1 }) {\n# use "
+			    "Hidden;\nrequire \"plain.pl\";\n"
 			    "=pod\n\nuse Hidden;\n\n=cut\nuse Mine;\n__END__\nuse Hidden;\n");
 	put("usr/share/perl5/A/B.pm", "use Late;\n");
 	put("usr/share/perl5/Base/Of.pm", "");
