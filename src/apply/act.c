@@ -14,6 +14,7 @@
 #include "base/io.h"
 
 #define COMMAND_TIMEOUT_MS 90000
+#define DAEMON_SETTLE_MS   3000
 /* Units in one call of systemctl. */
 #define GROUP_MAX          64
 
@@ -45,10 +46,11 @@ static struct error *report(struct transaction *t, const struct action *action, 
 	return NULL;
 }
 
-static struct error *run_command(char *const *argv, struct outcome *ret)
+static struct error *run_command(char *const *argv, bool daemon, struct outcome *ret)
 {
 	_cleanup_(run_result_deinit) struct run_result result = {};
-	struct error *error = run(argv, COMMAND_TIMEOUT_MS, &result);
+	struct error *error =
+		daemon ? run_daemon(argv, DAEMON_SETTLE_MS, &result) : run(argv, COMMAND_TIMEOUT_MS, &result);
 
 	if (error)
 		return error;
@@ -73,7 +75,7 @@ static struct error *act_service(const struct action *action, struct outcome *re
 	name = strndup(action->unit, n);
 	if (!name)
 		return error_no_memory();
-	return run_command((char *[]){(char *)"service", name, action->verb, NULL}, ret);
+	return run_command((char *[]){(char *)"service", name, action->verb, NULL}, false, ret);
 }
 
 /* How it is put to systemctl: of a unit that runs, a conditional restart is a restart. */
@@ -98,7 +100,7 @@ static struct error *act_next(struct transaction *t, const struct action *const 
 	if (first->kind == ACTION_COMMAND && first->pid)
 		outcomes[0].skipped = process_gone(first);
 	if (first->kind == ACTION_COMMAND)
-		return outcomes[0].skipped ? NULL : run_command(first->argv, &outcomes[0]);
+		return outcomes[0].skipped ? NULL : run_command(first->argv, first->verb != NULL, &outcomes[0]);
 	if (first->kind != ACTION_SYSTEMD)
 		return act_data(first, &outcomes[0]);
 	if (!has_systemd())

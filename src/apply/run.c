@@ -112,6 +112,27 @@ struct error *run(char *const *argv, uint64_t timeout_ms, struct run_result *ret
 	return NULL;
 }
 
+struct error *run_daemon(char *const *argv, uint64_t settle_ms, struct run_result *ret)
+{
+	_cleanup_(close_fd) int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	uint64_t deadline = clock_monotonic_ns() + settle_ms * 1000000;
+	int status = 0;
+	pid_t pid;
+
+	if (null < 0)
+		return error_system(errno, "/dev/null", "cannot open");
+	pid = fork();
+	if (pid == 0)
+		become(argv, null);
+	if (pid < 0)
+		return error_system(errno, argv[0], "cannot start");
+	while (waitpid(pid, &status, WNOHANG) == 0 && clock_monotonic_ns() < deadline)
+		poll(NULL, 0, POLL_MS);
+	ret->status = kill(pid, 0) == 0 ? 0 : status_of(status);
+	ret->output = strdup("");
+	return ret->output ? NULL : error_no_memory();
+}
+
 void run_result_deinit(struct run_result *result)
 {
 	free(result->output);

@@ -20,6 +20,8 @@ struct run_result {
 
 /* argv[0] is looked up in PATH. A status other than 0 is not an error. */
 struct error *run(char *const *argv, uint64_t timeout_ms, struct run_result *ret) _must_check_;
+/* The same for a daemon: if it has not ended after `settle_ms`, it goes on, with status 0. Its output goes nowhere. */
+struct error *run_daemon(char *const *argv, uint64_t settle_ms, struct run_result *ret) _must_check_;
 void run_result_deinit(struct run_result *result);
 
 #endif

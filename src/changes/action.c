@@ -184,7 +184,7 @@ static bool has_too_much(const struct action *action)
 		return true;
 	if (action->argv && (kind == ACTION_SIGNAL || kind == ACTION_WRITE))
 		return true;
-	return action->verb && (kind == ACTION_COMMAND || kind == ACTION_SIGNAL || kind == ACTION_WRITE);
+	return action->verb && (kind == ACTION_SIGNAL || kind == ACTION_WRITE);
 }
 
 const char *action_problem(const struct action *action)
@@ -197,6 +197,8 @@ const char *action_problem(const struct action *action)
 	case ACTION_SYSTEMD:
 		return systemd_problem(action);
 	case ACTION_COMMAND:
+		if (action->verb && strcmp(action->verb, "daemon") != 0)
+			return "command with an unknown verb";
 		return count(action->argv) && action->argv[0][0] ? NULL : "command without a word";
 	case ACTION_SIGNAL:
 		if (action->pid < 1 || action->pid > INT32_MAX)

@@ -133,7 +133,7 @@ struct error *changes_keep_probe(int directory_fd) _must_check_;
 
 enum action_kind {
 	ACTION_SYSTEMD = 1, /* a request to the service manager: verb, unit, options in argv */
-	ACTION_COMMAND,     /* a program that could not run offline: argv */
+	ACTION_COMMAND,     /* a program that could not run offline: argv; verb "daemon": it is to be left running */
 	ACTION_SIGNAL,      /* to one process: pid, start_ns, signal, value */
 	ACTION_WRITE,       /* bytes for a file below /proc/sys or /sys: path, data */
 	ACTION_MODULE,      /* verb "load", argv {name, parameters…}, or "unload", argv {name} */

@@ -94,6 +94,11 @@ static void add_write(struct words *words, const struct action *action)
 static void add_mount(struct words *words, const struct action *action)
 {
 	add(words, action->verb);
+	if (action->flags & 32 && strcmp(action->verb, "mount") == 0) {
+		/* MS_REMOUNT */
+		add(words, "-o");
+		add(words, "remount");
+	}
 	if (action->argv && strcmp(action->verb, "mount") == 0) {
 		if (*action->argv[1]) {
 			add(words, "-t");

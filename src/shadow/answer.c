@@ -29,6 +29,13 @@ const struct answer_rule answer_rules[] = {
 	{SYS_init_module, .function = answer_init_module},
 	{SYS_finit_module, .function = answer_finit_module},
 	{SYS_delete_module, .function = answer_delete_module},
+	{SYS_mount, .function = answer_mount},
+	{SYS_umount2, .function = answer_umount2},
+	{SYS_swapon, .function = answer_swapon},
+	{SYS_swapoff, .function = answer_swapoff},
+	{SYS_reboot, .function = answer_reboot},
+	{SYS_open, ANSWER_WRITER, 1, .needs_guest = true, .function = answer_open},
+	{SYS_openat, ANSWER_WRITER, 2, .needs_guest = true, .function = answer_openat},
 	{SYS_syslog, .function = answer_syslog},
 	{SYS_kill, ANSWER_TARGET, 0, .needs_guest = true, .function = answer_kill},
 	{SYS_tkill, ANSWER_PID, 0, .needs_guest = true, .function = answer_tkill},
@@ -76,6 +83,8 @@ void answers_destroy(struct answers *answers)
 		return;
 	answer_affinities_destroy(answers->affinities);
 	answer_pidfds_destroy(answers->pidfds);
+	answers_collect(answers);
+	answer_writers_destroy(answers->writers);
 	free(answers->log);
 	free(answers);
 }

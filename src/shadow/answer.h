@@ -46,6 +46,7 @@ enum answer_when {
 	ANSWER_WHO,     /* arguments 0 and 1 are (which, who); `which` is `user`, or `who` is in 1 .. highest_pid */
 	ANSWER_DEVICE,  /* the argument is the mode of a device node */
 	ANSWER_SOCKETS, /* a netlink socket for questions about sockets */
+	ANSWER_WRITER,  /* the argument is the flags of an open for writing of what may be there already (no O_EXCL) */
 };
 
 struct answer_rule {
@@ -139,13 +140,18 @@ answer_function answer_getpriority, answer_setpriority, answer_prlimit64, answer
 answer_function answer_sched_getscheduler, answer_sched_setscheduler, answer_sched_getparam, answer_sched_setparam;
 answer_function answer_sched_getattr, answer_sched_setattr, answer_sched_rr_get_interval;
 answer_function answer_getpgid, answer_getsid, answer_capget;
-answer_function answer_mknod, answer_mknodat;                /* answer_device.c */
-answer_function answer_statfs, answer_fstatfs, answer_ustat; /* answer_statfs.c */
-answer_function answer_pidfd_open, answer_pidfd_send_signal; /* the same */
+answer_function answer_mount, answer_umount2, answer_swapon, answer_swapoff; /* answer_mount.c */
+answer_function answer_open, answer_openat;                                  /* answer_writer.c */
+answer_function answer_reboot;                                               /* answer_left.c */
+answer_function answer_mknod, answer_mknodat;                                /* answer_device.c */
+answer_function answer_statfs, answer_fstatfs, answer_ustat;                 /* answer_statfs.c */
+answer_function answer_pidfd_open, answer_pidfd_send_signal;                 /* the same */
 
 /* What the subjects keep from call to call, each its own; freed with struct answers. */
 struct answer_affinities;
 void answer_affinities_destroy(struct answer_affinities *affinities);
+struct answer_writers;
+void answer_writers_destroy(struct answer_writers *writers);
 struct answer_pidfds;
 void answer_pidfds_destroy(struct answer_pidfds *pidfds);
 
@@ -158,6 +164,10 @@ struct answers {
 	struct sysinfo sysinfo; /* at the suspend */
 	struct answer_affinities *affinities;
 	struct answer_pidfds *pidfds;
+	struct answer_writers *writers;
 };
+
+/* The first process of the run: "what is left will be killed now". Known to init/init.c. */
+#define ANSWER_REBOOT_LEFT 0x6f75616cu
 
 #endif

@@ -321,6 +321,11 @@ static const char *const allowed[] = {
 
 /* Requests to the running system that are answered: see answer_rules[]. For our own helpers they are refused. */
 static const char *const requests[] = {
+	"mount",
+	"reboot",
+	"swapoff",
+	"swapon",
+	"umount2",
 	"delete_module", "finit_module", "init_module", "setdomainname", "sethostname", "syslog",
 };
 
@@ -340,7 +345,6 @@ static const char *const refused[] = {
 	"kcmp",
 	"kexec_file_load",
 	"kexec_load",
-	"mount",
 	"mount_setattr",
 	"move_mount",
 	"open_by_handle_at",
@@ -354,12 +358,8 @@ static const char *const refused[] = {
 	"ptrace",
 	"quotactl",
 	"quotactl_fd",
-	"reboot",
 	"setns",
 	"settimeofday",
-	"swapoff",
-	"swapon",
-	"umount2",
 	"vhangup",
 };
 

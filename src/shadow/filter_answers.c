@@ -7,6 +7,7 @@
  * Calls that no rule names are allowed whatever their arguments: the kernel finds that out once (5.11 and later) and
  * then does not run the filter for them. What is denied is another filter's matter.
  */
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
@@ -94,6 +95,16 @@ static void end_sockets(struct program *program)
 	end(program, SECCOMP_RET_ALLOW);
 }
 
+static void end_writer(struct program *program, unsigned argument)
+{
+	load_argument(program, argument);
+	add(program, BPF_ALU | BPF_AND | BPF_K, O_ACCMODE | O_EXCL, 0, 0);
+	jump(program, BPF_JEQ, O_WRONLY, 1, 0);
+	jump(program, BPF_JEQ, O_RDWR, 0, 1);
+	end(program, SECCOMP_RET_USER_NOTIF);
+	end(program, SECCOMP_RET_ALLOW);
+}
+
 static void add_rule(struct program *program, const struct answer_rule *rule, uint32_t highest)
 {
 	size_t skip = program->n;
@@ -117,6 +128,9 @@ static void add_rule(struct program *program, const struct answer_rule *rule, ui
 		break;
 	case ANSWER_DEVICE:
 		end_device(program, rule->argument);
+		break;
+	case ANSWER_WRITER:
+		end_writer(program, rule->argument);
 		break;
 	case ANSWER_SOCKETS:
 		end_sockets(program);

@@ -162,6 +162,9 @@ struct answers;
 struct error *answers_create(struct shadow *shadow, int listener, struct answers **ret) _must_check_;
 void answers_destroy(struct answers *answers);
 
+/* Writes down what programs have written to the guest's settings since the last time; before anything else is. */
+void answers_collect(struct answers *answers);
+
 /* Answers one waiting call. Failure means that the listener is of no further use. */
 struct error *answers_serve(struct answers *answers) _must_check_;
 

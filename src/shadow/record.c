@@ -164,8 +164,10 @@ static bool origin_of_words(uint32_t pid, struct action *action)
 	return false;
 }
 
-static void find_origin(uint32_t pid, struct action *action)
+void record_origin(uint32_t host_pid, struct action *action)
 {
+	uint32_t pid = host_pid;
+
 	for (unsigned i = 0; pid > 1 && i < ANCESTORS_MAX; i++, pid = parent_of(pid))
 		if (origin_of_environment(pid, action) || origin_of_words(pid, action))
 			return;
@@ -190,11 +192,11 @@ static void log_action(const struct action *action)
 		free(text);
 		text = longer;
 	}
-	log_debug("recorded:%s%s%s%s%s", text ? text : "", action->package ? " (" : "",
-		  action->package ? action->package : "", action->script ? "." : "",
-		  action->script    ? action->script
-		  : action->package ? ")"
-				    : "");
+	if (action->package)
+		log_debug("recorded:%s (%s%s%s)", text ? text : "", action->package, action->script ? " " : "",
+			  action->script ? action->script : "");
+	else
+		log_debug("recorded:%s", text ? text : "");
 	error_destroy(error);
 	action_words_free(words);
 }
@@ -212,7 +214,8 @@ struct error *record_action(struct shadow *shadow, uint32_t host_pid, struct act
 		action_deinit(&action);
 		return error;
 	}
-	find_origin(host_pid, &action);
+	if (!action.package)
+		record_origin(host_pid, &action);
 	action.order = (uint32_t)shadow->actions.n + 1;
 	action.phase = is_before(action.script) ? ACTION_BEFORE : ACTION_AFTER;
 	log_action(&action);
@@ -317,26 +320,114 @@ static bool is_tool(const char *path)
 	return false;
 }
 
-static struct error *words_of_caller(uint32_t host_pid, char ***ret)
+/* NUL-terminated strings of `size` bytes. */
+static struct error *split_words(const char *text, size_t size, char ***ret)
 {
-	size_t size = 0, n = 0;
-	_cleanup_(free_ptr) char *text = host_pid ? read_proc(host_pid, "cmdline", &size) : NULL;
-	char **words;
+	char **words = *ret = calloc(RECORD_WORDS_MAX + 1, sizeof(*words));
+	size_t n = 0;
 
-	if (!text || size == 0 || !is_tool(text))
-		return error_create(ERROR_UNSUPPORTED, "not asked by a program that could ask again");
-	words = *ret = calloc(RECORD_WORDS_MAX + 1, sizeof(*words));
 	if (!words)
 		return error_no_memory();
 	for (const char *word = text; word < text + size; word += strlen(word) + 1) {
 		if (n == RECORD_WORDS_MAX)
-			return error_create(ERROR_UNSUPPORTED, "a request of too many words");
+			return error_create(ERROR_UNSUPPORTED, "a command of too many words");
 		words[n] = strdup(word);
 		if (!words[n++])
 			return error_no_memory();
 	}
 	return NULL;
 }
+
+struct error *record_caller(struct shadow *shadow, uint32_t host_pid)
+{
+	struct action action = {.kind = ACTION_COMMAND};
+	size_t size = 0;
+	_cleanup_(free_ptr) char *text = host_pid ? read_proc(host_pid, "cmdline", &size) : NULL;
+	struct error *error;
+
+	if (!text || size == 0 || !is_tool(text))
+		return error_create(ERROR_UNSUPPORTED, "not asked by a program that could ask again");
+	error = split_words(text, size, &action.argv);
+	if (!error)
+		return record_action(shadow, host_pid, action);
+	action_deinit(&action);
+	return error;
+}
+
+/* --- daemons --- */
+
+/* What programs start beside themselves to be quicker next time. */
+static bool is_agent(const char *path)
+{
+	static const char *const names[] = {"gpg-agent", "dirmngr", "scdaemon", "keyboxd", "ssh-agent", "dbus-launch"};
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(slash ? slash + 1 : path, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The file it runs, as the guest has it; false: none that a path leads to. */
+static bool program_of(uint32_t pid, char ret[PATH_MAX])
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%u/exe", pid);
+	n = readlink(link, ret, PATH_MAX - 1);
+	if (n <= 0 || ret[0] != '/')
+		return false;
+	ret[n] = '\0';
+	return !strstr(ret, " (deleted)");
+}
+
+/* "nginx: master process …": a title, which nobody can be started with. */
+static bool is_title(const char *text, size_t size)
+{
+	return size == 0 || strchr(text, ' ') || strchr(text, ':');
+}
+
+static struct error *record_daemon(struct shadow *shadow, uint32_t pid)
+{
+	struct action action = {.kind = ACTION_COMMAND};
+	size_t size = 0;
+	_cleanup_(free_ptr) char *text = read_proc(pid, "cmdline", &size);
+	char program[PATH_MAX];
+	struct error *error;
+
+	/* What has ended meanwhile has no words. */
+	if (!text || size == 0 || !program_of(pid, program) || is_agent(program))
+		return NULL;
+	action.verb = strdup("daemon");
+	if (!action.verb)
+		error = error_no_memory();
+	else if (is_title(text, size))
+		error = split_words(program, strlen(program) + 1, &action.argv);
+	else
+		error = split_words(text, size, &action.argv);
+	if (!error)
+		return record_action(shadow, pid, action);
+	action_deinit(&action);
+	return error;
+}
+
+struct error *record_left(struct shadow *shadow, uint32_t init)
+{
+	_cleanup_(closedir_ptr) DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	struct error *error = NULL;
+
+	while (!error && proc && (entry = readdir(proc))) {
+		uint32_t pid = (uint32_t)strtoul(entry->d_name, NULL, 10);
+
+		if (isdigit((unsigned char)entry->d_name[0]) && parent_of(pid) == init)
+			error = record_daemon(shadow, pid);
+	}
+	return error;
+}
+
+/* --- what is sent --- */
 
 static struct error *take_record(struct shadow *shadow, const struct manager_record *record, uint32_t warden)
 {
@@ -351,12 +442,9 @@ static struct error *take_record(struct shadow *shadow, const struct manager_rec
 		return NULL;
 	}
 	host_pid = find_host_pid(warden, record->pid, record->depth);
-	if (record->kind == RECORD_CALLER) {
-		action.kind = ACTION_COMMAND;
-		error = words_of_caller(host_pid, &action.argv);
-	} else {
-		error = build_action(record, &action);
-	}
+	if (record->kind == RECORD_CALLER)
+		return record_caller(shadow, host_pid);
+	error = build_action(record, &action);
 	if (error) {
 		action_deinit(&action);
 		return error;

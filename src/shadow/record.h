@@ -14,6 +14,18 @@
  */
 struct error *record_action(struct shadow *shadow, uint32_t host_pid, struct action action) _must_check_;
 
+/* The package and the script it came from, into an action that has none; record_action() does not look again then. */
+void record_origin(uint32_t host_pid, struct action *action);
+
+/*
+ * What runs below `init` as a daemon would, each as the command it was started with; where a program has changed its
+ * words, its file alone.
+ */
+struct error *record_left(struct shadow *shadow, uint32_t init) _must_check_;
+
+/* The very words of the process, as a command: of a program that asks and ends. */
+struct error *record_caller(struct shadow *shadow, uint32_t host_pid) _must_check_;
+
 /* The same for a program's words, which are copied; `guest_pid`: the process of the guest they are about, 0: none. */
 struct error *record_command(struct shadow *shadow, uint32_t host_pid, const char *const *argv, uint32_t guest_pid)
 	_must_check_;

@@ -141,7 +141,12 @@ enum {
 static struct error *read_records(struct run *run, int *fd)
 {
 	bool ended = false;
-	struct error *error = record_receive(run->shadow, *fd, (uint32_t)run->warden, &ended);
+	struct error *error;
+
+	/* In the order it was asked for. */
+	if (run->answers)
+		answers_collect(run->answers);
+	error = record_receive(run->shadow, *fd, (uint32_t)run->warden, &ended);
 
 	if (ended)
 		close_fd(fd);

@@ -27,7 +27,7 @@ struct packet {
 	char value[256];
 };
 
-static int record_caller(const struct manager *manager, int fd)
+static int record_client(const struct manager *manager, int fd)
 {
 	struct manager_record record = {.kind = RECORD_CALLER, .depth = 1};
 	struct ucred credentials;
@@ -59,7 +59,7 @@ static int on_udev(sd_event_source *source, int listener, uint32_t events, void 
 		asked |= packet.type != TYPE_PING;
 	}
 	if (asked)
-		(void)record_caller(manager, fd);
+		(void)record_client(manager, fd);
 	close(fd);
 	return 0;
 }

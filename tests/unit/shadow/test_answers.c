@@ -152,6 +152,43 @@ static void test_modules(void **state)
 	assert_int_equal(shadow_actions(f->shadow)->n, 1);
 }
 
+static void test_mounts(void **state)
+{
+	const struct fixture *f = *state;
+	const struct action_list *actions = shadow_actions(f->shadow);
+
+	need_root();
+	assert_int_equal(status_of(f->shadow, "busybox mount -t configfs none /data"), 0);
+	assert_int_equal(actions->n, 1);
+	assert_int_equal(actions->items[0].kind, ACTION_MOUNT);
+	assert_string_equal(actions->items[0].path, "/data");
+	assert_string_equal(actions->items[0].argv[1], "configfs");
+	/* What a script would look for there next would not be there. */
+	assert_int_equal(status_of(f->shadow, "busybox mount -t tmpfs none /data 2>/dev/null") == 0, 0);
+	assert_int_equal(status_of(f->shadow, "busybox mount -o bind / /data 2>/dev/null") == 0, 0);
+	assert_int_equal(status_of(f->shadow, "busybox umount /data 2>/dev/null") == 0, 0);
+	assert_int_equal(actions->n, 1);
+}
+
+/* A daemon that a program leaves behind is written down when it is killed. */
+static void test_daemons(void **state)
+{
+	const struct fixture *f = *state;
+	const struct action_list *actions = shadow_actions(f->shadow);
+
+	need_root();
+	assert_int_equal(status_of(f->shadow, "export DPKG_MAINTSCRIPT_PACKAGE=food DPKG_MAINTSCRIPT_NAME=postinst;"
+					      "busybox setsid busybox sleep 1000 & busybox sleep 0.3"),
+			 0);
+	assert_int_equal(actions->n, 1);
+	assert_recorded(f, "busybox", "sleep", "1000");
+	assert_string_equal(actions->items[0].package, "food");
+	assert_string_equal(actions->items[0].script, "postinst");
+	/* What ends within the grace is none. */
+	assert_int_equal(status_of(f->shadow, "busybox sleep 0.5 &"), 0);
+	assert_int_equal(actions->n, 1);
+}
+
 /* With its broadcast address, and a lifetime if the guest's has an end. */
 static void assert_has_address(struct shadow *shadow, const struct guest_interface *interface,
 			       const struct guest_address *address)
@@ -357,6 +394,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pidfds, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_scheduling, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_system, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_mounts, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_daemons, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_modules, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_interfaces, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_sockets, setup, fixture_teardown),

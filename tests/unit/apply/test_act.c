@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Actions that are data, done to processes and files of this test: only to those that were meant. */
+#include "tests/unit/test.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "apply/act.h"
+#include "apply/run.h"
+#include "base/io.h"
+
+/* When this process's child began, as the guest's memory would tell it. */
+static uint64_t start_of(pid_t pid)
+{
+	_cleanup_(free_ptr) char *path = string_format("/proc/%d/stat", pid), *text = NULL;
+	unsigned long long ticks;
+	size_t size;
+
+	assert_ok(io_read_file(path, 4096, &text, &size));
+	assert_int_equal(sscanf(strrchr(text, ')'),
+				") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+				&ticks),
+			 1);
+	return ticks * 10000000 + 4321;
+}
+
+static void test_signals(void **state)
+{
+	struct action action = {.kind = ACTION_SIGNAL, .signal = SIGUSR1};
+	struct outcome outcome = {};
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		for (;;)
+			pause();
+	action.pid = (uint32_t)pid;
+	action.start_ns = start_of(pid) - 50000000;
+	assert_ok(act_data(&action, &outcome));
+	assert_string_equal(outcome.skipped, "another process has its number now");
+	outcome_deinit(&outcome);
+	action.start_ns = start_of(pid);
+	assert_ok(act_data(&action, &outcome));
+	assert_null(outcome.skipped);
+	assert_int_equal(outcome.status, 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1);
+	assert_ok(act_data(&action, &outcome));
+	assert_string_equal(outcome.skipped, "the process has ended");
+}
+
+static void test_writes(void **state)
+{
+	char path[] = "/tmp/test-act.XXXXXX";
+	int fd = mkstemp(path);
+	struct action action = {.kind = ACTION_WRITE, .path = path, .data = (uint8_t *)"x", .size = 1};
+	struct outcome outcome = {};
+
+	assert_ok(act_data(&action, &outcome));
+	assert_string_equal(outcome.skipped, "it is no file of the kernel");
+	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
+	close(fd);
+	unlink(path);
+	outcome_deinit(&outcome);
+	assert_ok(act_data(&action, &outcome));
+	assert_string_equal(outcome.skipped, "the guest has no such file");
+	outcome_deinit(&outcome);
+	/* One that takes anything from anybody. */
+	action.path = (char *)"/proc/self/comm";
+	assert_ok(act_data(&action, &outcome));
+	assert_null(outcome.skipped);
+	assert_int_equal(outcome.status, 0);
+}
+
+static void test_swap(void **state)
+{
+	struct action action = {.kind = ACTION_MOUNT, .verb = (char *)"swapoff", .path = (char *)"/nowhere/at-all"};
+	struct outcome outcome = {};
+
+	assert_ok(act_data(&action, &outcome));
+	assert_true(outcome.skipped || outcome.status);
+	outcome_deinit(&outcome);
+}
+
+/* One that does not go to the background by itself is left running. */
+static void test_daemons(void **state)
+{
+	char *const sleeper[] = {(char *)"sleep", (char *)"1", NULL}, *const failure[] = {(char *)"false", NULL};
+	struct run_result result = {};
+
+	assert_ok(run_daemon(failure, 3000, &result));
+	assert_int_equal(result.status, 1);
+	run_result_deinit(&result);
+	assert_ok(run_daemon(sleeper, 100, &result));
+	assert_int_equal(result.status, 0);
+	run_result_deinit(&result);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), 0);
+	assert_true(waitpid(-1, NULL, 0) > 0);
+}
+
+static void test_states(void **state)
+{
+	const struct action restart = {.kind = ACTION_SYSTEMD, .verb = (char *)"restart", .unit = (char *)"a.service"};
+	const struct action start = {.kind = ACTION_SYSTEMD, .verb = (char *)"start", .unit = (char *)"a.service"};
+	struct unit_state is = {.load = "loaded", .active = "inactive", .type = "simple"};
+
+	assert_string_equal(unit_skip(&restart, &is), "it was not running");
+	assert_null(unit_skip(&start, &is));
+	assert_null(unit_skip(&restart, NULL));
+	strcpy(is.active, "reloading");
+	assert_null(unit_skip(&restart, &is));
+	/* What does its work and ends does it again; what is new is started. */
+	is = (struct unit_state){.load = "loaded", .active = "inactive", .type = "oneshot"};
+	assert_null(unit_skip(&restart, &is));
+	is = (struct unit_state){.load = "not-found", .active = "inactive"};
+	assert_null(unit_skip(&restart, &is));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signals), cmocka_unit_test(test_writes), cmocka_unit_test(test_swap),
+		cmocka_unit_test(test_daemons), cmocka_unit_test(test_states),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
