@@ -354,9 +354,10 @@ struct error *transaction_act_undo(struct transaction *t)
 
 	if (!has_systemd())
 		return undo_without_systemd(t);
-	error = unit_states_ask(&t->payload.actions, &now);
-	if (!error && now.n)
-		error = act_all(t, first, 1, &failed);
+	/* First, so that systemd knows which unit files are gone. */
+	error = act_all(t, first, 1, &failed);
+	if (!error)
+		error = unit_states_ask(&t->payload.actions, &now);
 	if (!error)
 		error = undo_services(t, &now);
 	unit_states_deinit(&now);
