@@ -22,7 +22,8 @@ answers to debconf are files among these.
 Differences that are no fault stand in `tests/vm/lib/oracle/tolerated`, each with its reason; every run prints what each
 entry excused. A process of the offline copy that maps a replaced file must be one that `resume` has named. Paragraphs of
 debconf's and dpkg's databases may come in another order, and of an initramfs its files count, not their order and times.
-The clock of both copies is set when they wake; packages come without those that they only recommend.
+The clock of both copies is set when they wake; packages come without those that they only recommend; needrestart's hook
+is told to do nothing in both, for the offline copy has a restart plan of its own.
 
 This page is generated. Guest: Debian 12 (`tests/vm/recipes/demo`) as of the release pocket.
 """
@@ -72,7 +73,7 @@ def document(results, steps, entries):
         lines.append(row(result) if result else f"| {step.chain} | {step.kind} | not run |" + " |" * 9)
     lines += ["", "## What was not the same", ""]
     wrong = [result for result in results if not result["passed"]]
-    lines += [line for result in wrong for line in of_failed(result)] or ["Nothing."]
+    lines += [line for result in wrong for line in of_failed(result)] or ["Nothing of what was run."]
     lines += ["", "## What each entry excused", "", "| entry | aspects | reason | times |", "| --- | --- | --- | --- |"]
     for entry in entries:
         times = sum(len(result.get("excused", {}).get(entry.path, ())) for result in results)
