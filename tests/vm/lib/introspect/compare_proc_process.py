@@ -91,10 +91,10 @@ class Tasks:
         self.collector = str(truth.word("collector"))
         self.moved = set()
         for path, wanted in truth.files.items():
-            found = re.fullmatch(rb"/proc/(\d+)/task/(\d+)/schedstat", path)
+            found = re.fullmatch(rb"/proc/(\d+)/(?:task/(\d+)/)?schedstat", path)
             text = files.get(path.decode("utf-8", "surrogateescape"))
             if found and text is not None and text != wanted and counted_on(text, wanted):
-                self.moved |= {found[1].decode(), found[2].decode()}
+                self.moved |= {found[1].decode(), (found[2] or found[1]).decode()}
             woken = re.fullmatch(rb"/proc/(\d+)/task/(\d+)/status", path)
             if woken and text is not None and b"\nState:\tR" in text and b"\nState:\tR" not in wanted:
                 self.moved |= {woken[1].decode(), woken[2].decode()}
