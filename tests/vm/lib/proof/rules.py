@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 
 MEMORY_KB = 4096
-COUNTER = 200
+COUNTER = 2000
 SECONDS = 2.0
 LOAD = 0.30
 
@@ -364,8 +364,9 @@ def fds(live, shadow, moment):
 
 
 def listing(live, shadow, moment):
+    """systemd touches systemd-units-load whenever it reads a unit, which the measuring has it do."""
     def plain(text):
-        return [line for line in lines(text) if not line.startswith("total ")]
+        return [line for line in lines(text) if not line.startswith("total ") and "systemd-units-load" not in line]
     a, b = plain(live), plain(shadow)
     return "" if a == b else first_differences(a, b)
 
@@ -514,6 +515,20 @@ def subset(live, shadow, moment):
     return "; ".join(f"+{line}" for line in more[:6])
 
 
+def log(live, shadow, moment):
+    """What came after the program ran stands at the end; as much may be cut off at the beginning."""
+    a, b = lines(live), lines(shadow)
+    same_part = any(b[:len(a) - k] == a[k:] for k in range(len(a) // 2 + 1))
+    return "" if same_part else first_differences(a, b)
+
+
+def statistics(live, shadow, moment):
+    """Counters that go on: one that was 0, which netstat leaves out, may have come."""
+    def names(text):
+        return {re.sub(r"\d+", "N", squeezed(line)) for line in lines(text)}
+    return "; ".join(f"-{name}" for name in sorted(names(live) - names(shadow))[:6])
+
+
 def superset(live, shadow, moment):
     """A table that grows with what went on later."""
     return subset(shadow, live, moment).replace("+", "-")
@@ -543,9 +558,9 @@ def unit(live, shadow, moment):
 
 
 def running(live, shadow, moment):
-    """Services that run: of others the service manager alone knows."""
+    """Services that run: of others the manager alone knows. One that has ended but left a process (ifup) runs to us."""
     def names(text):
-        return sorted(line.split()[0] for line in lines(text) if " running" in line)
+        return sorted(line.split()[0] for line in lines(text) if " running" in line and not line.startswith("ifup@"))
     a, b = names(live), names(shadow)
     return "" if a == b else first_differences(a, b)
 
@@ -568,8 +583,8 @@ def device_file(line):
 
 
 RULES = {
-    "subset": subset, "superset": superset, "links": after(link), "unix": unix, "unit": unit, "running": running,
-    "groups": groups, "devices": after(device_file),
+    "subset": subset, "superset": superset, "log": log, "statistics": statistics, "links": after(link), "unix": unix,
+    "unit": unit, "running": running, "groups": groups, "devices": after(device_file),
     "listeners": after(listener), "addresses": addresses, "lscpu": after(processor), "lsblk": after(block_device),
     "lsof": open_files, "namespaces": namespaces,
     "same": same, "processes": processes, "pgrep": pgrep, "pstree": pstree, "sizes": numbers(MEMORY_KB), "keys": keys,
