@@ -85,7 +85,7 @@ def compare_tables(live, shadow, same_line):
     wrong = []
     for pid in sorted(live.keys() | shadow.keys()):
         a, b = live.get(pid, []), shadow.get(pid, [])
-        if (not a or not b) and "kworker/" in "".join(a + b):
+        if (not a or not b) and "kworker" in "".join(a + b):
             continue
         if len(a) != len(b) or not all(same_line(x, y) for x, y in zip(a, b)):
             wrong.append(f"-{' / '.join(a)[:160]} +{' / '.join(b)[:160]}")
