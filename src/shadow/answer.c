@@ -36,6 +36,8 @@ const struct answer_rule answer_rules[] = {
 	{SYS_reboot, .function = answer_reboot},
 	{SYS_open, ANSWER_WRITER, 1, .needs_guest = true, .function = answer_open},
 	{SYS_openat, ANSWER_WRITER, 2, .needs_guest = true, .function = answer_openat},
+	{SYS_nanosleep, .needs_guest = true, .function = answer_sleep},
+	{SYS_clock_nanosleep, .needs_guest = true, .function = answer_sleep},
 	{SYS_syslog, .function = answer_syslog},
 	{SYS_kill, ANSWER_TARGET, 0, .needs_guest = true, .function = answer_kill},
 	{SYS_tkill, ANSWER_PID, 0, .needs_guest = true, .function = answer_tkill},
@@ -83,6 +85,7 @@ void answers_destroy(struct answers *answers)
 		return;
 	answer_affinities_destroy(answers->affinities);
 	answer_pidfds_destroy(answers->pidfds);
+	answer_sleeps_destroy(answers->sleeps);
 	answers_collect(answers);
 	answer_writers_destroy(answers->writers);
 	free(answers->log);

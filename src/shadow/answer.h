@@ -115,6 +115,11 @@ bool answer_path_of(int fd, char ret[PATH_MAX]);
 /* The task of this number, a thread too; NULL: none. */
 const struct guest_task *answer_task(const struct answer_call *call, uint32_t pid);
 
+/* --- answer_sleep.c --- */
+
+/* The caller has signalled a process of the guest: if it belongs to a package's script, that waits for nothing. */
+void answer_sleeps_note(struct answer_call *call);
+
 /* --- answer_record.c --- */
 
 /*
@@ -142,6 +147,7 @@ answer_function answer_sched_getattr, answer_sched_setattr, answer_sched_rr_get_
 answer_function answer_getpgid, answer_getsid, answer_capget;
 answer_function answer_mount, answer_umount2, answer_swapon, answer_swapoff; /* answer_mount.c */
 answer_function answer_open, answer_openat;                                  /* answer_writer.c */
+answer_function answer_sleep;                                                /* answer_sleep.c */
 answer_function answer_reboot;                                               /* answer_left.c */
 answer_function answer_mknod, answer_mknodat;                                /* answer_device.c */
 answer_function answer_statfs, answer_fstatfs, answer_ustat;                 /* answer_statfs.c */
@@ -152,6 +158,8 @@ struct answer_affinities;
 void answer_affinities_destroy(struct answer_affinities *affinities);
 struct answer_writers;
 void answer_writers_destroy(struct answer_writers *writers);
+struct answer_sleeps;
+void answer_sleeps_destroy(struct answer_sleeps *sleeps);
 struct answer_pidfds;
 void answer_pidfds_destroy(struct answer_pidfds *pidfds);
 
@@ -165,6 +173,7 @@ struct answers {
 	struct answer_affinities *affinities;
 	struct answer_pidfds *pidfds;
 	struct answer_writers *writers;
+	struct answer_sleeps *sleeps; /* NULL: no script has signalled a process of the guest */
 };
 
 /* The first process of the run: "what is left will be killed now". Known to init/init.c. */

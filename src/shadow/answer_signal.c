@@ -49,8 +49,11 @@ static int record(struct answer_call *call, int number, const struct guest_task 
 				      .signal = number,
 				      .queued = value != NULL,
 				      .value = value ? *value : 0};
+	int errnum = answer_record_action(call, &action);
 
-	return answer_record_action(call, &action);
+	if (errnum == 0)
+		answer_sleeps_note(call);
+	return errnum;
 }
 
 /* A signal to one task, of which only its process `tgid` is meant if that is not 0. */
