@@ -267,7 +267,8 @@ static int append_login(sd_bus_message *reply, const char *what, const char *nam
 	uint32_t uid;
 
 	snprintf(path, sizeof(path), "/run/systemd/%s/%.64s", what, name);
-	snprintf(object, sizeof(object), LOGIN_PATH "/%.*s/_3%.64s", (int)strlen(what) - 1, what, name);
+	snprintf(object, sizeof(object), LOGIN_PATH "/%s/_3%.64s", strcmp(what, "users") == 0 ? "user" : "session",
+		 name);
 	if (strcmp(what, "seats") == 0) {
 		snprintf(object, sizeof(object), LOGIN_PATH "/seat/%.64s", name);
 		return sd_bus_message_append(reply, "(so)", name, object);
@@ -297,21 +298,21 @@ static int handle_logins(struct manager *manager, const struct method *method, s
 	static const char *const signatures[][2] = {{"sessions", "(susso)"}, {"users", "(uso)"}, {"seats", "(so)"}};
 	_cleanup_(sd_bus_message_unref_ptr) sd_bus_message *reply = NULL;
 	_cleanup_(closedir_ptr) DIR *dir = NULL;
-	const char *signature = NULL;
+	const char *const *kind = signatures[0];
 	struct dirent *entry;
 	char path[64];
 	int r = sd_bus_message_new_method_return(message, &reply);
 
-	for (size_t i = 0; i < ARRAY_SIZE(signatures); i++)
+	for (size_t i = 1; i < ARRAY_SIZE(signatures); i++)
 		if (strcmp(signatures[i][0], method->argument) == 0)
-			signature = signatures[i][1];
-	snprintf(path, sizeof(path), "/run/systemd/%s", method->argument);
+			kind = signatures[i];
+	snprintf(path, sizeof(path), "/run/systemd/%s", kind[0]);
 	dir = opendir(path);
 	if (r >= 0)
-		r = sd_bus_message_open_container(reply, 'a', signature);
+		r = sd_bus_message_open_container(reply, 'a', kind[1]);
 	for (unsigned i = 0; r >= 0 && dir && i < SESSIONS_MAX && (entry = readdir(dir)); i++)
 		if (is_login_name(entry->d_name))
-			r = append_login(reply, method->argument, entry->d_name);
+			r = append_login(reply, kind[0], entry->d_name);
 	if (r >= 0)
 		r = sd_bus_message_close_container(reply);
 	return r < 0 ? r : sd_bus_send(NULL, reply, NULL);

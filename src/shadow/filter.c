@@ -321,12 +321,8 @@ static const char *const allowed[] = {
 
 /* Requests to the running system that are answered: see answer_rules[]. For our own helpers they are refused. */
 static const char *const requests[] = {
-	"mount",
-	"reboot",
-	"swapoff",
-	"swapon",
-	"umount2",
-	"delete_module", "finit_module", "init_module", "setdomainname", "sethostname", "syslog",
+	"mount",        "reboot",      "swapoff",       "swapon",      "umount2", "delete_module",
+	"finit_module", "init_module", "setdomainname", "sethostname", "syslog",
 };
 
 /* A program must hear "not permitted" here, not "no such call"; most need privileges it does not have either. */

@@ -44,7 +44,7 @@ struct unit {
 	bool remains, can_reload, can_isolate, refuses_start, refuses_stop;
 	struct unit_listen listens[16];
 	size_t n_listens;
-	char drop_ins[8][SHADOW_NAME_MAX];
+	char drop_ins[8][SHADOW_NAME_MAX]; /* longer paths are left out */
 	size_t n_drop_ins;
 };
 

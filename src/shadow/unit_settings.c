@@ -215,6 +215,8 @@ void unit_read_settings(struct unit *unit)
 		find_drop_ins(template, list, &n);
 	qsort(list, n, sizeof(*list), compare_drop_ins);
 	for (size_t i = 0; i < n; i++)
-		if (read_file(unit, list[i].path) && unit->n_drop_ins < ARRAY_SIZE(unit->drop_ins))
-			snprintf(unit->drop_ins[unit->n_drop_ins++], sizeof(unit->drop_ins[0]), "%s", list[i].path);
+		if (read_file(unit, list[i].path) && unit->n_drop_ins < ARRAY_SIZE(unit->drop_ins) &&
+		    snprintf(unit->drop_ins[unit->n_drop_ins], sizeof(unit->drop_ins[0]), "%s", list[i].path) <
+			    (int)sizeof(unit->drop_ins[0]))
+			unit->n_drop_ins++;
 }
