@@ -162,7 +162,8 @@ struct error *tmpfs_numbers_create(struct guest *guest, const struct guest_file 
 	}
 	error_destroy(error);
 	/* Pointers into lists: they stay where they are. */
-	qsort(numbers->inodes, numbers->n_inodes, sizeof(*numbers->inodes), compare);
+	if (numbers->n_inodes)
+		qsort(numbers->inodes, numbers->n_inodes, sizeof(*numbers->inodes), compare);
 	make_all(numbers);
 	*ret = numbers;
 	return NULL;
