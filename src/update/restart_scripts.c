@@ -236,16 +236,16 @@ static struct error *find_script(const struct restart_input *input, const struct
 static struct error *add_environment(struct guest *guest, const struct guest_task *task, struct imports *imports)
 {
 	const char *key = imports->language == IMPORTS_OF_PERL ? "PERL5LIB=" : "PYTHONPATH=";
-	struct guest_bytes environ = {0};
+	struct guest_bytes environment = {0};
 	_cleanup_(free_ptr) char *data = NULL;
-	struct error *error = guest_task_environ(guest, task->address, &environ);
+	struct error *error = guest_task_environ(guest, task->address, &environment);
 
-	data = environ.data;
+	data = environment.data;
 	if (error && error->code == ERROR_NO_MEMORY)
 		return error;
 	error_destroy(error);
-	for (size_t i = 0; data && i < environ.size; i += strnlen(data + i, environ.size - i) + 1) {
-		_cleanup_(free_ptr) char *entry = strndup(data + i, environ.size - i);
+	for (size_t i = 0; data && i < environment.size; i += strnlen(data + i, environment.size - i) + 1) {
+		_cleanup_(free_ptr) char *entry = strndup(data + i, environment.size - i);
 		char *rest = entry ? entry + strlen(key) : NULL, *directory;
 
 		if (!entry || strncmp(entry, key, strlen(key)) != 0)
