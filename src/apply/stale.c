@@ -80,20 +80,17 @@ static struct error *list_old(struct look *look)
 	return NULL;
 }
 
+static bool is_before(const void *old, const void *inode)
+{
+	return ((const struct old_file *)old)->inode < *(const uint64_t *)inode;
+}
+
 /* The first with this inode number. */
 static const struct old_file *find_old(const struct look *look, uint64_t inode)
 {
-	size_t low = 0, high = look->n_old;
+	size_t i = array_lower_bound(look->old, look->n_old, sizeof(*look->old), &inode, is_before);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (look->old[middle].inode < inode)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < look->n_old && look->old[low].inode == inode ? &look->old[low] : NULL;
+	return i < look->n_old && look->old[i].inode == inode ? &look->old[i] : NULL;
 }
 
 /* A line of /proc/PID/maps. */

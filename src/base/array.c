@@ -17,3 +17,19 @@ struct error *array_room(void *items, size_t n, size_t item_size)
 	memcpy(items, &grown, sizeof(grown));
 	return NULL;
 }
+
+size_t array_lower_bound(const void *items, size_t n, size_t item_size, const void *key,
+			 bool (*is_before)(const void *item, const void *key))
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (is_before((const char *)items + middle * item_size, key))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 #define NONE SIZE_MAX
 
 struct node {
@@ -32,20 +34,17 @@ static int by_id(const void *left, const void *right)
 	return a->mount < b->mount ? -1 : a->mount > b->mount;
 }
 
+static bool is_before(const void *node, const void *id)
+{
+	return ((const struct node *)node)->id < *(const int32_t *)id;
+}
+
 /* The first mount with that id; NONE: there is none. */
 static size_t find(const struct node *nodes, size_t n, int32_t id)
 {
-	size_t low = 0, high = n;
+	size_t i = array_lower_bound(nodes, n, sizeof(*nodes), &id, is_before);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (nodes[middle].id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < n && nodes[low].id == id ? nodes[low].mount : NONE;
+	return i < n && nodes[i].id == id ? nodes[i].mount : NONE;
 }
 
 /* From the last to the first, so that each list of children begins with its first. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 static struct error *append(struct socket_owners *owners, const struct socket_owner *owner)
 {
 	if (owners->n == owners->capacity) {
@@ -61,22 +63,19 @@ void socket_owners_sort(struct socket_owners *owners)
 		qsort(owners->items, owners->n, sizeof(*owners->items), by_inode);
 }
 
+static bool is_before(const void *owner, const void *inode)
+{
+	return ((const struct socket_owner *)owner)->inode < *(const uint64_t *)inode;
+}
+
 const struct socket_owner *socket_owners_find(const struct socket_owners *owners, uint64_t inode, size_t *ret_n)
 {
-	size_t low = 0, high = owners->n, n = 0;
+	size_t first = array_lower_bound(owners->items, owners->n, sizeof(*owners->items), &inode, is_before), n = 0;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (owners->items[middle].inode < inode)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	while (inode && low + n < owners->n && owners->items[low + n].inode == inode)
+	while (inode && first + n < owners->n && owners->items[first + n].inode == inode)
 		n++;
 	*ret_n = n;
-	return n ? &owners->items[low] : NULL;
+	return n ? &owners->items[first] : NULL;
 }
 
 void socket_owners_deinit(struct socket_owners *owners)

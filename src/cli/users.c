@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 static int by_uid(const void *left, const void *right)
 {
 	const struct user *a = left, *b = right;
@@ -58,19 +60,16 @@ struct error *users_parse(char *text, size_t size, struct users *ret)
 	return NULL;
 }
 
+static bool is_before(const void *user, const void *uid)
+{
+	return ((const struct user *)user)->uid < *(const uint32_t *)uid;
+}
+
 const char *users_find(const struct users *users, uint32_t uid)
 {
-	size_t low = 0, high = users->n;
+	size_t i = array_lower_bound(users->items, users->n, sizeof(*users->items), &uid, is_before);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (users->items[middle].uid < uid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < users->n && users->items[low].uid == uid ? users->items[low].name : NULL;
+	return i < users->n && users->items[i].uid == uid ? users->items[i].name : NULL;
 }
 
 void users_deinit(struct users *users)

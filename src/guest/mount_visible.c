@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "guest/internal.h"
 
@@ -60,20 +61,15 @@ static int compare_children(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
+static bool is_before(const void *child, const void *parent)
+{
+	return ((const struct child *)child)->parent < *(const int32_t *)parent;
+}
+
 /* The first place in by_parent whose mount has this parent or a greater one. */
 static size_t first_child(const struct tree *tree, int32_t parent)
 {
-	size_t low = 0, high = tree->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (tree->by_parent[middle].parent < parent)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return array_lower_bound(tree->by_parent, tree->n, sizeof(*tree->by_parent), &parent, is_before);
 }
 
 /* Whether another child of the same mount, at a directory above or later at the same, lies over it. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shadow/answer.h"
+#include "shadow/status.h"
 
 int answer_open_proc(struct answer_call *call, const char *name, int flags)
 {
@@ -84,26 +85,6 @@ static uint32_t guest_id(unsigned long long id)
 {
 	return id >= SHADOW_ID_BASE && id - SHADOW_ID_BASE < SHADOW_ID_COUNT ? (uint32_t)(id - SHADOW_ID_BASE)
 									     : UINT32_MAX;
-}
-
-/* The numbers behind "KEY:" at the beginning of a line of /proc/PID/status; how many there are, at most `max`. */
-static size_t status_numbers(const char *text, const char *key, int base, unsigned long long *ret, size_t max)
-{
-	const char *line = strstr(text, key);
-	size_t n = 0;
-	char *end;
-
-	if (!line)
-		return 0;
-	line += strlen(key);
-	while (n < max) {
-		ret[n] = strtoull(line, &end, base);
-		if (end == line || memchr(line, '\n', (size_t)(end - line)))
-			break;
-		n++;
-		line = end;
-	}
-	return n;
 }
 
 /* What /proc/PID/status says, NUL-terminated. */

@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "shadow/status.h"
 
 #define PROC_TEXT_MAX  65536u
 /* How far a request is followed back to its script. */
@@ -45,30 +46,13 @@ static char *read_proc(uint32_t pid, const char *name, size_t *ret_size)
 	return text;
 }
 
-/* The number behind `key` in its status, the one of index `n` if there are several; 0: none. */
-static uint32_t status_number(const char *status, const char *key, unsigned n)
-{
-	const char *line = strstr(status, key);
-	unsigned long number = 0;
-	char *end;
-
-	if (!line)
-		return 0;
-	line += strlen(key);
-	for (unsigned i = 0; i <= n; i++, line = end) {
-		number = strtoul(line, &end, 10);
-		if (end == line || memchr(line, '\n', (size_t)(end - line)))
-			return 0;
-	}
-	return (uint32_t)number;
-}
-
 static uint32_t parent_of(uint32_t pid)
 {
 	size_t size;
 	_cleanup_(free_ptr) char *status = read_proc(pid, "status", &size);
+	unsigned long long parent;
 
-	return status ? status_number(status, "\nPPid:", 0) : 0;
+	return status && status_numbers(status, "\nPPid:", 10, &parent, 1) == 1 ? (uint32_t)parent : 0;
 }
 
 static bool is_below(uint32_t pid, uint32_t ancestor)
@@ -87,13 +71,16 @@ static uint32_t find_host_pid(uint32_t warden, uint32_t pid, unsigned depth)
 
 	while (pid && proc && (entry = readdir(proc))) {
 		uint32_t candidate = (uint32_t)strtoul(entry->d_name, NULL, 10);
+		/* As deep as the kernel's namespaces go: MAX_PID_NS_LEVEL, and the first. */
+		unsigned long long pids[33];
 		_cleanup_(free_ptr) char *status = NULL;
 		size_t size;
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		status = read_proc(candidate, "status", &size);
-		if (status && status_number(status, "\nNSpid:", depth) == pid && is_below(candidate, warden))
+		if (status && status_numbers(status, "\nNSpid:", 10, pids, ARRAY_SIZE(pids)) > depth &&
+		    pids[depth] == pid && is_below(candidate, warden))
 			return candidate;
 	}
 	return 0;

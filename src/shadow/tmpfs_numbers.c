@@ -198,19 +198,16 @@ const struct guest_file_list *tmpfs_numbers_list(struct tmpfs_numbers *numbers, 
 	return NULL;
 }
 
+static bool is_before(const void *inode, const void *number)
+{
+	return ((const struct inode *)inode)->number < *(const uint64_t *)number;
+}
+
 static struct inode *find(struct tmpfs_numbers *numbers, uint64_t number)
 {
-	size_t low = 0, high = numbers->n_inodes;
+	size_t i = array_lower_bound(numbers->inodes, numbers->n_inodes, sizeof(*numbers->inodes), &number, is_before);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (numbers->inodes[middle].number < number)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < numbers->n_inodes && numbers->inodes[low].number == number ? &numbers->inodes[low] : NULL;
+	return i < numbers->n_inodes && numbers->inodes[i].number == number ? &numbers->inodes[i] : NULL;
 }
 
 bool tmpfs_numbers_take(struct tmpfs_numbers *numbers, int parent, const struct guest_file *file)

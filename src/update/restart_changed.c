@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
+
 static int compare_paths(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -165,21 +167,21 @@ bool restart_changed_path(const struct restart_changed *changed, const char *pat
 	       bsearch(&path, changed->paths, changed->n_paths, sizeof(*changed->paths), compare_paths) != NULL;
 }
 
+/* Before "DIRECTORY/". */
+static bool is_before(const void *item, const void *directory)
+{
+	const char *path = *(const char *const *)item;
+	size_t length = strlen(directory);
+	int order = strncmp(path, directory, length);
+
+	return order < 0 || (order == 0 && (unsigned char)path[length] < '/');
+}
+
 size_t restart_changed_below(const struct restart_changed *changed, const char *directory, const char *const **ret)
 {
-	size_t low = 0, high = changed->n_paths, n = 0, length = strlen(directory);
+	size_t low = array_lower_bound(changed->paths, changed->n_paths, sizeof(*changed->paths), directory, is_before);
+	size_t n = 0, length = strlen(directory);
 
-	/* The first that is not before "DIRECTORY/". */
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const char *path = changed->paths[middle];
-		int order = strncmp(path, directory, length);
-
-		if (order < 0 || (order == 0 && (unsigned char)path[length] < '/'))
-			low = middle + 1;
-		else
-			high = middle;
-	}
 	while (low + n < changed->n_paths && !strncmp(changed->paths[low + n], directory, length) &&
 	       changed->paths[low + n][length] == '/')
 		n++;
