@@ -117,7 +117,10 @@ const struct guest_task *answer_task(const struct answer_call *call, uint32_t pi
 
 /* --- answer_sleep.c --- */
 
-/* The caller has signalled a process of the guest: if it belongs to a package's script, that waits for nothing. */
+/*
+ * The caller's signal to a process of the guest is the last action that was recorded: if it belongs to a package's
+ * script, that waits for nothing.
+ */
 void answer_sleeps_note(struct answer_call *call);
 
 /* --- answer_record.c --- */

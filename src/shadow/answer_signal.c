@@ -37,6 +37,12 @@ static bool may_signal(const struct answer_caller *caller, const struct guest_ta
 	       caller->uid == task->suid || caller->uid == task->uid;
 }
 
+/* Nothing happens to a kernel thread, nor to what has ended. */
+static bool takes_notice(const struct guest_task *task)
+{
+	return !task->kernel_thread && task->state != 'Z' && task->state != 'X';
+}
+
 /*
  * `value` is sigqueue(3)'s or NULL. A signal to one thread is one to its process: who it was meant for may be gone by
  * then. When it began goes with it, so that no other process ever gets it.
@@ -72,8 +78,7 @@ static int signal_task(struct answer_call *call, uint32_t pid, uint32_t tgid, in
 		return errnum;
 	if (!may_signal(&caller, task))
 		return EPERM;
-	/* Nothing happens to a kernel thread, nor to what has ended. */
-	if (number == 0 || task->kernel_thread || task->state == 'Z' || task->state == 'X')
+	if (number == 0 || !takes_notice(task))
 		return 0;
 	task = answer_task(call, task->tgid);
 	return task ? record(call, number, task, value) : ESRCH;
@@ -93,8 +98,7 @@ static int record_group(struct answer_call *call, const struct answer_caller *ca
 	for (size_t i = 0; i < list->n && !errnum; i++) {
 		const struct guest_task *task = &list->items[i];
 
-		if (is_in_group(task, group) && may_signal(caller, task) && !task->kernel_thread &&
-		    task->state != 'Z' && task->state != 'X')
+		if (is_in_group(task, group) && may_signal(caller, task) && takes_notice(task))
 			errnum = record(call, number, task, NULL);
 	}
 	return errnum;

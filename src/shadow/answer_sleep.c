@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "shadow/answer.h"
-#include "shadow/record.h"
 
 /* Processes that signalled, or started who did; the oldest makes room. */
 #define WAITERS_MAX 32u
@@ -41,23 +40,13 @@ static void add(struct answer_sleeps *sleeps, uint32_t pid)
 		sleeps->items[sleeps->next++ % WAITERS_MAX] = (struct waiter){.pid = pid};
 }
 
-static bool is_of_script(uint32_t pid)
-{
-	struct action origin = {0};
-	bool found;
-
-	record_origin(pid, &origin);
-	found = origin.script != NULL;
-	action_deinit(&origin);
-	return found;
-}
-
 void answer_sleeps_note(struct answer_call *call)
 {
+	const struct action_list *recorded = &call->shadow->actions;
 	struct answers *answers = call->answers;
 	struct answer_process process;
 
-	if (!is_of_script(call->request->pid) || !answer_process_of(call->request->pid, &process))
+	if (!recorded->items[recorded->n - 1].script || !answer_process_of(call->request->pid, &process))
 		return;
 	if (!answers->sleeps)
 		answers->sleeps = calloc(1, sizeof(*answers->sleeps));

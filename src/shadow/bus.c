@@ -133,12 +133,6 @@ static int handle_hello(struct manager *manager, const struct method *method, sd
 	return sd_bus_reply_method_return(message, "s", name);
 }
 
-static int handle_empty(struct manager *manager, const struct method *method, sd_bus_message *message,
-			sd_bus_error *error)
-{
-	return sd_bus_reply_method_return(message, NULL);
-}
-
 /* A question about the owner of a name. */
 static int handle_owner(struct manager *manager, const struct method *method, sd_bus_message *message,
 			sd_bus_error *error)
@@ -236,9 +230,9 @@ static int handle_property(struct manager *manager, const struct method *method,
 
 static const struct method bus_methods[] = {
 	{BUS_NAME, "Hello", handle_hello},
-	{BUS_NAME, "AddMatch", handle_empty},
-	{BUS_NAME, "RemoveMatch", handle_empty},
-	{BUS_NAME, "UpdateActivationEnvironment", handle_empty},
+	{BUS_NAME, "AddMatch", manager_do_nothing},
+	{BUS_NAME, "RemoveMatch", manager_do_nothing},
+	{BUS_NAME, "UpdateActivationEnvironment", manager_do_nothing},
 	{BUS_NAME, "ReloadConfig", handle_reload},
 	{BUS_NAME, "RequestName", handle_request_name},
 	{BUS_NAME, "ListNames", handle_list},

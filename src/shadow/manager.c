@@ -263,8 +263,8 @@ static int handle_marked(struct manager *manager, const struct method *method, s
 	return r < 0 ? r : sd_bus_reply_method_return(message, "ao", 0);
 }
 
-static int handle_nothing(struct manager *manager, const struct method *method, sd_bus_message *message,
-			  sd_bus_error *error)
+int manager_do_nothing(struct manager *manager, const struct method *method, sd_bus_message *message,
+		       sd_bus_error *error)
 {
 	return sd_bus_reply_method_return(message, NULL);
 }
@@ -337,8 +337,8 @@ static const struct method methods[] = {
 	{MANAGER_INTERFACE, "ResetFailed", handle_request, "reset-failed"},
 	{MANAGER_INTERFACE, "Reload", handle_request, "daemon-reload"},
 	{MANAGER_INTERFACE, "Reexecute", handle_request, "daemon-reexec"},
-	{MANAGER_INTERFACE, "Subscribe", handle_nothing},
-	{MANAGER_INTERFACE, "Unsubscribe", handle_nothing},
+	{MANAGER_INTERFACE, "Subscribe", manager_do_nothing},
+	{MANAGER_INTERFACE, "Unsubscribe", manager_do_nothing},
 	{MANAGER_INTERFACE, "GetUnit", handle_get_unit, "loaded"},
 	{MANAGER_INTERFACE, "LoadUnit", handle_get_unit},
 	{MANAGER_INTERFACE, "GetUnitByPID", handle_get_unit_by_pid},

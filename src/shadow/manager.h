@@ -137,6 +137,10 @@ int udev_control_serve(struct manager *manager, int listener);
 
 /* --- unitfiles.c --- */
 
+/* A request with nothing in it and an empty reply, which changes nothing here. */
+int manager_do_nothing(struct manager *manager, const struct method *method, sd_bus_message *message,
+		       sd_bus_error *error);
+
 /* Handlers: the first line of what `systemctl --root=/ ARGUMENT [UNIT]` prints; the same for a list of units, done. */
 int manager_file_question(struct manager *manager, const struct method *method, sd_bus_message *message,
 			  sd_bus_error *error);

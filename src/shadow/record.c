@@ -293,18 +293,24 @@ static struct error *build_action(const struct manager_record *record, struct ac
 	return error ? error : take_words(record, &action->argv);
 }
 
+static bool is_program(const char *path, const char *const *names, size_t n)
+{
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(slash ? slash + 1 : path, names[i]) == 0)
+			return true;
+	return false;
+}
+
 /* What tool asked, and with which words: it will ask again in the guest. Only programs that ask and end are meant. */
 static bool is_tool(const char *path)
 {
 	static const char *const names[] = {"busctl",      "dbus-send",  "gdbus",      "hostnamectl", "localectl",
 					    "loginctl",    "networkctl", "resolvectl", "systemctl",   "systemd-run",
 					    "timedatectl", "udevadm",    "nmcli",      "firewall-cmd"};
-	const char *slash = strrchr(path, '/');
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(slash ? slash + 1 : path, names[i]) == 0)
-			return true;
-	return false;
+	return is_program(path, names, ARRAY_SIZE(names));
 }
 
 /* NUL-terminated strings of `size` bytes. */
@@ -347,12 +353,8 @@ struct error *record_caller(struct shadow *shadow, uint32_t host_pid)
 static bool is_agent(const char *path)
 {
 	static const char *const names[] = {"gpg-agent", "dirmngr", "scdaemon", "keyboxd", "ssh-agent", "dbus-launch"};
-	const char *slash = strrchr(path, '/');
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(slash ? slash + 1 : path, names[i]) == 0)
-			return true;
-	return false;
+	return is_program(path, names, ARRAY_SIZE(names));
 }
 
 /* The file it runs, as the guest has it; false: none that a path leads to. */
