@@ -373,6 +373,16 @@ static void check(void)
 
 #include "shadow/weaken.h"
 
+/*
+ * Of the sanitized program: what was freed is set aside, up to 256 MiB. The server of /proc lives under the same limit of
+ * memory as what floods it; the quicker it answers, the more of that is the sanitizer's.
+ */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "quarantine_size_mb=16";
+}
+
 /* Whether the host itself can do it: not every kernel has everything. */
 static bool works_on_host(const struct escape *escape)
 {
