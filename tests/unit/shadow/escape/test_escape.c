@@ -31,6 +31,16 @@
 #define MIB     (UINT64_C(1) << 20)
 #define SLOW_NS (UINT64_C(15) * 1000000000)
 
+/*
+ * Of the sanitized program: it sets aside what was freed, up to 256 MiB by default. The server of /proc lives under the
+ * same limit of memory as those who flood it, and freed 16 MiB a second would soon reach it.
+ */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "quarantine_size_mb=8";
+}
+
 static struct canary canary;
 static unsigned n_lines, n_failed;
 
@@ -372,16 +382,6 @@ static void check(void)
 #else
 
 #include "shadow/weaken.h"
-
-/*
- * Of the sanitized program: what was freed is set aside, up to 256 MiB. The server of /proc lives under the same limit of
- * memory as what floods it; the quicker it answers, the more of that is the sanitizer's.
- */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-	return "quarantine_size_mb=16";
-}
 
 /* Whether the host itself can do it: not every kernel has everything. */
 static bool works_on_host(const struct escape *escape)
