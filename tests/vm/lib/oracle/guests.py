@@ -15,7 +15,7 @@ APT_TIMEOUT_S = 3 * 3600
 POLL_S = 3
 ENDED = b"oracle-apt-ended"
 
-# As the shadow runs apt (src/update/dpkg.c), so that both copies are asked the same and answer the same.
+# As the shadow runs apt (src/update/apt.c), so that both copies are asked the same and answer the same.
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
                "TERM=dumb", "DEBIAN_FRONTEND=noninteractive", "DEBIAN_PRIORITY=critical", "UCF_FORCE_CONFFOLD=1",
                "APT_LISTCHANGES_FRONTEND=none", "APT_LISTBUGS_FRONTEND=none", "NEEDRESTART_SUSPEND=1")

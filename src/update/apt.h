@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * apt-get in the shadow: its command lines and options, downloads with the network, the rest without. The guest's own
+ * apt decides, so holds and pins are obeyed as they are there; configuration files the administrator changed are kept.
+ */
+#ifndef UPDATE_APT_H
+#define UPDATE_APT_H
+
+#include "update/packages.h"
+
+/* What every program of dpkg's and apt's gets in the shadow; NULL-terminated. */
+extern const char *const apt_environment[];
+
+/* What `apt-get -s dist-upgrade` says it would do. */
+struct apt_plan {
+	size_t installs, removals;
+	char *removed; /* names of what would go, "a b c"; owned */
+};
+void apt_plan_deinit(struct apt_plan *plan);
+
+/* Asks the guest's own lists, without the network. */
+struct error *apt_simulate(const struct package_run *run, struct apt_plan *ret) _must_check_;
+
+/* The operations of struct package_manager. */
+struct error *apt_upgrade(const struct package_run *run) _must_check_;
+struct error *apt_command(const struct package_run *run) _must_check_;
+
+#endif
