@@ -16,6 +16,7 @@
 #include "bundle/bundle.h"
 #include "shadow/shadow.h"
 #include "update/document.h"
+#include "update/kernel.h"
 #include "update/packages.h"
 #include "update/restart_plan.h"
 #include "update/session.h"
@@ -266,20 +267,23 @@ static struct error *check_space(const struct emulation *e)
 	return NULL;
 }
 
-/* The release of a kernel that is new in /boot and not the running one; NULL if there is none. */
-static const char *pending_kernel(const struct emulation *e)
+/* For `resume`: what runs only after a reboot. */
+static struct error *describe_kernel(struct emulation *e)
 {
-	const struct change_list *changes = &e->manifest.changes;
-	const char *found = NULL;
+	size_t n_layers;
+	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
+	_cleanup_(kernel_names_deinit) struct kernel_names names = {0};
+	struct error *error = kernel_pending(layers, n_layers, &e->manifest.changes,
+					     e->sleeping->guest ? &e->sleeping->uts : NULL, &names);
+	json_t *members;
 
-	for (size_t i = 0; i < changes->n; i++) {
-		const char *path = changes->items[i].path;
-
-		if (changes->items[i].kind != CHANGE_WRITE || strncmp(path, "boot/vmlinuz-", 13) != 0)
-			continue;
-		found = path + 13;
-	}
-	return found;
+	if (error)
+		return error;
+	members = json_pack("{s:s?, s:s?}", "kernel_pending", names.release, "kernel_pending_build", names.build);
+	if (!members || json_object_update(e->manifest.info, members) < 0)
+		error = error_no_memory();
+	json_decref(members);
+	return error;
 }
 
 static struct error *describe(struct emulation *e, double emulation_s)
@@ -301,11 +305,12 @@ static struct error *describe(struct emulation *e, double emulation_s)
 		json_decref(guest);
 		return error;
 	}
-	e->manifest.info = json_pack("{s:s, s:o, s:O, s:O, s:f, s:s?, s:I}", "vm", e->session->file.name, "guest",
-				     guest, "fingerprint", s->fingerprint, "packages", e->packages, "emulation_s",
-				     emulation_s, "kernel_pending", pending_kernel(e), "created_s",
-				     (json_int_t)(clock_realtime_ns() / 1000000000));
-	return e->manifest.info && json_object_update(e->manifest.info, e->restart) == 0 ? NULL : error_no_memory();
+	e->manifest.info = json_pack("{s:s, s:o, s:O, s:O, s:f, s:I}", "vm", e->session->file.name, "guest", guest,
+				     "fingerprint", s->fingerprint, "packages", e->packages, "emulation_s", emulation_s,
+				     "created_s", (json_int_t)(clock_realtime_ns() / 1000000000));
+	if (!e->manifest.info || json_object_update(e->manifest.info, e->restart) < 0)
+		return error_no_memory();
+	return describe_kernel(e);
 }
 
 /* The images must be what they were when we began: somebody may have started the VM by hand meanwhile. */

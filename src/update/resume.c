@@ -315,6 +315,12 @@ static struct error *fail(struct resume *r, struct error *error)
 		error->remedy ? error->remedy : "the guest runs", error->remedy ? ";" : ",", r->session->file.path);
 }
 
+/* Borrowed; NULL: there is no bundle, or it has no such member. */
+static json_t *of_bundle(const struct resume *r, const char *key)
+{
+	return r->bundle ? json_object_get(bundle_manifest(r->bundle)->info, key) : NULL;
+}
+
 static struct error *make_report(struct resume *r)
 {
 	static const char *const shown[] = {"staged", "switched", "restarted", "verified"};
@@ -331,12 +337,11 @@ static struct error *make_report(struct resume *r)
 				return error_no_memory();
 	json_decref(state->report);
 	state->report =
-		json_pack("{s:o, s:I, s:I, s:O*, s:I, s:O*, s:O*, s:b}", "timeline", timeline, "files",
+		json_pack("{s:o, s:I, s:I, s:O*, s:I, s:O*, s:O*, s:O*, s:b}", "timeline", timeline, "files",
 			  (json_int_t)r->report.files, "bytes", (json_int_t)r->report.bytes, "actions",
 			  r->report.actions, "failed_actions", (json_int_t)r->report.failed_actions, "kernel_pending",
-			  r->bundle ? json_object_get(bundle_manifest(r->bundle)->info, "kernel_pending") : NULL,
-			  "packages", r->bundle ? json_object_get(bundle_manifest(r->bundle)->info, "packages") : NULL,
-			  "cold_boot", (int)r->cold);
+			  of_bundle(r, "kernel_pending"), "kernel_pending_build", of_bundle(r, "kernel_pending_build"),
+			  "packages", of_bundle(r, "packages"), "cold_boot", (int)r->cold);
 	return state->report ? NULL : error_no_memory();
 }
 
@@ -421,9 +426,22 @@ static struct error *note_reboot(struct session *session)
 
 	if (json_array_append_new(json_object_get(report, "timeline"),
 				  json_pack("{s:s, s:f}", "event", "rebooted", "t_s", t_s)) < 0 ||
-	    json_object_set_new(report, "kernel_pending", json_null()) < 0)
+	    json_object_set_new(report, "kernel_pending", json_null()) < 0 ||
+	    json_object_set_new(report, "kernel_pending_build", json_null()) < 0)
 		return error_no_memory();
 	return state_save(&session->state, session->directory);
+}
+
+static struct error *kernel_wanted(const json_t *report, struct kernel_names *ret)
+{
+	const char *release = json_string_value(json_object_get(report, "kernel_pending"));
+	const char *build = json_string_value(json_object_get(report, "kernel_pending_build"));
+
+	if (release && !(ret->release = strdup(release)))
+		return error_no_memory();
+	if (build && !(ret->build = strdup(build)))
+		return error_no_memory();
+	return NULL;
 }
 
 /* Into the new kernel, as long as nobody can reach the old one. */
@@ -431,14 +449,14 @@ static struct error *reboot_if_needed(struct resume *r)
 {
 	struct session *session = r->session;
 	uint64_t timeout_ms = r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS;
-	const char *release = json_string_value(json_object_get(session->state.report, "kernel_pending"));
+	_cleanup_(kernel_names_deinit) struct kernel_names wanted = {0};
 	bool rebooted = false;
-	struct error *error;
+	struct error *error = r->options->reboot ? kernel_wanted(session->state.report, &wanted) : NULL;
 
-	if (!r->options->reboot || !release)
-		return NULL;
+	if (error || !wanted.release)
+		return error;
 	progress_step("reboot", "the guest reboots into its new kernel");
-	error = reboot_into(session->vm, release, timeout_ms, &rebooted);
+	error = reboot_into(session->vm, &wanted, timeout_ms, &rebooted);
 	if (error)
 		return fail(r, error);
 	return note_reboot(session);

@@ -10,6 +10,7 @@ import email.utils
 import functools
 import hashlib
 import http.server
+import os
 import pathlib
 import re
 import subprocess
@@ -159,7 +160,8 @@ class Archive:
         uri, digest = self.files[name]
         target = self.pool / pathlib.Path(name).name
         if not target.exists():
-            partial = target.with_suffix(".partial")
+            # Another run may fetch the same one.
+            partial = target.with_suffix(f".{os.getpid()}.partial")
             run("/usr/lib/apt/apt-helper", "-o", "APT::Sandbox::User=root", "download-file", f"{uri}/{name}", partial,
                 f"SHA256:{digest}")
             partial.rename(target)

@@ -13,7 +13,7 @@ from .shell import LIB, Failed, run, shell
 MEMORY_MIB = 512
 APT_TIMEOUT_S = 3 * 3600
 POLL_S = 3
-ENDED = b"oracle-apt-ended"
+ENDED = "oracle-apt-ended"
 
 # As the shadow runs apt (src/update/apt.c), so that both copies are asked the same and answer the same.
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
@@ -22,9 +22,10 @@ ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 APT_OPTIONS = ("APT::Get::Assume-Yes=true", "Dpkg::Options::=--force-confdef", "Dpkg::Options::=--force-confold",
                "Dpkg::Use-Pty=0", "Dpkg::Progress-Fancy=0", "APT::Color=0", "Acquire::Languages=none")
 
-# A unit of its own: an upgrade that restarts the guest's agent must not end the upgrade.
+# A unit of its own: an upgrade that restarts the guest's agent must not end the upgrade. Its script is a file: systemd shows
+# the words of a command on the console, where the end is looked for.
 CONVENTIONAL = ("systemd-run --quiet --collect --unit=oracle-conventional --property=StandardOutput=file:/run/oracle.log "
-                "--property=StandardError=inherit /bin/sh -c {}")
+                "--property=StandardError=inherit /bin/sh /run/oracle.sh")
 
 
 class Start:
@@ -57,6 +58,9 @@ class Guest:
     @property
     def file(self):
         return self.work / f"{self.name}.vm"
+
+    def console_text(self):
+        return (self.work / f"{self.name}.console").read_text(errors="replace")
 
     def call(self, function, *arguments):
         return shell("vm", f'{function} "$@"', self.work, self.name, *arguments)
@@ -97,8 +101,8 @@ def apt_words(words, options=()):
 
 def await_end(guest):
     """Until the unit says on the console that it ended: questions through the agent would cost the guest more than apt."""
-    console, end = guest.work / f"{guest.name}.console", time.monotonic() + APT_TIMEOUT_S
-    while ENDED not in console.read_bytes():
+    end = time.monotonic() + APT_TIMEOUT_S
+    while ENDED not in guest.console_text():
         if time.monotonic() > end:
             raise Failed(f"apt in the guest did not end within {APT_TIMEOUT_S} s")
         time.sleep(POLL_S)
@@ -111,10 +115,15 @@ def update_conventionally(guest, sources, words):
     source = ("Dir::Etc::SourceList=/run/oracle.list", "Dir::Etc::SourceParts=/dev/null")
     guest.put(sources, "/run/oracle.list")
     both = " && ".join(shlex.join(["env", "-i", *ENVIRONMENT, *apt_words(one, source)]) for one in (["update"], words))
-    guest.inside(CONVENTIONAL.format(shlex.quote(f"{both}; echo $? >/run/oracle.status; echo {ENDED.decode()} >/dev/ttyS0")))
+    script = guest.work / "conventional.sh"
+    script.write_text(f"{both}\necho $? >/run/oracle.status\necho {ENDED} >/dev/ttyS0\n")
+    guest.put(script, "/run/oracle.sh")
+    guest.inside(CONVENTIONAL)
     await_end(guest)
-    status = guest.inside("cat /run/oracle.status").strip()
-    output = guest.inside("cat /run/oracle.log; rm /run/oracle.log /run/oracle.status /run/oracle.list")
+    status = guest.inside("cat /run/oracle.status || :").strip()
+    if not status:
+        raise Failed("apt in the guest left no status; the end of its console: " + guest.console_text()[-2000:])
+    output = guest.inside("cat /run/oracle.log; rm /run/oracle.*")
     if status != "0":
         raise Failed(f"apt in the guest: status {status}: {output[-2000:]}")
     return output
