@@ -34,9 +34,11 @@ class Apt:
         self.options = ["-o", f"Dir::Etc::sourcelist={directory}/sources.list", "-o", "Dir::Etc::sourceparts=-",
                         "-o", "Dir::Etc::preferencesparts=-", "-o", "Dir::Etc::preferences=-",
                         "-o", f"Dir::State={directory}/state", "-o", f"Dir::State::status={status}",
-                        "-o", f"Dir::Cache={directory}/cache", "-o", "APT::Architecture=amd64",
+                        "-o", f"Dir::Cache={directory}/cache", "-o", "Dir::Cache::pkgcache=pkgcache.bin",
+                        "-o", "Dir::Cache::srcpkgcache=srcpkgcache.bin", "-o", "APT::Architecture=amd64",
                         "-o", "APT::Architectures=amd64", "-o", "Acquire::Languages=none", "-o", "APT::Sandbox::User=root"]
         run("apt-get", *self.options, "--error-on=any", "update")
+        run("apt-cache", *self.options, "gencaches")
 
     def installs(self, name):
         """The names that would be installed; None: not possible, or something would be removed."""
