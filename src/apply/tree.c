@@ -12,6 +12,7 @@
 #include <linux/stat.h>
 
 #include "apply/fault.h"
+#include "base/io.h"
 
 #define NOT_LOOKED_UP  UINT32_MAX
 #define OPEN_DIRECTORY (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -147,19 +148,12 @@ static int open_components(int root_fd, const char *path)
 
 static int open_directory(int root_fd, const char *path)
 {
-	struct open_how how = {
-		.flags = OPEN_DIRECTORY,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
 	int fd = -1;
 
 	errno = ENOSYS;
-	/* EAGAIN: a rename somewhere raced with the walk; the kernel asks to try again. */
-	for (int i = 0; i < 64 && !fault_no_openat2(); i++) {
-		fd = syscall(SYS_openat2, root_fd, *path ? path : ".", &how, sizeof(how));
-		if (fd >= 0 || errno != EAGAIN)
-			break;
-	}
+	if (!fault_no_openat2())
+		fd = io_openat2(root_fd, *path ? path : ".", OPEN_DIRECTORY,
+				RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 	if (fd < 0 && errno == ENOSYS)
 		fd = open_components(root_fd, path);
 	return fd;

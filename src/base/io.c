@@ -246,13 +246,26 @@ struct error *io_remove_tree(const char *path)
 	return rmdir(path) < 0 ? error_system(errno, path, "cannot remove") : NULL;
 }
 
+/* Each walk takes some microseconds, in which only a host that does nothing but rename gets in between so often. */
+#define OPEN_TRIES 64
+
+int io_openat2(int directory_fd, const char *path, int flags, uint64_t resolve)
+{
+	struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = resolve};
+	int fd = -1;
+
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		fd = (int)syscall(SYS_openat2, directory_fd, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
+	return fd;
+}
+
 struct error *io_open_in_root(int root_fd, const char *path, int flags, int *ret)
 {
-	struct open_how how = {
-		.flags = (uint64_t)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY)),
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-	_cleanup_(close_fd) int fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	_cleanup_(close_fd) int fd = io_openat2(root_fd, path, flags | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY),
+						RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	struct stat st;
 
 	if (fd < 0)

@@ -42,6 +42,12 @@ struct error *io_mkdirs(const char *path, mode_t mode) _must_check_;
 struct error *io_remove_tree(const char *path) _must_check_;
 
 /*
+ * openat2(2) with O_CLOEXEC and RESOLVE_* flags; -1 and errno. A ".." (of a symlink, too) below a scoped root is EAGAIN
+ * whenever anything on the host was renamed or mounted during the walk: that is tried again.
+ */
+int io_openat2(int directory_fd, const char *path, int flags, uint64_t resolve);
+
+/*
  * Opens `path` as if `root_fd` were "/": symlinks, absolute ones too, stay inside it (openat2
  * RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS). Only regular files, unless flags hold O_DIRECTORY
  * or O_PATH; never blocks on a fifo. O_CLOEXEC is added. Absent is ERROR_NOT_FOUND.

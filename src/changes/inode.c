@@ -8,14 +8,12 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include "base/io.h"
 
 #define XATTR_LIST_BYTES  65536 /* XATTR_LIST_MAX of Linux */
 #define XATTR_VALUE_BYTES 65536 /* XATTR_SIZE_MAX of Linux */
-#define OPEN_TRIES        16
 
 /* "/proc/self/fd/N": the way to an inode's extended attributes through an O_PATH descriptor. */
 struct proc_path {
@@ -33,18 +31,9 @@ static struct proc_path proc_path(int fd)
 struct error *inode_open(struct inode_place place, int flags, int *ret)
 {
 	const char *path = *place.path ? place.path : ".";
-	struct open_how how = {
-		.flags = (uint64_t)flags | O_CLOEXEC | O_NOFOLLOW,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-	int fd = -1;
+	int fd = io_openat2(place.root_fd, path, flags | O_NOFOLLOW,
+			    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 
-	/* RESOLVE_BENEATH gives EAGAIN when anything on the host was renamed during the walk. */
-	for (int i = 0; i < OPEN_TRIES; i++) {
-		fd = (int)syscall(SYS_openat2, place.root_fd, path, &how, sizeof(how));
-		if (fd >= 0 || errno != EAGAIN)
-			break;
-	}
 	/* ELOOP: a component on the way is a symbolic link here, so nothing has this very path. */
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
 		return error_create(ERROR_NOT_FOUND, "%s does not exist", path);

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -117,16 +116,16 @@ static struct error *leave_out(struct disk *disk, const struct guest_mount *moun
 
 /* ---- Directories of file systems ---- */
 
+#define RESOLVE_PLACE (RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+
 struct error *disk_clone_directory(const char *top, const char *path, int *ret)
 {
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	_cleanup_(close_fd) int whole = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC), part = -1;
 	int fd;
 
 	if (whole < 0)
 		return error_system(errno, top, "open");
-	part = (int)syscall(SYS_openat2, whole, path, &how, sizeof(how));
+	part = io_openat2(whole, path, O_PATH, RESOLVE_PLACE);
 	if (part < 0)
 		return error_recode(error_system(errno, path, "open"), ERROR_NOT_FOUND);
 	fd = open_tree(part, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
@@ -138,14 +137,12 @@ struct error *disk_clone_directory(const char *top, const char *path, int *ret)
 
 struct error *disk_open_place(const char *root, const char *target, int *ret)
 {
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	_cleanup_(close_fd) int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fd;
 
 	if (top < 0)
 		return error_system(errno, root, "open");
-	fd = (int)syscall(SYS_openat2, top, target, &how, sizeof(how));
+	fd = io_openat2(top, target, O_PATH, RESOLVE_PLACE);
 	if (fd < 0)
 		return error_recode(error_system(errno, target, "open"), ERROR_NOT_FOUND);
 	*ret = fd;

@@ -5,7 +5,6 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -39,11 +38,9 @@ static int open_base(struct answer_call *call, int directory)
 /* Links are the guest's, and lead where they would lead it; never to what we could reach ourselves. */
 static int open_below(int root, const char *path)
 {
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-			       .resolve = DEFENCE("caller's root") ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS : 0};
-
 	path += strspn(path, "/");
-	return (int)syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof(how));
+	return io_openat2(root, path[0] ? path : ".", O_PATH,
+			  DEFENCE("caller's root") ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS : 0);
 }
 
 int answer_open_path(struct answer_call *call, int directory, const char *path)

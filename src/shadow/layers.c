@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -160,14 +159,13 @@ static struct error *overlay_open(const struct layer *layer, int lower_fd, int *
 /* The tree is hostile: a symlink in the way of a mount point is refused. */
 static struct error *open_target(const struct shadow *shadow, const char *target, int *ret)
 {
-	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	_cleanup_(close_fd) int root = open(shadow->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fd;
 
 	if (root < 0)
 		return error_system(errno, shadow->root, "cannot open");
-	fd = (int)syscall(SYS_openat2, root, target, &how, sizeof(how));
+	fd = io_openat2(root, target, O_PATH | O_DIRECTORY,
+			RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 	if (fd < 0)
 		return error_system(errno, target, "the guest has no such mount point");
 	*ret = fd;

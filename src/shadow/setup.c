@@ -131,10 +131,9 @@ static const struct setup_op table[] = {
 
 struct error *setup_open(int root, const char *path, int flags, int *ret)
 {
-	struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-	int fd = !DEFENCE("no links") ? openat(root, path + strspn(path, "/"), flags | O_CLOEXEC)
-				      : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	int fd = !DEFENCE("no links")
+			 ? openat(root, path + strspn(path, "/"), flags | O_CLOEXEC)
+			 : io_openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 
 	if (fd < 0)
 		return error_recode(error_system(errno, path, "cannot open in the guest's tree"),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/io.h"
 #include "base/sha256.h"
@@ -96,6 +98,33 @@ static void symlinks_stay_inside_the_root(void **state)
 	assert_error(io_read_in_root(fd, "etc", 100, &text, NULL), ERROR_FORMAT);
 }
 
+/* The kernel gives such a walk up, with EAGAIN, when anything on the host was renamed meanwhile. */
+static void a_busy_host_makes_no_open_fail(void **state)
+{
+	_cleanup_(free_ptr) char *from = in_directory("from"), *to = in_directory("to"), *link = in_directory("up");
+	_cleanup_(free_ptr) char *deep = in_directory("deep"), *busy = NULL;
+	_cleanup_(close_fd) int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	pid_t pid;
+
+	assert_ok(io_mkdirs(deep, 0700));
+	assert_ok(io_replace_file(from, "x", 1, 0600));
+	busy = string_format("%s/file", deep);
+	assert_ok(io_replace_file(busy, "y", 1, 0600));
+	assert_int_equal(symlink("deep/../deep/../deep/../deep/../deep/file", link), 0);
+	pid = fork();
+	while (pid == 0) {
+		if (rename(from, to) < 0 || rename(to, from) < 0 || getppid() == 1)
+			_exit(1);
+	}
+	for (int i = 0; i < 20000; i++) {
+		_cleanup_(close_fd) int fd = -1;
+
+		assert_ok(io_open_in_root(root, "up", O_RDONLY, &fd));
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 /* FIPS 180-4's own example. */
 static void sha256_of_a_known_text(void **state)
 {
@@ -117,11 +146,9 @@ static void sha256_of_a_known_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(replaces_atomically_with_the_mode),
-		cmocka_unit_test(a_file_over_the_limit_is_refused),
-		cmocka_unit_test(makes_and_removes_trees),
-		cmocka_unit_test(symlinks_stay_inside_the_root),
-		cmocka_unit_test(sha256_of_a_known_text),
+		cmocka_unit_test(replaces_atomically_with_the_mode), cmocka_unit_test(a_file_over_the_limit_is_refused),
+		cmocka_unit_test(makes_and_removes_trees),           cmocka_unit_test(symlinks_stay_inside_the_root),
+		cmocka_unit_test(a_busy_host_makes_no_open_fail),    cmocka_unit_test(sha256_of_a_known_text),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
