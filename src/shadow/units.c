@@ -125,19 +125,26 @@ static bool find_file(struct unit *unit, const char *name)
 	return false;
 }
 
-/* systemd makes a unit out of an init script that has none. */
+/*
+ * systemd makes a unit out of an init script that has none: at a daemon-reload, so that one which came with a package
+ * is no unit of the sleeping guest yet. It says so, for invoke-rc.d --skip-systemd-native does nothing otherwise.
+ */
 static bool find_init_script(struct unit *unit)
 {
-	char path[PATH_MAX];
+	char path[SHADOW_NAME_MAX];
 	struct stat st;
 	size_t n = strlen(unit->name);
 
 	if (!unit_has_suffix(unit->name, n, ".service"))
 		return false;
-	snprintf(path, sizeof(path), "/etc/init.d/%.*s", (int)(n - strlen(".service")), unit->name);
+	if (snprintf(path, sizeof(path), "/etc/init.d/%.*s", (int)(n - strlen(".service")), unit->name) >=
+	    (int)sizeof(path))
+		return false;
 	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
 		return false;
 	snprintf(unit->fragment, sizeof(unit->fragment), "/run/systemd/generator.late/%s", unit->name);
+	snprintf(unit->source, sizeof(unit->source), "%s", path);
+	snprintf(unit->type, sizeof(unit->type), "forking");
 	unit->load_state = "loaded";
 	return true;
 }

@@ -295,6 +295,31 @@ static void test_invocations(void **state)
 	assert_true(since > 1600000000000000);
 }
 
+/* A package's init script without a unit file: what systemd would make of it at the daemon-reload that was recorded. */
+static void test_init_script(void **state)
+{
+	const struct fixture *f = *state;
+	_cleanup_(free_ptr) char *directory = string_format("%s/etc/init.d", f->dir);
+	_cleanup_(free_ptr) char *path = string_format("%s/etc/init.d/old", f->dir);
+	_cleanup_(free_ptr) char *closed = string_format("%s/etc/init.d/closed", f->dir);
+
+	if (geteuid() != 0)
+		skip();
+	assert_ok(io_mkdirs(directory, 0755));
+	assert_ok(io_replace_file(path, "#!/bin/sh\n", 10, 0755));
+	assert_ok(io_replace_file(closed, "#!/bin/sh\n", 10, 0644));
+	assert_property(f, "old.service", "LoadState", "loaded");
+	assert_property(f, "old.service", "SourcePath", "/etc/init.d/old");
+	assert_property(f, "old.service", "FragmentPath", "/run/systemd/generator.late/old.service");
+	assert_property(f, "closed.service", "LoadState", "not-found");
+	assert_property(f, "closed.service", "SourcePath", "");
+	assert_true(job(f, "StartUnit", "old.service") >= 0);
+	assert_record(f, "start", "old.service");
+	/* A unit file of its name goes before it. */
+	write_unit(f, "old.service", "[Service]\nExecStart=/bin/true\n");
+	assert_property(f, "old.service", "SourcePath", "");
+}
+
 static void test_names_of_paths(void **state)
 {
 	char name[SHADOW_NAME_MAX];
@@ -463,6 +488,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_remaining, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_invocations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_options, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_init_script, setup, teardown),
 		cmocka_unit_test(test_names_of_paths),
 		cmocka_unit_test_setup_teardown(test_system_bus, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pipelined, setup, teardown),
