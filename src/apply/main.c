@@ -16,7 +16,7 @@ static int usage(const char *why)
 	fprintf(stderr,
 		"helper: %s\n"
 		"usage: helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions] [--root DIR]\n"
-		"       helper recover|status|rollback|forget [--no-actions] [--root DIR]\n",
+		"       helper recover|status|rollback|look|forget [--no-actions] [--root DIR]\n",
 		why);
 	return EXIT_USAGE;
 }
@@ -100,6 +100,8 @@ int main(int argc, char **argv)
 		return worker_run(WORKER_ROLLBACK, &options);
 	if (!strcmp(verb, "status"))
 		return worker_status(&options);
+	if (!strcmp(verb, "look"))
+		return worker_look(&options);
 	if (!strcmp(verb, "forget"))
 		return worker_forget(&options);
 	return usage("unknown verb");

@@ -14,6 +14,7 @@
  *   helper recover        finishes or undoes what a power loss cut; says what it found
  *   helper status         repeats the last report
  *   helper rollback       undoes the last applied payload, if it is still kept
+ *   helper look           who still uses old files: "stale" events, "looked", and the end; "nothing" without an update
  *   helper forget         removes everything the helper left in the guest, itself included; exit 0
  *                         without a line, or an "end" that says why not
  *

@@ -445,6 +445,25 @@ const char *sequence_rollback(const struct apply_options *options, const char *d
 	return end(&t, HELPER_RESULT_ROLLED_BACK, NULL);
 }
 
+const char *sequence_look(const struct apply_options *options, const char *directory, int report_fd)
+{
+	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
+	struct error *error;
+
+	error = begin(options, directory, report_fd, &t);
+	if (!error)
+		error = journal_read(directory, &t.journal, &t.tree);
+	if (error)
+		return end(&t, HELPER_RESULT_FAILED, error);
+	if (t.journal.phase != PHASE_COMMITTED && t.journal.phase != PHASE_APPLIED)
+		return end(&t, HELPER_RESULT_NOTHING, NULL);
+	error = load_transaction(&t);
+	if (error)
+		return end(&t, HELPER_RESULT_FAILED, error);
+	transaction_report_stale(&t);
+	return end(&t, HELPER_RESULT_APPLIED, NULL);
+}
+
 struct error *sequence_forget(const struct apply_options *options, const char *directory)
 {
 	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;

@@ -111,6 +111,7 @@ struct apply_options {
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);
+const char *sequence_look(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_rollback(const struct apply_options *options, const char *directory, int report_fd);
 /* Removes the stages and the journal; ERROR_BUSY while an update is unfinished. Writes no report. */
 struct error *sequence_forget(const struct apply_options *options, const char *directory) _must_check_;

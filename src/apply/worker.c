@@ -334,6 +334,20 @@ static struct error *take_lock(int lock_fd)
 	return NULL;
 }
 
+int worker_look(const struct apply_options *options)
+{
+	_cleanup_(free_ptr) char *directory = NULL;
+	_cleanup_(close_fd) int lock_fd = -1;
+	struct error *error;
+
+	error = make_directory(options, &directory);
+	if (!error)
+		error = open_in(directory, "lock", O_RDWR | O_CREAT, &lock_fd);
+	if (!error)
+		error = take_lock(lock_fd);
+	return error ? fail(error) : exit_status(sequence_look(options, directory, STDOUT_FILENO));
+}
+
 int worker_forget(const struct apply_options *options)
 {
 	_cleanup_(free_ptr) char *directory = NULL;

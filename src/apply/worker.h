@@ -22,6 +22,8 @@ enum worker_verb {
 int worker_run(enum worker_verb verb, const struct apply_options *options);
 /* Copies the last report. */
 int worker_status(const struct apply_options *options);
+/* Who still uses old files, now: on standard output, the report of the update stays. */
+int worker_look(const struct apply_options *options);
 /* Removes everything, this program included. */
 int worker_forget(const struct apply_options *options);
 

@@ -160,6 +160,7 @@ static void print(const json_t *document)
 {
 	output_member("vm", document, "vm");
 	output_member("os", document, "os");
+	output_member("shut down", document, "shut_down");
 	output_member("hostname", document, "hostname");
 	output_member("kernel", document, "kernel");
 	output_member("kernel version", document, "kernel_version");

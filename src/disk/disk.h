@@ -49,6 +49,13 @@ struct disk_file {
 	int64_t mtime_ns, ctime_ns;
 };
 
+/* Whether the guest let go of a file system before it ended: read before anything is replayed. */
+enum disk_unmounted {
+	DISK_UNMOUNTED_UNKNOWN, /* its type does not tell (xfs, btrfs without a log tree) */
+	DISK_UNMOUNTED_YES,
+	DISK_UNMOUNTED_NO, /* mounted by a guest that sleeps or was cut off: the journal has something in it */
+};
+
 /* A file system of the guest, or a directory of one, and where the guest has it mounted. */
 struct disk_mount {
 	char *target;          /* in the guest: "/", "/boot", no "..", no trailing slash; parents first, [0] is "/" */
@@ -61,6 +68,7 @@ struct disk_mount {
 	uint64_t start;        /* where the file system begins in disk_image(), bytes */
 	uint32_t ext4_mount_count; /* s_mnt_count and s_mtime before the journal replay; 0 unless ext4 */
 	uint64_t ext4_mount_time_s;
+	enum disk_unmounted unmounted;
 };
 
 /* The files of the image, without opening the disk. The caller frees with disk_files_free(). */

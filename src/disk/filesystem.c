@@ -22,10 +22,14 @@
 #define EXT_SUPERBLOCK_SIZE 1024
 #define EXT_MTIME           0x2c  /* le32 */
 #define EXT_MOUNT_COUNT     0x34  /* le16 */
+#define EXT_STATE           0x3a  /* le16; bit 0: unmounted, of one without a journal */
+#define EXT_INCOMPATIBLE    0x60  /* le32 */
+#define EXT_NEEDS_RECOVERY  0x4u  /* of it: mounted for writing, and not unmounted since */
 #define EXT_MTIME_HIGH      0x274 /* u8, bits 32 to 39 */
 
 /* The btrfs superblock (fs/btrfs/ctree.h). */
 #define BTRFS_SUPERBLOCK    65536
+#define BTRFS_LOG_ROOT      0x60 /* le64; not 0: a log tree that the next mount replays */
 #define BTRFS_NUM_DEVICES   0x88 /* le64 */
 
 static bool is_ext(const struct partition *partition)
@@ -79,8 +83,8 @@ static struct error *read_ext(struct file_system *fs)
 	uint8_t buffer[EXT_SUPERBLOCK_SIZE], high;
 	struct cursor c = cursor_init(buffer, sizeof(buffer), fs->device);
 	struct error *error;
-	uint16_t count;
-	uint32_t low;
+	uint16_t count, state;
+	uint32_t low, features;
 
 	error = io_pread(fs->loop_fd, buffer, sizeof(buffer), EXT_SUPERBLOCK, fs->device);
 	if (!error)
@@ -92,6 +96,14 @@ static struct error *read_ext(struct file_system *fs)
 	if (!error)
 		error = cursor_le16(&c, &count);
 	if (!error)
+		error = cursor_seek(&c, EXT_STATE);
+	if (!error)
+		error = cursor_le16(&c, &state);
+	if (!error)
+		error = cursor_seek(&c, EXT_INCOMPATIBLE);
+	if (!error)
+		error = cursor_le32(&c, &features);
+	if (!error)
 		error = cursor_seek(&c, EXT_MTIME_HIGH);
 	if (!error)
 		error = cursor_u8(&c, &high);
@@ -99,6 +111,7 @@ static struct error *read_ext(struct file_system *fs)
 		return error;
 	fs->ext4_mount_count = count;
 	fs->ext4_mount_time_s = (uint64_t)high << 32 | low;
+	fs->unmounted = (state & 1) && !(features & EXT_NEEDS_RECOVERY) ? DISK_UNMOUNTED_YES : DISK_UNMOUNTED_NO;
 	return NULL;
 }
 
@@ -130,18 +143,26 @@ static struct error *replay_ext(const struct file_system *fs)
 }
 
 /* A btrfs over several devices would be mounted from whatever the host's kernel thinks are the others. */
-static struct error *check_btrfs(const struct file_system *fs)
+static struct error *check_btrfs(struct file_system *fs)
 {
-	uint8_t buffer[8];
+	uint8_t buffer[BTRFS_NUM_DEVICES + 8];
 	struct cursor c = cursor_init(buffer, sizeof(buffer), fs->device);
-	uint64_t n;
+	uint64_t n, log_root;
 	struct error *error;
 
-	error = io_pread(fs->loop_fd, buffer, sizeof(buffer), BTRFS_SUPERBLOCK + BTRFS_NUM_DEVICES, fs->device);
+	error = io_pread(fs->loop_fd, buffer, sizeof(buffer), BTRFS_SUPERBLOCK, fs->device);
+	if (!error)
+		error = cursor_seek(&c, BTRFS_LOG_ROOT);
+	if (!error)
+		error = cursor_le64(&c, &log_root);
+	if (!error)
+		error = cursor_seek(&c, BTRFS_NUM_DEVICES);
 	if (!error)
 		error = cursor_le64(&c, &n);
 	if (error)
 		return error;
+	if (log_root)
+		fs->unmounted = DISK_UNMOUNTED_NO;
 	if (n != 1)
 		return error_create(ERROR_UNSUPPORTED, "btrfs over %" PRIu64 " devices is not supported", n);
 	return NULL;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "disk/disk.h"
 #include "disk/partition.h"
 
 struct file_system {
@@ -17,6 +18,7 @@ struct file_system {
 	char device[32];                   /* "/dev/loop7" */
 	uint32_t ext4_mount_count;         /* s_mnt_count and s_mtime as the disk has them, before the replay */
 	uint64_t ext4_mount_time_s;
+	enum disk_unmounted unmounted;
 };
 
 /*

@@ -214,6 +214,7 @@ static struct error *append_mount(struct disk *disk, const struct file_system *f
 	mount->start = fs->partition->start;
 	mount->ext4_mount_count = fs->ext4_mount_count;
 	mount->ext4_mount_time_s = fs->ext4_mount_time_s;
+	mount->unmounted = fs->unmounted;
 	return target && mount->path && mount->type && mount->uuid && mount->options && mount->root ? NULL
 												    : error_no_memory();
 }

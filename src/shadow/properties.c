@@ -110,14 +110,15 @@ static size_t unit_properties(const struct unit *unit, const char *triggers, str
 	return ARRAY_SIZE(all);
 }
 
-static size_t manager_properties(struct property *ret)
+static size_t manager_properties(bool runs, struct property *ret)
 {
-	static const struct property all[] = {
+	const struct property all[] = {
 		{"Version", PROPERTY_STRING, "shadow"},
 		{"Features", PROPERTY_STRING, ""},
 		{"Virtualization", PROPERTY_STRING, ""},
 		{"Architecture", PROPERTY_STRING, "x86-64"},
-		{"SystemState", PROPERTY_STRING, "running"},
+		/* Nothing runs in a guest that was shut down: systemctl says so of a system without its manager. */
+		{"SystemState", PROPERTY_STRING, runs ? "running" : "offline"},
 		{"Environment", PROPERTY_STRINGS, ""},
 		{"UnitPath", PROPERTY_STRINGS, "/etc/systemd/system"},
 		{"NNames", PROPERTY_U32, NULL, 0},
@@ -251,7 +252,7 @@ static int object_properties(struct manager *manager, sd_bus_message *message, s
 	int r;
 
 	if (strcmp(path, MANAGER_PATH) == 0)
-		return (int)manager_properties(ret);
+		return (int)manager_properties(manager->options->processes && manager->options->processes->n, ret);
 	r = sd_bus_path_decode(path, UNIT_PREFIX, &name);
 	if (r <= 0 || !unit_name_is_valid(name))
 		return sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_OBJECT, "Unknown object '%s'.", path);

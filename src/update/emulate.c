@@ -91,9 +91,9 @@ static struct error *make_shadow(struct emulation *e)
 		.disk_name = e->sleeping->disk_name,
 		.guest = e->sleeping->guest,
 		.mounts = e->sleeping->mounts.n ? &e->sleeping->mounts : NULL,
-		.uts = &e->sleeping->uts,
-		.clock = &e->sleeping->clock,
-		.processes = &e->sleeping->processes,
+		.uts = e->sleeping->has_uts ? &e->sleeping->uts : NULL,
+		.clock = e->sleeping->guest ? &e->sleeping->clock : NULL,
+		.processes = e->sleeping->guest ? &e->sleeping->processes : NULL,
 		.limits = e->options->limits,
 	};
 	struct error *error;
@@ -297,10 +297,12 @@ static struct error *describe(struct emulation *e, double emulation_s)
 	error = json_set_bytes(guest, "os", s->os_name, strlen(s->os_name));
 	if (!error)
 		error = json_set_bytes(guest, "os_id", s->os_id, strlen(s->os_id));
-	if (!error)
+	if (!error && s->has_uts)
 		error = json_set_bytes(guest, "hostname", s->uts.nodename, strlen(s->uts.nodename));
-	if (!error)
+	if (!error && s->has_uts)
 		error = json_set_bytes(guest, "kernel", s->uts.release, strlen(s->uts.release));
+	if (!error && !s->guest && json_object_set_new(guest, "shut_down", json_true()) < 0)
+		error = error_no_memory();
 	if (error) {
 		json_decref(guest);
 		return error;
@@ -404,7 +406,7 @@ struct error *update_emulate(const struct update_settings *settings, const char 
 		return error;
 	error = state_allows(session.state.state, OPERATION_UPDATE);
 	if (!error)
-		error = sleeping_open(&session, MEMORY_NEEDED, &sleeping);
+		error = sleeping_open(&session, MEMORY_OR_SHUT_DOWN, &sleeping);
 	if (!error)
 		error = emulate(&e);
 	if (!error)

@@ -110,7 +110,7 @@ static struct error *make_shadow(struct execution *e)
 		.disk = s->disk,
 		.disk_name = s->disk_name,
 		.guest = s->guest,
-		.uts = s->guest ? &s->uts : NULL,
+		.uts = s->has_uts ? &s->uts : NULL,
 		.clock = s->guest ? &s->clock : NULL,
 		.processes = s->guest ? &s->processes : NULL,
 		.limits = e->options->limits,

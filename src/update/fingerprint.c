@@ -25,8 +25,12 @@ static struct error *describe_memory(const char *path, json_t **ret)
 {
 	struct stat st;
 
+	if (!path || (stat(path, &st) < 0 && errno == ENOENT)) {
+		*ret = json_null();
+		return NULL;
+	}
 	if (stat(path, &st) < 0)
-		return error_recode(error_system(errno, path, "cannot find the memory image"), ERROR_NOT_FOUND);
+		return error_system(errno, path, "cannot examine the memory image");
 	*ret = describe(path, st.st_dev, st.st_ino, (uint64_t)st.st_size,
 			st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec);
 	return *ret ? NULL : error_no_memory();
@@ -99,11 +103,29 @@ static struct error *compare_file(const json_t *expected, const json_t *now, con
 	return NULL;
 }
 
+bool fingerprint_has_memory(const json_t *fingerprint)
+{
+	return json_is_object(json_object_get(fingerprint, "memory"));
+}
+
+static struct error *compare_memory(const json_t *expected, const json_t *now)
+{
+	bool before = fingerprint_has_memory(expected), after = fingerprint_has_memory(now);
+
+	if (before && after)
+		return compare_file(json_object_get(expected, "memory"), json_object_get(now, "memory"),
+				    "memory image");
+	if (before == after)
+		return NULL;
+	return error_create(ERROR_CONFLICT,
+			    after ? "the VM was shut down, and has a memory image now: it was started since"
+				  : "the VM slept, and its memory image is gone");
+}
+
 struct error *fingerprint_compare(const json_t *expected, const json_t *now)
 {
 	const json_t *before = json_object_get(expected, "disk"), *after = json_object_get(now, "disk");
-	struct error *error =
-		compare_file(json_object_get(expected, "memory"), json_object_get(now, "memory"), "memory image");
+	struct error *error = compare_memory(expected, now);
 
 	if (!error && json_array_size(before) != json_array_size(after))
 		error = error_create(ERROR_CONFLICT, "the disk consists of %zu files, it was %zu",

@@ -18,10 +18,23 @@ static struct error *set_text(json_t *document, const char *key, const char *tex
 	return json_set_bytes(document, key, text, strlen(text));
 }
 
+/* Nothing runs: what a kernel would tell is absent. */
+static struct error *describe_shut_down(const struct session *session, const struct sleeping *s, json_t *document)
+{
+	struct error *error = s->has_uts ? set_text(document, "hostname", s->uts.nodename) : NULL;
+
+	if (!error && (json_object_set_new(document, "shut_down", json_true()) < 0 ||
+		       json_object_set_new(document, "state", json_string(state_name(session->state.state))) < 0))
+		error = error_no_memory();
+	return error;
+}
+
 static struct error *describe_guest(const struct session *session, const struct sleeping *s, json_t *document)
 {
 	struct error *error = set_text(document, "os", s->os_name);
 
+	if (!error && !s->guest)
+		return describe_shut_down(session, s, document);
 	if (!error)
 		error = memory_facts_describe(s->guest, document);
 	if (error)
@@ -62,9 +75,9 @@ static struct error *ask_in_shadow(struct session *session, struct sleeping *s, 
 					 .disk_name = s->disk_name,
 					 .guest = s->guest,
 					 .mounts = s->mounts.n ? &s->mounts : NULL,
-					 .uts = &s->uts,
-					 .clock = &s->clock,
-					 .processes = &s->processes,
+					 .uts = s->has_uts ? &s->uts : NULL,
+					 .clock = s->guest ? &s->clock : NULL,
+					 .processes = s->guest ? &s->processes : NULL,
 					 .layers_dir = layers_dir,
 					 .run_dir = run_dir};
 	struct package_run run = {.file = &session->file, .log_fd = -1};
@@ -119,7 +132,7 @@ struct error *update_inspect(const struct update_settings *settings, const char 
 	session.image_options = options->image;
 	session.guest_options = options->guest;
 	document = session_document(&session);
-	error = sleeping_open(&session, MEMORY_NEEDED, &sleeping);
+	error = sleeping_open(&session, MEMORY_OR_SHUT_DOWN, &sleeping);
 	if (!error)
 		error = describe_guest(&session, &sleeping, document);
 	if (!error)
@@ -166,7 +179,7 @@ struct error *update_memory_path(const struct update_settings *settings, const c
 	if (error)
 		return error;
 	error = sleeping_refuse_running(&session);
-	if (!error && access(session.file.memory, F_OK) < 0)
+	if (!error && !session_has_memory(&session))
 		error = session_missing_memory(&session);
 	if (!error) {
 		path = strdup(session.file.memory);

@@ -171,6 +171,21 @@ struct error *restart_judge(const struct restart_unit *unit, enum needrestart_sa
 
 struct error *restart_decide(const struct restart_input *input, struct restart_plan *plan) _must_check_;
 
+/* --- a guest that was shut down --- */
+
+/*
+ * Who will use old files is known when it has booted. What the guest's needrestart and our own list would only report
+ * is found out now: {"restart":[],"restart_notes":[…],"restart_held":[{"name","policy":"report","why"}]}, every service
+ * with a unit file that is not to be restarted. `input` has no guest.
+ */
+struct error *restart_held_make(const struct restart_input *input, struct restart_plan *plan, json_t **ret)
+	_must_check_;
+/* The entry of a unit, or of its template; NULL: it may be restarted. Borrowed. */
+const json_t *restart_held_find(const json_t *held, const char *unit);
+
+/* Whether systemctl takes the text for the name of one unit, and for nothing else. */
+bool restart_is_unit(const char *name);
+
 /* --- the document --- */
 
 /* {"restart":[…],"restart_notes":[…]}, as doc/json.md has them. */

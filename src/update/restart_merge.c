@@ -15,7 +15,7 @@ static bool is_one_of(const char *word, const char *const *words, size_t n)
 }
 
 /* systemctl's and service's own words, and nothing that could be an option or a path. */
-static bool is_unit(const char *name)
+bool restart_is_unit(const char *name)
 {
 	size_t n = strlen(name);
 
@@ -72,7 +72,7 @@ static struct error *take_entry(const json_t *entry, enum restart_mode mode, con
 		return NULL;
 	if (!strcmp(verb, "daemon-reexec"))
 		return append(list, verb, NULL);
-	if (!is_one_of(verb, restarts, ARRAY_SIZE(restarts)) || !is_unit(name))
+	if (!is_one_of(verb, restarts, ARRAY_SIZE(restarts)) || !restart_is_unit(name))
 		return error_format(NULL, ERROR_NO_ADDRESS, "the restart plan holds no restart of a unit");
 	return is_settled(recorded, name) ? NULL : append(list, verb, name);
 }

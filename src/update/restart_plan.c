@@ -73,6 +73,8 @@ struct error *restart_plan_make(const struct sleeping *s, struct shadow *shadow,
 	if (!plan || !plan->notes)
 		return error_no_memory();
 	progress_step("restart", "finding out what must be restarted");
+	if (!s->guest)
+		return error_wrap(restart_held_make(&input, plan, ret), "the restart plan");
 	error = find_devices(s, shadow, &devices, &input.n_devices);
 	input.devices = devices;
 	if (!error)

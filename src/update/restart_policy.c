@@ -123,7 +123,7 @@ static bool is_network_only(const struct restart_entry *entry)
 		if (k == ARRAY_SIZE(network_programs))
 			return false;
 	}
-	return n_named(entry) == entry->n_tasks;
+	return entry->n_tasks && n_named(entry) == entry->n_tasks;
 }
 
 static bool is_certain(const struct restart_reasons *reasons)

@@ -23,6 +23,7 @@
 #include "update/reboot.h"
 #include "update/restart.h"
 #include "update/session.h"
+#include "update/shut_down.h"
 
 #define CHANNEL_TIMEOUT_MS (300 * 1000ull)
 
@@ -33,7 +34,8 @@ struct resume {
 	char *payload;         /* file that travels to the guest; NULL without a bundle */
 	uint8_t payload_sha256[SHA256_SIZE];
 	struct helper_report report;
-	bool cold; /* the process had died: the guest boots from its disk */
+	bool shut_down; /* the bundle is of a VM that was shut down: there is no memory to be loaded */
+	bool cold;      /* the process had died: the guest boots from its disk */
 };
 
 static struct error *open_bundle(struct resume *r)
@@ -41,6 +43,9 @@ static struct error *open_bundle(struct resume *r)
 	struct error *error = bundle_open(r->session->bundle_path, &r->bundle);
 	bool optional = r->options->without_update || r->session->state.state == STATE_APPLIED;
 
+	if (!error)
+		r->shut_down =
+			!fingerprint_has_memory(json_object_get(bundle_manifest(r->bundle)->info, "fingerprint"));
 	if (error && error->code == ERROR_NOT_FOUND && optional) {
 		error_destroy(error);
 		return NULL;
@@ -68,7 +73,7 @@ static struct error *check_fingerprint(const struct resume *r)
 	const json_t *expected = r->session->state.fingerprint;
 	struct error *error;
 
-	if (access(r->session->file.memory, F_OK) < 0)
+	if (!r->shut_down && !session_has_memory(r->session))
 		return session_missing_memory(r->session);
 	if (r->bundle)
 		expected = json_object_get(bundle_manifest(r->bundle)->info, "fingerprint");
@@ -108,8 +113,8 @@ static struct error *load_behind_gate(struct resume *r)
 	struct vm *vm = r->session->vm;
 	struct error *error;
 
-	progress_step("load", "loading the memory image");
-	error = vm_load(vm);
+	progress_step("load", r->shut_down ? "starting the VM" : "loading the memory image");
+	error = r->shut_down ? vm_boot_paused(vm) : vm_load(vm);
 	if (!error)
 		error = vm_gate_close(vm);
 	return error;
@@ -226,16 +231,16 @@ static struct error *step_spend(struct resume *r)
 
 	if (error)
 		return error;
-	if (state == VM_OFF && access(session->file.memory, F_OK) == 0)
-		/* The process died before the image was spent: it can be loaded again. */
+	if (state == VM_OFF && (r->shut_down || session_has_memory(session)))
+		/* The process died before the image was spent, or before anything ran: it can be started again. */
 		return state_enter(&session->state, session->directory, r->bundle ? STATE_BUNDLED : STATE_SUSPENDED);
 	if (state != VM_OFF)
 		error = vm_gate_close(session->vm);
-	if (!error)
+	if (!error && !r->shut_down)
 		error = remember_spent(session);
 	if (!error)
 		error = state_save(&session->state, session->directory);
-	if (!error)
+	if (!error && !r->shut_down)
 		error = spend_memory(session);
 	return error ? error : state_enter(&session->state, session->directory, STATE_RUNNING);
 }
@@ -294,6 +299,11 @@ static struct error *run_helper(struct resume *r)
 
 	progress_step("channel", "waiting for the guest to answer");
 	error = vm_channel_wait(vm, timeout_ms);
+	if (!error && (r->shut_down || r->cold)) {
+		progress_step("boot", "waiting until the guest has booted");
+		shut_down_settle(vm);
+		error = vm_channel_wait(vm, timeout_ms);
+	}
 	if (!error)
 		error = helper_install(vm);
 	progress_step("apply", "the guest applies the update to itself");
@@ -341,7 +351,7 @@ static struct error *make_report(struct resume *r)
 			  (json_int_t)r->report.files, "bytes", (json_int_t)r->report.bytes, "actions",
 			  r->report.actions, "failed_actions", (json_int_t)r->report.failed_actions, "kernel_pending",
 			  of_bundle(r, "kernel_pending"), "kernel_pending_build", of_bundle(r, "kernel_pending_build"),
-			  "packages", of_bundle(r, "packages"), "cold_boot", (int)r->cold);
+			  "packages", of_bundle(r, "packages"), "cold_boot", (int)(r->cold || r->shut_down));
 	return state->report ? NULL : error_no_memory();
 }
 
@@ -353,12 +363,25 @@ static struct error *report_stale(struct resume *r)
 
 	if (!r->bundle)
 		return NULL;
-	error = restart_explain(r->report.stale, restart_plan(r));
+	error = restart_explain(r->report.stale,
+				r->shut_down ? json_object_get(bundle_manifest(r->bundle)->info, "restart_held")
+					     : restart_plan(r));
 	if (!error && (json_object_set(report, "stale", r->report.stale) < 0 ||
 		       json_object_set_new(report, "n_stale", json_integer((json_int_t)r->report.n_stale)) < 0 ||
 		       json_object_set_new(report, "restart", json_string(r->session->state.restart)) < 0))
 		error = error_no_memory();
 	return error;
+}
+
+/* What booted with the old files: who uses them is asked of the guest, what is not to be restarted was found before. */
+static struct error *restart_booted(struct resume *r)
+{
+	const json_t *held = json_object_get(bundle_manifest(r->bundle)->info, "restart_held");
+	enum restart_mode mode = RESTART_SERVICES;
+	struct error *error = choose_restarts(r, &mode);
+
+	progress_step("restart", "restarting what booted with old files");
+	return error ? error : shut_down_restart(r->session->vm, held, mode, &r->report);
 }
 
 /* State running, and again from rolled-back and failed: the guest runs, or ran. */
@@ -373,6 +396,8 @@ static struct error *step_apply(struct resume *r)
 		error = run_helper(r);
 		if (!error)
 			error = judge(&r->report);
+		if (!error && r->shut_down)
+			error = restart_booted(r);
 	}
 	if (error)
 		return fail(r, error);

@@ -216,10 +216,19 @@ json_t *session_document(const struct session *session)
 	return json_pack("{s:i, s:s}", "version", 1, "vm", session->file.name);
 }
 
+bool session_has_memory(const struct session *session)
+{
+	return session->file.memory && (access(session->file.memory, F_OK) == 0 || errno != ENOENT);
+}
+
 struct error *session_missing_memory(const struct session *session)
 {
-	_cleanup_(free_ptr) char *spent = string_format("%s.spent", session->file.memory);
+	_cleanup_(free_ptr) char *spent = NULL;
 
+	if (!session->file.memory)
+		return error_remedy(error_create(ERROR_NOT_FOUND, "%s names no memory image", session->file.path),
+				    "give it the key \"memory\" in [vm], and suspend the VM");
+	spent = string_format("%s.spent", session->file.memory);
 	if (spent && access(spent, F_OK) == 0)
 		return error_remedy(
 			error_create(

@@ -48,7 +48,10 @@ void session_close(struct session *session);
 /* Removes them, and those that sharers who were killed left. Nothing may be mounted there any more. */
 struct error *session_tidy_up(const struct session *session) _must_check_;
 
-/* Why there is no memory image: spent (ERROR_CONFLICT), or never there. */
+/* Whether the VM has a memory image: it sleeps. Without one it was shut down, or its memory is lost or spent. */
+bool session_has_memory(const struct session *session);
+
+/* Why there is no memory image: spent (ERROR_CONFLICT), or never there (ERROR_NOT_FOUND). */
 struct error *session_missing_memory(const struct session *session) _must_check_;
 
 /* {"version":1,"vm":NAME}; NULL without memory. */

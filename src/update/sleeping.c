@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "update/os_release.h"
+#include "update/shut_down.h"
 
 #define OS_RELEASE_MAX 65536
 
@@ -32,7 +33,7 @@ static struct error *check_files(struct session *session, json_t **ret)
 	_cleanup_(json_decref_ptr) json_t *now = NULL;
 	struct error *error;
 
-	if (access(session->file.memory, F_OK) < 0)
+	if (!session_has_memory(session))
 		return session_missing_memory(session);
 	error = fingerprint_files(&session->file, &now);
 	if (!error && session->state.state == STATE_SUSPENDED && session->state.fingerprint)
@@ -53,6 +54,7 @@ static struct error *open_memory(struct session *session, struct sleeping *sleep
 		error = guest_open(sleeping->image, &session->guest_options, &sleeping->guest);
 	if (!error)
 		error = guest_uts(sleeping->guest, &sleeping->uts);
+	sleeping->has_uts = !error;
 	if (!error)
 		error = guest_clock(sleeping->guest, &sleeping->clock);
 	if (!error)
@@ -236,15 +238,82 @@ static struct error *read_os_release(struct sleeping *sleeping)
 	return sleeping->os_name && sleeping->os_id ? NULL : error_no_memory();
 }
 
-/* A VM that was shut down: its disk is all there is. */
+/* What ran there has let go of its disk: otherwise it sleeps somewhere, or was cut off. */
+static struct error *require_shut_down(const struct session *session, const struct sleeping *sleeping)
+{
+	size_t n;
+	const struct disk_mount *mounts = disk_mounts(sleeping->disk, &n);
+	struct error *missing;
+
+	for (size_t i = 0; i < n; i++) {
+		if (mounts[i].unmounted == DISK_UNMOUNTED_UNKNOWN)
+			log_info("%s: whether %s was unmounted cannot be told of %s", session->file.name,
+				 mounts[i].target, mounts[i].type);
+		if (mounts[i].unmounted != DISK_UNMOUNTED_NO)
+			continue;
+		missing = session_missing_memory(session);
+		if (missing->code == ERROR_CONFLICT)
+			return missing;
+		error_destroy(missing);
+		return error_remedy(
+			error_create(
+				ERROR_NOT_FOUND,
+				"there is no memory image %s, and %s (%s) was not unmounted: the VM sleeps and its "
+				"memory is elsewhere, or it was cut off without a shutdown",
+				session->file.memory ? session->file.memory : "(no \"memory\" in the VM file)",
+				mounts[i].target, mounts[i].type),
+			"if it sleeps, correct \"memory\" in %s; if it was cut off, start it with its own command, and "
+			"suspend it or shut it down",
+			session->file.path);
+	}
+	return NULL;
+}
+
+/* That of a suspended VM may have been moved away: its disk is still as the suspend left it. */
+static struct error *refuse_lost_memory(struct session *session, const json_t *now)
+{
+	_cleanup_(json_decref_ptr) json_t *disk = NULL;
+	const json_t *before = session->state.fingerprint;
+	struct error *error;
+
+	if (session->state.state == STATE_OPEN || !before || !fingerprint_has_memory(before))
+		return NULL;
+	disk = json_pack("{s:n, s:O}", "memory", "disk", json_object_get(before, "disk"));
+	if (!disk)
+		return error_no_memory();
+	error = fingerprint_compare(disk, now);
+	if (!error)
+		return session_missing_memory(session);
+	error_destroy(error);
+	return NULL;
+}
+
+static struct error *open_shut_down(struct session *session, struct sleeping *sleeping)
+{
+	struct error *error = fingerprint_files(&session->file, &sleeping->fingerprint);
+
+	if (!error)
+		error = refuse_lost_memory(session, sleeping->fingerprint);
+	if (!error)
+		error = open_disk(session, sleeping);
+	if (!error)
+		error = require_shut_down(session, sleeping);
+	if (!error)
+		error = shut_down_uts(disk_root(sleeping->disk), &sleeping->uts, &sleeping->has_uts);
+	return error ? error : read_os_release(sleeping);
+}
+
+/* Its disk is all there is. */
 static struct error *open_disk_alone(struct session *session, struct sleeping *sleeping)
 {
 	struct error *error;
 
 	log_warning(
-		"%s: there is no memory image %s: what runs sees the guest's disk, and no processes or kernel of it",
-		session->file.name, session->file.memory);
+		"%s: there is no memory image%s%s: what runs sees the guest's disk, and no processes or kernel of it",
+		session->file.name, session->file.memory ? " " : "", session->file.memory ? session->file.memory : "");
 	error = open_disk(session, sleeping);
+	if (!error)
+		error = shut_down_uts(disk_root(sleeping->disk), &sleeping->uts, &sleeping->has_uts);
 	return error ? error : read_os_release(sleeping);
 }
 
@@ -255,8 +324,10 @@ static struct error *open_parts(struct session *session, enum sleeping_need need
 	if (error)
 		return error;
 	progress_step("open", "reading memory and disk");
-	if (need == MEMORY_IF_THERE && access(session->file.memory, F_OK) < 0 && errno == ENOENT)
+	if (need == MEMORY_IF_THERE && !session_has_memory(session))
 		return open_disk_alone(session, sleeping);
+	if (need == MEMORY_OR_SHUT_DOWN && !session_has_memory(session))
+		return open_shut_down(session, sleeping);
 	error = check_files(session, &sleeping->fingerprint);
 	if (!error)
 		error = open_memory(session, sleeping);

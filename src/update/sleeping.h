@@ -15,8 +15,9 @@
 
 struct sleeping {
 	struct image *image;
-	struct guest *guest; /* NULL: there is no memory image; then nothing of a kernel below is valid */
-	struct guest_uts uts;
+	struct guest *guest; /* NULL: there is no memory image; then nothing of a kernel below is valid but `uts` */
+	bool has_uts;
+	struct guest_uts uts; /* without memory: of the kernel that the next boot takes (shut_down.h) */
 	struct guest_clock clock;
 	uint8_t boot_id[16];
 	struct guest_task_list processes;
@@ -33,12 +34,14 @@ struct sleeping {
 
 enum sleeping_need {
 	MEMORY_NEEDED,
-	MEMORY_IF_THERE, /* a VM that was shut down will do: its disk alone is opened, with a warning */
+	MEMORY_IF_THERE,    /* its disk alone will do, in whatever state, with a warning */
+	MEMORY_OR_SHUT_DOWN /* the disk alone of a VM that was shut down */
 };
 
 /*
  * Opens both. ERROR_BUSY: the VM runs. ERROR_CONFLICT: the memory is spent, or another VM's, or
- * the disk has changed since the suspend. Moves the process into a mount namespace of its own.
+ * the disk has changed since the suspend. ERROR_NOT_FOUND: there is no memory image, and the VM was not shut down
+ * either. Moves the process into a mount namespace of its own.
  */
 struct error *sleeping_open(struct session *session, enum sleeping_need need, struct sleeping *ret) _must_check_;
 void sleeping_close(struct sleeping *sleeping);

@@ -26,8 +26,7 @@ static struct error *describe(const struct session *session, json_t **ret)
 	_cleanup_(json_decref_ptr) json_t *document =
 		json_pack("{s:s, s:s, s:s, s:s?, s:b, s:b}", "state", state_name(state->state), "process",
 			  process_name(session), "vm_file", session->file.path, "error", state->error, "bundle",
-			  (int)(access(session->bundle_path, F_OK) == 0), "memory",
-			  (int)(access(session->file.memory, F_OK) == 0));
+			  (int)(access(session->bundle_path, F_OK) == 0), "memory", (int)session_has_memory(session));
 
 	if (!document)
 		return error_no_memory();

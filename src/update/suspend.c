@@ -34,6 +34,10 @@ static struct error *suspend(struct session *session, bool *ret_synced)
 {
 	struct error *error = state_allows(session->state.state, OPERATION_SUSPEND);
 
+	if (!error && !session->file.memory)
+		error = error_remedy(
+			error_create(ERROR_USAGE, "%s does not say where its memory is to go", session->file.path),
+			"give it the key \"memory\" in [vm]");
 	if (!error)
 		error = require_process(session);
 	if (error)

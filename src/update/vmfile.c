@@ -30,7 +30,7 @@ struct key {
 /* Every key there is. The manual page ouassister-vm(5) lists them in this order. */
 static const struct key keys[] = {
 	{"vm", "driver", KEY_STRING, true, offsetof(struct vm_file, driver)},
-	{"vm", "memory", KEY_PATH, true, offsetof(struct vm_file, memory)},
+	{"vm", "memory", KEY_PATH, false, offsetof(struct vm_file, memory)},
 	{"vm", "disk", KEY_PATH, true, offsetof(struct vm_file, disk)},
 	{"vm", "format", KEY_STRING, true, offsetof(struct vm_file, format)},
 	{"vm", "gate", KEY_STRING, false, KEY_UNSTORED},

@@ -98,6 +98,7 @@ static void whole_disk_ext4(void **state)
 	assert_string_equal(mounts[0].type, "ext4");
 	assert_string_equal(mounts[0].uuid, ROOT_UUID);
 	assert_string_equal(mounts[0].options, "errors=remount-ro");
+	assert_int_equal(mounts[0].unmounted, DISK_UNMOUNTED_YES);
 	assert_content(disk, "/etc/os-release", "ID=test\n");
 	assert_true(has_note(disk, "tmpfs on /tmp"));
 }
@@ -214,6 +215,8 @@ static void dirty_journal(const char *mkfs, const char *size, const char *type)
 		assert_string_equal(mounts[0].type, type);
 		assert_content(disk, "/etc/fresh", "precious\n");
 		assert_int_equal(mounts[0].ext4_mount_count, strcmp(type, "ext4") == 0 ? 1 : 0);
+		assert_int_equal(mounts[0].unmounted,
+				 strcmp(type, "xfs") == 0 ? DISK_UNMOUNTED_UNKNOWN : DISK_UNMOUNTED_NO);
 		assert_int_equal(mounts[0].ext4_mount_time_s > 1000000000, strcmp(type, "ext4") == 0);
 		disk_close(disk);
 	}

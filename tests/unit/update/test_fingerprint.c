@@ -47,19 +47,34 @@ static void changes_are_seen(void **state)
 	assert_error(fingerprint_compare(before, after), ERROR_CONFLICT);
 }
 
-static void a_missing_memory_image_is_named(void **state)
+/* A VM that was shut down has none; one that comes or goes makes it another state of the VM. */
+static void a_missing_memory_image_counts(void **state)
 {
-	struct vm_file file = {.memory = (char *)"/nonexistent/m", .disk = disk, .format = (char *)"raw"};
-	json_t *fingerprint;
+	static char *const names[] = {(char *)"/nonexistent/m", NULL};
+	_cleanup_(json_decref_ptr) json_t *slept = NULL;
 
-	assert_error(fingerprint_files(&file, &fingerprint), ERROR_NOT_FOUND);
+	assert_ok(io_replace_file(memory, "m", 1, 0600));
+	assert_ok(io_replace_file(disk, "0123456789abcdef", 16, 0600));
+	slept = fingerprint_now();
+	assert_true(fingerprint_has_memory(slept));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct vm_file file = {.memory = names[i], .disk = disk, .format = (char *)"raw"};
+		_cleanup_(json_decref_ptr) json_t *shut_down = NULL, *again = NULL;
+
+		assert_ok(fingerprint_files(&file, &shut_down));
+		assert_ok(fingerprint_files(&file, &again));
+		assert_false(fingerprint_has_memory(shut_down));
+		assert_ok(fingerprint_compare(shut_down, again));
+		assert_error(fingerprint_compare(slept, shut_down), ERROR_CONFLICT);
+		assert_error(fingerprint_compare(shut_down, slept), ERROR_CONFLICT);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(changes_are_seen),
-		cmocka_unit_test(a_missing_memory_image_is_named),
+		cmocka_unit_test(a_missing_memory_image_counts),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
