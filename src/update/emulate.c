@@ -274,7 +274,7 @@ static struct error *describe_kernel(struct emulation *e)
 	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
 	_cleanup_(kernel_names_deinit) struct kernel_names names = {0};
 	struct error *error = kernel_pending(layers, n_layers, &e->manifest.changes,
-					     e->sleeping->guest ? &e->sleeping->uts : NULL, &names);
+					     e->sleeping->has_uts ? &e->sleeping->uts : NULL, &names);
 	json_t *members;
 
 	if (error)
