@@ -47,6 +47,6 @@ struct error *cursor_skip(struct cursor *c, uint64_t size) _must_check_;
 struct error *cursor_seek(struct cursor *c, uint64_t position) _must_check_;
 
 /* A format error at the current position. */
-struct error *cursor_error(const struct cursor *c, const char *format, ...) _printf_(2, 3) _must_check_;
+struct error *cursor_error(const struct cursor *c, const char *format, ...) _printf_(2, 3) _never_null_ _must_check_;
 
 #endif

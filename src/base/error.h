@@ -43,18 +43,22 @@ struct error {
 
 #define _must_check_     __attribute__((warn_unused_result))
 #define _printf_(f, a)   __attribute__((format(printf, f, a)))
+/* The compiler then knows that who got no error got a value. */
+#define _never_null_     __attribute__((returns_nonnull))
 
 /* A new error with the formatted text. Never NULL: without memory it is a static object. */
-struct error *error_create(enum error_code code, const char *format, ...) _printf_(2, 3) _must_check_;
+struct error *error_create(enum error_code code, const char *format, ...) _printf_(2, 3) _never_null_ _must_check_;
 
 /*
  * A failed system call: `errnum` (pass errno) on `path` (may be NULL). The text becomes
  * "TEXT: PATH: strerror".
  */
-struct error *error_system(int errnum, const char *path, const char *format, ...) _printf_(3, 4) _must_check_;
+struct error *error_system(int errnum, const char *path, const char *format, ...) _printf_(3, 4) _never_null_
+	_must_check_;
 
 /* Malformed bytes in `path` (may be NULL) at `offset` (or ERROR_NO_ADDRESS). */
-struct error *error_format(const char *path, uint64_t offset, const char *format, ...) _printf_(3, 4) _must_check_;
+struct error *error_format(const char *path, uint64_t offset, const char *format, ...) _printf_(3, 4) _never_null_
+	_must_check_;
 
 /* Puts "TEXT: " before the message; takes and returns `error`. NULL stays NULL. */
 struct error *error_wrap(struct error *error, const char *format, ...) _printf_(2, 3) _must_check_;
@@ -65,7 +69,7 @@ struct error *error_remedy(struct error *error, const char *format, ...) _printf
 /* Changes the code, for a caller that knows better what a failure means. NULL stays NULL. */
 struct error *error_recode(struct error *error, enum error_code code) _must_check_;
 
-struct error *error_no_memory(void) _must_check_;
+struct error *error_no_memory(void) _never_null_ _must_check_;
 
 /* The documented exit status for a code: 1 failed, 2 usage, 3 unsupported, 4 conflict, 5 busy, 6 nothing. */
 int error_exit_status(enum error_code code);
