@@ -9,6 +9,8 @@
 #define STATE_NOARP    0x40u /* NUD_NOARP */
 #define SHIFT_MAX      20u   /* of the number of chains */
 #define NEIGHBOURS_MAX (1u << 20)
+#define BATCH          512u /* heads of chains read at once */
+#define BAD_MAX        64u  /* chains that lead nowhere: more mean that this is no table */
 
 struct neighbour_walk {
 	struct guest_neighbour_list *list;
@@ -105,20 +107,43 @@ static struct error *find_table(struct guest *guest, uint64_t *ret_chains, uint6
 	return error;
 }
 
+/* What there is of `n` chains, BATCH at most; *bad counts those that cannot be followed. */
+static struct error *walk_chains(struct guest *guest, uint64_t chains, size_t n, struct neighbour_walk *walk,
+				 unsigned *bad)
+{
+	struct error **incomplete = &walk->list->incomplete;
+	uint64_t heads[BATCH];
+	struct error *error = memory_read(&guest->memory, (struct gva){chains}, heads, n * sizeof(*heads));
+
+	if (error) {
+		*bad = BAD_MAX + 1;
+		return walk_note(incomplete, error);
+	}
+	for (size_t i = 0; !error && i < n && *bad <= BAD_MAX; i++) {
+		if (!heads[i])
+			continue;
+		error = hlist_walk(guest, (struct gva){chains + i * sizeof(*heads)}, walk->node.offset, visit_neighbour,
+				   walk);
+		*bad += error != NULL;
+		error = walk_note(incomplete, error);
+	}
+	return error;
+}
+
 struct error *guest_neighbours(struct guest *guest, uint64_t task, struct guest_neighbour_list *ret)
 {
 	struct guest_neighbour_list list = {0};
 	struct neighbour_walk walk = {.list = &list};
 	uint64_t chains = 0, n = 0;
+	unsigned bad = 0;
 	struct error *error = load_layout(guest, &walk);
 
 	if (!error)
 		error = network_namespace(guest, task, &walk.net);
 	if (!error)
 		error = find_table(guest, &chains, &n);
-	for (uint64_t i = 0; !error && i < n; i++)
-		error = walk_note(&list.incomplete, hlist_walk(guest, (struct gva){chains + i * sizeof(uint64_t)},
-							       walk.node.offset, visit_neighbour, &walk));
+	for (uint64_t i = 0; !error && i < n && bad <= BAD_MAX; i += BATCH)
+		error = walk_chains(guest, chains + i * sizeof(uint64_t), n - i < BATCH ? n - i : BATCH, &walk, &bad);
 	if (error) {
 		guest_neighbour_list_deinit(&list);
 		return error_wrap(error, "the guest's neighbours");

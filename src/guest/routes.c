@@ -14,6 +14,8 @@
 #define ROUTES_MAX    (UINT64_C(1) << 21) /* twice the world's */
 /* Nodes that may be met on the way to one entry; no trie is deeper than its keys are long. */
 #define DEPTH_MAX     KEY_BITS
+/* Children that lead to no node: more mean that this is no trie, and each costs as much as a thousand good ones. */
+#define BAD_MAX       64u
 
 /* RTAX_* of linux/rtnetlink.h, as places in an array. */
 #define METRIC_WINDOW 2u
@@ -37,6 +39,7 @@ struct route_walk {
 	struct route_layout layout;
 	struct guest_route_list *list;
 	uint64_t steps;
+	unsigned bad;   /* children that cannot be followed */
 	uint32_t table; /* the one that is walked */
 	uint32_t key;   /* of the leaf */
 };
@@ -194,6 +197,11 @@ static struct error *visit_alias(struct guest *guest, struct gva alias, void *co
 
 /* ---- The trie ---- */
 
+static bool is_hopeless(const struct route_walk *walk)
+{
+	return walk->steps > ROUTES_MAX || walk->bad > BAD_MAX;
+}
+
 /* A node of the trie: a leaf has no bits. Children lie where a leaf has its list. */
 static struct error *walk_node(struct route_walk *walk, uint64_t node, unsigned depth)
 {
@@ -222,12 +230,10 @@ static struct error *walk_node(struct route_walk *walk, uint64_t node, unsigned 
 						(struct gva){node + layout->leaf.offset + i * sizeof(child)}, &child);
 		if (!error && child)
 			error = walk_node(walk, child, depth + 1);
+		walk->bad += error != NULL;
 		error = walk_note(&walk->list->incomplete, error);
-		if (error)
+		if (error || is_hopeless(walk))
 			return error;
-		/* What failed for good (a page that is not there, too many steps) fails for each of its children. */
-		if (walk->steps > ROUTES_MAX)
-			return NULL;
 	}
 	return NULL;
 }
