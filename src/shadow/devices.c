@@ -21,6 +21,12 @@
 #define LOOP_ATTEMPTS 64
 #define SECTOR        512
 
+/*
+ * The guest has loop devices too, and its programs look in /sys/dev/block by number: that of the disk is one which no
+ * guest is expected to have. (Where that cannot be, the guest's own device of the number is found: its size is wrong.)
+ */
+#define LOOP_FIRST    4096
+
 DEFINE_CLEANUP(blkid_probe, blkid_free_probe)
 
 static struct error *read_line(const char *path, char **ret)
@@ -32,17 +38,20 @@ static struct error *read_line(const char *path, char **ret)
 	return error;
 }
 
-static int try_attach(const struct loop_config *config, char name[DEVICES_NAME])
+/* `number`: that one, made if it is not there; -1: any that is free. */
+static int try_attach(const struct loop_config *config, int number, char name[DEVICES_NAME])
 {
 	bool read_only = config->info.lo_flags & LO_FLAGS_READ_ONLY;
 	_cleanup_(close_fd) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	_cleanup_(close_fd) int fd = -1;
 	char path[64];
-	int number;
 
 	if (control < 0)
 		return -1;
-	number = ioctl(control, LOOP_CTL_GET_FREE);
+	if (number < 0)
+		number = ioctl(control, LOOP_CTL_GET_FREE);
+	else if (ioctl(control, LOOP_CTL_ADD, number) < 0 && errno != EEXIST)
+		return -1;
 	if (number < 0)
 		return -1;
 	snprintf(name, DEVICES_NAME, "loop%d", number);
@@ -58,7 +67,7 @@ struct error *devices_attach(int file, uint32_t flags, char name[DEVICES_NAME], 
 	struct loop_config config = {.fd = (uint32_t)file, .info.lo_flags = flags};
 
 	for (int i = 0; i < LOOP_ATTEMPTS; i++) {
-		int fd = try_attach(&config, name);
+		int fd = try_attach(&config, -1, name);
 
 		if (fd >= 0) {
 			*ret = fd;
@@ -68,6 +77,24 @@ struct error *devices_attach(int file, uint32_t flags, char name[DEVICES_NAME], 
 			break;
 	}
 	return error_remedy(error_system(errno, NULL, "cannot attach a loop device"), "load the kernel module loop");
+}
+
+/* A device out of the guest's sight; any where the host has no such. */
+static struct error *attach_high(int file, uint32_t flags, char name[DEVICES_NAME], int *ret)
+{
+	struct loop_config config = {.fd = (uint32_t)file, .info.lo_flags = flags};
+
+	for (int i = 0; i < LOOP_ATTEMPTS; i++) {
+		int fd = try_attach(&config, LOOP_FIRST + i, name);
+
+		if (fd >= 0) {
+			*ret = fd;
+			return NULL;
+		}
+		if (errno != EBUSY)
+			break;
+	}
+	return devices_attach(file, flags, name, ret);
 }
 
 /* The device detaches itself after its last user, however we end. */
@@ -80,8 +107,8 @@ static struct error *attach(const char *file, struct devices *devices)
 
 	if (fd < 0)
 		return error_system(errno, file, "cannot open the disk");
-	error = devices_attach(fd, (read_only ? LO_FLAGS_READ_ONLY : 0) | LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN,
-			       devices->loop_name, &devices->loop_fd);
+	error = attach_high(fd, (read_only ? LO_FLAGS_READ_ONLY : 0) | LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN,
+			    devices->loop_name, &devices->loop_fd);
 	if (error)
 		return error;
 	if (fstat(devices->loop_fd, &st) < 0)
