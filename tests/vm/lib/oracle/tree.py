@@ -6,7 +6,7 @@ import stat
 
 from .canon import canon, canon_path
 
-CHUNK = 1 << 20
+HINT_FILE_MAX, HINT_LINES = 1 << 20, 4
 
 
 class Node:
@@ -66,6 +66,29 @@ def describe(node):
     return f"{stat.filemode(value.st_mode)} {value.st_uid}:{value.st_gid} {value.st_size} bytes"
 
 
+def lines_only_in(one, other):
+    """What a person would look for first: the first lines of a text that the other has nowhere. "": none, or no text."""
+    if max(one.stat.st_size, other.stat.st_size) > HINT_FILE_MAX:
+        return ""
+    texts = []
+    for node in (one, other):
+        with open(node.full, "rb") as file:
+            texts.append(file.read())
+    if any(b"\0" in text for text in texts):
+        return ""
+    lines = [text.decode(errors="backslashreplace").splitlines() for text in texts]
+    known = set(lines[1])
+    return " | ".join([line.strip() for line in lines[0] if line not in known][:HINT_LINES])
+
+
+def contents(a, b):
+    """The two values of the aspect "content", if they differ."""
+    one, other = a.digest(), b.digest()
+    if one != other:
+        yield "content", *(f"{hint}: {digest}" if (hint := lines_only_in(*pair)) else digest
+                           for digest, pair in ((one, (a, b)), (other, (b, a))))
+
+
 def differing(a, b, suspended_ns):
     """(aspect, value in a, value in b) of a path that is in both."""
     if stat.S_IFMT(a.stat.st_mode) != stat.S_IFMT(b.stat.st_mode):
@@ -80,8 +103,8 @@ def differing(a, b, suspended_ns):
     if stat.S_ISCHR(a.stat.st_mode) or stat.S_ISBLK(a.stat.st_mode):
         if a.stat.st_rdev != b.stat.st_rdev:
             yield "device", str(a.stat.st_rdev), str(b.stat.st_rdev)
-    if a.regular and (one := a.digest()) != (other := b.digest()):
-        yield "content", one, other
+    if a.regular:
+        yield from contents(a, b)
     if (one := a.xattrs()) != (other := b.xattrs()):
         yield "xattrs", str(one), str(other)
     # A time of before the suspend came with a package or was there: then it must be the same. Later ones are of the
