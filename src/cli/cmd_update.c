@@ -3,6 +3,7 @@
 
 #include "cli/bundle_text.h"
 #include "cli/limits.h"
+#include "cli/output.h"
 #include "cli/verb.h"
 
 static const struct option_spec options[] = {
@@ -10,6 +11,9 @@ static const struct option_spec options[] = {
 	{"keep-caches", 0, NULL, "carry the package manager's archives, lists and caches to the guest, too"},
 	{"network", 0, NULL, "give CMD the network for all of its run, not only while apt downloads"},
 	{"timeout", 0, "SECONDS", "end a program in the shadow that runs longer (7200; 0: never)"},
+	{"script-timeout", 0, "SECONDS", "end a package's script that runs longer (1800; 0: never)"},
+	{"conffiles", 0, "WHAT", "changed configuration files: keep (default), new, ask, or a FILE of answers"},
+	{"preseed", 0, "FILE", "answers for debconf, as debconf-set-selections takes them"},
 	LIMIT_OPTIONS,
 	{0},
 };
@@ -22,6 +26,9 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 		.keep_caches = invocation_option(invocation, "keep-caches"),
 		.network = invocation_option(invocation, "network"),
 		.timeout_s = 7200,
+		.script_timeout_s = 1800,
+		.preseed = invocation_option(invocation, "preseed"),
+		.conffiles = invocation_option(invocation, "conffiles"),
 	};
 	struct error *error;
 
@@ -29,8 +36,42 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 		return error_create(ERROR_USAGE, "update: the command is empty");
 	error = invocation_number(invocation, "timeout", 1000000, &emulate.timeout_s);
 	if (!error)
+		error = invocation_number(invocation, "script-timeout", 1000000, &emulate.script_timeout_s);
+	if (!error)
 		error = invocation_limits(invocation, &emulate.limits);
 	return error ? error : update_emulate(&invocation->settings, invocation->vm, &emulate, ret);
+}
+
+static void print_decision(const json_t *file)
+{
+	const char *path = json_string_value(json_object_get(file, "path"));
+	const char *package = json_string_value(json_object_get(file, "package"));
+	const char *changed = json_string_value(json_object_get(file, "changed"));
+	const char *new_version = json_string_value(json_object_get(file, "new"));
+
+	output_text(path ? path : "");
+	printf(" (");
+	output_text(package ? package : "no package");
+	printf(")\n");
+	if (changed) {
+		printf("  what was changed in the guest:\n");
+		output_lines(changed, "    ");
+	}
+	printf("  what the new version would change:\n");
+	output_lines(new_version ? new_version : "", "    ");
+}
+
+static void print(const json_t *document)
+{
+	const json_t *undecided = json_object_get(document, "undecided");
+	size_t i;
+	json_t *file;
+
+	if (!undecided) {
+		print_bundle(document);
+		return;
+	}
+	json_array_foreach(undecided, i, file) print_decision(file);
 }
 
 const struct verb verb_update = {
@@ -41,5 +82,5 @@ const struct verb verb_update = {
 	.supervised = true,
 	.options = options,
 	.run = run,
-	.print = print_bundle,
+	.print = print,
 };

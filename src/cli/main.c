@@ -161,10 +161,13 @@ static struct error *run_and_print(const struct verb *verb, const struct invocat
 	struct error *error = verb->run(invocation, &document);
 	const char *why;
 
-	if (error)
+	/* A document beside a failure says what must be decided. */
+	if (!document)
 		return error;
 	output_begin();
 	print_document(verb, invocation->json, document);
+	if (error)
+		return error;
 	why = json_string_value(json_object_get(document, "incomplete"));
 	return why ? error_create(ERROR_FAILED, "incomplete: %s", why) : NULL;
 }

@@ -22,6 +22,20 @@ void output_text(const char *text)
 	put_text(stdout, text);
 }
 
+void output_lines(const char *text, const char *indent)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		char *line = strndup(text, n);
+
+		printf("%s", indent);
+		output_text(line ? line : "");
+		printf("\n");
+		free(line);
+		text += n + (text[n] == '\n');
+	}
+}
+
 void output_member(const char *label, const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);

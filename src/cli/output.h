@@ -15,6 +15,9 @@
 /* Prints on one line whatever the text is (ESCAPE_TEXT of cli/escape.h). */
 void output_text(const char *text);
 
+/* Each line of the text behind `indent`, escaped like output_text(). */
+void output_lines(const char *text, const char *indent);
+
 /* "LABEL:   VALUE"; nothing if the member is absent or null. Strings are escaped. */
 void output_member(const char *label, const json_t *object, const char *key);
 

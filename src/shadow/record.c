@@ -128,27 +128,41 @@ static bool origin_of_environment(uint32_t pid, struct action *action)
 	return action->package != NULL;
 }
 
-/* {"/bin/sh", "-e", "/var/lib/dpkg/info/nginx.postinst", "configure", …}: of a process that cleared its environment. */
+/* "nginx.postinst", "libc6:amd64.postinst", "tzdata.config.Ab12Cd". */
+static bool origin_of_name(const char *name, struct action *action)
+{
+	size_t n = strcspn(name, ":");
+	const char *dot = strstr(name, ".config.");
+
+	if (!dot)
+		dot = strrchr(name, '.');
+	if (!dot)
+		return false;
+	action->package = copy_name(name, n < (size_t)(dot - name) ? n : (size_t)(dot - name));
+	action->script = copy_name(dot + 1, strcspn(dot + 1, "."));
+	return action->package != NULL;
+}
+
+/*
+ * {"/bin/sh", "-e", "/var/lib/dpkg/info/nginx.postinst", "configure", …}: of a process that cleared its environment, or
+ * that apt's hook started before dpkg.
+ */
 static bool origin_of_words(uint32_t pid, struct action *action)
 {
-	static const char directory[] = "/var/lib/dpkg/info/";
+	static const char *const directories[] = {"/var/lib/dpkg/info/", "/var/cache/debconf/tmp.ci/"};
 	size_t size;
 	_cleanup_(free_ptr) char *words = read_proc(pid, "cmdline", &size);
-	const char *name, *dot;
 
-	for (const char *word = words; word && word < words + size; word += strlen(word) + 1) {
-		if (strncmp(word, directory, strlen(directory)) != 0)
-			continue;
-		name = word + strlen(directory);
-		dot = strrchr(name, '.');
-		if (!dot)
-			return false;
-		action->package = copy_name(name, strcspn(name, ":") < (size_t)(dot - name) ? strcspn(name, ":")
-											    : (size_t)(dot - name));
-		action->script = copy_name(dot + 1, strlen(dot + 1));
-		return action->package != NULL;
-	}
+	for (const char *word = words; word && word < words + size; word += strlen(word) + 1)
+		for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+			if (strncmp(word, directories[i], strlen(directories[i])) == 0)
+				return origin_of_name(word + strlen(directories[i]), action);
 	return false;
+}
+
+bool record_own_origin(uint32_t host_pid, struct action *action)
+{
+	return origin_of_environment(host_pid, action) || origin_of_words(host_pid, action);
 }
 
 void record_origin(uint32_t host_pid, struct action *action)
@@ -156,7 +170,7 @@ void record_origin(uint32_t host_pid, struct action *action)
 	uint32_t pid = host_pid;
 
 	for (unsigned i = 0; pid > 1 && i < ANCESTORS_MAX; i++, pid = parent_of(pid))
-		if (origin_of_environment(pid, action) || origin_of_words(pid, action))
+		if (record_own_origin(pid, action))
 			return;
 }
 

@@ -17,6 +17,9 @@ struct error *record_action(struct shadow *shadow, uint32_t host_pid, struct act
 /* The package and the script it came from, into an action that has none; record_action() does not look again then. */
 void record_origin(uint32_t host_pid, struct action *action);
 
+/* The same of this very process, without its ancestors; false: it is no package's. Configuration scripts, too. */
+bool record_own_origin(uint32_t host_pid, struct action *action);
+
 /*
  * What runs below `init` as a daemon would, each as the command it was started with; where a program has changed its
  * words, its file alone.

@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "shadow/attend.h"
 #include "shadow/record.h"
 #include "shadow/relay.h"
 #include "shadow/run.h"
@@ -35,6 +36,7 @@ struct run {
 	int control, listener;
 	int records, values;     /* what the manager and what the server of /proc write down */
 	struct answers *answers; /* of the listener */
+	struct attend *attend;   /* NULL: nobody looks after it */
 	struct stream input, output, errors;
 	struct terminal terminal;
 	uint64_t oom_kills; /* before this run */
@@ -224,7 +226,11 @@ static struct error *serve_until_end(struct run *run)
 					    run->options->argv[0], (unsigned long long)run->options->timeout_s);
 		if (limit_ms && limit_ms - passed_ms < 1000)
 			wait_ms = (int)(limit_ms - passed_ms);
+		if (run->attend && wait_ms > ATTEND_MS)
+			wait_ms = ATTEND_MS;
 		error = serve(run, wait_ms);
+		if (!error && run->attend)
+			error = attend_look(run->attend, (uint32_t)run->warden);
 		/* Not at every system call that is answered. */
 		if (!error && passed_ms - checked_ms >= CHECK_MS) {
 			checked_ms = passed_ms;
@@ -346,6 +352,10 @@ static struct error *start_input(struct run *run, int *ret)
 	_cleanup_(close_fd) int ours = -1;
 	struct error *error;
 
+	if (run->options->attendant) {
+		error = attend_create(run->options->attendant, &run->attend, ret);
+		return error ? error : give_to_program(run->options, *ret);
+	}
 	if (run->options->stdin_fd <= 0)
 		return open_null(ret);
 	error = make_pipe(ret, &ours);
@@ -439,6 +449,7 @@ static struct error *run_sandbox(struct shadow *shadow, const struct shadow_run_
 	error = serve_run(&run);
 	terminal_close(&run.terminal);
 	answers_destroy(run.answers);
+	attend_destroy(run.attend);
 	stream_close(&run.input);
 	stream_close(&run.output);
 	stream_close(&run.errors);

@@ -72,6 +72,23 @@ struct shadow_user {
 	size_t n_groups;
 };
 
+/*
+ * Who looks after a program that runs while nobody sits at its terminal: scripts of packages that do not end, and
+ * programs that wait for input. `package` and `script` are whose it is; NULL: no package's. Nothing here is called
+ * with the guest waiting for an answer of the shadow.
+ */
+struct shadow_attendant {
+	void *data;
+	uint64_t script_timeout_s; /* for each script of a package; 0: none */
+	/* The script ran longer, and is killed when this returns, with everything it started. */
+	void (*overdue)(void *data, const char *package, const char *script);
+	/*
+	 * Somebody waits for input. *ret: what is typed, to be freed, a few bytes; NULL: nothing: the script is killed,
+	 * and to who is no script the input ends.
+	 */
+	struct error *(*question)(void *data, const char *package, const char *script, char **ret);
+};
+
 struct shadow_run_options {
 	const char *const *argv;              /* NULL-terminated; argv[0] a path in the guest or found in its PATH */
 	const char *const *env;               /* NULL-terminated NAME=VALUE, the whole environment */
@@ -85,7 +102,8 @@ struct shadow_run_options {
 	 * can be killed restores it himself.
 	 */
 	bool terminal;
-	int stdin_fd;        /* 0: /dev/null */
+	int stdin_fd;                             /* 0: /dev/null */
+	const struct shadow_attendant *attendant; /* instead of stdin_fd, and without a terminal; NULL: none */
 	int output_fd;       /* standard output and error of the program; 0: dropped. Relayed, never the host's own
 				descriptor. A reader who has gone is no error: the program learns it by its next write. */
 	int error_fd;        /* standard error of the program, apart; 0: with its standard output */

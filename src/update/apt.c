@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "update/apt.h"
 
-#include <fcntl.h>
 #include <glib.h>
 #include <string.h>
 
 #include "base/io.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "update/preseed.h"
 
 /*
  * A hook of the guest's that restarts services (needrestart) has nothing to restart here; what
@@ -20,20 +20,55 @@ const char *const apt_environment[] = {
 	"TERM=dumb",
 	"DEBIAN_FRONTEND=noninteractive",
 	"DEBIAN_PRIORITY=critical",
-	"UCF_FORCE_CONFFOLD=1",
 	"APT_LISTCHANGES_FRONTEND=none",
 	"APT_LISTBUGS_FRONTEND=none",
 	"NEEDRESTART_SUSPEND=1",
 	NULL,
 };
 
-/* Given to every apt: no prompt, keep configuration files, no sandbox user whose ids the host may lack. */
-static const char *const common_options[] = {
-	"-o", "APT::Get::Assume-Yes=true",       "-o", "Dpkg::Options::=--force-confdef",
-	"-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Use-Pty=0",
-	"-o", "Dpkg::Progress-Fancy=0",          "-o", "APT::Color=0",
+/*
+ * The same where the new configuration files are wanted. ucf knows the opposite, too, but would then keep files that
+ * nobody changed; without either it keeps what somebody did, for debconf asks nobody.
+ */
+static const char *const new_environment[] = {
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"HOME=/root",
+	"LANG=C.UTF-8",
+	"TERM=dumb",
+	"DEBIAN_FRONTEND=noninteractive",
+	"DEBIAN_PRIORITY=critical",
+	"UCF_FORCE_CONFFNEW=1",
+	"APT_LISTCHANGES_FRONTEND=none",
+	"APT_LISTBUGS_FRONTEND=none",
+	"NEEDRESTART_SUSPEND=1",
 	NULL,
 };
+
+/* Given to every apt: no prompt, no sandbox user whose ids the host may lack. */
+static const char *const common_options[] = {
+	"-o", "APT::Get::Assume-Yes=true", "-o", "Dpkg::Use-Pty=0",
+	"-o", "Dpkg::Progress-Fancy=0",    "-o", "APT::Color=0",
+	NULL,
+};
+
+/* What dpkg does with configuration files that were changed: without options it asks, and is answered. */
+static const char *const *conffile_options(const struct package_run *run)
+{
+	static const char *const keep[] = {"-o", "Dpkg::Options::=--force-confdef", "-o",
+					   "Dpkg::Options::=--force-confold", NULL};
+	static const char *const take[] = {"-o", "Dpkg::Options::=--force-confnew", NULL};
+
+	if (!run->conffiles)
+		return keep;
+	if (run->conffiles->mode == CONFFILES_FILE)
+		return NULL;
+	return run->conffiles->mode == CONFFILES_NEW ? take : keep;
+}
+
+static const char *const *environment_of(const struct package_run *run)
+{
+	return run->conffiles && run->conffiles->mode == CONFFILES_NEW ? new_environment : apt_environment;
+}
 
 /* A source that does not answer is an error, not a warning; apt 2.1.12 and later know the first option. */
 static const char *const strict_options[] = {
@@ -48,11 +83,13 @@ static void add_words(GPtrArray *argv, const char *const *words)
 }
 
 /*
- * The sources of the VM file come in through standard input, because nothing of the host's is
- * visible in the shadow; /run is not carried into the bundle.
+ * The sources of the VM file come in as a word, because nothing of the host's is visible in the shadow; /run is not
+ * carried into the bundle.
  */
 #define SOURCES_IN_SHADOW "/run/ouassister-sources.list"
-#define WITH_SOURCES      "cat > " SOURCES_IN_SHADOW " && exec \"$@\" < /dev/null"
+#define WITH_SOURCES      "printf '%s\\n' \"$1\" > " SOURCES_IN_SHADOW " && shift && exec \"$@\""
+/* The kernel's limit for one word is 128 KiB. */
+#define SOURCES_MAX       (100 * 1024)
 
 static void add_configured(GPtrArray *argv, const struct vm_file *file)
 {
@@ -72,31 +109,32 @@ static void add_configured(GPtrArray *argv, const struct vm_file *file)
 	}
 }
 
-/* PROGRAM, our options, then WORDS. */
-static GPtrArray *apt_argv(const struct package_run *run, const char *program, const char *const *extra,
-			   const char *const *words)
+static struct error *add_sources(GPtrArray *argv, const struct vm_file *file)
 {
-	GPtrArray *argv = g_ptr_array_new_with_free_func(free);
+	_cleanup_(free_ptr) char *text = NULL;
+	size_t size;
+	struct error *error;
 
-	if (run->file->sources)
-		add_words(argv, (const char *const[]){"/bin/sh", "-c", WITH_SOURCES, "sh", NULL});
+	if (!file->sources)
+		return NULL;
+	error = io_read_file(file->sources, SOURCES_MAX, &text, &size);
+	if (error)
+		return error_wrap(error, "cannot read the sources");
+	add_words(argv, (const char *const[]){"/bin/sh", "-c", WITH_SOURCES, "sh", text, NULL});
+	return NULL;
+}
+
+/* PROGRAM, our options, then WORDS; what runs before it stands there already. */
+static void add_apt(GPtrArray *argv, const struct package_run *run, const char *program, const char *const *extra,
+		    const char *const *words)
+{
 	g_ptr_array_add(argv, strdup(program));
 	add_words(argv, common_options);
+	add_words(argv, conffile_options(run));
 	add_configured(argv, run->file);
 	add_words(argv, extra);
 	add_words(argv, words);
 	g_ptr_array_add(argv, NULL);
-	return argv;
-}
-
-static struct error *open_sources(const struct package_run *run, int *ret)
-{
-	if (!run->file->sources)
-		return NULL;
-	*ret = open(run->file->sources, O_RDONLY | O_CLOEXEC);
-	if (*ret < 0)
-		return error_system(errno, run->file->sources, "cannot open the sources");
-	return NULL;
 }
 
 static struct error *run_failed(const struct package_run *run, const char *what, int status)
@@ -107,16 +145,22 @@ static struct error *run_failed(const struct package_run *run, const char *what,
 			    "its output is kept in %s", run->log_path ? run->log_path : "no file");
 }
 
-/* Runs apt with the network or without; its output goes to the log, or to *ret_output. */
-static struct error *run_apt(const struct package_run *run, GPtrArray *argv, bool network, int *ret_status,
-			     char **ret_output)
+/* One call of apt; all borrowed. */
+struct call {
+	const char *program;
+	const char *const *extra, *const *words; /* options of ours and the rest; NULL-terminated, may be NULL */
+	bool network;
+};
+
+static struct error *run_argv(const struct package_run *run, const struct call *call, GPtrArray *argv, int *ret_status,
+			      char **ret_output)
 {
-	_cleanup_(close_fd) int sources_fd = -1;
 	GPtrArray *hosts = g_ptr_array_new_with_free_func(free);
-	struct shadow_network net = {.enabled = network};
+	struct shadow_network net = {.enabled = call->network};
+	struct shadow_attendant attendant;
 	struct shadow_run_options options = {
 		.argv = (const char *const *)argv->pdata,
-		.env = apt_environment,
+		.env = environment_of(run),
 		.network = &net,
 		.output_fd = run->log_fd > 0 ? run->log_fd : 0,
 		.output_max = UPDATE_LOG_MAX,
@@ -125,10 +169,10 @@ static struct error *run_apt(const struct package_run *run, GPtrArray *argv, boo
 	struct error *error = vm_file_hosts(run->file, hosts);
 
 	net.allow_hosts = (const char *const *)hosts->pdata;
-	if (!error)
-		error = open_sources(run, &sources_fd);
-	if (sources_fd > 0)
-		options.stdin_fd = sources_fd;
+	if (run->attendance && !ret_output) {
+		attendant = attendance_of(run->attendance);
+		options.attendant = &attendant;
+	}
 	if (!error)
 		error = ret_output ? shadow_capture(run->shadow, &options, ret_status, ret_output)
 				   : shadow_run(run->shadow, &options, ret_status);
@@ -136,14 +180,27 @@ static struct error *run_apt(const struct package_run *run, GPtrArray *argv, boo
 	return error;
 }
 
+/* Its output goes to the log, or to *ret_output. */
+static struct error *run_apt(const struct package_run *run, const struct call *call, int *ret_status, char **ret_output)
+{
+	GPtrArray *argv = g_ptr_array_new_with_free_func(free);
+	struct error *error = add_sources(argv, run->file);
+
+	if (!error) {
+		add_apt(argv, run, call->program, call->extra, call->words);
+		error = run_argv(run, call, argv, ret_status, ret_output);
+	}
+	g_ptr_array_free(argv, TRUE);
+	return error;
+}
+
 static struct error *apt(const struct package_run *run, const char *what, bool network, const char *const *extra,
 			 const char *const *words)
 {
-	GPtrArray *argv = apt_argv(run, "apt-get", extra, words);
+	struct call call = {.program = "apt-get", .extra = extra, .words = words, .network = network};
 	int status;
-	struct error *error = run_apt(run, argv, network, &status, NULL);
+	struct error *error = run_apt(run, &call, &status, NULL);
 
-	g_ptr_array_free(argv, TRUE);
 	return error ? error_wrap(error, "%s", what) : run_failed(run, what, status);
 }
 
@@ -159,13 +216,15 @@ static bool names_dead_source(const char *output)
 static struct error *refresh_lists(const struct package_run *run)
 {
 	_cleanup_(free_ptr) char *output = NULL;
-	GPtrArray *argv = apt_argv(run, "apt-get", strict_options, (const char *const[]){"update", NULL});
+	struct call call = {.program = "apt-get",
+			    .extra = strict_options,
+			    .words = (const char *const[]){"update", NULL},
+			    .network = true};
 	struct error *error;
 	int status;
 
 	progress_step("lists", "fetching the package lists");
-	error = run_apt(run, argv, true, &status, &output);
-	g_ptr_array_free(argv, TRUE);
+	error = run_apt(run, &call, &status, &output);
 	if (error)
 		return error_wrap(error, "apt-get update");
 	if (run->log_fd > 0)
@@ -207,12 +266,11 @@ static struct error *parse_plan(const char *output, struct apt_plan *ret)
 struct error *apt_simulate(const struct package_run *run, struct apt_plan *ret)
 {
 	_cleanup_(free_ptr) char *output = NULL;
-	GPtrArray *argv = apt_argv(run, "apt-get", NULL, (const char *const[]){"-s", "dist-upgrade", NULL});
+	struct call call = {.program = "apt-get", .words = (const char *const[]){"-s", "dist-upgrade", NULL}};
 	struct error *error;
 	int status;
 
-	error = run_apt(run, argv, false, &status, &output);
-	g_ptr_array_free(argv, TRUE);
+	error = run_apt(run, &call, &status, &output);
 	if (error)
 		return error_wrap(error, "apt-get -s dist-upgrade");
 	if (status != 0 && run->log_fd > 0)
@@ -239,10 +297,44 @@ static struct error *check_plan(const struct package_run *run)
 	return error;
 }
 
+struct error *apt_fetch(const struct package_run *run, const char *word)
+{
+	struct call call = {
+		.program = "apt-get", .words = (const char *const[]){"download", word, NULL}, .network = true};
+	_cleanup_(free_ptr) char *output = NULL;
+	int status;
+
+	return run_apt(run, &call, &status, &output);
+}
+
+/* With answers given before, and between the two looks at configuration files. */
+static struct error *install(const struct package_run *run, struct error *(*function)(const struct package_run *run))
+{
+	struct conffiles_state state = {0};
+	struct error *error = preseed(run);
+
+	if (!error)
+		error = conffiles_begin(run, &state);
+	if (!error)
+		error = attendance_conclude(run->attendance, function(run));
+	if (!error)
+		error = conffiles_end(run, &state, run->decisions);
+	conffiles_state_deinit(&state);
+	return error;
+}
+
+static struct error *upgrade_downloaded(const struct package_run *run)
+{
+	static const char *const words[] = {"--no-download", "dist-upgrade", NULL};
+
+	progress_step("install", "running the upgrade in the shadow, without network");
+	return apt(run, "apt-get dist-upgrade", false,
+		   run->options->allow_remove ? NULL : (const char *const[]){"--no-remove", NULL}, words);
+}
+
 struct error *apt_upgrade(const struct package_run *run)
 {
 	static const char *const download[] = {"--download-only", "dist-upgrade", NULL};
-	static const char *const install[] = {"--no-download", "dist-upgrade", NULL};
 	const char *const *extra = run->options->allow_remove ? NULL : (const char *const[]){"--no-remove", NULL};
 	struct error *error = refresh_lists(run);
 
@@ -252,10 +344,7 @@ struct error *apt_upgrade(const struct package_run *run)
 		return error;
 	progress_step("download", "downloading packages");
 	error = apt(run, "downloading the packages", true, extra, download);
-	if (error)
-		return error;
-	progress_step("install", "running the upgrade in the shadow, without network");
-	return apt(run, "apt-get dist-upgrade", false, extra, install);
+	return error ? error : install(run, upgrade_downloaded);
 }
 
 static bool is_apt(const char *program)
@@ -272,16 +361,16 @@ static struct error *run_apt_command(const struct package_run *run)
 	const char *const *command = run->options->command;
 	static const char *const no_download[] = {"--no-download", NULL};
 	static const char *const download_only[] = {"--download-only", NULL};
-	GPtrArray *argv;
+	struct call call = {.program = command[0], .words = command + 1};
 	struct error *error = refresh_lists(run);
 	int status;
 
 	for (int half = 0; !error && half < 2; half++) {
 		progress_step(half ? "install" : "download",
 			      half ? "running the command in the shadow, without network" : "downloading packages");
-		argv = apt_argv(run, command[0], half ? no_download : download_only, command + 1);
-		error = run_apt(run, argv, !half, &status, NULL);
-		g_ptr_array_free(argv, TRUE);
+		call.extra = half ? no_download : download_only;
+		call.network = !half;
+		error = run_apt(run, &call, &status, NULL);
 		if (!error)
 			error = run_failed(run, command[0], status);
 	}
@@ -293,16 +382,21 @@ static struct error *run_other_command(const struct package_run *run)
 	struct shadow_network net = {.enabled = run->options->network};
 	struct shadow_run_options options = {
 		.argv = run->options->command,
-		.env = apt_environment,
+		.env = environment_of(run),
 		.network = &net,
 		.output_fd = run->log_fd > 0 ? run->log_fd : 0,
 		.output_max = UPDATE_LOG_MAX,
 		.timeout_s = run->options->timeout_s,
 	};
+	struct shadow_attendant attendant;
 	int status;
 	struct error *error;
 
 	progress_step("command", "running the command in the shadow");
+	if (run->attendance) {
+		attendant = attendance_of(run->attendance);
+		options.attendant = &attendant;
+	}
 	error = shadow_run(run->shadow, &options, &status);
 	return error ? error : run_failed(run, options.argv[0], status);
 }
@@ -310,6 +404,6 @@ static struct error *run_other_command(const struct package_run *run)
 struct error *apt_command(const struct package_run *run)
 {
 	if (!run->options->network && is_apt(run->options->command[0]))
-		return run_apt_command(run);
-	return run_other_command(run);
+		return install(run, run_apt_command);
+	return install(run, run_other_command);
 }

@@ -21,6 +21,9 @@ void apt_plan_deinit(struct apt_plan *plan);
 /* Asks the guest's own lists, without the network. */
 struct error *apt_simulate(const struct package_run *run, struct apt_plan *ret) _must_check_;
 
+/* Fetches one package ("NAME=VERSION") into the root directory; that it is not to be had is no error. */
+struct error *apt_fetch(const struct package_run *run, const char *word) _must_check_;
+
 /* The operations of struct package_manager. */
 struct error *apt_upgrade(const struct package_run *run) _must_check_;
 struct error *apt_command(const struct package_run *run) _must_check_;

@@ -168,3 +168,14 @@ struct error *document_of_bundle(const struct session *session, json_t **ret)
 	*ret = take_ptr(document);
 	return NULL;
 }
+
+json_t *document_of_decisions(const struct session *session, json_t *undecided)
+{
+	json_t *document = session_document(session);
+
+	if (document && json_object_set(document, "undecided", undecided) < 0) {
+		json_decref(document);
+		return NULL;
+	}
+	return document;
+}

@@ -12,6 +12,9 @@
 /* What `update` and `show` print: the bundle that waits, read back from its file. */
 struct error *document_of_bundle(const struct session *session, json_t **ret) _must_check_;
 
+/* What `update` prints where nothing was bundled because somebody must decide first; NULL without memory. */
+json_t *document_of_decisions(const struct session *session, json_t *undecided);
+
 /* [{"kind","verb","unit"} or {"kind","argv"}] */
 struct error *document_of_actions(const struct action_list *actions, json_t **ret) _must_check_;
 

@@ -18,6 +18,7 @@
 #include "update/document.h"
 #include "update/kernel.h"
 #include "update/packages.h"
+#include "update/preseed.h"
 #include "update/restart_plan.h"
 #include "update/session.h"
 #include "update/sleeping.h"
@@ -35,6 +36,9 @@ struct emulation {
 	char *packages_before;
 	json_t *packages; /* what changed */
 	json_t *restart;  /* the restart plan */
+	struct conffiles conffiles;
+	struct attendance attendance;
+	json_t *decisions; /* about configuration files, that somebody must take first; NULL: none */
 	struct bundle_manifest manifest;
 };
 
@@ -110,13 +114,16 @@ static struct error *make_shadow(struct emulation *e)
 	return error ? error : shadow_create(&options, &e->shadow);
 }
 
-static struct package_run package_run(const struct emulation *e)
+static struct package_run package_run(struct emulation *e)
 {
 	return (struct package_run){.shadow = e->shadow,
 				    .file = &e->session->file,
 				    .options = e->options,
 				    .log_fd = e->log_fd,
-				    .log_path = e->log_path};
+				    .log_path = e->log_path,
+				    .conffiles = &e->conffiles,
+				    .attendance = &e->attendance,
+				    .decisions = &e->decisions};
 }
 
 /* A guest without a known package manager runs the user's command with no more than a PATH. */
@@ -347,6 +354,7 @@ static struct error *emulate(struct emulation *e)
 	uint64_t start = clock_monotonic_ns();
 	struct error *error = open_log(e);
 
+	e->attendance.log_path = e->log_path;
 	if (!error)
 		error = check_host_space(e);
 	if (!error)
@@ -356,7 +364,7 @@ static struct error *emulate(struct emulation *e)
 	if (error)
 		return error;
 	error = run_update(e);
-	if (error && error->code != ERROR_NOTHING)
+	if (error && error->code != ERROR_NOTHING && !e->decisions)
 		log_tail(e);
 	if (!error)
 		error = capture(e);
@@ -391,6 +399,9 @@ static void emulation_deinit(struct emulation *e)
 	free(e->packages_before);
 	json_decref(e->packages);
 	json_decref(e->restart);
+	json_decref(e->decisions);
+	attendance_deinit(&e->attendance);
+	conffiles_deinit(&e->conffiles);
 	bundle_manifest_deinit(&e->manifest);
 }
 
@@ -404,13 +415,20 @@ struct error *update_emulate(const struct update_settings *settings, const char 
 
 	if (error)
 		return error;
-	error = state_allows(session.state.state, OPERATION_UPDATE);
+	e.attendance = (struct attendance){.conffiles = &e.conffiles, .script_timeout_s = options->script_timeout_s};
+	error = conffiles_load(options->conffiles ? options->conffiles : session.file.conffiles, &e.conffiles);
+	if (!error)
+		error = preseed_check(options->preseed ? options->preseed : session.file.preseed);
+	if (!error)
+		error = state_allows(session.state.state, OPERATION_UPDATE);
 	if (!error)
 		error = sleeping_open(&session, MEMORY_OR_SHUT_DOWN, &sleeping);
 	if (!error)
 		error = emulate(&e);
 	if (!error)
 		error = document_of_bundle(&session, ret);
+	else if (e.decisions)
+		*ret = document_of_decisions(&session, e.decisions);
 	progress_end();
 	emulation_deinit(&e);
 	sleeping_close(&sleeping);

@@ -22,6 +22,8 @@
 #include "base/error.h"
 #include "guest/guest.h"
 #include "shadow/shadow.h"
+#include "update/attendance.h"
+#include "update/conffiles.h"
 #include "update/update.h"
 #include "update/vmfile.h"
 
@@ -33,8 +35,11 @@ struct package_run {
 	struct shadow *shadow;
 	const struct vm_file *file;
 	const struct emulate_options *options;
-	int log_fd;           /* the package manager's output; -1: dropped */
-	const char *log_path; /* its file, for messages; NULL: none */
+	int log_fd;                        /* the package manager's output; -1: dropped */
+	const char *log_path;              /* its file, for messages; NULL: none */
+	const struct conffiles *conffiles; /* what is decided about configuration files; NULL: nothing is installed */
+	struct attendance *attendance;     /* of what is installed; NULL: likewise */
+	json_t **decisions;                /* where what somebody must decide is put, owned by whoever has that */
 };
 
 struct package_manager {

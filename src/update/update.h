@@ -59,9 +59,16 @@ struct emulate_options {
 	bool keep_caches;           /* the bundle carries the package manager's archives, lists and caches */
 	bool network;               /* `command` has the network for all of its run */
 	uint64_t timeout_s;         /* for each program run in the shadow; 0: none */
+	uint64_t script_timeout_s;  /* for each script of a package; 0: none */
+	/* "keep", "new", "ask", or a file of answers (update/conffiles.h); NULL: the VM file's word, or keep */
+	const char *conffiles;
+	const char *preseed; /* a file of debconf-set-selections(1); NULL: the VM file's word, or none */
 	struct shadow_limits limits;
 };
-/* Emulates the update and writes the bundle. ERROR_NOTHING: the guest is up to date; an older bundle stays. */
+/*
+ * Emulates the update and writes the bundle. ERROR_NOTHING: the guest is up to date; an older bundle stays.
+ * ERROR_CONFLICT may come with a document: what somebody must decide first.
+ */
 struct error *update_emulate(const struct update_settings *settings, const char *vm,
 			     const struct emulate_options *options, json_t **ret) _must_check_;
 

@@ -43,6 +43,8 @@ static const struct key keys[] = {
 	{"channel", "key", KEY_PATH, false, offsetof(struct vm_file, key)},
 	{"update", "proxy", KEY_STRING, false, offsetof(struct vm_file, proxy)},
 	{"update", "sources", KEY_PATH, false, offsetof(struct vm_file, sources)},
+	{"update", "conffiles", KEY_STRING, false, offsetof(struct vm_file, conffiles)},
+	{"update", "preseed", KEY_PATH, false, offsetof(struct vm_file, preseed)},
 	{"update", "apt-options", KEY_LIST, false, offsetof(struct vm_file, apt_options)},
 };
 
@@ -210,6 +212,22 @@ static struct error *read_gate(GKeyFile *ini, struct vm_file *file)
 	return NULL;
 }
 
+/* Anything but the three words is a path. */
+static struct error *place_conffiles(struct vm_file *file)
+{
+	char *path;
+
+	if (!file->conffiles || !strcmp(file->conffiles, "keep") || !strcmp(file->conffiles, "new") ||
+	    !strcmp(file->conffiles, "ask"))
+		return NULL;
+	path = absolute_path(file->directory, file->conffiles);
+	if (!path)
+		return error_no_memory();
+	free(file->conffiles);
+	file->conffiles = path;
+	return NULL;
+}
+
 static struct error *check_values(const struct vm_file *file)
 {
 	if (strcmp(file->driver, "qemu") != 0)
@@ -306,6 +324,8 @@ static struct error *load(const char *path, struct vm_file *file)
 		error = read_gate(ini, file);
 	if (!error)
 		error = read_channel(ini, file);
+	if (!error)
+		error = place_conffiles(file);
 	return error ? error : check_values(file);
 }
 
@@ -342,6 +362,8 @@ void vm_file_deinit(struct vm_file *file)
 	free(file->key);
 	free(file->proxy);
 	free(file->sources);
+	free(file->conffiles);
+	free(file->preseed);
 	g_strfreev(file->apt_options);
 	*file = (struct vm_file){0};
 }

@@ -24,6 +24,8 @@ struct vm_file {
 	char *ssh, *port, *key;
 	char *proxy;        /* for downloads, "http://host:port" */
 	char *sources;      /* a sources.list that replaces the guest's own while it is updated */
+	char *conffiles;    /* "keep", "new", "ask", or the path of a file of answers */
+	char *preseed;      /* answers for debconf */
 	char **apt_options; /* "Name::Option=value", NULL-terminated; NULL: none */
 };
 

@@ -68,6 +68,20 @@ refuses() {
 	refuses 'now'
 	run "$OUASSISTER" update
 	refuses 'which VM'
+	run "$OUASSISTER" update --script-timeout soon web1
+	refuses 'soon'
+	run "$OUASSISTER" update --preseed=/nowhere web1
+	refuses '/nowhere'
+	run "$OUASSISTER" update --preseed=/dev/null web1
+	refuses 'no ordinary file'
+	run "$OUASSISTER" update --conffiles=old web1
+	refuses 'keep, new, ask'
+	printf 'keep /etc/x\nmaybe /etc/y\n' >"$BATS_TEST_TMPDIR/answers"
+	run "$OUASSISTER" update "--conffiles=$BATS_TEST_TMPDIR/answers" web1
+	refuses 'answers: line 2: "keep PATH" or "new PATH" expected'
+	printf 'keep /etc/x\nnew /etc/x\n' >"$BATS_TEST_TMPDIR/answers"
+	run "$OUASSISTER" update "--conffiles=$BATS_TEST_TMPDIR/answers" web1
+	refuses 'line 2: a second answer about /etc/x'
 }
 
 @test "errors go to standard error only" {

@@ -93,7 +93,7 @@ equal() {
 
 # json_true NAME FILE EXPRESSION: what jq says of FILE is true.
 json_true() {
-	if jq -e "$3" "$2" >/dev/null; then
+	if [ -s "$2" ] && jq -e "$3" "$2" >/dev/null; then
 		ok "$1"
 	else
 		not_ok "$1" "not so: $3 in: $(head -c 4000 "$2")"

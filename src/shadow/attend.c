@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shadow/attend.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "shadow/record.h"
+
+/* Processes of the host that are looked at. */
+#define PROCESSES_MAX 65536u
+/* Scripts that run at the same time: one, unless a script calls dpkg. */
+#define SCRIPTS_MAX   16u
+/* What a program may wait for at once and still be understood. */
+#define WAITS_MAX     64u
+/* Rounds of killing: a process may start others meanwhile. */
+#define KILL_ROUNDS   20u
+
+struct process {
+	uint32_t pid, parent;
+	unsigned long long start; /* since boot, in ticks: tells one process from another of the same number */
+	bool inside;              /* below the warden */
+};
+
+struct processes {
+	struct process *items;
+	size_t n, space;
+};
+
+struct script {
+	uint32_t pid;
+	unsigned long long start;
+	uint64_t seen_ns; /* when it was first seen */
+	bool present;     /* in the look that goes on */
+	char *package, *script;
+};
+
+struct attend {
+	const struct shadow_attendant *options;
+	int input;  /* our end of the program's standard input; -1: ended */
+	ino_t pipe; /* which that is */
+	uint64_t looked_ns;
+	struct processes processes;
+	struct script scripts[SCRIPTS_MAX];
+	/* Who waited for input at the last look. */
+	uint32_t waiter;
+	unsigned long long waiter_start;
+};
+
+/* --- who is there --- */
+
+/* "PID (NAME) STATE PPID … START": the name may hold anything. */
+static bool parse_stat(const char *text, struct process *ret)
+{
+	const char *p = strrchr(text, ')');
+
+	return p && sscanf(p + 1, " %*c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+			   &ret->parent, &ret->start) == 2;
+}
+
+static bool read_process(uint32_t pid, struct process *ret)
+{
+	char path[64], text[1024];
+	_cleanup_(close_fd) int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	*ret = (struct process){.pid = pid};
+	return parse_stat(text, ret);
+}
+
+static struct error *add_process(struct processes *list, uint32_t pid)
+{
+	if (list->n == list->space) {
+		size_t space = list->space ? 2 * list->space : 256;
+		struct process *items = reallocarray(list->items, space, sizeof(*items));
+
+		if (!items)
+			return error_no_memory();
+		list->items = items;
+		list->space = space;
+	}
+	if (read_process(pid, &list->items[list->n]))
+		list->n++;
+	return NULL;
+}
+
+static const struct process *find_process(const struct processes *list, uint32_t pid)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->items[i].pid == pid)
+			return &list->items[i];
+	return NULL;
+}
+
+/* A child's number may be lower than its parent's: until nothing is found any more. */
+static void mark_below(struct processes *list, uint32_t root)
+{
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < list->n; i++) {
+			struct process *process = &list->items[i];
+			const struct process *parent;
+
+			if (process->inside)
+				continue;
+			parent = find_process(list, process->parent);
+			process->inside = process->parent == root || (parent && parent->inside);
+			more |= process->inside;
+		}
+	}
+}
+
+static struct error *list_processes(struct processes *list, uint32_t root)
+{
+	_cleanup_(closedir_ptr) DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+
+	list->n = 0;
+	while (proc && list->n < PROCESSES_MAX && (entry = readdir(proc))) {
+		struct error *error = NULL;
+
+		if (isdigit((unsigned char)entry->d_name[0]))
+			error = add_process(list, (uint32_t)strtoul(entry->d_name, NULL, 10));
+		if (error)
+			return error;
+	}
+	mark_below(list, root);
+	return NULL;
+}
+
+/* --- scripts --- */
+
+static struct script *find_script(struct attend *attend, const struct process *process)
+{
+	for (size_t i = 0; i < SCRIPTS_MAX; i++)
+		if (attend->scripts[i].pid == process->pid && attend->scripts[i].start == process->start)
+			return &attend->scripts[i];
+	return NULL;
+}
+
+/*
+ * dpkg's own child is the script; what it started has the same environment and another parent, and what was left to
+ * init (which is the warden's child) is no script any more.
+ */
+static bool is_script(const struct processes *list, const struct process *process, uint32_t warden,
+		      struct action *ret_origin)
+{
+	const struct process *parent = find_process(list, process->parent);
+	struct action above = {};
+	bool inherited;
+
+	if (!parent || !parent->inside || parent->parent == warden || !record_own_origin(process->pid, ret_origin))
+		return false;
+	inherited = record_own_origin(parent->pid, &above);
+	action_deinit(&above);
+	return !inherited;
+}
+
+static void script_deinit(struct script *script)
+{
+	free(script->package);
+	free(script->script);
+	*script = (struct script){};
+}
+
+static void note_script(struct attend *attend, const struct process *process, uint32_t warden)
+{
+	struct script *script = find_script(attend, process);
+	struct action origin = {};
+
+	if (script) {
+		script->present = true;
+		return;
+	}
+	if (is_script(&attend->processes, process, warden, &origin)) {
+		for (size_t i = 0; i < SCRIPTS_MAX && !script; i++)
+			if (!attend->scripts[i].pid)
+				script = &attend->scripts[i];
+		if (script)
+			*script = (struct script){.pid = process->pid,
+						  .start = process->start,
+						  .seen_ns = clock_monotonic_ns(),
+						  .present = true,
+						  .package = take_ptr(origin.package),
+						  .script = take_ptr(origin.script)};
+	}
+	action_deinit(&origin);
+}
+
+static void note_scripts(struct attend *attend, uint32_t warden)
+{
+	for (size_t i = 0; i < SCRIPTS_MAX; i++)
+		attend->scripts[i].present = false;
+	for (size_t i = 0; i < attend->processes.n; i++)
+		if (attend->processes.items[i].inside)
+			note_script(attend, &attend->processes.items[i], warden);
+	for (size_t i = 0; i < SCRIPTS_MAX; i++)
+		if (attend->scripts[i].pid && !attend->scripts[i].present)
+			script_deinit(&attend->scripts[i]);
+}
+
+/* The script that a process belongs to; NULL: none. */
+static struct script *script_above(struct attend *attend, const struct process *process)
+{
+	for (unsigned i = 0; process && process->inside && i < 4096; i++) {
+		struct script *script = find_script(attend, process);
+
+		if (script)
+			return script;
+		process = find_process(&attend->processes, process->parent);
+	}
+	return NULL;
+}
+
+/* --- ending --- */
+
+/* That very process, or nobody: a number may have been given away meanwhile. */
+static bool end_process(const struct process *process)
+{
+	_cleanup_(close_fd) int fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+	struct process now;
+
+	return fd >= 0 && read_process(process->pid, &now) && now.start == process->start &&
+	       syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
+}
+
+/* Below the script, or left behind by what was: such a one still carries the script's name. */
+static bool belongs_to(struct attend *attend, const struct process *process, uint32_t warden,
+		       const struct script *script)
+{
+	const struct process *parent = find_process(&attend->processes, process->parent);
+	struct action origin = {};
+	bool same;
+
+	if (script_above(attend, process) == script)
+		return true;
+	if (!parent || parent->parent != warden || process->start < script->start ||
+	    !record_own_origin(process->pid, &origin))
+		return false;
+	same = script->package && strcmp(origin.package, script->package) == 0;
+	action_deinit(&origin);
+	return same;
+}
+
+/* The script itself goes last, so that dpkg goes on when nothing of it is left. */
+static struct error *end_script(struct attend *attend, uint32_t warden, const struct script *script)
+{
+	struct process top = {.pid = script->pid, .start = script->start};
+	bool more = true;
+
+	for (unsigned round = 0; more && round < KILL_ROUNDS; round++) {
+		struct error *error = list_processes(&attend->processes, warden);
+
+		if (error)
+			return error;
+		more = false;
+		for (size_t i = 0; i < attend->processes.n; i++) {
+			const struct process *process = &attend->processes.items[i];
+
+			if (process->inside && process->pid != script->pid &&
+			    belongs_to(attend, process, warden, script))
+				more |= end_process(process);
+		}
+	}
+	(void)end_process(&top);
+	return NULL;
+}
+
+static struct error *check_time(struct attend *attend, uint32_t warden)
+{
+	uint64_t limit_ns = attend->options->script_timeout_s * UINT64_C(1000000000), now_ns = clock_monotonic_ns();
+
+	for (size_t i = 0; limit_ns && i < SCRIPTS_MAX; i++) {
+		struct script *script = &attend->scripts[i];
+		struct error *error;
+
+		if (!script->pid || now_ns - script->seen_ns < limit_ns)
+			continue;
+		attend->options->overdue(attend->options->data, script->package, script->script);
+		error = end_script(attend, warden, script);
+		script_deinit(script);
+		if (error)
+			return error;
+	}
+	return NULL;
+}
+
+/* --- waiting for input --- */
+
+/* Whether this descriptor of the process is the standard input we hold the other end of, or a terminal. */
+static bool is_input(const struct attend *attend, uint32_t pid, unsigned long long fd)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%u/fd/%llu", pid, fd);
+	if (fd > INT32_MAX || stat(path, &st) < 0)
+		return false;
+	return S_ISFIFO(st.st_mode) ? st.st_ino == attend->pipe
+				    : S_ISCHR(st.st_mode) && major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143;
+}
+
+static bool read_memory(uint32_t pid, unsigned long long address, void *buffer, size_t size)
+{
+	char path[64];
+	_cleanup_(close_fd) int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%u/mem", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && address <= INT64_MAX && pread(fd, buffer, size, (off_t)address) == (ssize_t)size;
+}
+
+static bool polls_input(const struct attend *attend, uint32_t pid, const unsigned long long *args)
+{
+	struct pollfd fds[WAITS_MAX];
+
+	if (args[1] > WAITS_MAX || !read_memory(pid, args[0], fds, args[1] * sizeof(*fds)))
+		return false;
+	for (size_t i = 0; i < args[1]; i++)
+		if (fds[i].fd >= 0 && fds[i].events & POLLIN && is_input(attend, pid, (unsigned long long)fds[i].fd))
+			return true;
+	return false;
+}
+
+static bool selects_input(const struct attend *attend, uint32_t pid, const unsigned long long *args)
+{
+	uint64_t set;
+
+	if (!args[1] || !read_memory(pid, args[1], &set, sizeof(set)))
+		return false;
+	for (unsigned long long i = 0; i < args[0] && i < WAITS_MAX; i++)
+		if (set >> i & 1 && is_input(attend, pid, i))
+			return true;
+	return false;
+}
+
+/* One that waits for a while only will go on by itself. proc_pid_syscall(5): the number, then the registers. */
+static bool waits_for_input(const struct attend *attend, uint32_t pid)
+{
+	char path[64], text[256];
+	_cleanup_(close_fd) int fd = -1;
+	unsigned long long args[6];
+	long number;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/syscall", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	if (sscanf(text, "%ld %llx %llx %llx %llx %llx %llx", &number, &args[0], &args[1], &args[2], &args[3], &args[4],
+		   &args[5]) != 7)
+		return false;
+	switch (number) {
+	case SYS_read:
+	case SYS_readv:
+		return is_input(attend, pid, args[0]);
+	case SYS_poll:
+		return (int)args[2] < 0 && polls_input(attend, pid, args);
+	case SYS_ppoll:
+		return !args[2] && polls_input(attend, pid, args);
+	case SYS_select:
+	case SYS_pselect6:
+		return !args[4] && selects_input(attend, pid, args);
+	default:
+		return false;
+	}
+}
+
+static const struct process *find_waiter(const struct attend *attend)
+{
+	for (size_t i = 0; i < attend->processes.n; i++)
+		if (attend->processes.items[i].inside && waits_for_input(attend, attend->processes.items[i].pid))
+			return &attend->processes.items[i];
+	return NULL;
+}
+
+/* No room in an empty pipe for an answer of a few bytes cannot be. */
+static void give_answer(struct attend *attend, const char *answer)
+{
+	if (attend->input < 0 || write(attend->input, answer, strlen(answer)) != (ssize_t)strlen(answer))
+		close_fd(&attend->input);
+}
+
+static struct error *ask(struct attend *attend, uint32_t warden, const struct process *process)
+{
+	const struct shadow_attendant *options = attend->options;
+	struct script *script = script_above(attend, process);
+	_cleanup_(free_ptr) char *answer = NULL;
+	struct error *error = options->question(options->data, script ? script->package : NULL,
+						script ? script->script : NULL, &answer);
+
+	if (error)
+		return error;
+	if (answer)
+		give_answer(attend, answer);
+	else if (script)
+		error = end_script(attend, warden, script);
+	else
+		/* Somebody's own command: nothing comes, as from /dev/null. */
+		close_fd(&attend->input);
+	return error;
+}
+
+/* Twice at the same: in between a read may just have been about to return. */
+static struct error *check_input(struct attend *attend, uint32_t warden)
+{
+	const struct process *waiter = find_waiter(attend);
+	bool again = waiter && waiter->pid == attend->waiter && waiter->start == attend->waiter_start;
+
+	attend->waiter = waiter && !again ? waiter->pid : 0;
+	attend->waiter_start = waiter ? waiter->start : 0;
+	return again ? ask(attend, warden, waiter) : NULL;
+}
+
+/* --- the door --- */
+
+struct error *attend_create(const struct shadow_attendant *options, struct attend **ret, int *ret_input)
+{
+	_cleanup_(free_ptr) struct attend *attend = calloc(1, sizeof(*attend));
+	int fds[2];
+	struct stat st;
+
+	if (!attend)
+		return error_no_memory();
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return error_system(errno, NULL, "cannot create a pipe");
+	if (fstat(fds[0], &st) < 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) < 0) {
+		struct error *error = error_system(errno, NULL, "cannot set up a pipe");
+
+		close(fds[0]);
+		close(fds[1]);
+		return error;
+	}
+	attend->options = options;
+	attend->input = fds[1];
+	attend->pipe = st.st_ino;
+	*ret_input = fds[0];
+	*ret = take_ptr(attend);
+	return NULL;
+}
+
+struct error *attend_look(struct attend *attend, uint32_t warden)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	struct error *error;
+
+	if (now_ns - attend->looked_ns < ATTEND_MS * UINT64_C(1000000))
+		return NULL;
+	attend->looked_ns = now_ns;
+	error = list_processes(&attend->processes, warden);
+	if (error)
+		return error;
+	note_scripts(attend, warden);
+	error = check_time(attend, warden);
+	return error ? error : check_input(attend, warden);
+}
+
+void attend_destroy(struct attend *attend)
+{
+	if (!attend)
+		return;
+	close_fd(&attend->input);
+	for (size_t i = 0; i < SCRIPTS_MAX; i++)
+		script_deinit(&attend->scripts[i]);
+	free(attend->processes.items);
+	free(attend);
+}

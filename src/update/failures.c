@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/failures.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/json.h"
+
+/* With these dpkg begins to work on a package. */
+static bool begins_package(const char *line)
+{
+	static const char *const words[] = {
+		"Setting up ", "Preparing to unpack ",     "Unpacking ",
+		"Removing ",   "Processing triggers for ", "Purging configuration files for "};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strncmp(line, words[i], strlen(words[i])))
+			return true;
+	return false;
+}
+
+static const char *next_line(const char *line)
+{
+	line += strcspn(line, "\n");
+	return line + (*line == '\n');
+}
+
+/* A package's name ends with its architecture, an archive's with its version. */
+static size_t name_length(const char **name, const char *end, bool archive)
+{
+	size_t n = (size_t)(end - *name);
+
+	for (const char *p = *name; archive && p < end; p++)
+		if (*p == '/')
+			*name = p + 1;
+	n = (size_t)(end - *name);
+	return strcspn(*name, archive ? "_" : " ") < n ? strcspn(*name, archive ? "_" : " ") : n;
+}
+
+static struct error *append(json_t *list, const char *name, size_t n_name, const char *phase, size_t n_phase,
+			    const char *why, const char *output, size_t n_output)
+{
+	json_t *object = json_object();
+	size_t n_why = strcspn(why, "\n");
+	struct error *error;
+
+	if (!object || json_array_append_new(list, object) < 0)
+		return error_no_memory();
+	if (n_output > FAILURE_OUTPUT_MAX) {
+		output += n_output - FAILURE_OUTPUT_MAX;
+		n_output = FAILURE_OUTPUT_MAX;
+	}
+	error = json_set_bytes(object, "package", name, n_name);
+	if (!error)
+		error = json_set_bytes(object, "phase", phase, n_phase);
+	if (!error)
+		error = json_set_bytes(object, "why", why + strspn(why, " "), n_why - strspn(why, " "));
+	return error ? error : json_set_bytes(object, "output", output, n_output);
+}
+
+/* "dpkg: error processing package NAME (--configure):", and why in the line behind. */
+static struct error *take_line(json_t *list, const char *line, const char *begin)
+{
+	static const char prefix[] = "dpkg: error processing ";
+	size_t length = strcspn(line, "\n");
+	const char *name, *phase;
+	bool archive;
+
+	if (strncmp(line, prefix, strlen(prefix)) != 0 || length < 3 || strncmp(line + length - 2, "):", 2) != 0)
+		return NULL;
+	name = line + strlen(prefix);
+	archive = !strncmp(name, "archive ", 8);
+	if (!archive && strncmp(name, "package ", 8) != 0)
+		return NULL;
+	name += 8;
+	phase = memmem(name, length - (size_t)(name - line), " (--", 4);
+	if (!phase || phase == name)
+		return NULL;
+	length = (size_t)(line + length - 2 - (phase + 4));
+	return append(list, name, name_length(&name, phase, archive), phase + 4, length, next_line(line), begin,
+		      (size_t)(line - begin));
+}
+
+struct error *failures_find(const char *output, json_t **ret)
+{
+	_cleanup_(json_decref_ptr) json_t *list = json_array();
+	struct error *error = list ? NULL : error_no_memory();
+	const char *begin = output;
+
+	for (const char *line = output; !error && *line && json_array_size(list) < FAILURES_MAX;
+	     line = next_line(line)) {
+		size_t n = json_array_size(list);
+
+		if (begins_package(line))
+			begin = line;
+		error = take_line(list, line, begin);
+		/* What comes next is another's, until dpkg says whose. */
+		if (!error && json_array_size(list) > n)
+			begin = next_line(line);
+	}
+	if (!error)
+		*ret = take_ptr(list);
+	return error;
+}

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# A repository of own packages, which lies in the guest itself (/srv/repository): what they ask of the shadow is known to
+# the last byte, and no network is needed.
+
+# repository_package DIRECTORY NAME VERSION [FIELD...]: the tree DIRECTORY/NAME-VERSION, to be filled; prints its path.
+repository_package() {
+	local tree=$1/$2-$3
+	mkdir -p "$tree/DEBIAN"
+	{
+		printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: x <x@invalid>\nDescription: x\n' "$2" "$3"
+		shift 3
+		[ $# = 0 ] || printf '%s\n' "$@"
+	} >"$tree/DEBIAN/control"
+	echo "$tree"
+}
+
+# repository_script TREE SCRIPT: its text comes from standard input, after "#!/bin/sh" and "set -e".
+repository_script() {
+	{
+		printf '#!/bin/sh\nset -e\n'
+		cat
+	} >"$1/DEBIAN/$2"
+	chmod 755 "$1/DEBIAN/$2"
+}
+
+# repository_build DIRECTORY: builds each tree and the index beside the packages, in DIRECTORY/repository.
+repository_build() {
+	local tree deb out=$1/repository
+	mkdir -p "$out"
+	for tree in "$1"/*-*/; do
+		dpkg-deb --root-owner-group -Znone -b "$tree" "$out" >/dev/null || return 1
+	done
+	for deb in "$out"/*.deb; do
+		dpkg-deb -f "$deb"
+		printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$(basename "$deb")" "$(stat -c %s "$deb")" \
+			"$(sha256sum <"$deb" | cut -d' ' -f1)"
+	done >"$out/Packages"
+	# Without this, apt would try the index in every compressed form.
+	printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(LC_ALL=C date -u -R)" "$(sha256sum <"$out/Packages" | cut -d' ' -f1)" \
+		"$(stat -c %s "$out/Packages")" >"$out/Release"
+	echo 'deb [trusted=yes] copy:/srv/repository ./' >"$1/sources.list"
+}
+
+# repository_put DIRECTORY VM: into the running guest.
+repository_put() {
+	tar -C "$1" -cf "$1/repository.tar" repository || return 1
+	vm_put "$work" "$2" "$1/repository.tar" /srv/repository.tar || return 1
+	guest "$2" 'tar -C /srv --no-same-owner -xf /srv/repository.tar && rm /srv/repository.tar'
+}
