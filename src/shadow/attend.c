@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -49,8 +50,9 @@ struct script {
 
 struct attend {
 	const struct shadow_attendant *options;
-	int input;  /* our end of the program's standard input; -1: ended */
-	ino_t pipe; /* which that is */
+	int input;    /* our end of the program's standard input; -1: ended */
+	ino_t pipe;   /* which that is */
+	int terminal; /* our side of it; -1: none yet */
 	uint64_t looked_ns;
 	struct processes processes;
 	struct script scripts[SCRIPTS_MAX];
@@ -316,8 +318,11 @@ static bool is_input(const struct attend *attend, uint32_t pid, unsigned long lo
 	snprintf(path, sizeof(path), "/proc/%u/fd/%llu", pid, fd);
 	if (fd > INT32_MAX || stat(path, &st) < 0)
 		return false;
-	return S_ISFIFO(st.st_mode) ? st.st_ino == attend->pipe
-				    : S_ISCHR(st.st_mode) && major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143;
+	if (S_ISFIFO(st.st_mode))
+		return st.st_ino == attend->pipe;
+	/* /dev/pts/N and /dev/tty. */
+	return S_ISCHR(st.st_mode) && ((major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143) ||
+				       (major(st.st_rdev) == 5 && minor(st.st_rdev) == 0));
 }
 
 static bool read_memory(uint32_t pid, unsigned long long address, void *buffer, size_t size)
@@ -403,6 +408,14 @@ static void give_answer(struct attend *attend, const char *answer)
 		close_fd(&attend->input);
 }
 
+/* Somebody's own command: nothing comes, as from /dev/null; on the terminal an end of file is typed. */
+static void end_input(struct attend *attend)
+{
+	close_fd(&attend->input);
+	if (attend->terminal >= 0)
+		(void)!write(attend->terminal, "\004", 1);
+}
+
 static struct error *ask(struct attend *attend, uint32_t warden, const struct process *process)
 {
 	const struct shadow_attendant *options = attend->options;
@@ -418,8 +431,7 @@ static struct error *ask(struct attend *attend, uint32_t warden, const struct pr
 	else if (script)
 		error = end_script(attend, warden, script);
 	else
-		/* Somebody's own command: nothing comes, as from /dev/null. */
-		close_fd(&attend->input);
+		end_input(attend);
 	return error;
 }
 
@@ -456,9 +468,24 @@ struct error *attend_create(const struct shadow_attendant *options, struct atten
 	attend->options = options;
 	attend->input = fds[1];
 	attend->pipe = st.st_ino;
+	attend->terminal = -1;
 	*ret_input = fds[0];
 	*ret = take_ptr(attend);
 	return NULL;
+}
+
+void attend_terminal(struct attend *attend, int master)
+{
+	struct termios modes;
+
+	close_fd(&attend->terminal);
+	attend->terminal = master;
+	/* What goes to the log are the program's own lines; nothing is typed that could be shown. */
+	if (tcgetattr(master, &modes) == 0) {
+		modes.c_oflag &= ~(tcflag_t)OPOST;
+		modes.c_lflag &= ~(tcflag_t)ECHO;
+		(void)tcsetattr(master, TCSANOW, &modes);
+	}
 }
 
 struct error *attend_look(struct attend *attend, uint32_t warden)
@@ -482,6 +509,7 @@ void attend_destroy(struct attend *attend)
 	if (!attend)
 		return;
 	close_fd(&attend->input);
+	close_fd(&attend->terminal);
 	for (size_t i = 0; i < SCRIPTS_MAX; i++)
 		script_deinit(&attend->scripts[i]);
 	free(attend->processes.items);

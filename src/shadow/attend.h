@@ -17,6 +17,9 @@ struct attend;
 /* `options` is borrowed. *ret_input: what the program gets as its standard input, the caller's. */
 struct error *attend_create(const struct shadow_attendant *options, struct attend **ret, int *ret_input) _must_check_;
 
+/* Our side of the terminal that /dev/tty leads to, which is taken. */
+void attend_terminal(struct attend *attend, int master);
+
 /* To be called often; does nothing before it is time. Processes below `warden` are meant. */
 struct error *attend_look(struct attend *attend, uint32_t warden) _must_check_;
 

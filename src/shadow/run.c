@@ -58,6 +58,23 @@ static struct error *take_descriptor(struct msghdr *message, int *ret)
 	return NULL;
 }
 
+/* What somebody writes to the terminal that nobody sits at goes where all output goes. */
+static struct error *take_attended(struct run *run, struct msghdr *message)
+{
+	_cleanup_(close_fd) int master = -1, output = -1;
+	struct error *error = take_descriptor(message, &master);
+
+	if (error)
+		return error;
+	if (run->errors.from >= 0)
+		return error_create(ERROR_FAILED, "the sandbox sent a second terminal");
+	output = fcntl(master, F_DUPFD_CLOEXEC, 3);
+	if (output < 0 || fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		return error_system(errno, NULL, "cannot use the program's terminal");
+	attend_terminal(run->attend, take_fd(master));
+	return stream_output(&run->errors, "terminal", take_fd(output), run->options->output_fd);
+}
+
 /* Both directions go through the terminal's one master. */
 static struct error *take_terminal(struct run *run, struct msghdr *message)
 {
@@ -111,7 +128,7 @@ static struct error *read_report(struct run *run)
 	case REPORT_LISTENER:
 		return take_listener(run, &message);
 	case REPORT_TERMINAL:
-		return take_terminal(run, &message);
+		return run->attend ? take_attended(run, &message) : take_terminal(run, &message);
 	case REPORT_ERROR:
 		report.text[sizeof(report.text) - 1] = '\0';
 		if (!run->failure)

@@ -151,10 +151,10 @@ struct children {
 };
 
 /*
- * A terminal of the shadow's own devpts, of the guest's root: our side of it goes to our caller, the other becomes the
- * standard streams. Nothing of the guest has run yet, so /dev is as setup.c made it.
+ * A terminal of the shadow's own devpts, of the guest's root: our side of it goes to our caller. Nothing of the guest
+ * has run yet, so /dev is as setup.c made it.
  */
-static struct error *open_terminal(int control, int fds[3])
+static struct error *open_terminal(int control, int *ret)
 {
 	_cleanup_(close_fd) int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct report report = {.kind = REPORT_TERMINAL};
@@ -167,7 +167,7 @@ static struct error *open_terminal(int control, int fds[3])
 	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0)
 		return error_system(errno, NULL, "cannot open a terminal");
-	fds[0] = fds[1] = fds[2] = slave;
+	*ret = slave;
 	send_report(control, &report, master);
 	return NULL;
 }
@@ -192,7 +192,7 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 			      .fuse_fd = links->fuse_fd,
 			      .proc_socket = links->proc[0]};
 	int fds[] = {sandbox->input, sandbox->output, sandbox->errors < 0 ? sandbox->output : sandbox->errors,
-		     links->runner[1]};
+		     links->runner[1], -1};
 	struct error *error;
 
 	error = sandbox_die_with_parent();
@@ -217,12 +217,14 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	for (size_t i = 0; !error && i < SHADOW_SOCKETS; i++)
 		if (listen(links->sockets[i], 64) < 0)
 			error = error_system(errno, NULL, "cannot listen to the guest's requests");
-	if (!error && sandbox->options->terminal)
-		error = open_terminal(sandbox->control, fds);
+	if (!error && (sandbox->options->terminal || sandbox->options->attendant))
+		error = open_terminal(sandbox->control, &fds[4]);
+	if (sandbox->options->terminal)
+		fds[0] = fds[1] = fds[2] = fds[4];
 	if (!error)
 		error = limit_capabilities();
 	if (!error)
-		error = arrange_descriptors(fds, ARRAY_SIZE(fds));
+		error = arrange_descriptors(fds, sandbox->options->attendant ? 5 : 4);
 	if (error)
 		return error;
 	umask(022);
@@ -257,11 +259,13 @@ static const char **init_arguments(const struct shadow_run_options *options)
 {
 	const char *const *program = options->argv;
 	size_t n = 0, n_program = count_strings(program);
-	const char **argv = calloc(n_program + 7, sizeof(*argv));
+	const char **argv = calloc(n_program + 8, sizeof(*argv));
 
 	if (!argv)
 		return NULL;
 	argv[n++] = "init";
+	if (options->attendant)
+		argv[n++] = "-c";
 	if (options->user) {
 		argv[n++] = "-u";
 		argv[n++] = user_text(options->user);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pid 1 of a shadow run: `init [-u UID:GID[,GROUP]...] [-d DIRECTORY] -- PROGRAM [ARGUMENT...]`.
+ * Pid 1 of a shadow run: `init [-c] [-u UID:GID[,GROUP]...] [-d DIRECTORY] -- PROGRAM [ARGUMENT...]`.
  *
  * It starts the program, reaps what is orphaned, and ends with the program's exit status (128 +
  * signal), whereupon the kernel kills everything that is left. It runs with the guest's own
  * rights behind the same filters, from a sealed memory file, and knows nothing worth stealing: the guest may
  * read its memory.
  *
- * If standard input is a terminal it becomes the program's controlling one.
+ * If standard input is a terminal it becomes the program's controlling one. With -c descriptor 4 does, and nothing but
+ * /dev/tty leads to it: init keeps the session then, so that what outlives the program is not hung up.
  *
  * If descriptor 3 is open it is a SOCK_SEQPACKET socket of the manager (shadow/manager.c): a
  * message holds NUL-terminated strings, a command, with one descriptor for its standard output;
@@ -31,7 +32,8 @@
 #include <unistd.h>
 
 #define RUNNER_FD     3
-#define SIGNAL_FD     4
+#define TERMINAL_FD   4 /* with -c */
+#define SIGNAL_FD     5
 #define REQUEST_MAX   4096
 #define ARGUMENTS_MAX 64
 #define GROUPS_MAX    256
@@ -52,6 +54,16 @@ static void become_free(const sigset_t *mask)
 	close(SIGNAL_FD);
 }
 
+/* In the program's process: it is the one that may read the terminal. */
+static void take_terminal(void)
+{
+	setpgid(0, 0);
+	signal(SIGTTOU, SIG_IGN);
+	tcsetpgrp(TERMINAL_FD, getpid());
+	signal(SIGTTOU, SIG_DFL);
+	close(TERMINAL_FD);
+}
+
 static _Noreturn void execute(char *const argv[])
 {
 	int saved;
@@ -65,6 +77,7 @@ static _Noreturn void execute(char *const argv[])
 static _Noreturn void start_request(char *const argv[], int output, const sigset_t *mask)
 {
 	become_free(mask);
+	close(TERMINAL_FD);
 	if (output >= 0) {
 		dup2(output, 1);
 		close(output);
@@ -78,6 +91,7 @@ static _Noreturn void start_request(char *const argv[], int output, const sigset
 struct place {
 	const char *user;      /* NULL: root */
 	const char *directory; /* NULL: "/" */
+	int terminal;          /* it has descriptor 4 */
 };
 
 static int become_user(const char *text)
@@ -102,8 +116,11 @@ static _Noreturn void start_program(char *const argv[], const struct place *plac
 {
 	become_free(mask);
 	/* A session of its own: job control, and signals to a whole group, end at it. */
-	setsid();
-	if (isatty(0))
+	if (place->terminal)
+		take_terminal();
+	else
+		setsid();
+	if (!place->terminal && isatty(0))
 		ioctl(0, TIOCSCTTY, 0);
 	if (place->user && become_user(place->user) < 0) {
 		dprintf(2, "cannot become the user %s: %s\n", place->user, strerror(errno));
@@ -223,11 +240,13 @@ int main(int argc, char *argv[])
 	sigset_t blocked, mask;
 	int ended_ms = 0, option;
 
-	while ((option = getopt(argc, argv, "+u:d:")) != -1) {
+	while ((option = getopt(argc, argv, "+cu:d:")) != -1) {
 		if (option == 'u')
 			place.user = optarg;
 		else if (option == 'd')
 			place.directory = optarg;
+		else if (option == 'c')
+			place.terminal = 1;
 		else
 			return 125;
 	}
@@ -238,6 +257,8 @@ int main(int argc, char *argv[])
 	sigprocmask(SIG_BLOCK, &blocked, &mask);
 	if (dup2(signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK), SIGNAL_FD) < 0)
 		return 125;
+	if (place.terminal)
+		ioctl(TERMINAL_FD, TIOCSCTTY, 0);
 	state.program = fork();
 	if (state.program < 0)
 		return 125;
