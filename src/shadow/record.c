@@ -353,7 +353,8 @@ struct error *record_caller(struct shadow *shadow, uint32_t host_pid)
 	struct error *error;
 
 	if (!text || size == 0 || !is_tool(text))
-		return error_create(ERROR_UNSUPPORTED, "not asked by a program that could ask again");
+		return error_create(ERROR_UNSUPPORTED, "not asked by a program that could ask again: %s",
+				    text && size ? text : "one that has ended");
 	error = split_words(text, size, &action.argv);
 	if (!error)
 		return record_action(shadow, host_pid, action);

@@ -123,6 +123,7 @@ class Survey:
         log = self.log()
         result["seconds"] = round(time.monotonic() - began, 1)
         result["unanswered"] = [line for line in said.splitlines() if UNANSWERED.search(line)][:50]
+        result["said"] = [line for line in said.splitlines() if not line.startswith("recorded:")][-40:]
         result["doubtful"] = [line for line in log.splitlines() if DOUBTFUL.search(line)][:50]
         self.file(name).with_suffix(".log").write_text(log, errors="surrogateescape")
         self.keep(result)
@@ -136,11 +137,11 @@ class Survey:
         for line in [*result["unanswered"][:5], *result.get("failure", "").splitlines()[-8:]]:
             self.say(f"#   {line}")
 
-    def install_all(self, names, again):
-        """False if any failed. All that have no result, or those that are named."""
+    def install_all(self, names, again, part=(0, 1)):
+        """False if any failed. Those that are named, or all that have no result; `part`: every n-th from a first one."""
         guest = self.guest("g")
         failed = 0
-        for name in names or [package["name"] for package in self.drawn]:
+        for name in names or [package["name"] for package in self.drawn][part[0]::part[1]]:
             result = self.known(name)
             if names or result is None or (again and result["verdict"] == "failed"):
                 result = self.install(guest, name)
