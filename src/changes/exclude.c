@@ -17,6 +17,12 @@ static const char *const always[] = {
 	"/var/cache/apt/archives/lock",
 	"/var/lib/rpm/.rpm.lock",
 	"/usr/lib/sysimage/rpm/.rpm.lock",
+	"/var/lib/rpm/__db.001",
+	"/var/lib/rpm/__db.002",
+	"/var/lib/rpm/__db.003",
+	"/var/lib/pacman/db.lck",
+	"/lib/apk/db/lock",
+	"/usr/lib/apk/db/lock",
 	NULL,
 };
 
@@ -30,6 +36,9 @@ static const char *const caches[] = {
 	"/var/cache/libdnf5",
 	"/var/cache/yum",
 	"/var/cache/zypp",
+	"/var/cache/pacman/pkg",
+	"/var/lib/pacman/sync",
+	"/var/cache/apk",
 	NULL,
 };
 

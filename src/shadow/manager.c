@@ -263,6 +263,16 @@ static int handle_marked(struct manager *manager, const struct method *method, s
 	return r < 0 ? r : sd_bus_reply_method_return(message, "ao", 0);
 }
 
+/* What only the running manager can keep: `systemctl set-property`, which packages of rpm mark units with. */
+static int handle_caller(struct manager *manager, const struct method *method, sd_bus_message *message,
+			 sd_bus_error *error)
+{
+	struct manager_record entry = {.kind = RECORD_CALLER};
+	int r = manager_record(manager, message, &entry);
+
+	return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
+}
+
 int manager_do_nothing(struct manager *manager, const struct method *method, sd_bus_message *message,
 		       sd_bus_error *error)
 {
@@ -354,6 +364,7 @@ static const struct method methods[] = {
 	{MANAGER_INTERFACE, "LinkUnitFiles", manager_file_verb, "link"},
 	{MANAGER_INTERFACE, "RevertUnitFiles", manager_file_verb, "revert"},
 	{MANAGER_INTERFACE, "EnqueueMarkedJobs", handle_marked},
+	{MANAGER_INTERFACE, "SetUnitProperties", handle_caller},
 	{MANAGER_INTERFACE, "GetUnitFileState", manager_file_question, "is-enabled"},
 	{MANAGER_INTERFACE, "GetDefaultTarget", manager_file_question, "get-default"},
 	{MANAGER_INTERFACE, "EnableUnitFiles", manager_file_verb, "enable"},

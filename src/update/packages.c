@@ -7,6 +7,11 @@
 
 static const struct package_manager *const managers[] = {
 	&dpkg_manager,
+	/* A guest with both has dnf as a tool. */
+	&zypper_manager,
+	&dnf_manager,
+	&pacman_manager,
+	&apk_manager,
 };
 
 struct error *packages_detect(int root_fd, const struct package_manager **ret)
@@ -17,7 +22,8 @@ struct error *packages_detect(int root_fd, const struct package_manager **ret)
 			return NULL;
 		}
 	return error_remedy(
-		error_create(ERROR_UNSUPPORTED, "the guest has no package manager that is known here (dpkg with apt)"),
+		error_create(ERROR_UNSUPPORTED,
+			     "the guest has no package manager that is known here (apt, dnf, zypper, pacman, apk)"),
 		"give a command of your own: ouassister update VM -- COMMAND");
 }
 

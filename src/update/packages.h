@@ -2,6 +2,8 @@
 /*
  * Package managers. One .c file with a struct package_manager each, listed in packages.c.
  *
+ * One that is told all by its command line is a table of words: front_end.h.
+ *
  * To add one, answer:
  *   detect    is this guest its? Look at files only.
  *   quiescent was it at rest when the guest was suspended? A half-done transaction must not be
@@ -53,7 +55,7 @@ struct package_manager {
 	struct error *(*waiting)(const struct package_run *run, size_t *ret_n);
 };
 
-extern const struct package_manager dpkg_manager;
+extern const struct package_manager dpkg_manager, zypper_manager, dnf_manager, pacman_manager, apk_manager;
 
 /* ERROR_UNSUPPORTED if none knows the guest. */
 struct error *packages_detect(int root_fd, const struct package_manager **ret) _must_check_;
