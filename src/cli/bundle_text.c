@@ -91,6 +91,26 @@ static void print_plan(const json_t *document)
 	}
 }
 
+static void print_failures(const json_t *failures)
+{
+	size_t i;
+	json_t *failure;
+
+	if (!failures)
+		return;
+	printf("%-16s %zu\n", "failed", json_array_size(failures));
+	json_array_foreach(failures, i, failure)
+	{
+		printf("  ");
+		print_text(failure, "package");
+		printf(" (");
+		print_text(failure, "phase");
+		printf("): ");
+		print_text(failure, "why");
+		printf("\n");
+	}
+}
+
 void print_bundle(const json_t *document)
 {
 	const json_t *files = json_object_get(document, "files");
@@ -109,6 +129,7 @@ void print_bundle(const json_t *document)
 	output_member("emulated in (s)", document, "emulation_s");
 	printf("%-16s %zu\n", "packages", json_array_size(packages));
 	output_packages(packages);
+	print_failures(json_object_get(document, "failures"));
 	printf("%-16s %zu\n", "actions", json_array_size(actions));
 	json_array_foreach(actions, i, action) print_action(action);
 	print_plan(document);

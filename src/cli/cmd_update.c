@@ -13,6 +13,7 @@ static const struct option_spec options[] = {
 	{"timeout", 0, "SECONDS", "end a program in the shadow that runs longer (7200; 0: never)"},
 	{"script-timeout", 0, "SECONDS", "end a package's script that runs longer (1800; 0: never)"},
 	{"conffiles", 0, "WHAT", "changed configuration files: keep (default), new, ask, or a FILE of answers"},
+	{"keep-going", 0, NULL, "bundle what works although scripts of packages fail"},
 	{"preseed", 0, "FILE", "answers for debconf, as debconf-set-selections takes them"},
 	LIMIT_OPTIONS,
 	{0},
@@ -27,6 +28,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 		.network = invocation_option(invocation, "network"),
 		.timeout_s = 7200,
 		.script_timeout_s = 1800,
+		.keep_going = invocation_option(invocation, "keep-going"),
 		.preseed = invocation_option(invocation, "preseed"),
 		.conffiles = invocation_option(invocation, "conffiles"),
 	};

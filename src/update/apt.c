@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "update/failures.h"
 #include "update/preseed.h"
 
 /*
@@ -131,6 +132,8 @@ static void add_apt(GPtrArray *argv, const struct package_run *run, const char *
 	g_ptr_array_add(argv, strdup(program));
 	add_words(argv, common_options);
 	add_words(argv, conffile_options(run));
+	if (run->options && run->options->keep_going)
+		add_words(argv, (const char *const[]){"-o", "Dpkg::StopOnError=false", NULL});
 	add_configured(argv, run->file);
 	add_words(argv, extra);
 	add_words(argv, words);
@@ -312,11 +315,12 @@ static struct error *install(const struct package_run *run, struct error *(*func
 {
 	struct conffiles_state state = {0};
 	struct error *error = preseed(run);
+	uint64_t mark = failures_mark(run);
 
 	if (!error)
 		error = conffiles_begin(run, &state);
 	if (!error)
-		error = attendance_conclude(run->attendance, function(run));
+		error = failures_settle(run, mark, function(run));
 	if (!error)
 		error = conffiles_end(run, &state, run->decisions);
 	conffiles_state_deinit(&state);

@@ -10,8 +10,10 @@
 #include "base/log.h"
 
 /* Bytes of the output's end that are looked at, and lines of it that are shown as the question. */
-#define TAIL_MAX       4096
-#define QUESTION_LINES 12
+#define TAIL_MAX        4096
+#define QUESTION_LINES  12
+/* dpkg says so before it starts a postinst. */
+#define BEGIN_OF_SCRIPT "Setting up "
 
 /* The end of the output so far; NUL-terminated, "" if there is none. */
 static void read_tail(const char *path, char ret[TAIL_MAX + 1])
@@ -34,7 +36,8 @@ static const char *last_lines(const char *text)
 	const char *p = text + strlen(text);
 
 	for (unsigned n = 0; p > text; p--)
-		if (p[-1] == '\n' && p[0] && ++n == QUESTION_LINES)
+		if (p[-1] == '\n' && p[0] &&
+		    (++n == QUESTION_LINES || !strncmp(p, BEGIN_OF_SCRIPT, strlen(BEGIN_OF_SCRIPT))))
 			break;
 	return p;
 }

@@ -119,7 +119,7 @@ static struct error *fill_from_manifest(json_t *document, const struct bundle_ma
 {
 	static const char *const carried[] = {
 		"guest",     "packages", "emulation_s",   "kernel_pending", "kernel_pending_build",
-		"created_s", "restart",  "restart_notes", "restart_held"};
+		"created_s", "restart",  "restart_notes", "restart_held",   "failures"};
 	struct change_counts counts = count_changes(&manifest->changes);
 	json_t *actions = NULL;
 	struct error *error = document_of_actions(&manifest->actions, &actions);

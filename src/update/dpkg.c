@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "update/apt.h"
+#include "update/failures.h"
 #include "update/packages.h"
 
 static bool dpkg_detect(int root_fd)
@@ -85,7 +86,10 @@ static struct error *ask(const struct package_run *run, const char *const *argv,
 	return NULL;
 }
 
-/* dpkg-query sorts by name. "i" as second letter: installed, whatever is wanted of it. */
+/*
+ * dpkg-query sorts by name. The second letter: installed, unpacked, half configured, waiting for triggers; whatever is
+ * wanted of it.
+ */
 static struct error *dpkg_list(const struct package_run *run, char **ret)
 {
 	static const char *const argv[] = {"dpkg-query", "-W", "-f",
@@ -100,19 +104,32 @@ static struct error *dpkg_list(const struct package_run *run, char **ret)
 	for (const char *line = output; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		size_t length = strcspn(line, "\n");
 
-		if (length > 3 && line[1] == 'i')
+		if (length > 3 && strchr("iUFWt", line[1]))
 			g_string_append_printf(list, "%.*s\n", (int)(length - 3), line + 3);
 	}
 	*ret = g_string_free(list, FALSE);
 	return NULL;
 }
 
+/* Some failed, and the rest is wanted: what dpkg --audit says of them is known. */
+static struct error *audit_states(const struct package_run *run)
+{
+	static const char *const argv[] = {"dpkg-query", "-W", "-f", "${db:Status-Abbrev}${binary:Package}\\n", NULL};
+	_cleanup_(free_ptr) char *output = NULL;
+	struct error *error = ask(run, argv, &output);
+
+	return error ? error : failures_check_states(output);
+}
+
 static struct error *dpkg_audit(const struct package_run *run)
 {
 	static const char *const argv[] = {"dpkg", "--audit", NULL};
 	_cleanup_(free_ptr) char *output = NULL;
-	struct error *error = ask(run, argv, &output);
+	struct error *error;
 
+	if (run->failures && *run->failures)
+		return audit_states(run);
+	error = ask(run, argv, &output);
 	if (!error && *output)
 		error = error_create(ERROR_FAILED,
 				     "the guest's packages are not in order after the update: dpkg --audit says: %s",

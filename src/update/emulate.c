@@ -38,6 +38,7 @@ struct emulation {
 	json_t *restart;  /* the restart plan */
 	struct conffiles conffiles;
 	struct attendance attendance;
+	json_t *failures;  /* of packages, which the bundle leaves as dpkg does; NULL: none */
 	json_t *decisions; /* about configuration files, that somebody must take first; NULL: none */
 	struct bundle_manifest manifest;
 };
@@ -123,7 +124,8 @@ static struct package_run package_run(struct emulation *e)
 				    .log_path = e->log_path,
 				    .conffiles = &e->conffiles,
 				    .attendance = &e->attendance,
-				    .decisions = &e->decisions};
+				    .decisions = &e->decisions,
+				    .failures = &e->failures};
 }
 
 /* A guest without a known package manager runs the user's command with no more than a PATH. */
@@ -317,7 +319,8 @@ static struct error *describe(struct emulation *e, double emulation_s)
 	e->manifest.info = json_pack("{s:s, s:o, s:O, s:O, s:f, s:I}", "vm", e->session->file.name, "guest", guest,
 				     "fingerprint", s->fingerprint, "packages", e->packages, "emulation_s", emulation_s,
 				     "created_s", (json_int_t)(clock_realtime_ns() / 1000000000));
-	if (!e->manifest.info || json_object_update(e->manifest.info, e->restart) < 0)
+	if (!e->manifest.info || json_object_update(e->manifest.info, e->restart) < 0 ||
+	    (e->failures && json_object_set(e->manifest.info, "failures", e->failures) < 0))
 		return error_no_memory();
 	return describe_kernel(e);
 }
@@ -400,6 +403,7 @@ static void emulation_deinit(struct emulation *e)
 	json_decref(e->packages);
 	json_decref(e->restart);
 	json_decref(e->decisions);
+	json_decref(e->failures);
 	attendance_deinit(&e->attendance);
 	conffiles_deinit(&e->conffiles);
 	bundle_manifest_deinit(&e->manifest);

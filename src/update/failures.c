@@ -63,11 +63,14 @@ static struct error *take_line(json_t *list, const char *line, const char *begin
 {
 	static const char prefix[] = "dpkg: error processing ";
 	size_t length = strcspn(line, "\n");
-	const char *name, *phase;
+	const char *name = memmem(line, length, prefix, strlen(prefix)), *phase;
 	bool archive;
 
-	if (strncmp(line, prefix, strlen(prefix)) != 0 || length < 3 || strncmp(line + length - 2, "):", 2) != 0)
+	/* A script that was ended in the middle of a line leaves its words before dpkg's. */
+	if (!name || length < 3 || strncmp(line + length - 2, "):", 2) != 0)
 		return NULL;
+	length -= (size_t)(name - line);
+	line = name;
 	name = line + strlen(prefix);
 	archive = !strncmp(name, "archive ", 8);
 	if (!archive && strncmp(name, "package ", 8) != 0)
@@ -94,9 +97,9 @@ struct error *failures_find(const char *output, json_t **ret)
 		if (begins_package(line))
 			begin = line;
 		error = take_line(list, line, begin);
-		/* What comes next is another's, until dpkg says whose. */
+		/* What comes behind the reason is another's, until dpkg says whose. */
 		if (!error && json_array_size(list) > n)
-			begin = next_line(line);
+			begin = next_line(next_line(line));
 	}
 	if (!error)
 		*ret = take_ptr(list);

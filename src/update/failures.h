@@ -4,6 +4,7 @@
 #define UPDATE_FAILURES_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -16,5 +17,23 @@
  * empty array where dpkg named none.
  */
 struct error *failures_find(const char *output, json_t **ret) _must_check_;
+
+struct package_run;
+
+/* Where the output of what comes next will begin in the log. */
+uint64_t failures_mark(const struct package_run *run);
+
+/*
+ * What the installation that began at `mark` and ended with `error` (taken; NULL: well) is in the end. If packages
+ * failed, the error names the first; where the user wants to go on all the same, the others are configured,
+ * *run->failures has the list and NULL is returned.
+ */
+struct error *failures_settle(const struct package_run *run, uint64_t mark, struct error *error) _must_check_;
+
+/*
+ * ERROR_FAILED if a package is in a state that no bundle may carry: dpkg itself would ask for it to be installed again.
+ * Not configured, or waiting for triggers, is what `dpkg --configure` mends in the guest.
+ */
+struct error *failures_check_states(const char *states) _must_check_;
 
 #endif

@@ -42,6 +42,7 @@ struct package_run {
 	const struct conffiles *conffiles; /* what is decided about configuration files; NULL: nothing is installed */
 	struct attendance *attendance;     /* of what is installed; NULL: likewise */
 	json_t **decisions;                /* where what somebody must decide is put, owned by whoever has that */
+	json_t **failures;                 /* likewise: of packages, where the rest is kept (failures_find()) */
 };
 
 struct package_manager {

@@ -62,6 +62,7 @@ struct emulate_options {
 	uint64_t script_timeout_s;  /* for each script of a package; 0: none */
 	/* "keep", "new", "ask", or a file of answers (update/conffiles.h); NULL: the VM file's word, or keep */
 	const char *conffiles;
+	bool keep_going;     /* what works is bundled although scripts of packages failed */
 	const char *preseed; /* a file of debconf-set-selections(1); NULL: the VM file's word, or none */
 	struct shadow_limits limits;
 };

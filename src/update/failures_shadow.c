@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packages that failed, after they did. */
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "update/apt.h"
+#include "update/failures.h"
+
+/*
+ * Arguments: those that failed. dpkg --configure -a would try them again; what was only unpacked, because dpkg or apt
+ * stopped early, is configured, and triggers that wait are done.
+ */
+static const char configure_script[] =
+	"failed=\" $* \"\n"
+	"set -- $(dpkg-query -W -f '${db:Status-Abbrev} ${binary:Package}\\n' | while read -r state name; do\n"
+	"	case $state in ?U) ;; *) continue ;; esac\n"
+	"	case $failed in *\" ${name%%:*} \"*|*\" $name \"*) continue ;; esac\n"
+	"	echo \"$name\"\n"
+	"done)\n"
+	"[ $# = 0 ] || dpkg --force-confdef --force-confold --configure \"$@\"\n"
+	"dpkg --triggers-only -a\n"
+	"exit 0\n";
+
+uint64_t failures_mark(const struct package_run *run)
+{
+	struct stat st;
+
+	return run->log_fd > 0 && fstat(run->log_fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static struct error *find(const struct package_run *run, uint64_t mark, json_t **ret)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+	size_t size;
+	struct error *error = io_read_file(run->log_path, 2 * UPDATE_LOG_MAX, &text, &size);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < size; i++)
+		if (!text[i])
+			text[i] = '?';
+	return failures_find(text + (mark < size ? mark : size), ret);
+}
+
+static struct error *configure_others(const struct package_run *run, const json_t *failures)
+{
+	GPtrArray *argv = g_ptr_array_new();
+	struct shadow_attendant attendant = attendance_of(run->attendance);
+	struct shadow_run_options options = {.env = apt_environment,
+					     .output_fd = run->log_fd,
+					     .output_max = UPDATE_LOG_MAX,
+					     .attendant = &attendant,
+					     .timeout_s = run->options->timeout_s};
+	struct error *error;
+	const json_t *failure;
+	size_t i;
+	int status;
+
+	progress_step("configure", "configuring what did not fail");
+	g_ptr_array_add(argv, (char *)"/bin/sh");
+	g_ptr_array_add(argv, (char *)"-c");
+	g_ptr_array_add(argv, (char *)configure_script);
+	g_ptr_array_add(argv, (char *)"configure");
+	json_array_foreach(failures, i, failure)
+		g_ptr_array_add(argv, (char *)json_string_value(json_object_get(failure, "package")));
+	g_ptr_array_add(argv, NULL);
+	options.argv = (const char *const *)argv->pdata;
+	error = shadow_run(run->shadow, &options, &status);
+	g_ptr_array_free(argv, TRUE);
+	return error;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static struct error *name_failures(const json_t *failures, struct error *error)
+{
+	const json_t *first = json_array_get(failures, 0);
+	size_t n = json_array_size(failures);
+
+	error_destroy(error);
+	error = error_create(ERROR_FAILED, "%s (%s): %s", text_of(first, "package"), text_of(first, "phase"),
+			     text_of(first, "why"));
+	if (n > 1)
+		error = error_wrap(error, "%zu packages failed, the first", n);
+	return error_remedy(error, "nothing was bundled; --keep-going bundles what works");
+}
+
+/* That the list of a second look holds those of the first: it begins at the same place. */
+static struct error *go_on(const struct package_run *run, uint64_t mark, const json_t *failures)
+{
+	json_t *all = NULL;
+	struct error *error = configure_others(run, failures);
+
+	if (!error)
+		error = find(run, mark, &all);
+	if (error)
+		return error;
+	log_warning("%zu packages failed; the bundle leaves them as dpkg does", json_array_size(all));
+	*run->failures = all;
+	return NULL;
+}
+
+struct error *failures_settle(const struct package_run *run, uint64_t mark, struct error *error)
+{
+	_cleanup_(json_decref_ptr) json_t *failures = NULL;
+	struct error *lost;
+	bool incident = run->attendance->incident;
+
+	/* A limit of ours, or no program at all: dpkg is not the one that stopped. */
+	if (!error || (error->code != ERROR_FAILED && !incident))
+		return attendance_conclude(run->attendance, error);
+	lost = find(run, mark, &failures);
+	if (lost || json_array_size(failures) == 0) {
+		error_destroy(lost);
+		return attendance_conclude(run->attendance, error);
+	}
+	if (!run->options->keep_going)
+		return attendance_conclude(run->attendance, name_failures(failures, error));
+	error_destroy(error);
+	error = go_on(run, mark, failures);
+	/* Who asked or did not end is among those that failed. */
+	error_destroy(take_ptr(run->attendance->incident));
+	return error;
+}
+
+struct error *failures_check_states(const char *states)
+{
+	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		size_t n = strcspn(line, "\n");
+
+		if (n > 3 && (line[1] == 'H' || line[2] == 'R'))
+			return error_create(ERROR_FAILED, "dpkg left %.*s half-installed: such a state is not bundled",
+					    (int)(n - 3), line + 3);
+	}
+	return NULL;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+#include "tests/unit/test.h"
+#include "update/failures.h"
+
+static void expect(const char *output, const char *expected)
+{
+	_cleanup_(json_decref_ptr) json_t *list = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
+
+	assert_ok(failures_find(output, &list));
+	text = json_dumps(list, JSON_COMPACT);
+	assert_string_equal(text, expected);
+}
+
+static void packages_that_failed(void **state)
+{
+	expect("", "[]");
+	expect("Setting up a (1) ...\nfine\n", "[]");
+	expect("Setting up a (1) ...\nfine\nSetting up b:amd64 (2) ...\nbroken\n"
+	       "dpkg: error processing package b:amd64 (--configure):\n post-installation script failed\n",
+	       "[{\"package\":\"b:amd64\",\"phase\":\"configure\",\"why\":\"post-installation script failed\","
+	       "\"output\":\"Setting up b:amd64 (2) ...\\nbroken\\n\"}]");
+	expect("dpkg: error processing archive /var/cache/apt/archives/b_2_all.deb (--unpack):\n why\n",
+	       "[{\"package\":\"b\",\"phase\":\"unpack\",\"why\":\"why\",\"output\":\"\"}]");
+}
+
+/* Who was killed ended no line; what follows is not the next one's. */
+static void words_before_and_behind(void **state)
+{
+	expect("Setting up a (1) ...\nName? dpkg: error processing package a (--configure):\n killed\n"
+	       "dpkg: dependency problems\ndpkg: error processing package c (--configure):\n left\n",
+	       "[{\"package\":\"a\",\"phase\":\"configure\",\"why\":\"killed\",\"output\":\"Setting up a (1) "
+	       "...\\nName? \"},"
+	       "{\"package\":\"c\",\"phase\":\"configure\",\"why\":\"left\","
+	       "\"output\":\"dpkg: dependency problems\\n\"}]");
+}
+
+static void lines_that_are_no_failures(void **state)
+{
+	expect("dpkg: error processing package a\ndpkg: error processing a (--configure):\n"
+	       "dpkg: error processing package (--configure):\n):\ndpkg: error processing package ):\n",
+	       "[]");
+	/* At the very end. */
+	expect("dpkg: error processing package a (--x):",
+	       "[{\"package\":\"a\",\"phase\":\"x\",\"why\":\"\",\"output\":\"\"}]");
+}
+
+static void output_is_bounded(void **state)
+{
+	_cleanup_(json_decref_ptr) json_t *list = NULL;
+	char text[3 * FAILURE_OUTPUT_MAX];
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "Setting up a (1) ...\n", 21);
+	strcpy(text + 2 * FAILURE_OUTPUT_MAX, "\ndpkg: error processing package a (--x):\n y\n");
+	assert_ok(failures_find(text, &list));
+	assert_int_equal(json_string_length(json_object_get(json_array_get(list, 0), "output")), FAILURE_OUTPUT_MAX);
+}
+
+static void states_of_a_bundle(void **state)
+{
+	assert_ok(failures_check_states(""));
+	assert_ok(failures_check_states("ii a\niU b\niF c\niW d\nit e\nrc f\n"));
+	assert_error(failures_check_states("ii a\niH b\n"), ERROR_FAILED);
+	assert_error(failures_check_states("ii a\niFRb\n"), ERROR_FAILED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(packages_that_failed),       cmocka_unit_test(words_before_and_behind),
+		cmocka_unit_test(lines_that_are_no_failures), cmocka_unit_test(output_is_bounded),
+		cmocka_unit_test(states_of_a_bundle),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
