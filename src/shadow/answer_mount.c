@@ -53,6 +53,15 @@ static bool is_kernels(const char *type)
 	return false;
 }
 
+/* What the sleeping kernel has mounted there; without its table everything is believed. */
+static bool is_mounted(const struct shadow *shadow, const char *target)
+{
+	for (size_t i = 0; i < shadow->mounts.n; i++)
+		if (!strcmp(shadow->mounts.items[i].target, target))
+			return true;
+	return shadow->mounts.n == 0;
+}
+
 int answer_mount(struct answer_call *call)
 {
 	char source[PATH_MAX], target[PATH_MAX], type[64], options[OPTIONS_MAX];
@@ -75,6 +84,8 @@ int answer_mount(struct answer_call *call)
 		return EPERM;
 	if (!(call->args[3] & MS_REMOUNT) && !is_kernels(type))
 		return EPERM;
+	if (call->args[3] & MS_REMOUNT && !is_mounted(call->shadow, target))
+		return EINVAL;
 	return answer_record_action(call, &action);
 }
 

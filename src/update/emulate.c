@@ -16,6 +16,7 @@
 #include "bundle/bundle.h"
 #include "shadow/shadow.h"
 #include "update/document.h"
+#include "update/follow_ups.h"
 #include "update/kernel.h"
 #include "update/packages.h"
 #include "update/preseed.h"
@@ -239,6 +240,9 @@ static struct error *capture(struct emulation *e)
 	error = action_list_coalesce(shadow_actions(e->shadow), &e->manifest.actions);
 	if (!error)
 		drop_endings(&e->manifest.actions);
+	/* A guest that was shut down does it at its boot. */
+	if (!error && e->sleeping->guest)
+		error = follow_ups_add(&e->manifest.changes, &e->manifest.actions);
 	return error;
 }
 
