@@ -13,10 +13,12 @@
 #include "apply/run.h"
 #include "base/io.h"
 
-#define COMMAND_TIMEOUT_MS 90000
-#define DAEMON_SETTLE_MS   3000
+#define COMMAND_TIMEOUT_MS  90000
+#define DAEMON_SETTLE_MS    3000
+/* A maintainer script that was put off may convert a database. */
+#define DEFERRED_TIMEOUT_MS (45 * 60 * 1000)
 /* Units in one call of systemctl. */
-#define GROUP_MAX          64
+#define GROUP_MAX           64
 
 static bool has_systemd(void)
 {
@@ -153,7 +155,7 @@ static struct error *choose(struct transaction *t, enum action_phase phase, cons
 		const struct action *action = &list->items[i];
 		struct outcome outcome = {};
 
-		if (action->phase != phase)
+		if (action->phase != phase || action_is_deferred(action))
 			continue;
 		if (action->kind == ACTION_SYSTEMD && action->unit && has_systemd())
 			outcome.skipped = unit_skip(action, unit_states_find(&t->states, action->unit));
@@ -269,6 +271,43 @@ struct error *transaction_act_after(struct transaction *t)
 	struct error *error = act_phase(t, ACTION_AFTER, &failed);
 
 	t->n_failed += failed;
+	return error;
+}
+
+/* dpkg's word for what a run that was killed has done already. */
+static bool is_configured(const struct outcome *outcome)
+{
+	return outcome->status && outcome->output && strstr(outcome->output, "already installed and configured");
+}
+
+static struct error *act_deferred(struct transaction *t, const struct action *action)
+{
+	_cleanup_(run_result_deinit) struct run_result result = {};
+	_cleanup_(outcome_deinit) struct outcome outcome = {};
+	struct error *error;
+
+	t->n_deferred++;
+	error = run(action->argv, DEFERRED_TIMEOUT_MS, &result);
+	if (error)
+		return error;
+	outcome.status = result.status;
+	outcome.output = take_ptr(result.output);
+	if (is_configured(&outcome)) {
+		outcome.status = 0;
+		outcome.skipped = "it is configured already";
+	}
+	t->n_failed += outcome.status != 0;
+	return report(t, action, &outcome);
+}
+
+struct error *transaction_act_deferred(struct transaction *t)
+{
+	const struct action_list *list = &t->payload.actions;
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < list->n; i++)
+		if (action_is_deferred(&list->items[i]))
+			error = act_deferred(t, &list->items[i]);
 	return error;
 }
 

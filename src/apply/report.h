@@ -35,6 +35,7 @@
  *                                            "journal": of a unit that failed; both and the origin may be absent
  *   {"event":"switched","entries":N}         from here on the update is in the file system
  *   {"event":"restarted","failed":N}
+ *   {"event":"deferred","failed":N}                  with the maintainer scripts that were put off: of all actions
  *   {"event":"stale","pid":N,"start_ticks":N,"name":"…","unit":"…","file":"…","files":N,"earlier":1}
  *                                            one a process that still maps a file that the update replaced or
  *                                            deleted ("earlier": code deleted before it), and how many such files;

@@ -284,6 +284,19 @@ static struct error *act(struct transaction *t)
 	return error;
 }
 
+/*
+ * What was put off comes when everything else is as it should be. There is no way back from it: what fails is reported,
+ * and stays to be done by hand.
+ */
+static struct error *act_deferred(struct transaction *t)
+{
+	struct error *error = does_actions(t) ? transaction_act_deferred(t) : NULL;
+
+	if (!error)
+		say_number(t, "deferred", "failed", t->n_failed);
+	return error;
+}
+
 /* From the commit on. */
 static const char *conclude(struct transaction *t, bool with_actions)
 {
@@ -295,11 +308,13 @@ static const char *conclude(struct transaction *t, bool with_actions)
 		error = act(t);
 	say_number(t, "restarted", "failed", t->n_failed);
 	if (!error)
-		transaction_report_stale(t);
-	if (!error)
 		error = transaction_verify(t, &files);
 	if (error)
 		return fail_late(t, error);
+	error = act_deferred(t);
+	if (error)
+		return end(t, HELPER_RESULT_FAILED, error);
+	transaction_report_stale(t);
 	if (t->n_changed_since)
 		event_note(t->report_fd, NULL, "%u paths were changed by the guest since the switch",
 			   t->n_changed_since);
@@ -307,9 +322,9 @@ static const char *conclude(struct transaction *t, bool with_actions)
 	error = enter_phase(t, PHASE_APPLIED);
 	if (!error && with_actions)
 		error = transaction_forget_stopped(t);
-	if (error)
+	if (error && !t->n_deferred)
 		return fail_late(t, error);
-	return end(t, HELPER_RESULT_APPLIED, NULL);
+	return end(t, error ? HELPER_RESULT_FAILED : HELPER_RESULT_APPLIED, error);
 }
 
 /* What an earlier transaction left, before a new one begins. */

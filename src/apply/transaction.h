@@ -48,6 +48,7 @@ struct transaction {
 	uint64_t files, bytes;     /* staged */
 	struct unit_states states; /* of the units in the actions, before the first of them; empty: not asked */
 	uint32_t n_failed;         /* actions */
+	uint32_t n_deferred;       /* maintainer scripts that were put off and have begun: there is no way back */
 	uint32_t n_changed_since;  /* paths that somebody else changed after the switch: left alone */
 };
 
@@ -73,6 +74,8 @@ struct error *transaction_undo(struct transaction *t) _must_check_;
 /* act.c: does the recorded actions of before or after the switch; counts what failed. */
 struct error *transaction_act_before(struct transaction *t) _must_check_;
 struct error *transaction_act_after(struct transaction *t) _must_check_;
+/* The maintainer scripts that were put off, when all else is right: what they do is not undone. */
+struct error *transaction_act_deferred(struct transaction *t) _must_check_;
 /* After going back: whatever the actions touched is as it was, with the old files. */
 struct error *transaction_act_undo(struct transaction *t) _must_check_;
 /* Starts what the actions before the switch had stopped, this process's or one's that was killed. */

@@ -186,6 +186,28 @@ static bool touches_packages(const struct transaction *t)
 	return false;
 }
 
+/* Whether a maintainer script that was put off leaves this package for later: it is named by the action. */
+static bool is_deferred(const struct transaction *t, const char *name, size_t length)
+{
+	for (size_t i = 0; i < t->payload.actions.n; i++) {
+		const struct action *action = &t->payload.actions.items[i];
+
+		for (char *const *word = action->argv; action_is_deferred(action) && *word; word++)
+			if (strcspn(*word, ":") == length && !strncmp(*word, name, length))
+				return true;
+	}
+	return false;
+}
+
+/* dpkg writes a heading, and then a line for each package, which begins with a space. */
+static bool audit_objects(const struct transaction *t, const char *output)
+{
+	for (const char *line = output; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (*line == ' ' && !is_deferred(t, line + 1, strcspn(line + 1, " :\n")))
+			return true;
+	return false;
+}
+
 /* dpkg's own opinion. It says nothing where all is well. */
 static struct error *audit_packages(struct transaction *t)
 {
@@ -200,7 +222,7 @@ static struct error *audit_packages(struct transaction *t)
 		return error;
 	if (result.status == RUN_NOT_FOUND)
 		return NULL;
-	if (result.status || *result.output)
+	if (result.status || audit_objects(t, result.output))
 		return conflict("/var/lib/dpkg", "dpkg --audit is not content: %s", result.output);
 	return NULL;
 }

@@ -187,6 +187,11 @@ static bool has_too_much(const struct action *action)
 	return action->verb && (kind == ACTION_SIGNAL || kind == ACTION_WRITE);
 }
 
+bool action_is_deferred(const struct action *action)
+{
+	return action->kind == ACTION_COMMAND && action->verb && strcmp(action->verb, "deferred") == 0;
+}
+
 const char *action_problem(const struct action *action)
 {
 	if (has_too_much(action))
@@ -197,7 +202,7 @@ const char *action_problem(const struct action *action)
 	case ACTION_SYSTEMD:
 		return systemd_problem(action);
 	case ACTION_COMMAND:
-		if (action->verb && strcmp(action->verb, "daemon") != 0)
+		if (action->verb && strcmp(action->verb, "daemon") != 0 && !action_is_deferred(action))
 			return "command with an unknown verb";
 		return count(action->argv) && action->argv[0][0] ? NULL : "command without a word";
 	case ACTION_SIGNAL:

@@ -133,7 +133,9 @@ struct error *changes_keep_probe(int directory_fd) _must_check_;
 
 enum action_kind {
 	ACTION_SYSTEMD = 1, /* a request to the service manager: verb, unit, options in argv */
-	ACTION_COMMAND,     /* a program that could not run offline: argv; verb "daemon": it is to be left running */
+	ACTION_COMMAND,     /* a program that could not run offline: argv; verb "daemon": it is to be left running;
+			       "deferred": it runs a maintainer script that was put off: {"env", "NAME=VALUE" …, program,
+			       …}, last of all, with time enough, and what it did is never undone */
 	ACTION_SIGNAL,      /* to one process: pid, start_ns, signal, value */
 	ACTION_WRITE,       /* bytes for a file below /proc/sys or /sys: path, data */
 	ACTION_MODULE,      /* verb "load", argv {name, parameters…}, or "unload", argv {name} */
@@ -189,6 +191,9 @@ struct error *action_copy(const struct action *action, struct action *ret) _must
 
 /* What is wrong with an action that came from outside, as a short text; NULL if nothing. */
 const char *action_problem(const struct action *action);
+
+/* Whether it runs a maintainer script that was put off. */
+bool action_is_deferred(const struct action *action);
 
 /* The word of a kind ("signal"), and back; NULL and 0 for what is none. */
 const char *action_kind_word(enum action_kind kind);

@@ -113,6 +113,19 @@ static void add_mount(struct words *words, const struct action *action)
 	add(words, action->path);
 }
 
+/* "env", and the variables behind it: nobody wants to read them each time. */
+static size_t n_of_environment(char *const *argv)
+{
+	size_t n = 0;
+
+	if (strcmp(argv[0], "env") != 0)
+		return 0;
+	do
+		n++;
+	while (argv[n] && strchr(argv[n], '='));
+	return argv[n] ? n : 0;
+}
+
 struct error *action_words(const struct action *action, char ***ret)
 {
 	struct words words = {};
@@ -125,7 +138,7 @@ struct error *action_words(const struct action *action, char ***ret)
 		add(&words, action->unit);
 		break;
 	case ACTION_COMMAND:
-		add_all(&words, action->argv);
+		add_all(&words, action->argv + (action_is_deferred(action) ? n_of_environment(action->argv) : 0));
 		break;
 	case ACTION_SIGNAL:
 		add_signal(&words, action);

@@ -55,6 +55,7 @@ struct answer_rule {
 	unsigned argument;
 	unsigned user;    /* ANSWER_WHO: which number stands for all processes of a user */
 	bool needs_guest; /* without a memory image the kernel does it */
+	bool watch;       /* only where shadow.watch_names says so */
 	answer_function *function;
 };
 
@@ -151,10 +152,14 @@ answer_function answer_getpgid, answer_getsid, answer_capget;
 answer_function answer_mount, answer_umount2, answer_swapon, answer_swapoff; /* answer_mount.c */
 answer_function answer_open, answer_openat;                                  /* answer_writer.c */
 answer_function answer_sleep;                                                /* answer_sleep.c */
-answer_function answer_reboot;                                               /* answer_left.c */
-answer_function answer_mknod, answer_mknodat;                                /* answer_device.c */
-answer_function answer_statfs, answer_fstatfs, answer_ustat;                 /* answer_statfs.c */
-answer_function answer_pidfd_open, answer_pidfd_send_signal;                 /* the same */
+answer_function answer_execve;                                               /* answer_exec.c */
+/* answer_names.c */
+answer_function answer_unlink, answer_unlinkat, answer_rename, answer_renameat, answer_link, answer_linkat,
+	answer_truncate;
+answer_function answer_reboot;                               /* answer_left.c */
+answer_function answer_mknod, answer_mknodat;                /* answer_device.c */
+answer_function answer_statfs, answer_fstatfs, answer_ustat; /* answer_statfs.c */
+answer_function answer_pidfd_open, answer_pidfd_send_signal; /* the same */
 
 /* What the subjects keep from call to call, each its own; freed with struct answers. */
 struct answer_affinities;

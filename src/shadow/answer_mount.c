@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 
 #include "shadow/answer.h"
+#include "shadow/need.h"
 
 #define OPTIONS_MAX 1024u
 
@@ -80,10 +81,12 @@ int answer_mount(struct answer_call *call)
 		errnum = read_optional(call, call->args[4], options, sizeof(options));
 	if (errnum)
 		return errnum;
-	if (call->args[3] & (MS_BIND | MS_MOVE | MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE))
+	if (call->args[3] & (MS_BIND | MS_MOVE | MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE) ||
+	    (!(call->args[3] & MS_REMOUNT) && !is_kernels(type))) {
+		need_note(call->shadow, call->request->pid, SHADOW_NEED_REFUSED, target, "mounts something at %s",
+			  target);
 		return EPERM;
-	if (!(call->args[3] & MS_REMOUNT) && !is_kernels(type))
-		return EPERM;
+	}
 	if (call->args[3] & MS_REMOUNT && !is_mounted(call->shadow, target))
 		return EINVAL;
 	return answer_record_action(call, &action);
@@ -106,6 +109,7 @@ static int record_path(struct answer_call *call, const char *verb, uint64_t flag
 /* What was mounted there would still be seen. */
 int answer_umount2(struct answer_call *call)
 {
+	need_note(call->shadow, call->request->pid, SHADOW_NEED_REFUSED, NULL, "unmounts something");
 	return EPERM;
 }
 

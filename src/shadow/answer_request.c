@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shadow/answer.h"
+#include "shadow/need.h"
 
 #define MODULE_NAME_MAX 56u
 /* Bytes of a module that a program brings itself: the greatest have some ten MiB. */
@@ -139,6 +140,12 @@ static int load(struct answer_call *call, char *name, uint64_t parameters_addres
 	return answer_record_action(call, &action);
 }
 
+/* What lies in memory alone stays behind. */
+static bool travels(const char *path)
+{
+	return !guest_path_below(path, "/run") && !guest_path_below(path, "/tmp") && !guest_path_below(path, "/dev");
+}
+
 /* The file's name up to ".ko". */
 int answer_finit_module(struct answer_call *call)
 {
@@ -150,8 +157,13 @@ int answer_finit_module(struct answer_call *call)
 		return errnum;
 	snprintf(link, sizeof(link), "fd/%d", (int)call->args[0]);
 	fd = answer_open_proc(call, link, O_PATH);
-	if (fd < 0 || !answer_path_of(fd, path))
+	if (fd < 0)
 		return EBADF;
+	if (!answer_path_of(fd, path) || !travels(path)) {
+		need_note(call->shadow, call->request->pid, SHADOW_NEED_MODULE, NULL,
+			  "loads a module out of a file that the guest will not have");
+		return EPERM;
+	}
 	name = strrchr(path, '/') + 1;
 	end = strstr(name, ".ko");
 	if (!end)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens for writing of files below /sys, which is read-only in the shadow: the caller gets one end of a pair of
+ * Opens for writing. Of files that belong to the sleeping processes, and of devices, who opens them is noted.
+ *
+ * Of files below /sys, which is read-only in the shadow: the caller gets one end of a pair of
  * sockets, and what it writes, each write by itself, becomes an action. The file does not change for those who read it.
  * Of udevadm, which writes to every device, the command is what counts.
  *
@@ -14,10 +16,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "shadow/answer.h"
+#include "shadow/need.h"
 #include "shadow/record.h"
 
 /* Files that programs of one run hold open so. */
@@ -169,6 +174,48 @@ static bool may_write(struct answer_call *call, const struct stat *st)
 	return (st->st_uid == SHADOW_ID_BASE + caller.fsuid && st->st_mode & 0200) || st->st_mode & 0002;
 }
 
+/* Who opens a device that is none here: of the disk, to write to it, or another, which may fail. */
+static void look_at_device(struct answer_call *call, int directory, const char *path)
+{
+	_cleanup_(close_fd) int fd = answer_open_path(call, directory, path);
+	struct statfs fs;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || (!S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode)))
+		return;
+	if (S_ISBLK(st.st_mode))
+		need_note(call->shadow, call->request->pid, SHADOW_NEED_DEVICE, path, "writes to the device %s", path);
+	else if (fstatfs(fd, &fs) == 0 && fs.f_flags & ST_NODEV)
+		need_note(call->shadow, call->request->pid, SHADOW_NEED_REFUSED, path, "needs the device %s", path);
+}
+
+static void look_at_file(struct answer_call *call, int directory, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *efi;
+	const struct shadow_live_file *file = NULL;
+	_cleanup_(close_fd) int fd = -1;
+	struct stat st;
+
+	if (strncmp(path, "/dev/", 5) == 0) {
+		look_at_device(call, directory, path);
+		return;
+	}
+	if (strncmp(path, "/boot/", 6) == 0 || strncmp(path, "/efi/", 5) == 0) {
+		efi = need_efi(call->shadow);
+		if (efi && guest_path_below(path, efi))
+			need_note(call->shadow, call->request->pid, SHADOW_NEED_EFI, efi,
+				  "writes to the EFI system partition at %s", efi);
+	}
+	/* A link of another name is found at the end, by its inode, and then by watching names. */
+	if (!call->shadow->watch_names && !live_has_name(call->shadow, name))
+		return;
+	fd = answer_open_path(call, directory, path);
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		file = live_find(call->shadow, call->shadow->watch_names ? NULL : name, st.st_ino);
+	if (file)
+		need_note_live(call->shadow, call->request->pid, file, "writes");
+}
+
 /* Most opens are of something else: as little as possible is looked at. */
 static int answer_writer(struct answer_call *call, int directory, uint64_t address, uint64_t flags)
 {
@@ -177,8 +224,11 @@ static int answer_writer(struct answer_call *call, int directory, uint64_t addre
 	struct stat st;
 
 	call->proceed = true;
-	if (answer_read_string(call, address, path, sizeof(path), ENAMETOOLONG) != 0 ||
-	    (path[0] == '/' && strncmp(path, "/sys/", 5) != 0) || (flags & O_ACCMODE) != O_WRONLY)
+	if (answer_read_string(call, address, path, sizeof(path), ENAMETOOLONG) != 0)
+		return 0;
+	if (path[0] != '/' || strncmp(path, "/sys/", 5) != 0)
+		look_at_file(call, directory, path);
+	if ((path[0] == '/' && strncmp(path, "/sys/", 5) != 0) || (flags & O_ACCMODE) != O_WRONLY)
 		return 0;
 	fd = answer_open_path(call, directory, path);
 	if (fd < 0 || !answer_path_of(fd, real) || strncmp(real, "/sys/", 5) != 0 || fstat(fd, &st) < 0 ||

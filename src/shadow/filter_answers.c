@@ -162,7 +162,8 @@ struct error *filter_load_answers(const struct shadow *shadow, int *ret_listener
 	end(&program, SECCOMP_RET_ALLOW);
 	load_word(&program, offsetof(struct seccomp_data, nr));
 	for (size_t i = 0; i < n_answer_rules; i++)
-		if ((shadow->guest || !answer_rules[i].needs_guest) && DEFENCE_CALL(answer_rules[i].call))
+		if ((shadow->guest || !answer_rules[i].needs_guest) &&
+		    (shadow->watch_names || !answer_rules[i].watch) && DEFENCE_CALL(answer_rules[i].call))
 			add_rule(&program, &answer_rules[i], shadow->highest_pid);
 	end(&program, SECCOMP_RET_ALLOW);
 	if (program.n >= PROGRAM_MAX)

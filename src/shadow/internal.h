@@ -106,7 +106,14 @@ struct shadow {
 	/* Shared with the server of /proc, which may write anything: shadow_name() reads it. */
 	struct shadow_names *names;
 	struct action_list actions;
-	unsigned n_unknown; /* questions to the service manager without an answer, so far */
+	struct shadow_need *needs; /* need.h has these */
+	struct shadow_script *scripts;
+	size_t n_needs, n_scripts;
+	const struct shadow_live_file **live; /* sorted by the last part of their paths */
+	size_t n_live;
+	bool watch_names;
+	const char *const *refused_scripts; /* borrowed, may be NULL */
+	unsigned n_unknown;                 /* questions to the service manager without an answer, so far */
 };
 
 /* A copy of one of shadow->names, which ends. */

@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "shadow/need.h"
 #include "shadow/status.h"
 
 #define PROC_TEXT_MAX  65536u
@@ -440,14 +441,21 @@ static struct error *take_record(struct shadow *shadow, const struct manager_rec
 	struct error *error;
 
 	if (record->kind == RECORD_UNKNOWN) {
-		if (shadow->n_unknown++ < UNKNOWN_MAX)
+		if (shadow->n_unknown++ < UNKNOWN_MAX) {
 			log_debug("the guest asked its service manager what the shadow has no answer to: %s of %s",
 				  record->verb, record->unit);
+			need_note(shadow, find_host_pid(warden, record->pid, record->depth), SHADOW_NEED_REFUSED, NULL,
+				  "asks %s of the service manager", record->verb);
+		}
 		return NULL;
 	}
 	host_pid = find_host_pid(warden, record->pid, record->depth);
-	if (record->kind == RECORD_CALLER)
-		return record_caller(shadow, host_pid);
+	if (record->kind == RECORD_CALLER) {
+		error = record_caller(shadow, host_pid);
+		if (error)
+			need_note(shadow, host_pid, SHADOW_NEED_REFUSED, NULL, "asks a service for a change");
+		return error;
+	}
 	error = build_action(record, &action);
 	if (error) {
 		action_deinit(&action);

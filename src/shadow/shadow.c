@@ -11,6 +11,7 @@
 #include "shadow/init_image.h"
 #include "shadow/internal.h"
 #include "shadow/limits.h"
+#include "shadow/need.h"
 #include "shadow/store.h"
 #include "shadow/usage.h"
 
@@ -162,6 +163,8 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 	set_clock_offsets(shadow, options->clock);
 	error = make_names(shadow);
 	if (!error)
+		error = needs_init(shadow, options);
+	if (!error)
 		error = init_directories(shadow, options);
 	if (!error)
 		error = load_threads(shadow);
@@ -265,6 +268,7 @@ void shadow_destroy(struct shadow *shadow)
 	close_fd(&shadow->init_fd);
 	guest_task_list_deinit(&shadow->threads);
 	action_list_deinit(&shadow->actions);
+	needs_deinit(shadow);
 	free(shadow->run_dir);
 	free(shadow->layers_dir);
 	free(shadow->root);

@@ -30,6 +30,16 @@ struct shadow_limits {
 	uint64_t open_files;   /* of one process */
 };
 
+/*
+ * A file of the guest that its sleeping processes are in the middle of: one holds it open for writing or maps it shared
+ * and writable. Strings are borrowed.
+ */
+struct shadow_live_file {
+	const char *path;   /* as the guest's root sees it */
+	uint64_t inode;     /* its number in its file system */
+	const char *holder; /* "mariadbd (process 734)" */
+};
+
 struct shadow_options {
 	const struct disk *disk;         /* borrowed */
 	const char *layers_dir;          /* existing directory, 0700: what changes take lies on its file system */
@@ -49,6 +59,14 @@ struct shadow_options {
 	const struct guest_mount_list *mounts;
 	const struct guest_task_list *processes; /* for is-active; NULL: nothing runs */
 	struct shadow_limits limits;
+	/* Whoever opens one of these for writing is noted in shadow_needs(); borrowed. */
+	const struct shadow_live_file *live;
+	size_t n_live;
+	/* Calls that take a name away or give one are looked at as well, each at a price: to learn who makes them. */
+	bool watch_names;
+	/* Maintainer scripts that are not to run, "PACKAGE.SCRIPT"; to dpkg they cannot be executed. Borrowed; may be
+	 * NULL. */
+	const char *const *refused_scripts;
 	/*
 	 * The changes stay in layers_dir, for trying things by hand; nothing then keeps them from filling its file
 	 * system, which must be one that overlayfs can use (ext4, xfs, btrfs). Otherwise they end with the shadow.
@@ -131,6 +149,38 @@ struct error *shadow_settle(const struct shadow *shadow) _must_check_;
 
 /* What was asked of the running system so far, in order; borrowed. */
 const struct action_list *shadow_actions(const struct shadow *shadow);
+
+/* What a program in the shadow was after that only the running guest has. */
+enum shadow_need_kind {
+	SHADOW_NEED_LIVE = 1, /* a file of shadow_options.live, to write it, or to take or give it a name */
+	SHADOW_NEED_LOG,      /* one of those that is a log: it may only have been written to at its end */
+	SHADOW_NEED_DEVICE,   /* a block device, to write to it */
+	SHADOW_NEED_EFI,      /* the EFI system partition */
+	SHADOW_NEED_MODULE,   /* a module for the kernel out of a file that does not travel */
+	SHADOW_NEED_REFUSED,  /* something else that was refused: of matter only to a script that fails then */
+};
+
+/* Noted once for each script and subject. */
+struct shadow_need {
+	enum shadow_need_kind kind;
+	char *package, *script; /* whose it was; NULL: no package's, or not known */
+	char *path;             /* the file, device or module; NULL: none */
+	char *why;              /* for people: "writes /var/lib/x, which mariadbd (process 734) holds open" */
+};
+
+/* A maintainer script that dpkg started, or would have. */
+struct shadow_script {
+	char *package, *script;
+	bool refused; /* one of shadow_options.refused_scripts */
+};
+
+/* Bounds of what a hostile guest may make us keep of these. */
+#define SHADOW_NEEDS_MAX   1000
+#define SHADOW_SCRIPTS_MAX 20000
+
+/* In the order they were noted, each script once; borrowed. */
+const struct shadow_need *shadow_needs(const struct shadow *shadow, size_t *ret_n);
+const struct shadow_script *shadow_scripts(const struct shadow *shadow, size_t *ret_n);
 
 /* Removes what shadows of processes that were killed left on the host. */
 void shadow_tidy_up(void);

@@ -81,7 +81,7 @@ static struct error *take_event(struct helper_report *report, json_t *event)
 		report->files = number(event, "files");
 		report->bytes = number(event, "bytes");
 	}
-	if (!strcmp(name, "restarted"))
+	if (!strcmp(name, "restarted") || !strcmp(name, "deferred"))
 		report->failed_actions = number(event, "failed");
 	if (!strcmp(name, "end")) {
 		free(report->result);

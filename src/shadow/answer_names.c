@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls that take a name from a file or give it another, and truncate(2): looked at only where it is to be learnt who
+ * does so to a live file. The kernel carries them out.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "shadow/answer.h"
+#include "shadow/need.h"
+
+/* Below the EFI system partition, by name: it need not be there. */
+static void look_at_efi(struct answer_call *call, const char *path)
+{
+	const char *efi = need_efi(call->shadow);
+
+	if (efi && guest_path_below(path, efi))
+		need_note(call->shadow, call->request->pid, SHADOW_NEED_EFI, efi,
+			  "writes to the EFI system partition at %s", efi);
+}
+
+static void look(struct answer_call *call, int directory, uint64_t address, const char *verb)
+{
+	const struct shadow_live_file *file;
+	_cleanup_(close_fd) int fd = -1;
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (answer_read_string(call, address, path, sizeof(path), ENAMETOOLONG) != 0)
+		return;
+	look_at_efi(call, path);
+	fd = answer_open_path(call, directory, path);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	file = live_find(call->shadow, NULL, st.st_ino);
+	if (file)
+		need_note_live(call->shadow, call->request->pid, file, verb);
+}
+
+int answer_unlink(struct answer_call *call)
+{
+	call->proceed = true;
+	look(call, AT_FDCWD, call->args[0], "removes");
+	return 0;
+}
+
+int answer_unlinkat(struct answer_call *call)
+{
+	call->proceed = true;
+	look(call, (int)call->args[0], call->args[1], "removes");
+	return 0;
+}
+
+int answer_rename(struct answer_call *call)
+{
+	call->proceed = true;
+	look(call, AT_FDCWD, call->args[0], "renames");
+	look(call, AT_FDCWD, call->args[1], "replaces");
+	return 0;
+}
+
+int answer_renameat(struct answer_call *call)
+{
+	call->proceed = true;
+	look(call, (int)call->args[0], call->args[1], "renames");
+	look(call, (int)call->args[2], call->args[3], "replaces");
+	return 0;
+}
+
+int answer_link(struct answer_call *call)
+{
+	call->proceed = true;
+	look(call, AT_FDCWD, call->args[0], "gives another name to");
+	return 0;
+}
+
+int answer_linkat(struct answer_call *call)
+{
+	call->proceed = true;
+	look(call, (int)call->args[0], call->args[1], "gives another name to");
+	return 0;
+}
+
+int answer_truncate(struct answer_call *call)
+{
+	call->proceed = true;
+	look(call, AT_FDCWD, call->args[0], "truncates");
+	return 0;
+}

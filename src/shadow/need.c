@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shadow/need.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "shadow/record.h"
+
+/* --- live files --- */
+
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int compare_live(const void *left, const void *right)
+{
+	const struct shadow_live_file *const *a = left, *const *b = right;
+
+	return strcmp(last_part((*a)->path), last_part((*b)->path));
+}
+
+static bool is_before(const void *item, const void *key)
+{
+	const struct shadow_live_file *const *file = item;
+
+	return strcmp(last_part((*file)->path), key) < 0;
+}
+
+static size_t first_of_name(const struct shadow *shadow, const char *name)
+{
+	return array_lower_bound(shadow->live, shadow->n_live, sizeof(struct shadow_live_file *), name, is_before);
+}
+
+bool live_has_name(const struct shadow *shadow, const char *name)
+{
+	size_t i = first_of_name(shadow, name);
+
+	return i < shadow->n_live && strcmp(last_part(shadow->live[i]->path), name) == 0;
+}
+
+const struct shadow_live_file *live_find(const struct shadow *shadow, const char *name, uint64_t inode)
+{
+	for (size_t i = name ? first_of_name(shadow, name) : 0; i < shadow->n_live; i++) {
+		if (name && strcmp(last_part(shadow->live[i]->path), name) != 0)
+			return NULL;
+		if (shadow->live[i]->inode == inode)
+			return shadow->live[i];
+	}
+	return NULL;
+}
+
+struct error *needs_init(struct shadow *shadow, const struct shadow_options *options)
+{
+	shadow->watch_names = options->watch_names;
+	shadow->refused_scripts = options->refused_scripts;
+	if (!options->n_live)
+		return NULL;
+	shadow->live = calloc(options->n_live, sizeof(struct shadow_live_file *));
+	if (!shadow->live)
+		return error_no_memory();
+	for (size_t i = 0; i < options->n_live; i++)
+		shadow->live[shadow->n_live++] = &options->live[i];
+	qsort(shadow->live, shadow->n_live, sizeof(struct shadow_live_file *), compare_live);
+	return NULL;
+}
+
+void needs_deinit(struct shadow *shadow)
+{
+	for (size_t i = 0; i < shadow->n_needs; i++) {
+		free(shadow->needs[i].package);
+		free(shadow->needs[i].script);
+		free(shadow->needs[i].path);
+		free(shadow->needs[i].why);
+	}
+	for (size_t i = 0; i < shadow->n_scripts; i++) {
+		free(shadow->scripts[i].package);
+		free(shadow->scripts[i].script);
+	}
+	free(shadow->needs);
+	free(shadow->scripts);
+	free(shadow->live);
+}
+
+/* --- needs --- */
+
+static bool same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool is_known(const struct shadow *shadow, const struct shadow_need *need)
+{
+	for (size_t i = 0; i < shadow->n_needs; i++) {
+		const struct shadow_need *other = &shadow->needs[i];
+
+		if (other->kind == need->kind && same(other->package, need->package) &&
+		    same(other->script, need->script) && same(other->path, need->path))
+			return true;
+	}
+	return false;
+}
+
+static void append(struct shadow *shadow, struct shadow_need need)
+{
+	struct error *error = NULL;
+
+	if (!need.why || shadow->n_needs == SHADOW_NEEDS_MAX || is_known(shadow, &need) ||
+	    (error = array_room(&shadow->needs, shadow->n_needs, sizeof(need)))) {
+		error_destroy(error);
+		free(need.package);
+		free(need.script);
+		free(need.path);
+		free(need.why);
+		return;
+	}
+	log_debug("only the running guest can do it: %s %s %s", need.package ? need.package : "no package",
+		  need.script ? need.script : "", need.why);
+	shadow->needs[shadow->n_needs++] = need;
+}
+
+void need_note(struct shadow *shadow, uint32_t host_pid, enum shadow_need_kind kind, const char *path,
+	       const char *format, ...)
+{
+	struct shadow_need need = {.kind = kind};
+	struct action origin = {0};
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&need.why, format, arguments) < 0)
+		need.why = NULL;
+	va_end(arguments);
+	need.path = path ? strdup(path) : NULL;
+	record_origin(host_pid, &origin);
+	need.package = origin.package;
+	need.script = origin.script;
+	append(shadow, need);
+}
+
+/* Programs that the update runs write there, too, always at the end. */
+static bool is_log(const char *path)
+{
+	return strncmp(path, "/var/log/", 9) == 0;
+}
+
+void need_note_live(struct shadow *shadow, uint32_t host_pid, const struct shadow_live_file *file, const char *verb)
+{
+	need_note(shadow, host_pid, is_log(file->path) ? SHADOW_NEED_LOG : SHADOW_NEED_LIVE, file->path,
+		  "%s %s, which %s holds open for writing", verb, file->path, file->holder);
+}
+
+/* --- scripts --- */
+
+static bool is_refused(const struct shadow *shadow, const char *package, const char *script)
+{
+	size_t n = strlen(package);
+
+	for (const char *const *name = shadow->refused_scripts; name && *name; name++)
+		if (strncmp(*name, package, n) == 0 && (*name)[n] == '.' && strcmp(*name + n + 1, script) == 0)
+			return true;
+	return false;
+}
+
+bool need_script(struct shadow *shadow, const char *package, const char *script)
+{
+	struct shadow_script made = {.refused = is_refused(shadow, package, script)};
+
+	for (size_t i = 0; i < shadow->n_scripts; i++)
+		if (strcmp(shadow->scripts[i].package, package) == 0 && strcmp(shadow->scripts[i].script, script) == 0)
+			return !made.refused;
+	made.package = strdup(package);
+	made.script = strdup(script);
+	struct error *error = array_room(&shadow->scripts, shadow->n_scripts, sizeof(made));
+	if (error || !made.package || !made.script || shadow->n_scripts == SHADOW_SCRIPTS_MAX) {
+		error_destroy(error);
+		free(made.package);
+		free(made.script);
+	} else {
+		shadow->scripts[shadow->n_scripts++] = made;
+	}
+	return !made.refused;
+}
+
+/* --- the EFI system partition --- */
+
+const char *need_efi(const struct shadow *shadow)
+{
+	static const char *const places[] = {"/boot/efi", "/efi", "/boot"};
+
+	for (size_t i = 0; i < shadow->mounts.n; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(places); k++)
+			if (strcmp(shadow->mounts.items[i].target, places[k]) == 0 &&
+			    strcmp(shadow->mounts.items[i].fstype, "vfat") == 0)
+				return places[k];
+	return NULL;
+}
+
+const struct shadow_need *shadow_needs(const struct shadow *shadow, size_t *ret_n)
+{
+	*ret_n = shadow->n_needs;
+	return shadow->needs;
+}
+
+const struct shadow_script *shadow_scripts(const struct shadow *shadow, size_t *ret_n)
+{
+	*ret_n = shadow->n_scripts;
+	return shadow->scripts;
+}
