@@ -111,6 +111,42 @@ static void print_failures(const json_t *failures)
 	}
 }
 
+static void print_deferral(const json_t *deferral)
+{
+	const json_t *packages = json_object_get(deferral, "packages");
+	size_t i;
+	json_t *name;
+
+	printf("  ");
+	print_text(deferral, "package");
+	printf(" ");
+	print_text(deferral, "script");
+	printf(": ");
+	print_text(deferral, "why");
+	printf(json_is_true(json_object_get(deferral, "whole")) ? "; the guest installs the package" : "");
+	json_array_foreach(packages, i, name)
+	{
+		printf(i ? ", " : "; with it: ");
+		output_text(json_is_string(name) ? json_string_value(name) : "");
+	}
+	printf("\n");
+}
+
+void print_deferred(const json_t *document)
+{
+	const json_t *deferred = json_object_get(document, "deferred"), *scripts = json_object_get(document, "scripts");
+	long long all = (long long)json_integer_value(json_object_get(scripts, "all"));
+	size_t i;
+	json_t *item;
+
+	if (all)
+		printf("%-16s %lld of %lld scripts ran offline\n", "scripts",
+		       (long long)json_integer_value(json_object_get(scripts, "offline")), all);
+	if (json_array_size(deferred))
+		printf("%-16s %zu\n", "deferred", json_array_size(deferred));
+	json_array_foreach(deferred, i, item) print_deferral(item);
+}
+
 void print_bundle(const json_t *document)
 {
 	const json_t *files = json_object_get(document, "files");
@@ -132,5 +168,6 @@ void print_bundle(const json_t *document)
 	print_failures(json_object_get(document, "failures"));
 	printf("%-16s %zu\n", "actions", json_array_size(actions));
 	json_array_foreach(actions, i, action) print_action(action);
+	print_deferred(document);
 	print_plan(document);
 }

@@ -7,6 +7,9 @@
 /* A bundle for people: what `update` and `show` print. */
 void print_bundle(const json_t *document);
 
+/* What of it is left to the guest, and how many scripts ran offline; nothing where there were none. */
+void print_deferred(const json_t *document);
+
 /* A line for one of its actions, as document_of_actions() has them. */
 void print_action(const json_t *action);
 

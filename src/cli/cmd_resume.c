@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/bundle_text.h"
 #include "cli/output.h"
 #include "cli/verb.h"
 
@@ -150,6 +151,7 @@ static void print(const json_t *document)
 		       json_string_value(json_object_get(event, "event")));
 	output_member("files", document, "files");
 	output_member("online (s)", document, "online_s");
+	print_deferred(document);
 	print_actions(json_object_get(document, "actions"));
 	print_stale(json_object_get(document, "stale"));
 	if (json_string_value(json_object_get(document, "kernel_pending"))) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 
+#include "cli/bundle_text.h"
 #include "cli/output.h"
 #include "cli/verb.h"
 
@@ -18,6 +19,7 @@ static void print_one(const json_t *document)
 	output_member("memory image", document, "memory");
 	output_member("vm file", document, "vm_file");
 	output_member("error", document, "error");
+	print_deferred(json_object_get(document, "scripts") ? document : json_object_get(document, "report"));
 }
 
 static void print(const json_t *document)

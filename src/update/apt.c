@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "update/deferral_shadow.h"
 #include "update/failures.h"
 #include "update/preseed.h"
 
@@ -66,7 +67,7 @@ static const char *const *conffile_options(const struct package_run *run)
 	return run->conffiles->mode == CONFFILES_NEW ? take : keep;
 }
 
-static const char *const *environment_of(const struct package_run *run)
+const char *const *apt_environment_of(const struct package_run *run)
 {
 	return run->conffiles && run->conffiles->mode == CONFFILES_NEW ? new_environment : apt_environment;
 }
@@ -125,6 +126,18 @@ static struct error *add_sources(GPtrArray *argv, const struct vm_file *file)
 	return NULL;
 }
 
+/* What is left to the guest keeps its version: by the guest's own preferences, and one file more. */
+#define PINS_IN_SHADOW "/run/ouassister-preferences.d"
+#define WITH_PINS                                                                                                      \
+	"mkdir -p " PINS_IN_SHADOW " && cp -a /etc/apt/preferences.d/. " PINS_IN_SHADOW " 2>/dev/null; "               \
+	"printf '%s\\n' \"$1\" > " PINS_IN_SHADOW "/zz-ouassister.pref && shift && exec \"$@\""
+
+static void add_pins(GPtrArray *argv, const struct package_run *run)
+{
+	if (run->pins)
+		add_words(argv, (const char *const[]){"/bin/sh", "-c", WITH_PINS, "sh", run->pins, NULL});
+}
+
 /* PROGRAM, our options, then WORDS; what runs before it stands there already. */
 static void add_apt(GPtrArray *argv, const struct package_run *run, const char *program, const char *const *extra,
 		    const char *const *words)
@@ -132,7 +145,9 @@ static void add_apt(GPtrArray *argv, const struct package_run *run, const char *
 	g_ptr_array_add(argv, strdup(program));
 	add_words(argv, common_options);
 	add_words(argv, conffile_options(run));
-	if (run->options && run->options->keep_going)
+	if (run->pins)
+		add_words(argv, (const char *const[]){"-o", "Dir::Etc::PreferencesParts=" PINS_IN_SHADOW, NULL});
+	if (run->deferrals || (run->options && run->options->keep_going))
 		add_words(argv, (const char *const[]){"-o", "Dpkg::StopOnError=false", NULL});
 	add_configured(argv, run->file);
 	add_words(argv, extra);
@@ -163,7 +178,7 @@ static struct error *run_argv(const struct package_run *run, const struct call *
 	struct shadow_attendant attendant;
 	struct shadow_run_options options = {
 		.argv = (const char *const *)argv->pdata,
-		.env = environment_of(run),
+		.env = apt_environment_of(run),
 		.network = &net,
 		.output_fd = run->log_fd > 0 ? run->log_fd : 0,
 		.output_max = UPDATE_LOG_MAX,
@@ -190,6 +205,7 @@ static struct error *run_apt(const struct package_run *run, const struct call *c
 	struct error *error = add_sources(argv, run->file);
 
 	if (!error) {
+		add_pins(argv, run);
 		add_apt(argv, run, call->program, call->extra, call->words);
 		error = run_argv(run, call, argv, ret_status, ret_output);
 	}
@@ -226,6 +242,8 @@ static struct error *refresh_lists(const struct package_run *run)
 	struct error *error;
 	int status;
 
+	if (run->deferrals && run->deferrals->restored)
+		return NULL;
 	progress_step("lists", "fetching the package lists");
 	error = run_apt(run, &call, &status, &output);
 	if (error)
@@ -320,7 +338,7 @@ static struct error *install(const struct package_run *run, struct error *(*func
 	if (!error)
 		error = conffiles_begin(run, &state);
 	if (!error)
-		error = failures_settle(run, mark, function(run));
+		error = failures_settle(run, mark, deferral_settle(run, function(run)));
 	if (!error)
 		error = conffiles_end(run, &state, run->decisions);
 	conffiles_state_deinit(&state);
@@ -386,7 +404,7 @@ static struct error *run_other_command(const struct package_run *run)
 	struct shadow_network net = {.enabled = run->options->network};
 	struct shadow_run_options options = {
 		.argv = run->options->command,
-		.env = environment_of(run),
+		.env = apt_environment_of(run),
 		.network = &net,
 		.output_fd = run->log_fd > 0 ? run->log_fd : 0,
 		.output_max = UPDATE_LOG_MAX,
@@ -405,9 +423,109 @@ static struct error *run_other_command(const struct package_run *run)
 	return error ? error : run_failed(run, options.argv[0], status);
 }
 
+bool apt_has_plan(const struct package_run *run)
+{
+	return !run->options->command || (!run->options->network && is_apt(run->options->command[0]));
+}
+
+bool apt_is_dpkg(const struct package_run *run)
+{
+	const char *program = run->options->command ? run->options->command[0] : "apt-get";
+	const char *slash = strrchr(program, '/');
+
+	return !strcmp(slash ? slash + 1 : program, "dpkg");
+}
+
+/* "Inst NAME [OLD] (NEW ARCHIVE [ARCHITECTURE])" */
+static char *names_of_plan(const char *output)
+{
+	GString *names = g_string_new("");
+
+	for (const char *line = output; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *version = strchr(line, '(');
+
+		if (strncmp(line, "Inst ", 5) != 0 || !version || version > line + strcspn(line, "\n"))
+			continue;
+		g_string_append_printf(names, "%.*s %.*s\n", (int)strcspn(line + 5, " :\n"), line + 5,
+				       (int)strcspn(version + 1, " \n"), version + 1);
+	}
+	return g_string_free(names, FALSE);
+}
+
+struct error *apt_list_plan(const struct package_run *run, char **ret)
+{
+	static const char *const simulated[] = {"-s", NULL}, *const upgrade[] = {"dist-upgrade", NULL};
+	const char *const *command = run->options->command;
+	struct call call = {.program = command ? command[0] : "apt-get",
+			    .extra = simulated,
+			    .words = command ? command + 1 : upgrade};
+	_cleanup_(free_ptr) char *output = NULL;
+	int status;
+	struct error *error = run_apt(run, &call, &status, &output);
+
+	if (!error && status != 0 && run->log_fd > 0)
+		error = io_write(run->log_fd, output, strlen(output), "update.log");
+	if (!error)
+		error = run_failed(run, "apt-get -s", status);
+	if (!error)
+		*ret = names_of_plan(output);
+	return error;
+}
+
+bool apt_names(const struct package_run *run, const char *package)
+{
+	size_t n = strlen(package);
+
+	for (const char *const *word = run->options->command; word && *word; word++)
+		if (!strncmp(*word, package, n) && strchr("=:/+", (*word)[n]))
+			return true;
+	return false;
+}
+
+bool apt_was_installed(const struct package_run *run, const char *package)
+{
+	size_t n = strlen(package);
+
+	for (const char *line = run->installed; line && *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (!strncmp(line, package, n) && (line[n] == ' ' || line[n] == ':'))
+			return true;
+	return false;
+}
+
+char **apt_dpkg_options(const struct package_run *run)
+{
+	static const char prefix[] = "Dpkg::Options::=";
+	const char *const *words = conffile_options(run);
+	char **options = calloc(8, sizeof(*options));
+	size_t n = 0;
+
+	for (; options && words && *words && n < 7; words++)
+		if (!strncmp(*words, prefix, strlen(prefix)))
+			options[n++] = (char *)*words + strlen(prefix);
+	/* Decisions that were given one by one: what is decided of none stays as it is. */
+	if (options && !words)
+		options[n++] = (char *)"--force-confold";
+	return options;
+}
+
 struct error *apt_command(const struct package_run *run)
 {
 	if (!run->options->network && is_apt(run->options->command[0]))
 		return install(run, run_apt_command);
 	return install(run, run_other_command);
+}
+
+struct error *apt_ask(const struct package_run *run, const char *const *argv, char **ret)
+{
+	struct shadow_run_options options = {.argv = argv, .env = apt_environment, .timeout_s = 600};
+	int status;
+	_cleanup_(free_ptr) char *output = NULL;
+	struct error *error = shadow_capture(run->shadow, &options, &status, &output);
+
+	if (!error && status != 0)
+		error = error_create(ERROR_FAILED, "exit status %d: %s", status, output);
+	if (error)
+		return error_wrap(error, "%s in the shadow", argv[0]);
+	*ret = take_ptr(output);
+	return NULL;
 }

@@ -24,6 +24,22 @@ struct error *apt_simulate(const struct package_run *run, struct apt_plan *ret) 
 /* Fetches one package ("NAME=VERSION") into the root directory; that it is not to be had is no error. */
 struct error *apt_fetch(const struct package_run *run, const char *word) _must_check_;
 
+/* Whether apt itself does the run's work, so that it can be asked beforehand; or dpkg, called by its name. */
+bool apt_has_plan(const struct package_run *run);
+bool apt_is_dpkg(const struct package_run *run);
+/* What apt would install, without the network: "NAME VERSION" lines. */
+struct error *apt_list_plan(const struct package_run *run, char **ret) _must_check_;
+/* Whether the user's command names the package; whether it was there before. */
+bool apt_names(const struct package_run *run, const char *package);
+bool apt_was_installed(const struct package_run *run, const char *package);
+/* dpkg's options of this run, NULL-terminated; one block to be freed. NULL: no memory. */
+char **apt_dpkg_options(const struct package_run *run);
+/* The environment of this run's programs. */
+const char *const *apt_environment_of(const struct package_run *run);
+
+/* Runs a question without network whose answer is its output; a status other than 0 is ERROR_FAILED. */
+struct error *apt_ask(const struct package_run *run, const char *const *argv, char **ret) _must_check_;
+
 /* The operations of struct package_manager. */
 struct error *apt_upgrade(const struct package_run *run) _must_check_;
 struct error *apt_command(const struct package_run *run) _must_check_;

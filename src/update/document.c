@@ -118,8 +118,9 @@ struct error *document_of_actions(const struct action_list *actions, json_t **re
 static struct error *fill_from_manifest(json_t *document, const struct bundle_manifest *manifest)
 {
 	static const char *const carried[] = {
-		"guest",     "packages", "emulation_s",   "kernel_pending", "kernel_pending_build",
-		"created_s", "restart",  "restart_notes", "restart_held",   "failures"};
+		"guest",    "packages",  "emulation_s", "kernel_pending", "kernel_pending_build",
+		"deferred", "created_s", "restart",     "restart_notes",  "restart_held",
+		"failures", "scripts"};
 	struct change_counts counts = count_changes(&manifest->changes);
 	json_t *actions = NULL;
 	struct error *error = document_of_actions(&manifest->actions, &actions);

@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "update/apt.h"
+#include "update/deferral_shadow.h"
 #include "update/failures.h"
 #include "update/packages.h"
 
@@ -70,22 +71,6 @@ static struct error *dpkg_quiescent(int root_fd, const struct guest_task_list *p
 	return refuse_journal(root_fd);
 }
 
-/* Runs a question without network whose answer is its output. */
-static struct error *ask(const struct package_run *run, const char *const *argv, char **ret)
-{
-	struct shadow_run_options options = {.argv = argv, .env = apt_environment, .timeout_s = 600};
-	int status;
-	_cleanup_(free_ptr) char *output = NULL;
-	struct error *error = shadow_capture(run->shadow, &options, &status, &output);
-
-	if (!error && status != 0)
-		error = error_create(ERROR_FAILED, "exit status %d: %s", status, output);
-	if (error)
-		return error_wrap(error, "%s in the shadow", argv[0]);
-	*ret = take_ptr(output);
-	return NULL;
-}
-
 /*
  * dpkg-query sorts by name. The second letter: installed, unpacked, half configured, waiting for triggers; whatever is
  * wanted of it.
@@ -95,7 +80,7 @@ static struct error *dpkg_list(const struct package_run *run, char **ret)
 	static const char *const argv[] = {"dpkg-query", "-W", "-f",
 					   "${db:Status-Abbrev}${binary:Package} ${Version}\\n", NULL};
 	_cleanup_(free_ptr) char *output = NULL;
-	struct error *error = ask(run, argv, &output);
+	struct error *error = apt_ask(run, argv, &output);
 	GString *list;
 
 	if (error)
@@ -116,7 +101,7 @@ static struct error *audit_states(const struct package_run *run)
 {
 	static const char *const argv[] = {"dpkg-query", "-W", "-f", "${db:Status-Abbrev}${binary:Package}\\n", NULL};
 	_cleanup_(free_ptr) char *output = NULL;
-	struct error *error = ask(run, argv, &output);
+	struct error *error = apt_ask(run, argv, &output);
 
 	return error ? error : failures_check_states(output);
 }
@@ -129,12 +114,8 @@ static struct error *dpkg_audit(const struct package_run *run)
 
 	if (run->failures && *run->failures)
 		return audit_states(run);
-	error = ask(run, argv, &output);
-	if (!error && *output)
-		error = error_create(ERROR_FAILED,
-				     "the guest's packages are not in order after the update: dpkg --audit says: %s",
-				     output);
-	return error;
+	error = apt_ask(run, argv, &output);
+	return error ? error : deferral_judge_audit(run, output);
 }
 
 /* Without lists apt would say that nothing waits, which is not known. */
@@ -143,7 +124,7 @@ static struct error *require_lists(const struct package_run *run)
 	static const char *const argv[] = {"/bin/sh", "-c", "ls /var/lib/apt/lists | grep -m 1 _Packages || true",
 					   NULL};
 	_cleanup_(free_ptr) char *output = NULL;
-	struct error *error = ask(run, argv, &output);
+	struct error *error = apt_ask(run, argv, &output);
 
 	if (!error && !*output)
 		error = error_create(ERROR_NOT_FOUND, "the guest has no package lists of its own");

@@ -15,6 +15,8 @@
 #include "base/progress.h"
 #include "bundle/bundle.h"
 #include "shadow/shadow.h"
+#include "update/apt.h"
+#include "update/deferral_round.h"
 #include "update/document.h"
 #include "update/follow_ups.h"
 #include "update/kernel.h"
@@ -41,6 +43,13 @@ struct emulation {
 	struct attendance attendance;
 	json_t *failures;  /* of packages, which the bundle leaves as dpkg does; NULL: none */
 	json_t *decisions; /* about configuration files, that somebody must take first; NULL: none */
+	struct live live;  /* files that are the sleeping processes' */
+	struct deferrals deferrals;
+	char *pins;                      /* for apt, of this round; NULL: none */
+	int carried_fd;                  /* what earlier rounds have downloaded; -1: nothing */
+	unsigned round;                  /* 0: nothing is deferred yet */
+	bool again;                      /* another round is needed */
+	struct action_list live_actions; /* instead of changes to live files */
 	struct bundle_manifest manifest;
 };
 
@@ -90,6 +99,16 @@ static struct error *check_host_space(const struct emulation *e)
 			    "make room, or name another place with --state-dir");
 }
 
+static void remove_directory(char *path)
+{
+	struct error *error = path ? io_remove_tree(path) : NULL;
+
+	if (error)
+		log_warning("%s", error->message);
+	error_destroy(error);
+	free(path);
+}
+
 static struct error *make_shadow(struct emulation *e)
 {
 	struct shadow_options options = {
@@ -101,9 +120,15 @@ static struct error *make_shadow(struct emulation *e)
 		.clock = e->sleeping->guest ? &e->sleeping->clock : NULL,
 		.processes = e->sleeping->guest ? &e->sleeping->processes : NULL,
 		.limits = e->options->limits,
+		.live = e->live.files,
+		.n_live = e->live.n,
+		.watch_names = e->deferrals.watch_names,
+		.refused_scripts = e->deferrals.refused,
 	};
 	struct error *error;
 
+	remove_directory(take_ptr(e->layers_dir));
+	remove_directory(take_ptr(e->run_dir));
 	e->layers_dir = string_format("%s/" SESSION_LAYERS_DIR, e->session->scratch);
 	e->run_dir = string_format("%s/" SESSION_SHADOW_DIR, e->session->scratch);
 	if (!e->layers_dir || !e->run_dir)
@@ -125,6 +150,9 @@ static struct package_run package_run(struct emulation *e)
 				    .log_path = e->log_path,
 				    .conffiles = &e->conffiles,
 				    .attendance = &e->attendance,
+				    .deferrals = e->round ? &e->deferrals : NULL,
+				    .pins = e->pins,
+				    .installed = e->packages_before,
 				    .decisions = &e->decisions,
 				    .failures = &e->failures};
 }
@@ -152,20 +180,58 @@ static struct error *run_bare_command(const struct emulation *e)
 	return error;
 }
 
+/* What a round begins with, other than the first. */
+static struct error *begin_round(struct emulation *e)
+{
+	struct package_run run;
+	struct error *error = NULL;
+
+	if (!e->round)
+		return NULL;
+	progress_step("again", "beginning anew without what only the running guest can do");
+	free(e->pins);
+	e->pins = deferrals_has_whole(&e->deferrals) ? deferrals_pins(&e->deferrals, e->packages_before) : NULL;
+	run = package_run(e);
+	if (e->carried_fd >= 0)
+		error = deferral_carry_in(&run, e->carried_fd);
+	return error ? error : deferral_prepare(&run, &e->deferrals);
+}
+
+/* Nothing may be left to do offline. */
+static struct error *install(struct emulation *e, const struct package_run *run)
+{
+	struct error *error = e->options->command ? e->manager->command(run) : e->manager->upgrade(run);
+
+	if (error && error->code == ERROR_NOTHING && e->deferrals.held && *e->deferrals.held) {
+		error_destroy(error);
+		error = NULL;
+	}
+	return error;
+}
+
 static struct error *run_manager(struct emulation *e)
 {
 	struct package_run run = package_run(e);
 	_cleanup_(free_ptr) char *after = NULL;
-	struct error *error = e->manager->list(&run, &e->packages_before);
+	struct error *error = NULL;
 
+	if (!e->packages_before)
+		error = e->manager->list(&run, &e->packages_before);
 	if (!error)
-		error = e->options->command ? e->manager->command(&run) : e->manager->upgrade(&run);
+		error = begin_round(e);
+	run = package_run(e);
+	if (!error)
+		error = install(e, &run);
 	if (error)
 		return error;
 	progress_step("verify", "asking the package manager whether all is in order");
 	error = e->manager->audit(&run);
 	if (!error)
 		error = e->manager->list(&run, &after);
+	if (!error && e->deferrals.held && *e->deferrals.held)
+		error = deferral_put(&run, &e->deferrals);
+	json_decref(e->packages);
+	e->packages = NULL;
 	return error ? error : packages_difference(e->packages_before, after, &e->packages);
 }
 
@@ -221,7 +287,7 @@ static void drop_endings(struct action_list *actions)
 	actions->n = kept;
 }
 
-static struct error *capture(struct emulation *e)
+static struct error *read_changes(struct emulation *e)
 {
 	struct change_options options = {.keep_caches = e->options->keep_caches};
 	size_t n_layers;
@@ -230,20 +296,46 @@ static struct error *capture(struct emulation *e)
 
 	progress_step("capture", "reading what changed");
 	error = shadow_settle(e->shadow);
-	if (error)
-		return error;
-	error = changes_read(layers, n_layers, &options, &e->manifest.changes);
-	if (error)
-		return error;
-	if (e->manifest.changes.n == 0)
+	return error ? error : changes_read(layers, n_layers, &options, &e->manifest.changes);
+}
+
+static struct error *append_copies(const struct action_list *from, struct action_list *to)
+{
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < from->n; i++) {
+		struct action copy;
+
+		error = action_copy(&from->items[i], &copy);
+		if (!error)
+			error = action_list_append(to, copy);
+	}
+	return error;
+}
+
+static struct error *capture(struct emulation *e)
+{
+	struct package_run run = package_run(e);
+	_cleanup_(free_ptr) char **options = apt_dpkg_options(&run);
+	struct error *error;
+
+	if (!options)
+		return error_no_memory();
+	if (e->manifest.changes.n + e->live_actions.n == 0)
 		return error_create(ERROR_NOTHING, "the command changed nothing in the guest");
 	error = action_list_coalesce(shadow_actions(e->shadow), &e->manifest.actions);
-	if (!error)
-		drop_endings(&e->manifest.actions);
+	if (error)
+		return error;
+	drop_endings(&e->manifest.actions);
 	/* A guest that was shut down does it at its boot. */
-	if (!error && e->sleeping->guest)
+	if (e->sleeping->guest)
 		error = follow_ups_add(&e->manifest.changes, &e->manifest.actions);
-	return error;
+	if (!error)
+		error = append_copies(&e->live_actions, &e->manifest.actions);
+	if (error)
+		return error;
+	return deferrals_actions(&e->deferrals, apt_environment_of(&run), (const char *const *)options,
+				 &e->manifest.actions);
 }
 
 /* Bytes that the changes take on the layer's file system while old and new are both there. */
@@ -299,6 +391,16 @@ static struct error *describe_kernel(struct emulation *e)
 	return error;
 }
 
+static struct error *describe_deferred(struct emulation *e)
+{
+	_cleanup_(json_decref_ptr) json_t *members = NULL;
+	struct error *error = deferrals_document(&e->deferrals, &members);
+
+	if (!error && json_object_update(e->manifest.info, members) < 0)
+		error = error_no_memory();
+	return error;
+}
+
 static struct error *describe(struct emulation *e, double emulation_s)
 {
 	const struct sleeping *s = e->sleeping;
@@ -326,7 +428,8 @@ static struct error *describe(struct emulation *e, double emulation_s)
 	if (!e->manifest.info || json_object_update(e->manifest.info, e->restart) < 0 ||
 	    (e->failures && json_object_set(e->manifest.info, "failures", e->failures) < 0))
 		return error_no_memory();
-	return describe_kernel(e);
+	error = describe_kernel(e);
+	return error ? error : describe_deferred(e);
 }
 
 /* The images must be what they were when we began: somebody may have started the VM by hand meanwhile. */
@@ -356,6 +459,66 @@ static struct error *write_bundle(struct emulation *e)
 	return state_enter(&session->state, session->directory, STATE_BUNDLED);
 }
 
+/* One way through, and whether it stands. */
+static struct error *run_round(struct emulation *e)
+{
+	struct package_run run;
+	struct deferral_round round = {.run = &run,
+				       .is_dpkg = e->manager == &dpkg_manager,
+				       .live = &e->live,
+				       .deferrals = &e->deferrals,
+				       .changes = &e->manifest.changes,
+				       .actions = &e->live_actions};
+	struct error *error = make_shadow(e);
+
+	if (error)
+		return error;
+	error = run_update(e);
+	if (!error)
+		error = read_changes(e);
+	run = package_run(e);
+	e->again = false;
+	return deferral_judge(&round, error, &e->again);
+}
+
+/* What was downloaded is kept; all else goes. */
+static struct error *end_round(struct emulation *e)
+{
+	struct package_run run = package_run(e);
+	struct error *error = NULL;
+
+	if (e->carried_fd < 0) {
+		e->carried_fd = open(e->session->scratch, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+		if (e->carried_fd < 0)
+			return error_system(errno, e->session->scratch, "cannot make a file in");
+		error = deferral_carry_out(&run, e->carried_fd);
+		e->deferrals.restored = !error;
+	}
+	shadow_destroy(take_ptr(e->shadow));
+	json_decref(take_ptr(e->failures));
+	change_list_deinit(&e->manifest.changes);
+	action_list_deinit(&e->live_actions);
+	e->manifest.changes = (struct change_list){0};
+	e->live_actions = (struct action_list){0};
+	return error;
+}
+
+static struct error *run_rounds(struct emulation *e)
+{
+	struct error *error = run_round(e);
+
+	while (!error && e->again) {
+		if (++e->round > DEFERRAL_ROUNDS_MAX)
+			return error_create(ERROR_FAILED,
+					    "scripts that cannot run offline were found in each of %d rounds",
+					    DEFERRAL_ROUNDS_MAX);
+		error = end_round(e);
+		if (!error)
+			error = run_round(e);
+	}
+	return error;
+}
+
 static struct error *emulate(struct emulation *e)
 {
 	uint64_t start = clock_monotonic_ns();
@@ -367,10 +530,10 @@ static struct error *emulate(struct emulation *e)
 	if (!error)
 		error = find_manager(e);
 	if (!error)
-		error = make_shadow(e);
+		error = live_read(e->sleeping, &e->live);
 	if (error)
 		return error;
-	error = run_update(e);
+	error = run_rounds(e);
 	if (error && error->code != ERROR_NOTHING && !e->decisions)
 		log_tail(e);
 	if (!error)
@@ -384,16 +547,6 @@ static struct error *emulate(struct emulation *e)
 	if (!error)
 		error = check_unchanged(e);
 	return error ? error : write_bundle(e);
-}
-
-static void remove_directory(char *path)
-{
-	struct error *error = path ? io_remove_tree(path) : NULL;
-
-	if (error)
-		log_warning("%s", error->message);
-	error_destroy(error);
-	free(path);
 }
 
 static void emulation_deinit(struct emulation *e)
@@ -410,6 +563,11 @@ static void emulation_deinit(struct emulation *e)
 	json_decref(e->failures);
 	attendance_deinit(&e->attendance);
 	conffiles_deinit(&e->conffiles);
+	close_fd(&e->carried_fd);
+	deferrals_deinit(&e->deferrals);
+	live_deinit(&e->live);
+	action_list_deinit(&e->live_actions);
+	free(e->pins);
 	bundle_manifest_deinit(&e->manifest);
 }
 
@@ -418,7 +576,8 @@ struct error *update_emulate(const struct update_settings *settings, const char 
 {
 	struct session session;
 	struct sleeping sleeping = {0};
-	struct emulation e = {.session = &session, .sleeping = &sleeping, .options = options, .log_fd = -1};
+	struct emulation e = {
+		.session = &session, .sleeping = &sleeping, .options = options, .log_fd = -1, .carried_fd = -1};
 	struct error *error = session_open(settings, vm, SESSION_WORK, &session);
 
 	if (error)

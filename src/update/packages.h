@@ -26,6 +26,7 @@
 #include "shadow/shadow.h"
 #include "update/attendance.h"
 #include "update/conffiles.h"
+#include "update/deferral.h"
 #include "update/update.h"
 #include "update/vmfile.h"
 
@@ -41,6 +42,9 @@ struct package_run {
 	const char *log_path;              /* its file, for messages; NULL: none */
 	const struct conffiles *conffiles; /* what is decided about configuration files; NULL: nothing is installed */
 	struct attendance *attendance;     /* of what is installed; NULL: likewise */
+	struct deferrals *deferrals;       /* scripts that are left to the guest; NULL: none */
+	const char *pins;                  /* apt's preferences that keep packages as they are; NULL: none */
+	const char *installed;             /* packages before the update, as `list` has them; NULL: not asked yet */
 	json_t **decisions;                /* where what somebody must decide is put, owned by whoever has that */
 	json_t **failures;                 /* likewise: of packages, where the rest is kept (failures_find()) */
 };

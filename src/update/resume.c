@@ -334,6 +334,7 @@ static json_t *of_bundle(const struct resume *r, const char *key)
 static struct error *make_report(struct resume *r)
 {
 	static const char *const shown[] = {"staged", "switched", "restarted", "verified"};
+	static const char *const carried[] = {"deferred", "scripts"};
 	struct state *state = &r->session->state;
 	json_t *timeline = json_pack("[{s:s, s:f}]", "event", "resumed", "t_s", 0.0);
 
@@ -352,6 +353,12 @@ static struct error *make_report(struct resume *r)
 			  r->report.actions, "failed_actions", (json_int_t)r->report.failed_actions, "kernel_pending",
 			  of_bundle(r, "kernel_pending"), "kernel_pending_build", of_bundle(r, "kernel_pending_build"),
 			  "packages", of_bundle(r, "packages"), "cold_boot", (int)(r->cold || r->shut_down));
+	for (size_t i = 0; state->report && r->bundle && i < ARRAY_SIZE(carried); i++) {
+		json_t *value = json_object_get(bundle_manifest(r->bundle)->info, carried[i]);
+
+		if (value && json_object_set(state->report, carried[i], value) < 0)
+			return error_no_memory();
+	}
 	return state->report ? NULL : error_no_memory();
 }
 

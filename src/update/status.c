@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "bundle/bundle.h"
 #include "update/session.h"
 
 static const char *process_name(const struct session *session)
@@ -38,6 +39,26 @@ static struct error *describe(const struct session *session, json_t **ret)
 	return NULL;
 }
 
+/* What the bundle that waits leaves to the guest; one that cannot be read is for others to judge. */
+static struct error *describe_bundle(const struct session *session, json_t *document)
+{
+	static const char *const members[] = {"deferred", "scripts"};
+	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
+	struct error *error = bundle_open(session->bundle_path, &bundle);
+
+	if (error) {
+		error_destroy(error);
+		return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		json_t *value = json_object_get(bundle_manifest(bundle)->info, members[i]);
+
+		if (value && json_object_set(document, members[i], value) < 0)
+			return error_no_memory();
+	}
+	return NULL;
+}
+
 static struct error *one(const struct update_settings *settings, const char *vm, json_t **ret)
 {
 	_cleanup_(json_decref_ptr) json_t *document = NULL;
@@ -47,6 +68,8 @@ static struct error *one(const struct update_settings *settings, const char *vm,
 	if (error)
 		return error;
 	error = describe(&session, &document);
+	if (!error)
+		error = describe_bundle(&session, document);
 	if (!error && json_object_set_new(document, "vm", json_string(session.file.name)) < 0)
 		error = error_no_memory();
 	session_close(&session);

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/deferral.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/io.h"
+#include "base/log.h"
+
+void deferrals_deinit(struct deferrals *d)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		free(d->items[i].package);
+		free(d->items[i].script);
+		free(d->items[i].why);
+		g_strfreev(d->items[i].dragged);
+	}
+	for (size_t i = 0; i < d->n_scripts; i++)
+		free(d->scripts[i]);
+	for (const char **name = d->refused; name && *name; name++)
+		free((char *)*name);
+	free(d->items);
+	free(d->scripts);
+	free(d->refused);
+	free(d->expected);
+	free(d->held);
+	free(d->automatic);
+	*d = (struct deferrals){0};
+}
+
+struct deferral *deferrals_find(const struct deferrals *d, const char *package, size_t length)
+{
+	const char *colon = memchr(package, ':', length);
+	size_t n = colon ? (size_t)(colon - package) : length;
+
+	for (size_t i = 0; i < d->n; i++)
+		if (strlen(d->items[i].package) == n && !memcmp(d->items[i].package, package, n))
+			return &d->items[i];
+	return NULL;
+}
+
+bool deferrals_excuse(const struct deferrals *d, const char *package, size_t length)
+{
+	const char *colon = memchr(package, ':', length);
+	size_t n = colon ? (size_t)(colon - package) : length;
+
+	if (deferrals_find(d, package, length))
+		return true;
+	for (size_t i = 0; i < d->n; i++)
+		for (char **name = d->items[i].dragged; name && *name; name++)
+			if (strcspn(*name, ":") == n && !memcmp(*name, package, n))
+				return true;
+	return false;
+}
+
+bool deferrals_has_whole(const struct deferrals *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->items[i].whole)
+			return true;
+	return false;
+}
+
+bool deferrals_has_postinst(const struct deferrals *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (!d->items[i].whole)
+			return true;
+	return false;
+}
+
+/* Anew, for the next round. */
+static struct error *list_refused(struct deferrals *d)
+{
+	const char **refused = calloc(d->n + 1, sizeof(*refused));
+	size_t n = 0;
+
+	for (const char **name = d->refused; name && *name; name++)
+		free((char *)*name);
+	free(d->refused);
+	d->refused = refused;
+	if (!refused)
+		return error_no_memory();
+	for (size_t i = 0; i < d->n; i++) {
+		if (d->items[i].whole)
+			continue;
+		refused[n] = string_format("%s.postinst", d->items[i].package);
+		if (!refused[n++])
+			return error_no_memory();
+	}
+	return NULL;
+}
+
+struct error *deferrals_add(struct deferrals *d, const char *package, const char *script, const char *why, bool whole,
+			    bool *ret_new)
+{
+	struct deferral *known = deferrals_find(d, package, strlen(package)), *made;
+	struct error *error;
+
+	if (known && (known->whole || !whole))
+		return NULL;
+	*ret_new = true;
+	log_info("%s is put off until the guest runs: its %s %s", package, script, why);
+	if (known) {
+		known->whole = true;
+		return list_refused(d);
+	}
+	error = array_room(&d->items, d->n, sizeof(*d->items));
+	if (error)
+		return error;
+	made = &d->items[d->n++];
+	*made = (struct deferral){strdup(package), strdup(script), strdup(why), whole, NULL};
+	return made->package && made->script && made->why ? list_refused(d) : error_no_memory();
+}
+
+/* --- what a round showed --- */
+
+/* Whether dpkg's lines say that this package's postinst failed. */
+static bool is_half_configured(const char *states, const char *package)
+{
+	static const char state[] = "half-configured ";
+	size_t n = strlen(package);
+
+	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (!strncmp(line, state, strlen(state)) && !strncmp(line + strlen(state), package, n) &&
+		    strchr(": \n", line[strlen(state) + n]))
+			return true;
+	return false;
+}
+
+/*
+ * A script that goes on and ends well although something was refused has shown that it can do without. Not so where
+ * what it lacks is a part of the package's work, and where it has written what is not ours.
+ */
+static bool matters(const struct shadow_need *need, const char *states)
+{
+	bool postinst = need->script && !strcmp(need->script, "postinst");
+
+	switch (need->kind) {
+	case SHADOW_NEED_LIVE:
+	case SHADOW_NEED_DEVICE:
+	case SHADOW_NEED_EFI:
+	case SHADOW_NEED_MODULE:
+		return true;
+	case SHADOW_NEED_LOG:
+		/* Judged by what became of the file. */
+		return false;
+	case SHADOW_NEED_REFUSED:
+		/* What a preinst or a prerm ended with does not stand in dpkg's database: a round without it tells. */
+		return states && (!postinst || is_half_configured(states, need->package));
+	}
+	return false;
+}
+
+struct error *deferrals_take(struct deferrals *d, const struct shadow_need *needs, size_t n, const char *states,
+			     bool *ret_new)
+{
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < n; i++) {
+		const char *script = needs[i].script ? needs[i].script : "installation";
+		bool whole = needs[i].kind == SHADOW_NEED_EFI || strcmp(script, "postinst") != 0;
+
+		if (needs[i].package && matters(&needs[i], states))
+			error = deferrals_add(d, needs[i].package, script, needs[i].why, whole, ret_new);
+	}
+	return error;
+}
+
+static bool is_counted(const struct deferrals *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_scripts; i++)
+		if (!strcmp(d->scripts[i], name))
+			return true;
+	return false;
+}
+
+struct error *deferrals_count(struct deferrals *d, const struct shadow_script *scripts, size_t n)
+{
+	d->n_offline = 0;
+	for (size_t i = 0; i < n; i++) {
+		char *name = string_format("%s.%s", scripts[i].package, scripts[i].script);
+		struct error *error = name ? NULL : error_no_memory();
+
+		d->n_offline += !scripts[i].refused;
+		if (!error && !is_counted(d, name)) {
+			error = array_room(&d->scripts, d->n_scripts, sizeof(*d->scripts));
+			if (!error)
+				d->scripts[d->n_scripts++] = take_ptr(name);
+		}
+		free(name);
+		if (error)
+			return error;
+	}
+	return NULL;
+}

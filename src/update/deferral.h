@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scripts that are deferred whole. What cannot run offline is found out by running it: the emulation is then thrown
+ * away and repeated without it, so that the bundle holds dpkg's own idea of a system in which that script has not run
+ * yet; the guest runs it after everything else. doc/deferred.md has the rules. This part decides; it runs nothing.
+ */
+#ifndef UPDATE_DEFERRAL_H
+#define UPDATE_DEFERRAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "changes/changes.h"
+#include "shadow/shadow.h"
+
+/* How often an emulation is repeated at most: each round finds at least one script more. */
+#define DEFERRAL_ROUNDS_MAX 12
+/* Where the packages that the guest is to install itself travel. */
+#define DEFERRED_DIRECTORY  "/var/cache/ouassister/deferred"
+
+struct deferral {
+	char *package, *script; /* script: what was running; "postinst" alone can be put off by itself */
+	char *why;
+	bool whole;     /* the package is left as it is, and installed by the guest's own package manager */
+	char **dragged; /* packages that wait with it, NULL-terminated; NULL: none */
+};
+
+struct deferrals {
+	struct deferral *items;
+	size_t n;
+	const char **refused; /* "PACKAGE.postinst" of those that are not whole, NULL-terminated */
+	char **scripts;       /* "PACKAGE.SCRIPT" of every script of every round */
+	size_t n_scripts, n_offline;
+	bool watch_names; /* who takes names from live files is not known yet */
+	bool restored;    /* lists and archives of an earlier round are there */
+	char *expected;   /* what apt would do in this round: "NAME VERSION" lines; NULL: it is not apt that does it */
+	bool stuck;       /* some of that was not even unpacked: it cannot wait for a script alone */
+	char *held;       /* what the guest is to install itself: "NAME VERSION" lines; NULL: nothing */
+	char *automatic;  /* names of those that nobody asked for, "a b" */
+	bool may_remove;  /* the guest's package manager may remove packages for it */
+};
+
+void deferrals_deinit(struct deferrals *deferrals);
+
+/* Adds one, or makes a known one whole. *ret_new is set to true if that changes what the next round does. */
+struct error *deferrals_add(struct deferrals *deferrals, const char *package, const char *script, const char *why,
+			    bool whole, bool *ret_new) _must_check_;
+
+/*
+ * Takes what scripts needed in a round. `states`: dpkg's "STATE PACKAGE" lines after a round that failed, NULL after
+ * one that did not: then only what matters whatever a script makes of it counts.
+ */
+struct error *deferrals_take(struct deferrals *deferrals, const struct shadow_need *needs, size_t n, const char *states,
+			     bool *ret_new) _must_check_;
+
+/* Counts the scripts of a round; the last round's that were not refused are those that ran offline. */
+struct error *deferrals_count(struct deferrals *deferrals, const struct shadow_script *scripts, size_t n) _must_check_;
+
+bool deferrals_has_whole(const struct deferrals *deferrals);
+bool deferrals_has_postinst(const struct deferrals *deferrals);
+/* The deferral of this package; NULL: none. An architecture behind a colon does not count. */
+struct deferral *deferrals_find(const struct deferrals *deferrals, const char *package, size_t length);
+/* Whether the package is deferred or waits with one that is. */
+bool deferrals_excuse(const struct deferrals *deferrals, const char *package, size_t length);
+
+/* apt's preferences that keep whole ones as they are; `installed`: "NAME VERSION" lines. NULL: no memory. */
+char *deferrals_pins(const struct deferrals *deferrals, const char *installed);
+
+/* What the guest is to do after everything else. `environment`: NAME=VALUE, NULL-terminated; `options`: of dpkg. */
+struct error *deferrals_actions(const struct deferrals *deferrals, const char *const *environment,
+				const char *const *options, struct action_list *list) _must_check_;
+
+/* {"deferred": […], "scripts": {…}}, as doc/json.md has them. */
+struct error *deferrals_document(const struct deferrals *deferrals, json_t **ret) _must_check_;
+
+#endif

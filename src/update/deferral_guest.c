@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the guest, its package manager and the user are told of what is deferred. */
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "update/deferral.h"
+
+/* The version in "NAME VERSION" lines, of the package with any architecture; 0 bytes: it is not installed. */
+static size_t find_version(const char *installed, const char *package, const char **ret)
+{
+	size_t n = strlen(package);
+
+	for (const char *line = installed; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (!strncmp(line, package, n) && (line[n] == ' ' || line[n] == ':')) {
+			*ret = line + strcspn(line, " ") + 1;
+			return strcspn(*ret, "\n");
+		}
+	return 0;
+}
+
+char *deferrals_pins(const struct deferrals *d, const char *installed)
+{
+	GString *text = g_string_new("");
+
+	for (size_t i = 0; i < d->n; i++) {
+		const char *version;
+		size_t length;
+
+		if (!d->items[i].whole)
+			continue;
+		length = find_version(installed, d->items[i].package, &version);
+		g_string_append_printf(text, "Package: %s\n", d->items[i].package);
+		if (length)
+			g_string_append_printf(text, "Pin: version %.*s\nPin-Priority: 1001\n\n", (int)length, version);
+		else
+			g_string_append(text, "Pin: release *\nPin-Priority: -1\n\n");
+	}
+	return g_string_free(text, FALSE);
+}
+
+/* --- actions --- */
+
+static void add_words(GPtrArray *argv, const char *const *words)
+{
+	for (; *words; words++)
+		g_ptr_array_add(argv, strdup(*words));
+}
+
+static void add_names(GPtrArray *argv, const struct deferrals *d, bool whole)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->items[i].whole == whole)
+			g_ptr_array_add(argv, strdup(d->items[i].package));
+	for (size_t i = 0; i < d->n; i++)
+		if (d->items[i].whole == whole && d->items[i].dragged)
+			add_words(argv, (const char *const *)d->items[i].dragged);
+}
+
+/* Takes the words. Where it is one script's, the action says so. */
+static struct error *append_action(const struct deferrals *d, bool whole, GPtrArray *argv, struct action_list *list)
+{
+	struct action action = {.kind = ACTION_COMMAND, .phase = ACTION_AFTER, .verb = strdup("deferred")};
+	const struct deferral *only = NULL;
+	size_t n = 0;
+
+	g_ptr_array_add(argv, NULL);
+	action.argv = (char **)g_ptr_array_free(argv, FALSE);
+	for (size_t i = 0; i < d->n; i++)
+		if (d->items[i].whole == whole && ++n == 1)
+			only = &d->items[i];
+	if (n == 1) {
+		action.package = strdup(only->package);
+		action.script = strdup(only->script);
+	}
+	if (!action.verb || (n == 1 && (!action.package || !action.script))) {
+		action_deinit(&action);
+		return error_no_memory();
+	}
+	return action_list_append(list, action);
+}
+
+/* $1: packages that nobody asked for; the locks are held by whoever runs this; behind $1: dpkg's options, as apt's. */
+static const char install_script[] =
+	"cd " DEFERRED_DIRECTORY " 2>/dev/null || exit 0\n"
+	"automatic=$1; remove=$2; shift 2\n"
+	"apt-get -y $remove --no-download -o Debug::NoLocking=1 -o Dpkg::Use-Pty=0 -o APT::Color=0"
+	" $OUASSISTER_OPTIONS install ./*.deb || exit\n"
+	"[ -z \"$automatic\" ] || apt-mark -o Debug::NoLocking=1 auto $automatic >/dev/null || exit\n"
+	"cd / && rm -rf " DEFERRED_DIRECTORY " && rmdir --ignore-fail-on-non-empty /var/cache/ouassister\n";
+
+static struct error *append_install(const struct deferrals *d, const char *const *environment,
+				    const char *const *options, struct action_list *list)
+{
+	GPtrArray *argv = g_ptr_array_new();
+	GString *variable = g_string_new("OUASSISTER_OPTIONS=");
+
+	for (; *options; options++)
+		g_string_append_printf(variable, "-o Dpkg::Options::=%s ", *options);
+	add_words(argv, (const char *const[]){"env", NULL});
+	add_words(argv, environment);
+	g_ptr_array_add(argv, g_string_free(variable, FALSE));
+	add_words(argv, (const char *const[]){"sh", "-c", install_script, "deferred", d->automatic ? d->automatic : "",
+					      d->may_remove ? "" : "--no-remove", NULL});
+	add_names(argv, d, true);
+	return append_action(d, true, argv, list);
+}
+
+static struct error *append_configure(const struct deferrals *d, const char *const *environment,
+				      const char *const *options, struct action_list *list)
+{
+	GPtrArray *argv = g_ptr_array_new();
+
+	add_words(argv, (const char *const[]){"env", NULL});
+	add_words(argv, environment);
+	add_words(argv, (const char *const[]){"dpkg", NULL});
+	add_words(argv, options);
+	add_words(argv, (const char *const[]){"--configure", NULL});
+	add_names(argv, d, false);
+	return append_action(d, false, argv, list);
+}
+
+struct error *deferrals_actions(const struct deferrals *d, const char *const *environment, const char *const *options,
+				struct action_list *list)
+{
+	struct error *error = NULL;
+
+	if (deferrals_has_postinst(d))
+		error = append_configure(d, environment, options, list);
+	if (!error && deferrals_has_whole(d))
+		error = append_install(d, environment, options, list);
+	return error;
+}
+
+/* --- the document --- */
+
+static struct error *set_text(json_t *object, const char *key, const char *text)
+{
+	return json_set_bytes(object, key, text, strlen(text));
+}
+
+static struct error *append_deferral(json_t *list, const struct deferral *deferral)
+{
+	json_t *object = json_object(), *packages = json_array();
+	struct error *error = json_array_append_new(list, object) < 0 ? error_no_memory() : NULL;
+
+	if (error || json_object_set_new(object, "packages", packages) < 0)
+		return error ? error : error_no_memory();
+	error = set_text(object, "package", deferral->package);
+	if (!error)
+		error = set_text(object, "script", deferral->script);
+	if (!error)
+		error = set_text(object, "why", deferral->why);
+	if (!error && json_object_set_new(object, "whole", json_boolean(deferral->whole)) < 0)
+		error = error_no_memory();
+	for (char **name = deferral->dragged; !error && name && *name; name++)
+		if (json_array_append_new(packages, json_string(*name)) < 0)
+			error = error_no_memory();
+	return error;
+}
+
+struct error *deferrals_document(const struct deferrals *d, json_t **ret)
+{
+	_cleanup_(json_decref_ptr) json_t *document = json_object();
+	json_t *list = json_array();
+	struct error *error = NULL;
+
+	if (json_object_set_new(document, "deferred", list) < 0 ||
+	    json_object_set_new(
+		    document, "scripts",
+		    json_pack("{s:I, s:I}", "all", (json_int_t)d->n_scripts, "offline", (json_int_t)d->n_offline)) < 0)
+		return error_no_memory();
+	for (size_t i = 0; !error && i < d->n; i++)
+		error = append_deferral(list, &d->items[i]);
+	if (!error)
+		*ret = take_ptr(document);
+	return error;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/deferral_shadow.h"
+
+#include <glib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/progress.h"
+#include "update/apt.h"
+
+/* --- questions --- */
+
+struct error *deferral_states(const struct package_run *run, char **ret)
+{
+	static const char *const argv[] = {"dpkg-query", "-W", "-f",
+					   "${db:Status-Status} ${binary:Package} ${Version}\\n", NULL};
+
+	return apt_ask(run, argv, ret);
+}
+
+/* "nginx-common, nginx: /etc/nginx": the first will do. A diversion has no package of its own. */
+struct error *deferral_owner(const struct package_run *run, const char *path, char **ret)
+{
+	const char *const argv[] = {"/bin/sh", "-c", "dpkg-query -S -- \"$1\" 2>/dev/null || true", "sh", path, NULL};
+	_cleanup_(free_ptr) char *output = NULL;
+	struct error *error = apt_ask(run, argv, &output);
+	size_t n = error ? 0 : strcspn(output, ":, \n");
+
+	if (!error && n && strncmp(output, "diversion ", 10) != 0) {
+		*ret = strndup(output, n);
+		if (!*ret)
+			error = error_no_memory();
+	}
+	return error;
+}
+
+/* --- from one round to the next --- */
+
+static struct error *run_tar(const struct package_run *run, const char *const *argv, int in, int out)
+{
+	struct shadow_run_options options = {
+		.argv = argv, .env = apt_environment, .stdin_fd = in, .output_fd = out, .timeout_s = 3600};
+	int status;
+	struct error *error = shadow_run(run->shadow, &options, &status);
+
+	if (!error && status != 0)
+		error = error_create(ERROR_FAILED, "exit status %d", status);
+	return error_wrap(error, "keeping what was downloaded: tar in the shadow");
+}
+
+struct error *deferral_carry_out(const struct package_run *run, int fd)
+{
+	static const char *const argv[] = {
+		"/bin/sh", "-c", "exec tar -C / -cf - var/cache/apt/archives var/lib/apt/lists 2>/dev/null", NULL};
+
+	return run_tar(run, argv, 0, fd);
+}
+
+struct error *deferral_carry_in(const struct package_run *run, int fd)
+{
+	static const char *const argv[] = {"tar", "-C", "/", "-xpf", "-", NULL};
+
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return error_system(errno, NULL, "cannot read again what was downloaded");
+	return run_tar(run, argv, fd, run->log_fd > 0 ? run->log_fd : 0);
+}
+
+/* --- what apt would do --- */
+
+/* Whether a line of the text begins with these bytes and a separator. */
+static bool has_name(const char *text, const char *name, size_t n)
+{
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (!strncmp(line, name, n) && line[n] == ' ')
+			return true;
+	return false;
+}
+
+/* Lines of `all` whose names `part` has not. */
+static char *subtract(const char *all, const char *part)
+{
+	GString *left = g_string_new("");
+
+	for (const char *line = all; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (!has_name(part, line, strcspn(line, " \n")))
+			g_string_append_printf(left, "%.*s\n", (int)strcspn(line, "\n"), line);
+	return g_string_free(left, FALSE);
+}
+
+/* Which package of the plan waits for which: all that are left out go with each, for apt decides about them together.
+ */
+static struct error *note_held(struct deferrals *d)
+{
+	struct deferral *first = NULL;
+	GPtrArray *names = g_ptr_array_new();
+
+	for (size_t i = 0; !first && i < d->n; i++)
+		if (d->items[i].whole)
+			first = &d->items[i];
+	for (const char *line = d->held; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		size_t n = strcspn(line, " \n");
+
+		if (!deferrals_find(d, line, n))
+			g_ptr_array_add(names, g_strndup(line, n));
+	}
+	g_ptr_array_add(names, NULL);
+	g_strfreev(first->dragged);
+	first->dragged = (char **)g_ptr_array_free(names, FALSE);
+	return NULL;
+}
+
+struct error *deferral_prepare(const struct package_run *run, struct deferrals *d)
+{
+	_cleanup_(free_ptr) char *all = NULL, *left = NULL;
+	struct package_run without = *run;
+	struct error *error;
+
+	without.deferrals = NULL;
+	without.pins = NULL;
+	if (!apt_has_plan(run))
+		return deferrals_has_whole(d)
+			       ? error_remedy(error_create(ERROR_CONFLICT,
+							   "%s cannot be installed offline, and only apt can leave it "
+							   "to the guest: its %s %s",
+							   d->items[0].package, d->items[0].script, d->items[0].why),
+					      "give apt-get as the command, or update the package in the guest")
+			       : NULL;
+	error = apt_list_plan(&without, &all);
+	if (!error)
+		error = apt_list_plan(run, &left);
+	if (error)
+		return error;
+	free(d->expected);
+	d->expected = take_ptr(left);
+	free(d->held);
+	d->held = deferrals_has_whole(d) ? subtract(all, d->expected) : NULL;
+	return d->held ? note_held(d) : NULL;
+}
+
+/* --- after a round --- */
+
+/* Whether every package of the plan has its new version, configured or not. */
+static bool all_unpacked(const char *expected, const char *states)
+{
+	for (const char *line = expected; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		size_t n = strcspn(line, "\n"), name = strcspn(line, " \n");
+		bool found = false;
+
+		for (const char *state = states; !found && *state;
+		     state += strcspn(state, "\n"), state += *state == '\n') {
+			const char *package = state + strcspn(state, " \n"), *version;
+
+			package += *package == ' ';
+			if (strncmp(package, line, name) != 0 || !strchr(" :", package[name]))
+				continue;
+			version = package + strcspn(package, " \n");
+			found = strcspn(version, "\n") == n - name && !strncmp(version, line + name, n - name);
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static bool is_state(const char *line, const char *state)
+{
+	size_t n = strlen(state);
+
+	return !strncmp(line, state, n) && line[n] == ' ';
+}
+
+/* Which of the unconfigured packages waits for which deferred one is dpkg's business: it tells by their dependencies.
+ */
+static struct error *note_waiting(struct deferrals *d, const char *states)
+{
+	GPtrArray *names = g_ptr_array_new();
+	struct deferral *last = NULL;
+
+	for (size_t i = 0; i < d->n; i++)
+		if (!d->items[i].whole)
+			last = &d->items[i];
+	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *name = line + strcspn(line, " ") + 1;
+
+		if (!is_state(line, "unpacked") && !is_state(line, "triggers-awaited") &&
+		    !is_state(line, "triggers-pending") && !is_state(line, "half-configured"))
+			continue;
+		if (!deferrals_find(d, name, strcspn(name, " ")))
+			g_ptr_array_add(names, g_strndup(name, strcspn(name, " ")));
+	}
+	g_ptr_array_add(names, NULL);
+	g_strfreev(last->dragged);
+	last->dragged = (char **)g_ptr_array_free(names, FALSE);
+	return NULL;
+}
+
+/* A package that is broken, and not because its script was kept from running. */
+static const char *find_broken(const struct deferrals *d, const char *states)
+{
+	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *name = line + strcspn(line, " ") + 1;
+
+		if (is_state(line, "half-installed"))
+			return name;
+		if (is_state(line, "half-configured") && !deferrals_find(d, name, strcspn(name, " ")))
+			return name;
+	}
+	return NULL;
+}
+
+static struct error *configure_rest(const struct package_run *run)
+{
+	_cleanup_(free_ptr) char **options = apt_dpkg_options(run);
+	const char *argv[8] = {"dpkg"};
+	struct shadow_run_options shadow = {.argv = argv,
+					    .env = apt_environment,
+					    .output_fd = run->log_fd > 0 ? run->log_fd : 0,
+					    .output_max = UPDATE_LOG_MAX,
+					    .timeout_s = run->options->timeout_s};
+	size_t n = 1;
+	int status;
+
+	if (!options)
+		return error_no_memory();
+	for (size_t i = 0; options[i] && n < 5; i++)
+		argv[n++] = options[i];
+	argv[n++] = "--configure";
+	argv[n] = "-a";
+	/* It fails for those that are deferred; what became of the others stands in the database. */
+	return shadow_run(run->shadow, &shadow, &status);
+}
+
+struct error *deferral_settle(const struct package_run *run, struct error *failure)
+{
+	_cleanup_(free_ptr) char *states = NULL;
+	struct deferrals *d = run->deferrals;
+	const char *broken;
+	struct error *error;
+
+	if (!d || !deferrals_has_postinst(d) || (failure && failure->code != ERROR_FAILED))
+		return failure;
+	progress_step("settle", "configuring what does not wait for a deferred script");
+	error = configure_rest(run);
+	if (!error)
+		error = deferral_states(run, &states);
+	if (error) {
+		error_destroy(failure);
+		return error;
+	}
+	broken = find_broken(d, states);
+	if (broken)
+		log_debug("not put in order: %.*s", (int)strcspn(broken, "\n"), broken);
+	d->stuck = !broken && d->expected && !all_unpacked(d->expected, states);
+	/* A command of the user's own may have been cut short by dpkg's failure: nobody but he knows. */
+	if (failure && (broken || d->stuck || (!d->expected && !apt_is_dpkg(run))))
+		return failure;
+	error_destroy(failure);
+	return note_waiting(d, states);
+}
+
+struct error *deferral_judge_audit(const struct package_run *run, const char *output)
+{
+	for (const char *line = output; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (*line == ' ' &&
+		    (!run->deferrals || !deferrals_excuse(run->deferrals, line + 1, strcspn(line + 1, " \n"))))
+			return error_create(
+				ERROR_FAILED,
+				"the guest's packages are not in order after the update: dpkg --audit says: %s",
+				output);
+	return NULL;
+}
+
+/* --- what the guest installs --- */
+
+/* $1…: NAME VERSION pairs; apt writes a colon of the version as %3a. */
+static const char put_script[] =
+	"set -e\n"
+	"mkdir -p " DEFERRED_DIRECTORY "\n"
+	"chmod 700 " DEFERRED_DIRECTORY "\n"
+	"cd /var/cache/apt/archives\n"
+	"while [ $# -ge 2 ]; do\n"
+	"	cp -p -- \"${1%%:*}\"_\"$(printf %s \"$2\" | sed s/:/%3a/g)\"_*.deb " DEFERRED_DIRECTORY "\n"
+	"	shift 2\n"
+	"done\n";
+
+/* Those that the guest marks as installed by itself, and those that are new and nobody named. */
+static struct error *find_automatic(const struct package_run *run, struct deferrals *d)
+{
+	static const char *const argv[] = {"apt-mark", "showauto", NULL};
+	_cleanup_(free_ptr) char *automatic = NULL;
+	GString *names = g_string_new("");
+	struct error *error = apt_ask(run, argv, &automatic);
+
+	for (const char *line = d->held; !error && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		_cleanup_(free_ptr) char *name = strndup(line, strcspn(line, " :\n"));
+		_cleanup_(free_ptr) char *listed = string_format("\n%s\n", name ? name : "");
+		_cleanup_(free_ptr) char *all = string_format("\n%s", automatic);
+
+		if (!name || !listed || !all)
+			error = error_no_memory();
+		else if (strstr(all, listed) || (!apt_names(run, name) && !apt_was_installed(run, name)))
+			g_string_append_printf(names, "%s%s", names->len ? " " : "", name);
+	}
+	free(d->automatic);
+	d->automatic = g_string_free(names, FALSE);
+	return error;
+}
+
+struct error *deferral_put(const struct package_run *run, struct deferrals *d)
+{
+	GPtrArray *argv = g_ptr_array_new_with_free_func(free);
+	_cleanup_(free_ptr) char *output = NULL;
+	struct error *error = find_automatic(run, d);
+	_cleanup_(free_ptr) char *words = strdup(d->held);
+
+	for (const char *const *word = (const char *const[]){"/bin/sh", "-c", put_script, "sh", NULL}; *word; word++)
+		g_ptr_array_add(argv, strdup(*word));
+	for (char *save = NULL, *word = strtok_r(words, " \n", &save); word; word = strtok_r(NULL, " \n", &save))
+		g_ptr_array_add(argv, strdup(word));
+	g_ptr_array_add(argv, NULL);
+	if (!error)
+		error = apt_ask(run, (const char *const *)argv->pdata, &output);
+	g_ptr_array_free(argv, TRUE);
+	return error_wrap(error, "the packages that the guest is to install itself");
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "update/deferral.h"
+
+#define PACKAGE (char *)"nginx"
+
+static bool take(struct deferrals *d, enum shadow_need_kind kind, const char *script, const char *states)
+{
+	const struct shadow_need need = {
+		.kind = kind, .package = PACKAGE, .script = (char *)script, .why = (char *)"does something"};
+	bool again = false;
+
+	assert_null(deferrals_take(d, &need, 1, states, &again));
+	return again;
+}
+
+static void test_kinds(void **state)
+{
+	static const enum shadow_need_kind always[] = {SHADOW_NEED_LIVE, SHADOW_NEED_DEVICE, SHADOW_NEED_EFI,
+						       SHADOW_NEED_MODULE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
+		struct deferrals d = {0};
+
+		assert_true(take(&d, always[i], "postinst", NULL));
+		assert_int_equal(d.n, 1);
+		assert_int_equal(d.items[0].whole, always[i] == SHADOW_NEED_EFI);
+		/* Known: nothing would be different. */
+		assert_false(take(&d, always[i], "postinst", NULL));
+		deferrals_deinit(&d);
+	}
+}
+
+/* What was refused matters only to a script that failed. */
+static void test_refused(void **state)
+{
+	static const char others[] = "installed nginx 2\nhalf-configured nginx-extras 2\n";
+	struct deferrals d = {0};
+
+	assert_false(take(&d, SHADOW_NEED_REFUSED, "postinst", NULL));
+	assert_false(take(&d, SHADOW_NEED_REFUSED, "postinst", others));
+	assert_false(take(&d, SHADOW_NEED_LOG, "postinst", "half-configured nginx 2\n"));
+	assert_true(take(&d, SHADOW_NEED_REFUSED, "postinst", "installed a 1\nhalf-configured nginx 2\n"));
+	assert_false(d.items[0].whole);
+	assert_string_equal(d.refused[0], "nginx.postinst");
+	assert_null(d.refused[1]);
+	deferrals_deinit(&d);
+}
+
+static void test_whole(void **state)
+{
+	struct deferrals d = {0};
+
+	assert_false(take(&d, SHADOW_NEED_REFUSED, "preinst", NULL));
+	assert_true(take(&d, SHADOW_NEED_LIVE, "postinst", NULL));
+	/* A script alone is not enough any more. */
+	assert_true(take(&d, SHADOW_NEED_REFUSED, "prerm", "installed nginx 1\n"));
+	assert_int_equal(d.n, 1);
+	assert_true(d.items[0].whole);
+	assert_null(d.refused[0]);
+	assert_false(take(&d, SHADOW_NEED_LIVE, "postinst", NULL));
+	assert_true(deferrals_has_whole(&d));
+	assert_false(deferrals_has_postinst(&d));
+	deferrals_deinit(&d);
+}
+
+static void test_no_package(void **state)
+{
+	const struct shadow_need need = {.kind = SHADOW_NEED_LIVE, .why = (char *)"does something"};
+	struct deferrals d = {0};
+	bool again = false;
+
+	assert_null(deferrals_take(&d, &need, 1, "", &again));
+	assert_false(again);
+	assert_int_equal(d.n, 0);
+	deferrals_deinit(&d);
+}
+
+static void test_excuse(void **state)
+{
+	struct deferrals d = {0};
+
+	assert_true(take(&d, SHADOW_NEED_LIVE, "postinst", NULL));
+	d.items[0].dragged = calloc(2, sizeof(char *));
+	d.items[0].dragged[0] = strdup("waits:amd64");
+	assert_true(deferrals_excuse(&d, "nginx", 5));
+	assert_true(deferrals_excuse(&d, "nginx:amd64", 11));
+	assert_true(deferrals_excuse(&d, "waits", 5));
+	assert_false(deferrals_excuse(&d, "nginx-common", 12));
+	assert_false(deferrals_excuse(&d, "ngin", 4));
+	assert_false(deferrals_excuse(&d, "wait", 4));
+	deferrals_deinit(&d);
+}
+
+static void test_pins(void **state)
+{
+	struct deferrals d = {0};
+	bool again;
+	char *pins;
+
+	assert_null(deferrals_add(&d, "old", "preinst", "x", true, &again));
+	assert_null(deferrals_add(&d, "new", "preinst", "x", true, &again));
+	assert_null(deferrals_add(&d, "script", "postinst", "x", false, &again));
+	pins = deferrals_pins(&d, "older 9\nold:amd64 1:2-3\nscript 1\n");
+	assert_string_equal(pins, "Package: old\nPin: version 1:2-3\nPin-Priority: 1001\n\n"
+				  "Package: new\nPin: release *\nPin-Priority: -1\n\n");
+	free(pins);
+	deferrals_deinit(&d);
+}
+
+static void test_actions(void **state)
+{
+	static const char *const environment[] = {"LANG=C", NULL}, *const options[] = {"--force-confold", NULL};
+	struct action_list list = {0}, once = {0};
+	struct deferrals d = {0};
+	char **words;
+	bool again;
+
+	assert_null(deferrals_add(&d, "whole", "preinst", "x", true, &again));
+	assert_null(deferrals_add(&d, "script", "postinst", "x", false, &again));
+	assert_null(deferrals_actions(&d, environment, options, &list));
+	assert_int_equal(list.n, 2);
+	for (size_t i = 0; i < list.n; i++) {
+		assert_true(action_is_deferred(&list.items[i]));
+		assert_null(action_problem(&list.items[i]));
+	}
+	assert_string_equal(list.items[0].package, "script");
+	assert_null(action_words(&list.items[0], &words));
+	assert_string_equal(words[0], "dpkg");
+	assert_string_equal(words[1], "--force-confold");
+	assert_string_equal(words[2], "--configure");
+	assert_string_equal(words[3], "script");
+	assert_null(words[4]);
+	action_words_free(words);
+	/* They stay as they are, and last. */
+	assert_null(action_list_coalesce(&list, &once));
+	assert_int_equal(once.n, 2);
+	action_list_deinit(&once);
+	action_list_deinit(&list);
+	deferrals_deinit(&d);
+}
+
+static void test_count(void **state)
+{
+	struct shadow_script first[] = {{PACKAGE, (char *)"preinst", false}, {PACKAGE, (char *)"postinst", false}};
+	struct shadow_script second[] = {{PACKAGE, (char *)"preinst", false}, {PACKAGE, (char *)"postinst", true}};
+	struct deferrals d = {0};
+	json_t *document, *scripts;
+
+	assert_null(deferrals_count(&d, first, 2));
+	assert_null(deferrals_count(&d, second, 2));
+	assert_null(deferrals_document(&d, &document));
+	scripts = json_object_get(document, "scripts");
+	assert_int_equal(json_integer_value(json_object_get(scripts, "all")), 2);
+	assert_int_equal(json_integer_value(json_object_get(scripts, "offline")), 1);
+	json_decref(document);
+	deferrals_deinit(&d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_kinds),      cmocka_unit_test(test_refused), cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_no_package), cmocka_unit_test(test_excuse),  cmocka_unit_test(test_pins),
+		cmocka_unit_test(test_actions),    cmocka_unit_test(test_count),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
