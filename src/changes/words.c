@@ -113,16 +113,17 @@ static void add_mount(struct words *words, const struct action *action)
 	add(words, action->path);
 }
 
-/* "env", and the variables behind it: nobody wants to read them each time. */
-static size_t n_of_environment(char *const *argv)
+/* "env" with its variables, and the text of a shell's script: nobody wants to read them each time. */
+static size_t n_of_preparation(char *const *argv)
 {
 	size_t n = 0;
 
-	if (strcmp(argv[0], "env") != 0)
-		return 0;
-	do
-		n++;
-	while (argv[n] && strchr(argv[n], '='));
+	if (strcmp(argv[0], "env") == 0)
+		do
+			n++;
+		while (argv[n] && strchr(argv[n], '='));
+	if (argv[n] && strcmp(argv[n], "sh") == 0 && argv[n + 1] && argv[n + 2] && argv[n + 3])
+		n += 3;
 	return argv[n] ? n : 0;
 }
 
@@ -138,7 +139,7 @@ struct error *action_words(const struct action *action, char ***ret)
 		add(&words, action->unit);
 		break;
 	case ACTION_COMMAND:
-		add_all(&words, action->argv + (action_is_deferred(action) ? n_of_environment(action->argv) : 0));
+		add_all(&words, action->argv + (action_is_deferred(action) ? n_of_preparation(action->argv) : 0));
 		break;
 	case ACTION_SIGNAL:
 		add_signal(&words, action);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/json.h"
 #include "update/deferral.h"
 
@@ -81,13 +82,16 @@ static struct error *append_action(const struct deferrals *d, bool whole, GPtrAr
 	return action_list_append(list, action);
 }
 
-/* $1: packages that nobody asked for; the locks are held by whoever runs this; behind $1: dpkg's options, as apt's. */
+/*
+ * The locks are held by whoever runs this. Not --no-download: apt then finds no archive that is named by its path;
+ * there is nothing to download. Words are the packages' names.
+ */
 static const char install_script[] =
 	"cd " DEFERRED_DIRECTORY " 2>/dev/null || exit 0\n"
-	"automatic=$1; remove=$2; shift 2\n"
-	"apt-get -y $remove --no-download -o Debug::NoLocking=1 -o Dpkg::Use-Pty=0 -o APT::Color=0"
-	" $OUASSISTER_OPTIONS install ./*.deb || exit\n"
-	"[ -z \"$automatic\" ] || apt-mark -o Debug::NoLocking=1 auto $automatic >/dev/null || exit\n"
+	"apt-get -y $OUASSISTER_REMOVE -o Debug::NoLocking=1 -o Acquire::Retries=0 -o Dpkg::Use-Pty=0 -o APT::Color=0"
+	" $OUASSISTER_OPTIONS install " DEFERRED_DIRECTORY "/*.deb || exit\n"
+	"[ -z \"$OUASSISTER_AUTOMATIC\" ] || apt-mark -o Debug::NoLocking=1 auto $OUASSISTER_AUTOMATIC >/dev/null || "
+	"exit\n"
 	"cd / && rm -rf " DEFERRED_DIRECTORY " && rmdir --ignore-fail-on-non-empty /var/cache/ouassister\n";
 
 static struct error *append_install(const struct deferrals *d, const char *const *environment,

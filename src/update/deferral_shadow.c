@@ -170,28 +170,90 @@ static bool is_state(const char *line, const char *state)
 	return !strncmp(line, state, n) && line[n] == ' ';
 }
 
-/* Which of the unconfigured packages waits for which deferred one is dpkg's business: it tells by their dependencies.
- */
-static struct error *note_waiting(struct deferrals *d, const char *states)
+/* Whether a field like Depends names the package: "a (>= 1), b:any | c". */
+static bool mentions(const char *field, const char *name)
 {
-	GPtrArray *names = g_ptr_array_new();
-	struct deferral *last = NULL;
+	size_t n = strcspn(name, ":");
 
-	for (size_t i = 0; i < d->n; i++)
-		if (!d->items[i].whole)
-			last = &d->items[i];
-	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-		const char *name = line + strcspn(line, " ") + 1;
+	for (const char *word = field; *word; word += strcspn(word, " ,|"), word += strspn(word, " ,|"))
+		if (strcspn(word, " ,|:(") == n && !memcmp(word, name, n))
+			return true;
+	return false;
+}
 
-		if (!is_state(line, "unpacked") && !is_state(line, "triggers-awaited") &&
-		    !is_state(line, "triggers-pending") && !is_state(line, "half-configured"))
-			continue;
-		if (!deferrals_find(d, name, strcspn(name, " ")))
-			g_ptr_array_add(names, g_strndup(name, strcspn(name, " ")));
-	}
-	g_ptr_array_add(names, NULL);
-	g_strfreev(last->dragged);
-	last->dragged = (char **)g_ptr_array_free(names, FALSE);
+/* Whether what this one depends on is deferred, or waits with what is. */
+static bool waits_for(const struct deferral *deferral, const char *depends)
+{
+	if (mentions(depends, deferral->package))
+		return true;
+	for (char **name = deferral->dragged; name && *name; name++)
+		if (mentions(depends, *name))
+			return true;
+	return false;
+}
+
+static void drag(struct deferral *deferral, const char *name, size_t length)
+{
+	size_t n = deferral->dragged ? g_strv_length(deferral->dragged) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (strlen(deferral->dragged[i]) == length && !memcmp(deferral->dragged[i], name, length))
+			return;
+	deferral->dragged = g_renew(char *, deferral->dragged, n + 2);
+	deferral->dragged[n] = g_strndup(name, length);
+	deferral->dragged[n + 1] = NULL;
+}
+
+/* "STATE PACKAGE DEPENDS…" */
+static bool waits(const char *line)
+{
+	return is_state(line, "unpacked") || is_state(line, "triggers-awaited") || is_state(line, "triggers-pending") ||
+	       is_state(line, "half-configured");
+}
+
+/* How long a chain of packages that wait for each other may be. */
+#define WAITING_PASSES 16
+
+/* Each pass finds those that wait for what the one before found. */
+static void assign(struct deferrals *d, char **lines)
+{
+	for (size_t pass = 0; pass < WAITING_PASSES; pass++)
+		for (char **line = lines; *line; line++) {
+			const char *name = *line + strcspn(*line, " ") + 1;
+			size_t n = strcspn(name, " ");
+			bool taken = deferrals_excuse(d, name, n);
+
+			for (size_t i = 0; !taken && waits(*line) && i < d->n; i++) {
+				if (d->items[i].whole)
+					continue;
+				/* In the end, whoever waits for nobody known. */
+				if (!waits_for(&d->items[i], name + n) && pass < WAITING_PASSES - 1)
+					continue;
+				drag(&d->items[i], name, n);
+				taken = true;
+			}
+		}
+}
+
+/* Which of the unconfigured packages wait for which deferred one: by what they depend on. */
+static struct error *note_waiting(const struct package_run *run)
+{
+	static const char *const argv[] = {"dpkg-query", "-W", "-f",
+					   "${db:Status-Status} ${binary:Package} ${Depends}, ${Pre-Depends}\n", NULL};
+	_cleanup_(free_ptr) char *output = NULL;
+	struct error *error = apt_ask(run, argv, &output);
+	char **lines;
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < run->deferrals->n; i++)
+		if (!run->deferrals->items[i].whole) {
+			g_strfreev(run->deferrals->items[i].dragged);
+			run->deferrals->items[i].dragged = NULL;
+		}
+	lines = g_strsplit(output, "\n", -1);
+	assign(run->deferrals, lines);
+	g_strfreev(lines);
 	return NULL;
 }
 
@@ -256,7 +318,7 @@ struct error *deferral_settle(const struct package_run *run, struct error *failu
 	if (failure && (broken || d->stuck || (!d->expected && !apt_is_dpkg(run))))
 		return failure;
 	error_destroy(failure);
-	return note_waiting(d, states);
+	return note_waiting(run);
 }
 
 struct error *deferral_judge_audit(const struct package_run *run, const char *output)

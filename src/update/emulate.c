@@ -582,6 +582,7 @@ struct error *update_emulate(const struct update_settings *settings, const char 
 
 	if (error)
 		return error;
+	e.deferrals.may_remove = options->allow_remove;
 	e.attendance = (struct attendance){.conffiles = &e.conffiles, .script_timeout_s = options->script_timeout_s};
 	error = conffiles_load(options->conffiles ? options->conffiles : session.file.conffiles, &e.conffiles);
 	if (!error)

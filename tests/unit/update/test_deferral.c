@@ -138,6 +138,11 @@ static void test_actions(void **state)
 	assert_string_equal(words[3], "script");
 	assert_null(words[4]);
 	action_words_free(words);
+	assert_null(action_words(&list.items[1], &words));
+	assert_string_equal(words[0], "apt-get install");
+	assert_string_equal(words[1], "whole");
+	assert_null(words[2]);
+	action_words_free(words);
 	/* They stay as they are, and last. */
 	assert_null(action_list_coalesce(&list, &once));
 	assert_int_equal(once.n, 2);
