@@ -26,7 +26,7 @@
 #define SCRIPTS_MAX   16u
 /* What a program may wait for at once and still be understood. */
 #define WAITS_MAX     64u
-/* Rounds of killing: a process may start others meanwhile. */
+/* Rounds of stopping: a process may start others meanwhile. */
 #define KILL_ROUNDS   20u
 
 struct process {
@@ -237,13 +237,13 @@ static struct script *script_above(struct attend *attend, const struct process *
 /* --- ending --- */
 
 /* That very process, or nobody: a number may have been given away meanwhile. */
-static bool end_process(const struct process *process)
+static bool signal_process(const struct process *process, int signal)
 {
 	_cleanup_(close_fd) int fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
 	struct process now;
 
 	return fd >= 0 && read_process(process->pid, &now) && now.start == process->start &&
-	       syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
+	       syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0;
 }
 
 /* Below the script, or left behind by what was: such a one still carries the script's name. */
@@ -264,28 +264,44 @@ static bool belongs_to(struct attend *attend, const struct process *process, uin
 	return same;
 }
 
-/* The script itself goes last, so that dpkg goes on when nothing of it is left. */
+/* Sends it to all that the script started, and a SIGSTOP to itself; *ret_n: how many there were. */
+static struct error *signal_script(struct attend *attend, uint32_t warden, const struct script *script, int signal,
+				   size_t *ret_n)
+{
+	struct error *error = list_processes(&attend->processes, warden);
+
+	*ret_n = 0;
+	for (size_t i = 0; !error && i < attend->processes.n; i++) {
+		const struct process *process = &attend->processes.items[i];
+
+		if (process->pid == script->pid && signal != SIGSTOP)
+			continue;
+		if (process->inside && belongs_to(attend, process, warden, script))
+			*ret_n += signal_process(process, signal);
+	}
+	return error;
+}
+
+/*
+ * All are stopped first, until there are no more: one whose child is killed would go on with its next line, and end as
+ * if all were well. The script itself goes last, for then dpkg goes on.
+ */
 static struct error *end_script(struct attend *attend, uint32_t warden, const struct script *script)
 {
-	struct process top = {.pid = script->pid, .start = script->start};
-	bool more = true;
+	const struct process top = {.pid = script->pid, .start = script->start};
+	size_t n = 0, before;
+	struct error *error = NULL;
 
-	for (unsigned round = 0; more && round < KILL_ROUNDS; round++) {
-		struct error *error = list_processes(&attend->processes, warden);
-
-		if (error)
-			return error;
-		more = false;
-		for (size_t i = 0; i < attend->processes.n; i++) {
-			const struct process *process = &attend->processes.items[i];
-
-			if (process->inside && process->pid != script->pid &&
-			    belongs_to(attend, process, warden, script))
-				more |= end_process(process);
-		}
+	for (unsigned round = 0; !error && round < KILL_ROUNDS; round++) {
+		before = n;
+		error = signal_script(attend, warden, script, SIGSTOP, &n);
+		if (n == before)
+			break;
 	}
-	(void)end_process(&top);
-	return NULL;
+	if (!error)
+		error = signal_script(attend, warden, script, SIGKILL, &n);
+	(void)signal_process(&top, SIGKILL);
+	return error;
 }
 
 static struct error *check_time(struct attend *attend, uint32_t warden)

@@ -46,6 +46,7 @@ repository_build() {
 # repository_put DIRECTORY VM: into the running guest.
 repository_put() {
 	tar -C "$1" -cf "$1/repository.tar" repository || return 1
+	# shellcheck disable=SC2154 # of test.sh
 	vm_put "$work" "$2" "$1/repository.tar" /srv/repository.tar || return 1
 	guest "$2" 'tar -C /srv --no-same-owner -xf /srv/repository.tar && rm /srv/repository.tar'
 }

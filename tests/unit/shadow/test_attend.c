@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run that is looked after: scripts that ask and scripts that do not end. */
+#include "tests/unit/shadow/fixture.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "shadow/internal.h"
+
+#define SCRIPT(text) "DPKG_MAINTSCRIPT_PACKAGE=demo DPKG_MAINTSCRIPT_NAME=postinst sh -c '" text "'; echo $?"
+
+struct seen {
+	unsigned n_questions, n_overdue;
+	char who[64];
+	const char *answer; /* NULL: none */
+};
+
+static void note(struct seen *seen, const char *package, const char *script)
+{
+	snprintf(seen->who, sizeof(seen->who), "%s %s", package ? package : "nobody", script ? script : "nothing");
+}
+
+static void overdue(void *data, const char *package, const char *script)
+{
+	struct seen *seen = data;
+
+	seen->n_overdue++;
+	note(seen, package, script);
+}
+
+static struct error *question(void *data, const char *package, const char *script, char **ret)
+{
+	struct seen *seen = data;
+
+	seen->n_questions++;
+	note(seen, package, script);
+	if (seen->answer)
+		*ret = strdup(seen->answer);
+	return NULL;
+}
+
+static int setup(void **state)
+{
+	struct shadow_options options = {0};
+	struct shadow_tree tree = {.target = "/"};
+	struct fixture *f;
+
+	if (fixture_create("/tmp/test-attend.XXXXXX", state) < 0)
+		return -1;
+	f = *state;
+	if (!f->root)
+		return 0;
+	make_root(f->root);
+	tree.lower = f->root;
+	options.layers_dir = f->layers;
+	options.run_dir = f->run;
+	assert_ok(shadow_create_from(&tree, 1, NULL, &options, &f->shadow));
+	return 0;
+}
+
+/* What it prints, on its terminal too. */
+static void assert_output(const struct fixture *f, const char *script, uint64_t timeout_s, struct seen *seen,
+			  const char *expected)
+{
+	const char *argv[] = {"sh", "-c", script, NULL};
+	const struct shadow_attendant attendant = {
+		.data = seen, .script_timeout_s = timeout_s, .overdue = overdue, .question = question};
+	_cleanup_(free_ptr) char *path = string_format("%s/output", f->dir), *text = NULL;
+	_cleanup_(close_fd) int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct shadow_run_options options = {
+		.argv = argv, .env = shadow_env, .output_fd = fd, .attendant = &attendant, .timeout_s = 60};
+	size_t size;
+	int status;
+
+	assert_ok(shadow_run(f->shadow, &options, &status));
+	assert_ok(io_read_file(path, 65536, &text, &size));
+	assert_string_equal(text, expected);
+}
+
+static void a_script_that_asks_is_ended(void **state)
+{
+	struct seen seen = {0};
+
+	need_root();
+	assert_output(*state, SCRIPT("read x"), 0, &seen, "Killed\n137\n");
+	assert_int_equal(seen.n_questions, 1);
+	assert_string_equal(seen.who, "demo postinst");
+	/* One that it started. */
+	assert_output(*state, SCRIPT("(cat; echo no); echo no"), 0, &seen, "Killed\n137\n");
+	assert_int_equal(seen.n_questions, 2);
+}
+
+static void a_script_that_asks_its_terminal_is_ended(void **state)
+{
+	struct seen seen = {0};
+
+	need_root();
+	assert_output(*state, SCRIPT("printf Name: >/dev/tty; read x </dev/tty; echo no"), 0, &seen,
+		      "Name:Killed\n137\n");
+	assert_string_equal(seen.who, "demo postinst");
+}
+
+static void an_answer_is_typed(void **state)
+{
+	struct seen seen = {.answer = "yes\n"};
+
+	need_root();
+	assert_output(*state, SCRIPT("read x; echo $x; read x; echo $x"), 0, &seen, "yes\nyes\n0\n");
+	assert_int_equal(seen.n_questions, 2);
+}
+
+static void who_is_no_script_finds_the_end(void **state)
+{
+	struct seen seen = {0};
+
+	need_root();
+	assert_output(*state, "read x; echo $?; read x </dev/tty; echo $?; read x; echo $?", 0, &seen, "1\n1\n1\n");
+	assert_string_equal(seen.who, "nobody nothing");
+}
+
+static void a_script_that_does_not_end_is_ended_whole(void **state)
+{
+	struct seen seen = {0};
+
+	need_root();
+	assert_output(*state,
+		      SCRIPT("setsid sleep 76543 & sleep 76544; echo no") "; busybox ps | grep -v sh | grep -c [s]leep",
+		      1, &seen, "Killed\n137\n0\n");
+	assert_int_equal(seen.n_overdue, 1);
+	assert_int_equal(seen.n_questions, 0);
+	assert_string_equal(seen.who, "demo postinst");
+}
+
+/* One after the other, each has its own time; what is no script has all of it. */
+static void time_is_counted_for_each_script(void **state)
+{
+	struct seen seen = {0};
+
+	need_root();
+	assert_output(*state, SCRIPT("sleep 1") ";" SCRIPT("sleep 1") "; sleep 3", 2, &seen, "0\n0\n");
+	assert_int_equal(seen.n_overdue, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_script_that_asks_is_ended, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_script_that_asks_its_terminal_is_ended, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(an_answer_is_typed, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(who_is_no_script_finds_the_end, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_script_that_does_not_end_is_ended_whole, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(time_is_counted_for_each_script, setup, fixture_teardown),
+	};
+
+	if (!fixture_private_mounts())
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
