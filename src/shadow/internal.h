@@ -200,6 +200,8 @@ enum shadow_socket {
 	SOCKET_PRIVATE, /* /run/systemd/private */
 	SOCKET_BUS,     /* /run/dbus/system_bus_socket, if the guest has one */
 	SOCKET_UDEV,    /* /run/udev/control, likewise; of packets */
+	SOCKET_SYSLOG,  /* /run/systemd/journal/dev-log, where /dev/log leads; of datagrams, as the next */
+	SOCKET_JOURNAL, /* /run/systemd/journal/socket */
 	SHADOW_SOCKETS,
 };
 

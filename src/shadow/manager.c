@@ -557,6 +557,10 @@ struct error *manager_serve(const struct manager_options *options)
 	if (r >= 0)
 		r = udev_control_serve(&manager, options->listeners[SOCKET_UDEV]);
 	if (r >= 0)
+		r = log_sink_serve(&manager, options->listeners[SOCKET_SYSLOG]);
+	if (r >= 0)
+		r = log_sink_serve(&manager, options->listeners[SOCKET_JOURNAL]);
+	if (r >= 0)
 		r = sd_event_add_post(manager.event, NULL, on_post, &manager);
 	if (r >= 0)
 		r = sd_event_loop(manager.event);

@@ -130,6 +130,11 @@ bool bus_name_owner(struct manager *manager, const char *name, uint32_t *ret_pid
 /* What the small daemons of systemd are asked: login1, hostname1, timedate1, locale1. 0: none of them, or unknown. */
 int bus_service_answer(struct manager *manager, sd_bus_message *message, sd_bus_error *error);
 
+/* --- log_sink.c --- */
+
+/* Takes what programs log through this socket of datagrams and throws it away; -1: none. Negative errno. */
+int log_sink_serve(struct manager *manager, int socket);
+
 /* --- udev_control.c --- */
 
 /* Listens as systemd-udevd does for udevadm control; what it is told is recorded. */

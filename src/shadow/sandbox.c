@@ -215,7 +215,8 @@ static struct error *prepare_init(const struct sandbox *sandbox, const struct li
 	error = sandbox_become(0);
 	/* systemctl checks that root listens; the kernel notes who does at this call. */
 	for (size_t i = 0; !error && i < SHADOW_SOCKETS; i++)
-		if (listen(links->sockets[i], 64) < 0)
+		/* A socket of datagrams has no connections. */
+		if (listen(links->sockets[i], 64) < 0 && errno != EOPNOTSUPP)
 			error = error_system(errno, NULL, "cannot listen to the guest's requests");
 	if (!error && (sandbox->options->terminal || sandbox->options->attendant))
 		error = open_terminal(sandbox->control, &fds[4]);
@@ -312,9 +313,10 @@ static _Noreturn void run_init(const struct sandbox *sandbox, const struct links
 static _Noreturn void run_manager(const struct sandbox *sandbox, const struct links *links)
 {
 	struct manager_options options = {
-		.processes = sandbox->shadow->processes, .listeners = {0, 3, 4}, .record_fd = 1, .runner_fd = 2};
-	int fds[] = {links->sockets[SOCKET_PRIVATE], sandbox->record_fd, links->runner[0], links->sockets[SOCKET_BUS],
-		     links->sockets[SOCKET_UDEV]};
+		.processes = sandbox->shadow->processes, .listeners = {0, 3, 4, 5, 6}, .record_fd = 1, .runner_fd = 2};
+	int fds[] = {links->sockets[SOCKET_PRIVATE], sandbox->record_fd,          links->runner[0],
+		     links->sockets[SOCKET_BUS],     links->sockets[SOCKET_UDEV], links->sockets[SOCKET_SYSLOG],
+		     links->sockets[SOCKET_JOURNAL]};
 	struct error *error = sandbox_die_with_parent();
 	char byte;
 
@@ -404,11 +406,15 @@ static struct error *be_first_to_go(const struct shadow *shadow)
 
 static struct error *links_init(const struct shadow *shadow, struct links *links)
 {
+	static const int types[SHADOW_SOCKETS] = {[SOCKET_PRIVATE] = SOCK_STREAM,
+						  [SOCKET_BUS] = SOCK_STREAM,
+						  [SOCKET_UDEV] = SOCK_SEQPACKET,
+						  [SOCKET_SYSLOG] = SOCK_DGRAM,
+						  [SOCKET_JOURNAL] = SOCK_DGRAM};
+
 	links->fuse_fd = -1;
 	for (size_t i = 0; i < SHADOW_SOCKETS; i++) {
-		int type = i == SOCKET_UDEV ? SOCK_SEQPACKET : SOCK_STREAM;
-
-		links->sockets[i] = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		links->sockets[i] = socket(AF_UNIX, types[i] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (links->sockets[i] < 0)
 			return error_system(errno, NULL, "cannot create sockets");
 	}

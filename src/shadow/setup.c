@@ -126,6 +126,8 @@ static const struct setup_op table[] = {
 	{SETUP_SOCKET, "/run/systemd/private", .major = SOCKET_PRIVATE},
 	{SETUP_SOCKET, "/run/dbus/system_bus_socket", .major = SOCKET_BUS},
 	{SETUP_SOCKET, "/run/udev/control", .major = SOCKET_UDEV},
+	{SETUP_SOCKET, "/run/systemd/journal/dev-log", .major = SOCKET_SYSLOG},
+	{SETUP_SOCKET, "/run/systemd/journal/socket", .major = SOCKET_JOURNAL},
 	{SETUP_TMPFS, "/tmp", "4g", 01777, HARMLESS, WITHOUT_MEMORY},
 };
 

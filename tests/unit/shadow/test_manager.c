@@ -29,16 +29,18 @@ static struct guest_task items[] = {
 static const struct guest_task_list processes = {.items = items, .n = 4};
 
 struct fixture {
-	char dir[32], path[64], bus_path[64];
+	char dir[32], path[64], bus_path[64], log_path[64];
 	int records, runner;
 	pid_t pid;
 	sd_bus *bus;
 };
 
-static int serve(int listener, int bus, int udev, int record, int runner)
+static int serve(int listener, int bus, int log, int record, int runner)
 {
-	struct manager_options options = {
-		.listeners = {listener, bus, udev}, .record_fd = record, .runner_fd = runner, .processes = &processes};
+	struct manager_options options = {.listeners = {listener, bus, -1, log, -1},
+					  .record_fd = record,
+					  .runner_fd = runner,
+					  .processes = &processes};
 
 	error_destroy(manager_serve(&options));
 	return 1;
@@ -48,7 +50,7 @@ static int setup(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct fixture *f = calloc(1, sizeof(*f));
-	int listener, bus, records[2], runner[2];
+	int listener, bus, log, records[2], runner[2];
 	char text[96];
 
 	*state = f;
@@ -67,15 +69,21 @@ static int setup(void **state)
 	bus = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (bind(bus, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(bus, 8) < 0)
 		return -1;
+	snprintf(f->log_path, sizeof(f->log_path), "%s/log", f->dir);
+	strcpy(address.sun_path, f->log_path);
+	log = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (bind(log, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -1;
 	f->pid = fork();
 	if (f->pid == 0) {
 		/* As in the shadow: the units are those of its root. */
 		if (geteuid() == 0 && (chroot(f->dir) < 0 || chdir("/") < 0))
 			_exit(1);
-		_exit(serve(listener, bus, -1, records[1], runner[1]));
+		_exit(serve(listener, bus, log, records[1], runner[1]));
 	}
 	close(listener);
 	close(bus);
+	close(log);
 	close(records[1]);
 	close(runner[1]);
 	f->records = records[0];
@@ -295,6 +303,24 @@ static void test_invocations(void **state)
 	assert_true(since > 1600000000000000);
 }
 
+/* What is logged is taken, more than a queue holds, and an empty message. */
+static void test_log(void **state)
+{
+	const struct fixture *f = *state;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval timeout = {.tv_sec = 10};
+	_cleanup_(close_fd) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, f->log_path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)), 0);
+	assert_int_equal(send(fd, "", 0, MSG_NOSIGNAL), 0);
+	for (unsigned i = 0; i < 2000; i++)
+		assert_int_equal(send(fd, "<13>hello", 9, MSG_NOSIGNAL), 9);
+	assert_no_record(f);
+	assert_true(job(f, "RestartUnit", "web.service") >= 0);
+}
+
 /* A package's init script without a unit file: what systemd would make of it at the daemon-reload that was recorded. */
 static void test_init_script(void **state)
 {
@@ -488,6 +514,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_remaining, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_invocations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_options, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_init_script, setup, teardown),
 		cmocka_unit_test(test_names_of_paths),
 		cmocka_unit_test_setup_teardown(test_system_bus, setup, teardown),

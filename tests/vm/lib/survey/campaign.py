@@ -153,9 +153,9 @@ class Survey:
     # --- waking --- #
 
     def replay_all(self, again):
-        """False if any of the drawn few did not succeed."""
-        failed = 0
-        for name in rule.replayed(package["name"] for package in self.drawn):
+        """False if any of the drawn few did not succeed. Those with less to install come first."""
+        failed, size = 0, {package["name"]: len(package["installs"]) for package in self.drawn}
+        for name in sorted(rule.replayed(size), key=size.get):
             result = self.known(name, ".replay")
             if result is None or (again and result["failure"]):
                 result = {**self.begin(name), **replay.run(self, name)}
