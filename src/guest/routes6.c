@@ -11,11 +11,12 @@
 #define FLAG_GATEWAY 2u   /* RTF_GATEWAY */
 #define ROUTES_MAX   (UINT64_C(1) << 21)
 #define DEPTH_MAX    260u /* bits of an address and of a source, and both roots */
+#define BAD_MAX      64u  /* nodes that lead nowhere: more mean that this is no tree */
 
 struct route6_layout {
 	struct member tables, custom;                                                     /* of struct net */
 	struct member table_node, table_id, root;                                         /* struct fib6_table */
-	struct member left, right, subtree, leaf, flags;                                  /* struct fib6_node */
+	struct member parent, left, right, subtree, leaf, flags;                          /* struct fib6_node */
 	struct member next, destination, prefix, metric, references, route_flags, object; /* struct fib6_info */
 	uint32_t next_hop;
 	struct member device, gateway_family, gateway; /* struct fib_nh_common */
@@ -28,6 +29,7 @@ struct route6_walk {
 	struct route6_layout layout;
 	struct guest_route_list *list;
 	uint64_t steps;
+	unsigned bad; /* nodes that cannot be followed */
 	uint32_t table;
 };
 
@@ -39,6 +41,7 @@ static struct error *load_layout(struct guest *guest, const struct types *types,
 		{"fib6_table", "tb6_hlist", &ret->table_node},
 		{"fib6_table", "tb6_id", &ret->table_id},
 		{"fib6_table", "tb6_root", &ret->root},
+		{"fib6_node", "parent", &ret->parent},
 		{"fib6_node", "left", &ret->left},
 		{"fib6_node", "right", &ret->right},
 		{"fib6_node", "subtree", &ret->subtree, .optional = true}, /* CONFIG_IPV6_SUBTREES */
@@ -146,9 +149,12 @@ static struct error *append_route(struct route6_walk *walk, uint64_t address)
 
 static struct error *walk_leaf(struct route6_walk *walk, uint64_t route)
 {
+	struct loop_guard guard = {0};
 	struct error *error = NULL;
 
 	while (!error && route) {
+		if (!loop_guard_step(&guard, route))
+			return error_format(NULL, route, "a list of the guest's IPv6 routes does not end");
 		error = step(walk, route);
 		if (!error)
 			error = append_route(walk, route);
@@ -158,12 +164,23 @@ static struct error *walk_leaf(struct route6_walk *walk, uint64_t route)
 	return error;
 }
 
-/* Those below a node come before its own; routes with a source before all. */
-static struct error *walk_node(struct route6_walk *walk, uint64_t node, unsigned depth)
+/* What is noted, for the walk to go on; more than a few such nodes are no tree. */
+static struct error *note(struct route6_walk *walk, struct error *error)
+{
+	walk->bad += error != NULL;
+	return walk_note(&walk->list->incomplete, error);
+}
+
+/*
+ * Those below a node come before its own; routes with a source before all. That every node points back to where it was
+ * come from, and none has one child twice, means that each is met once.
+ */
+static struct error *walk_node(struct route6_walk *walk, uint64_t node, uint64_t parent, unsigned depth)
 {
 	const struct route6_layout *layout = &walk->layout;
-	uint64_t below[3] = {0}, leaf, flags;
-	const struct member_read reads[] = {{&layout->left, &below[1]},
+	uint64_t below[3] = {0}, leaf, flags, back;
+	const struct member_read reads[] = {{&layout->parent, &back},
+					    {&layout->left, &below[1]},
 					    {&layout->right, &below[2]},
 					    {&layout->leaf, &leaf},
 					    {&layout->flags, &flags}};
@@ -173,12 +190,14 @@ static struct error *walk_node(struct route6_walk *walk, uint64_t node, unsigned
 		error = error_format(NULL, node, "a tree of the guest's IPv6 routes does not end");
 	if (!error)
 		error = guest_read_members(walk->guest, (struct gva){node}, reads, ARRAY_SIZE(reads));
+	if (!error && (back != parent || (below[1] && below[1] == below[2])))
+		error = error_format(NULL, node, "a tree of the guest's IPv6 routes has a node in two places");
 	if (!error && layout->subtree.present)
 		error = guest_read_member(walk->guest, (struct gva){node}, &layout->subtree, &below[0]);
-	for (unsigned i = 0; !error && i < ARRAY_SIZE(below); i++)
+	for (unsigned i = 0; !error && i < ARRAY_SIZE(below) && walk->bad <= BAD_MAX; i++)
 		if (below[i])
-			error = walk_note(&walk->list->incomplete, walk_node(walk, below[i], depth + 1));
-	if (error || !(flags & NODE_ROUTES) || walk->steps > ROUTES_MAX)
+			error = note(walk, walk_node(walk, below[i], node, depth + 1));
+	if (error || !(flags & NODE_ROUTES) || walk->steps > ROUTES_MAX || walk->bad > BAD_MAX)
 		return error;
 	return walk_leaf(walk, leaf);
 }
@@ -191,7 +210,7 @@ static struct error *visit_table(struct guest *guest, struct gva table, void *co
 
 	walk->table = (uint32_t)id;
 	if (!error)
-		error = walk_node(walk, table.v + walk->layout.root.offset, 0);
+		error = walk_node(walk, table.v + walk->layout.root.offset, 0, 0);
 	return walk_note(&walk->list->incomplete, error);
 }
 
