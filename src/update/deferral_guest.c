@@ -105,8 +105,11 @@ static struct error *append_install(const struct deferrals *d, const char *const
 	add_words(argv, (const char *const[]){"env", NULL});
 	add_words(argv, environment);
 	g_ptr_array_add(argv, g_string_free(variable, FALSE));
-	add_words(argv, (const char *const[]){"sh", "-c", install_script, "deferred", d->automatic ? d->automatic : "",
-					      d->may_remove ? "" : "--no-remove", NULL});
+	g_ptr_array_add(argv, string_format("OUASSISTER_REMOVE=%s", d->may_remove ? "" : "--no-remove"));
+	/* A word of an action is no longer than a path. */
+	if (d->automatic && strlen(d->automatic) < 4000)
+		g_ptr_array_add(argv, string_format("OUASSISTER_AUTOMATIC=%s", d->automatic));
+	add_words(argv, (const char *const[]){"sh", "-c", install_script, "apt-get install", NULL});
 	add_names(argv, d, true);
 	return append_action(d, true, argv, list);
 }
