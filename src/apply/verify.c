@@ -186,13 +186,23 @@ static bool touches_packages(const struct transaction *t)
 	return false;
 }
 
-/* Whether a maintainer script that was put off leaves this package for later: it is named by the action. */
+static bool names_failed(const struct action *action)
+{
+	return action->kind == ACTION_COMMAND && action->argv && action->argv[0] && action->argv[1] &&
+	       !strcmp(action->argv[1], ACTION_FAILED_PACKAGES);
+}
+
+/*
+ * Whether a maintainer script that was put off leaves this package for later, or it failed and the user wanted the
+ * rest: it is named by the action.
+ */
 static bool is_deferred(const struct transaction *t, const char *name, size_t length)
 {
 	for (size_t i = 0; i < t->payload.actions.n; i++) {
 		const struct action *action = &t->payload.actions.items[i];
 
-		for (char *const *word = action->argv; action_is_deferred(action) && *word; word++)
+		for (char *const *word = action->argv; (action_is_deferred(action) || names_failed(action)) && *word;
+		     word++)
 			if (strcspn(*word, ":") == length && !strncmp(*word, name, length))
 				return true;
 	}

@@ -195,6 +195,13 @@ const char *action_problem(const struct action *action);
 /* Whether it runs a maintainer script that was put off. */
 bool action_is_deferred(const struct action *action);
 
+/*
+ * Packages that failed while the update was emulated and stay as dpkg left them are told by a command that does
+ * nothing:
+ * {"true", ACTION_FAILED_PACKAGES, PACKAGE, …}. dpkg --audit may name them afterwards.
+ */
+#define ACTION_FAILED_PACKAGES "failed-packages:"
+
 /* The word of a kind ("signal"), and back; NULL and 0 for what is none. */
 const char *action_kind_word(enum action_kind kind);
 enum action_kind action_kind_of(const char *word);

@@ -18,6 +18,7 @@
 #include "update/apt.h"
 #include "update/deferral_round.h"
 #include "update/document.h"
+#include "update/failures.h"
 #include "update/follow_ups.h"
 #include "update/kernel.h"
 #include "update/packages.h"
@@ -330,6 +331,8 @@ static struct error *capture(struct emulation *e)
 	/* A guest that was shut down does it at its boot. */
 	if (e->sleeping->guest)
 		error = follow_ups_add(&e->manifest.changes, &e->manifest.actions);
+	if (!error)
+		error = failures_add(e->failures, &e->manifest.actions);
 	if (!error)
 		error = append_copies(&e->live_actions, &e->manifest.actions);
 	if (error)

@@ -105,3 +105,22 @@ struct error *failures_find(const char *output, json_t **ret)
 		*ret = take_ptr(list);
 	return error;
 }
+
+struct error *failures_add(const json_t *failures, struct action_list *actions)
+{
+	const char *argv[FAILURES_MAX + 3] = {"true", ACTION_FAILED_PACKAGES};
+	const struct action action = {.kind = ACTION_COMMAND, .phase = ACTION_AFTER, .argv = (char **)argv};
+	size_t n = json_array_size(failures);
+	struct action copy;
+	struct error *error;
+
+	if (n == 0)
+		return NULL;
+	for (size_t i = 0; i < n && i < FAILURES_MAX; i++) {
+		const char *name = json_string_value(json_object_get(json_array_get(failures, i), "package"));
+
+		argv[i + 2] = name ? name : "";
+	}
+	error = action_copy(&action, &copy);
+	return error ? error : action_list_append(actions, copy);
+}

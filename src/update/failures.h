@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "changes/changes.h"
 
 /* Of one package's output, its end; and packages of one update. */
 #define FAILURE_OUTPUT_MAX 4096
@@ -29,6 +30,9 @@ uint64_t failures_mark(const struct package_run *run);
  * *run->failures has the list and NULL is returned.
  */
 struct error *failures_settle(const struct package_run *run, uint64_t mark, struct error *error) _must_check_;
+
+/* Tells the guest which those are (ACTION_FAILED_PACKAGES). `failures` NULL: none. */
+struct error *failures_add(const json_t *failures, struct action_list *actions) _must_check_;
 
 /*
  * ERROR_FAILED if a package is in a state that no bundle may carry: dpkg itself would ask for it to be installed again.
