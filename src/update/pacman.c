@@ -80,10 +80,11 @@ static struct error *pacman_audit(const struct package_run *run)
 	return error;
 }
 
+/* -yy: the lists of the VM file's sources may be older than those that are there. */
 static const struct front_end front_end = {
 	.programs = programs,
 	.options = LIST("--noconfirm", "--noprogressbar", "--color", "never"),
-	.refresh = LIST("-Sy"),
+	.refresh = LIST("-Syy"),
 	.download = LIST("-Suw"),
 	.install = LIST("-Su"),
 	.download_words = download_words,
