@@ -317,11 +317,27 @@ static struct error *upgrade(const struct front_end *f, const struct package_run
 	return error ? error : compare(f, run, before);
 }
 
+/* What was asked for and cannot be had is not passed over. */
+static struct error *refuse_options(const struct package_run *run)
+{
+	const struct emulate_options *options = run->options;
+	const char *name = options->conffiles    ? "--conffiles"
+			   : options->preseed    ? "--preseed"
+			   : options->keep_going ? "--keep-going"
+						 : NULL;
+
+	return name ? error_create(ERROR_USAGE, "%s is for guests with dpkg: this one's package manager is another",
+				   name)
+		    : NULL;
+}
+
 struct error *front_end_upgrade(const struct front_end *f, const struct package_run *run)
 {
 	struct facts facts = {0};
-	struct error *error = begin(f, run, &facts);
+	struct error *error = refuse_options(run);
 
+	if (!error)
+		error = begin(f, run, &facts);
 	if (!error)
 		error = upgrade(f, run, &facts);
 	free(facts.program);
@@ -367,8 +383,10 @@ static struct error *run_whole(const struct front_end *f, const struct package_r
 struct error *front_end_command(const struct front_end *f, const struct package_run *run)
 {
 	struct facts facts = {0};
-	struct error *error;
+	struct error *error = refuse_options(run);
 
+	if (error)
+		return error;
 	if (run->options->network || !is_one_of(base_name(run->options->command[0]), f->programs))
 		return run_whole(f, run);
 	error = find_facts(f, run, &facts);
