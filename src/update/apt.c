@@ -442,11 +442,11 @@ static char *names_of_plan(const char *output)
 	GString *names = g_string_new("");
 
 	for (const char *line = output; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-		const char *version = strchr(line, '(');
+		const char *name = strchr(line, ' '), *version = strchr(line, '(');
 
-		if (strncmp(line, "Inst ", 5) != 0 || !version || version > line + strcspn(line, "\n"))
+		if (strncmp(line, "Inst ", 5) != 0 || !name || !version || version > line + strcspn(line, "\n"))
 			continue;
-		g_string_append_printf(names, "%.*s %.*s\n", (int)strcspn(line + 5, " :\n"), line + 5,
+		g_string_append_printf(names, "%.*s %.*s\n", (int)strcspn(name + 1, " :\n"), name + 1,
 				       (int)strcspn(version + 1, " \n"), version + 1);
 	}
 	return g_string_free(names, FALSE);
