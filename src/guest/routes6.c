@@ -194,6 +194,8 @@ static struct error *walk_node(struct route6_walk *walk, uint64_t node, uint64_t
 		error = error_format(NULL, node, "a tree of the guest's IPv6 routes has a node in two places");
 	if (!error && layout->subtree.present)
 		error = guest_read_member(walk->guest, (struct gva){node}, &layout->subtree, &below[0]);
+	if (!error && below[0] && (below[0] == below[1] || below[0] == below[2]))
+		error = error_format(NULL, node, "a tree of the guest's IPv6 routes has a node twice");
 	for (unsigned i = 0; !error && i < ARRAY_SIZE(below) && walk->bad <= BAD_MAX; i++)
 		if (below[i])
 			error = note(walk, walk_node(walk, below[i], node, depth + 1));

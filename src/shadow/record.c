@@ -125,8 +125,10 @@ static bool origin_of_environment(uint32_t pid, struct action *action)
 	if (!package)
 		return false;
 	action->package = copy_name(package, strlen(package));
+	if (!action->package)
+		return false;
 	action->script = script ? copy_name(script, strlen(script)) : NULL;
-	return action->package != NULL;
+	return true;
 }
 
 /* "nginx.postinst", "libc6:amd64.postinst", "tzdata.config.Ab12Cd". */
@@ -140,8 +142,10 @@ static bool origin_of_name(const char *name, struct action *action)
 	if (!dot)
 		return false;
 	action->package = copy_name(name, n < (size_t)(dot - name) ? n : (size_t)(dot - name));
+	if (!action->package)
+		return false;
 	action->script = copy_name(dot + 1, strcspn(dot + 1, "."));
-	return action->package != NULL;
+	return true;
 }
 
 /*

@@ -223,7 +223,8 @@ static struct error *check_limits(const struct run *run)
 		return error_remedy(error_create(ERROR_FAILED, "%s: killed: memory limit (%llu MiB)", options->argv[0],
 						 (unsigned long long)run->shadow->limits.memory_bytes >> 20),
 				    "give it more with --max-memory");
-	if (options->output_max && run->output.passed > options->output_max)
+	/* The second: what went to a terminal that nobody sits at. */
+	if (options->output_max && run->output.passed + run->errors.passed > options->output_max)
 		return error_create(ERROR_FAILED, "%s: killed: it printed more than %llu MiB", options->argv[0],
 				    (unsigned long long)options->output_max >> 20);
 	return NULL;

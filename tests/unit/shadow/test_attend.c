@@ -101,6 +101,24 @@ static void a_script_that_asks_its_terminal_is_ended(void **state)
 	assert_string_equal(seen.who, "demo postinst");
 }
 
+static void the_terminal_fills_no_disk(void **state)
+{
+	const char *argv[] = {"sh", "-c", "yes >/dev/tty", NULL};
+	const struct shadow_attendant attendant = {.overdue = overdue, .question = question};
+	const struct fixture *f = *state;
+	_cleanup_(close_fd) int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct shadow_run_options options = {.argv = argv,
+					     .env = shadow_env,
+					     .output_fd = fd,
+					     .output_max = 1 << 20,
+					     .attendant = &attendant,
+					     .timeout_s = 60};
+	int status;
+
+	need_root();
+	assert_error(shadow_run(f->shadow, &options, &status), ERROR_FAILED);
+}
+
 static void an_answer_is_typed(void **state)
 {
 	struct seen seen = {.answer = "yes\n"};
@@ -147,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_script_that_asks_is_ended, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_script_that_asks_its_terminal_is_ended, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(the_terminal_fills_no_disk, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(an_answer_is_typed, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(who_is_no_script_finds_the_end, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_script_that_does_not_end_is_ended_whole, setup, fixture_teardown),
