@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "apply/events.h"
+#include "apply/fault.h"
 #include "apply/run.h"
 #include "base/io.h"
 
@@ -274,6 +275,15 @@ struct error *transaction_act_after(struct transaction *t)
 	return error;
 }
 
+/* Where "--configure" stands, behind which are packages; 0: this is no such call of dpkg. */
+static size_t configure_word(const struct action *action)
+{
+	for (size_t i = 1; action->argv[0] && action->argv[i]; i++)
+		if (!strcmp(action->argv[i], "--configure"))
+			return i;
+	return 0;
+}
+
 /* dpkg's word for what a run that was killed has done already. */
 static bool is_configured(const struct outcome *outcome)
 {
@@ -286,8 +296,8 @@ static struct error *act_deferred(struct transaction *t, const struct action *ac
 	_cleanup_(outcome_deinit) struct outcome outcome = {};
 	struct error *error;
 
-	t->n_deferred++;
 	error = run(action->argv, DEFERRED_TIMEOUT_MS, &result);
+	fault_point();
 	if (error)
 		return error;
 	outcome.status = result.status;
@@ -300,14 +310,57 @@ static struct error *act_deferred(struct transaction *t, const struct action *ac
 	return report(t, action, &outcome);
 }
 
+/* Written before anything happens that stays: whoever comes after a kill must not go back. */
+static struct error *begin_deferred(struct transaction *t)
+{
+	struct error *error = NULL;
+
+	if (!t->deferred_begun)
+		error = journal_begin_deferred(t->directory, &t->journal);
+	fault_point();
+	t->deferred_begun |= !error;
+	return error_wrap(error, "cannot note that what was deferred begins");
+}
+
+/*
+ * A dpkg that was killed leaves packages and triggers in between, and names them to nobody: the same command for all of
+ * them. What it cannot do is tried and told by the action itself.
+ */
+static struct error *finish_configuring(const struct action *action)
+{
+	_cleanup_(run_result_deinit) struct run_result result = {};
+	_cleanup_(free_ptr) char **argv = NULL;
+	size_t n = configure_word(action);
+
+	if (!n)
+		return NULL;
+	argv = calloc(n + 3, sizeof(*argv));
+	if (!argv)
+		return error_no_memory();
+	memcpy(argv, action->argv, (n + 1) * sizeof(*argv));
+	argv[n + 1] = (char *)"-a";
+	return run(argv, DEFERRED_TIMEOUT_MS, &result);
+}
+
 struct error *transaction_act_deferred(struct transaction *t)
 {
 	const struct action_list *list = &t->payload.actions;
 	struct error *error = NULL;
 
-	for (size_t i = 0; !error && i < list->n; i++)
-		if (action_is_deferred(&list->items[i]))
-			error = act_deferred(t, &list->items[i]);
+	/* Commands that can be in need of it ask for this name. */
+	if (t->deferred_again)
+		setenv("OUASSISTER_AGAIN", "1", 1);
+	for (size_t i = 0; !error && i < list->n; i++) {
+		const struct action *action = &list->items[i];
+
+		if (!action_is_deferred(action))
+			continue;
+		error = begin_deferred(t);
+		if (!error && t->deferred_again)
+			error = finish_configuring(action);
+		if (!error)
+			error = act_deferred(t, action);
+	}
 	return error;
 }
 

@@ -25,4 +25,9 @@ bool fault_no_openat2(void)
 {
 	return getenv("OUA_NO_OPENAT2");
 }
+
+bool fault_whole_system(void)
+{
+	return getenv("OUA_WHOLE_SYSTEM");
+}
 #endif

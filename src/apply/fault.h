@@ -15,6 +15,8 @@ void fault_point(void);
 bool fault_no_exchange(void);
 /* True where OUA_NO_OPENAT2 asks for a kernel without openat2. */
 bool fault_no_openat2(void);
+/* True where OUA_WHOLE_SYSTEM asks to act and to ask the package manager, whatever the root is. */
+bool fault_whole_system(void);
 #else
 static inline void fault_point(void)
 {
@@ -26,6 +28,11 @@ static inline bool fault_no_exchange(void)
 }
 
 static inline bool fault_no_openat2(void)
+{
+	return false;
+}
+
+static inline bool fault_whole_system(void)
 {
 	return false;
 }

@@ -220,9 +220,28 @@ struct error *journal_read_index(const char *directory, const struct journal *jo
 	return source_parse((const uint8_t *)bytes, size, journal->id, ret);
 }
 
+struct error *journal_begin_deferred(const char *directory, const struct journal *journal)
+{
+	return replace(directory, "deferred", journal->id, sizeof(journal->id));
+}
+
+bool journal_deferred_begun(const char *directory, const struct journal *journal)
+{
+	_cleanup_(free_ptr) char *id = NULL;
+	size_t size = 0;
+	struct error *error = read_whole(directory, "deferred", SHA256_SIZE, &id, &size);
+	bool absent = error && error->code == ERROR_NOT_FOUND;
+
+	if (error) {
+		error_destroy(error);
+		return !absent;
+	}
+	return size == SHA256_SIZE && !memcmp(id, journal->id, SHA256_SIZE);
+}
+
 struct error *journal_remove(const char *directory)
 {
-	static const char *const names[] = {"journal", "slots", "index"};
+	static const char *const names[] = {"deferred", "journal", "slots", "index"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, names[i]);

@@ -5,9 +5,10 @@
  *   index     header and index of the payload, as they came
  *   journal   whose transaction it is, how far it came, and on which mounts
  *   slots     for each entry the inode that was made for it and the one it stands for
+ *   deferred  the transaction's id, once a deferred action of it may have begun: what is not undone
  *
  * Each is replaced atomically and durably. Little-endian, with a SHA-256 of what is before it at
- * the end: a file that does not match was not written by us.
+ * the end: a file that does not match was not written by us. (`deferred` is the id alone.)
  *
  *   journal = "OUAJRNL\1" u32 phase u32 n_mounts u8[32] id u64 switched_ns u8[32] sha256(slots)
  *             (u32 length bytes){n_mounts} u8[32] sha256
@@ -62,7 +63,14 @@ struct error *journal_write_index(const char *directory, const uint8_t *bytes, s
 struct error *journal_read_index(const char *directory, const struct journal *journal, struct payload *ret)
 	_must_check_;
 
-/* Removes the three, the journal first. */
+/*
+ * Says durably that deferred actions begin, and whether this was said of the journal's transaction. What cannot be read
+ * counts as said: going back below scripts that ran is the worse mistake.
+ */
+struct error *journal_begin_deferred(const char *directory, const struct journal *journal) _must_check_;
+bool journal_deferred_begun(const char *directory, const struct journal *journal);
+
+/* Removes them all. The journal says by now that no path depends on anything: `deferred` must not outlive it. */
 struct error *journal_remove(const char *directory) _must_check_;
 
 #endif

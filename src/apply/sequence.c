@@ -45,7 +45,7 @@ static struct error *begin(const struct apply_options *options, const char *dire
 {
 	ret->directory = directory;
 	ret->report_fd = report_fd;
-	ret->whole_system = !strcmp(options->root, "/");
+	ret->whole_system = !strcmp(options->root, "/") || fault_whole_system();
 	ret->no_actions = options->no_actions;
 	ret->strict = options->strict;
 	return tree_open(options->root, &ret->tree);
@@ -279,7 +279,7 @@ static struct error *act(struct transaction *t)
 {
 	struct error *error = transaction_act_after(t);
 
-	if (!error && t->strict && t->n_failed)
+	if (!error && t->strict && t->n_failed && !t->deferred_begun)
 		error = error_create(ERROR_CONFLICT, "%u actions failed", t->n_failed);
 	return error;
 }
@@ -292,9 +292,18 @@ static struct error *act_deferred(struct transaction *t)
 {
 	struct error *error = does_actions(t) ? transaction_act_deferred(t) : NULL;
 
+	/* What a killed process left in the middle is in order only now. */
+	if (!error && t->deferred_again)
+		error = transaction_audit(t);
 	if (!error)
 		say_number(t, "deferred", "failed", t->n_failed);
 	return error;
+}
+
+/* Files must not go back below scripts that ran on them, in this process or in one that was killed. */
+static const char *fail_concluding(struct transaction *t, struct error *error)
+{
+	return t->deferred_begun ? end(t, HELPER_RESULT_FAILED, error) : fail_late(t, error);
 }
 
 /* From the commit on. */
@@ -303,17 +312,17 @@ static const char *conclude(struct transaction *t, bool with_actions)
 	struct error *error = NULL;
 	uint64_t files = 0;
 
+	t->deferred_begun = t->deferred_again = journal_deferred_begun(t->directory, &t->journal);
 	transaction_unlock_inner(t);
 	if (with_actions && does_actions(t))
 		error = act(t);
 	say_number(t, "restarted", "failed", t->n_failed);
 	if (!error)
 		error = transaction_verify(t, &files);
+	if (!error)
+		error = act_deferred(t);
 	if (error)
-		return fail_late(t, error);
-	error = act_deferred(t);
-	if (error)
-		return end(t, HELPER_RESULT_FAILED, error);
+		return fail_concluding(t, error);
 	transaction_report_stale(t);
 	if (t->n_changed_since)
 		event_note(t->report_fd, NULL, "%u paths were changed by the guest since the switch",
@@ -322,9 +331,7 @@ static const char *conclude(struct transaction *t, bool with_actions)
 	error = enter_phase(t, PHASE_APPLIED);
 	if (!error && with_actions)
 		error = transaction_forget_stopped(t);
-	if (error && !t->n_deferred)
-		return fail_late(t, error);
-	return end(t, error ? HELPER_RESULT_FAILED : HELPER_RESULT_APPLIED, error);
+	return error ? fail_concluding(t, error) : end(t, HELPER_RESULT_APPLIED, NULL);
 }
 
 /* What an earlier transaction left, before a new one begins. */

@@ -48,7 +48,8 @@ struct transaction {
 	uint64_t files, bytes;     /* staged */
 	struct unit_states states; /* of the units in the actions, before the first of them; empty: not asked */
 	uint32_t n_failed;         /* actions */
-	uint32_t n_deferred;       /* maintainer scripts that were put off and have begun: there is no way back */
+	bool deferred_begun;       /* maintainer scripts that were put off: there is no way back */
+	bool deferred_again;       /* they had begun in a process that was killed */
 	uint32_t n_changed_since;  /* paths that somebody else changed after the switch: left alone */
 };
 
@@ -89,9 +90,12 @@ struct error *transaction_forget_stopped(struct transaction *t) _must_check_;
 void transaction_report_stale(struct transaction *t);
 /*
  * verify.c: whatever was not changed by somebody else since the switch must be as the payload
- * says, content read from the disk. ERROR_CONFLICT otherwise.
+ * says, content read from the disk. ERROR_CONFLICT otherwise. The package manager is asked as well, unless deferred
+ * actions have begun: they are in the middle of its work.
  */
 struct error *transaction_verify(struct transaction *t, uint64_t *ret_files) _must_check_;
+/* The package manager alone. */
+struct error *transaction_audit(struct transaction *t) _must_check_;
 /* Every path is still as the switch left it: what rollback asks. ERROR_CONFLICT otherwise. */
 struct error *transaction_unchanged(struct transaction *t) _must_check_;
 

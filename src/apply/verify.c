@@ -219,7 +219,7 @@ static bool audit_objects(const struct transaction *t, const char *output)
 }
 
 /* dpkg's own opinion. It says nothing where all is well. */
-static struct error *audit_packages(struct transaction *t)
+struct error *transaction_audit(struct transaction *t)
 {
 	char *argv[] = {(char *)"dpkg", (char *)"--audit", NULL};
 	_cleanup_(run_result_deinit) struct run_result result = {};
@@ -244,8 +244,8 @@ struct error *transaction_verify(struct transaction *t, uint64_t *ret_files)
 
 	t->n_changed_since = 0;
 	error = verify_all(&verify);
-	if (!error)
-		error = audit_packages(t);
+	if (!error && !t->deferred_begun)
+		error = transaction_audit(t);
 	if (error)
 		return error;
 	*ret_files = verify.files;

@@ -84,10 +84,12 @@ static struct error *append_action(const struct deferrals *d, bool whole, GPtrAr
 
 /*
  * The locks are held by whoever runs this. Not --no-download: apt then finds no archive that is named by its path;
- * there is nothing to download. Words are the packages' names.
+ * there is nothing to download. Words are the packages' names. apt refuses to go on after a dpkg that was killed; the
+ * helper says so (OUASSISTER_AGAIN).
  */
 static const char install_script[] =
 	"cd " DEFERRED_DIRECTORY " 2>/dev/null || exit 0\n"
+	"[ -z \"$OUASSISTER_AGAIN\" ] || dpkg $OUASSISTER_DPKG --configure -a\n"
 	"apt-get -y $OUASSISTER_REMOVE -o Debug::NoLocking=1 -o Acquire::Retries=0 -o Dpkg::Use-Pty=0 -o APT::Color=0"
 	" $OUASSISTER_OPTIONS install " DEFERRED_DIRECTORY "/*.deb || exit\n"
 	"[ -z \"$OUASSISTER_AUTOMATIC\" ] || apt-mark -o Debug::NoLocking=1 auto $OUASSISTER_AUTOMATIC >/dev/null || "
@@ -98,13 +100,16 @@ static struct error *append_install(const struct deferrals *d, const char *const
 				    const char *const *options, struct action_list *list)
 {
 	GPtrArray *argv = g_ptr_array_new();
-	GString *variable = g_string_new("OUASSISTER_OPTIONS=");
+	GString *variable = g_string_new("OUASSISTER_OPTIONS="), *of_dpkg = g_string_new("OUASSISTER_DPKG=");
 
-	for (; *options; options++)
+	for (; *options; options++) {
 		g_string_append_printf(variable, "-o Dpkg::Options::=%s ", *options);
+		g_string_append_printf(of_dpkg, "%s ", *options);
+	}
 	add_words(argv, (const char *const[]){"env", NULL});
 	add_words(argv, environment);
 	g_ptr_array_add(argv, g_string_free(variable, FALSE));
+	g_ptr_array_add(argv, g_string_free(of_dpkg, FALSE));
 	g_ptr_array_add(argv, string_format("OUASSISTER_REMOVE=%s", d->may_remove ? "" : "--no-remove"));
 	/* A word of an action is no longer than a path. */
 	if (d->automatic && strlen(d->automatic) < 4000)

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Deferred actions: what they do is not undone, so files must not go back below them, wherever the helper dies. dpkg is
+ * the real one, on a database of the tree. $HELPER is a build with fault points.
+ */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "fixture.h"
+
+#define ADMIN FIXTURE_ROOT "/var/lib/dpkg"
+#define RAN   FIXTURE_ROOT "/ran"
+#define STATUS(state_a, state_b)                                                                                       \
+	"Package: a\nStatus: install ok " state_a "\nMaintainer: x\nArchitecture: all\nVersion: 2\nDescription: x\n\n" \
+	"Package: b\nStatus: install ok " state_b "\nMaintainer: x\nArchitecture: all\nVersion: 2\nDescription: x\n"
+
+/* The update brings the database and one file more; `argv` is what was put off. */
+static void make_update(struct builder *b, const char *status, const char *const *argv)
+{
+	struct action words = {
+		.kind = ACTION_COMMAND, .phase = ACTION_AFTER, .verb = (char *)"deferred", .argv = (char **)argv};
+	struct action action;
+	struct builder_entry *entry;
+
+	builder_init(b, FIXTURE_BASE);
+	entry = builder_add(b, CHANGE_WRITE, "var/lib/dpkg/status", S_IFREG | 0644);
+	builder_content(entry, status, strlen(status));
+	builder_content(builder_add(b, CHANGE_WRITE, "etc/conf", S_IFREG | 0600), "new", 3);
+	assert_ok(action_copy(&words, &action));
+	assert_ok(action_list_append(&b->actions, action));
+	builder_write(b, FIXTURE_PAYLOAD);
+}
+
+/* The tree of the guest, with what dpkg wants of a database; `postinst` is b's. */
+static void make_guest(const char *postinst)
+{
+	fixture_copy();
+	shell("cd " ADMIN " && rm info/* && mkdir updates triggers && touch available info/a.list info/b.list "
+	      "info/a.md5sums info/b.md5sums && printf '#!/bin/sh\\n%s\\n' >info/b.postinst && chmod 755 "
+	      "info/b.postinst",
+	      postinst);
+}
+
+static bool is_new(void)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+
+	assert_ok(io_read_file(FIXTURE_ROOT "/etc/conf", 100, &text, NULL));
+	return !strcmp(text, "new");
+}
+
+static bool was_killed(void)
+{
+	return strstr(fixture_output, "the helper was killed");
+}
+
+static void set_environment(void)
+{
+	assert_int_equal(setenv("OUA_WHOLE_SYSTEM", "1", 1), 0);
+	assert_int_equal(setenv("DPKG_ADMINDIR", ADMIN, 1), 0);
+}
+
+/* It is killed in the middle of a package no action names, which the audit then objects to. */
+#define CUT                                                                                                            \
+	"echo ran >>" RAN "; [ -z \"$OUASSISTER_AGAIN\" ] || exec sed -i 's/ok half-configured/ok installed/' " ADMIN  \
+	"/status; sed -i '0,/ok installed/s//ok half-configured/' " ADMIN "/status"
+
+/* At every point: with the script begun the new files stay, and another attempt ends it. */
+static void die_anywhere(const char *verb)
+{
+	static const char *const argv[] = {"sh", "-c", CUT, NULL};
+	unsigned n_begun = 0;
+	struct builder b;
+
+	make_update(&b, STATUS("installed", "installed"), argv);
+	for (unsigned fault = 1;; fault++) {
+		bool begun;
+
+		make_guest("exit 0");
+		helper(fault, NULL, "apply", &b);
+		if (!was_killed())
+			break;
+		begun = access(RAN, F_OK) == 0;
+		n_begun += begun;
+		helper(0, NULL, verb, strcmp(verb, "apply") ? NULL : &b);
+		if (begun) {
+			assert_true(is_new());
+			assert_null(strstr(fixture_output, "rolled-back"));
+		}
+		/* Where the update stands already and nothing was cut, the script's first run is the one that cuts. */
+		if (begun && !strstr(fixture_output, "\"nothing\""))
+			assert_result("applied");
+	}
+	/* After the script, and around the last word of the journal. */
+	assert_true(n_begun >= 3);
+	builder_deinit(&b);
+}
+
+static void die_and_apply_again(void **state)
+{
+	need_root();
+	set_environment();
+	die_anywhere("apply");
+}
+
+static void die_and_recover(void **state)
+{
+	need_root();
+	set_environment();
+	die_anywhere("recover");
+}
+
+/* What is wrong afterwards is an error, and no way back. */
+static void nothing_goes_back(void **state)
+{
+	static const char *const argv[] = {
+		"sh", "-c", "echo ran >>" RAN "; sed -i '0,/ok installed/s//ok half-configured/' " ADMIN "/status",
+		NULL};
+	struct builder b;
+	unsigned fault = 1;
+
+	need_root();
+	set_environment();
+	make_update(&b, STATUS("installed", "installed"), argv);
+	do {
+		make_guest("exit 0");
+		helper(fault++, NULL, "apply", &b);
+		assert_true(was_killed());
+	} while (access(RAN, F_OK) < 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(helper(0, NULL, "apply", &b), 1);
+		assert_result("failed");
+		assert_non_null(strstr(fixture_output, "dpkg --audit"));
+		assert_true(is_new());
+	}
+	builder_deinit(&b);
+}
+
+/* The next update's helper does not take it for its own. */
+static void mark_is_forgotten(void **state)
+{
+	static const char *const argv[] = {"true", NULL};
+	struct builder b;
+
+	need_root();
+	set_environment();
+	make_update(&b, STATUS("installed", "installed"), argv);
+	make_guest("exit 0");
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_int_equal(access(FIXTURE_ROOT "/var/lib/ouassister/deferred", F_OK), 0);
+	assert_int_equal(helper(0, NULL, "forget", NULL), 0);
+	assert_int_not_equal(access(FIXTURE_ROOT "/var/lib/ouassister/deferred", F_OK), 0);
+	builder_deinit(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(die_and_apply_again),
+		cmocka_unit_test(die_and_recover),
+		cmocka_unit_test(nothing_goes_back),
+		cmocka_unit_test(mark_is_forgotten),
+	};
+
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
