@@ -112,9 +112,14 @@ static struct error *is_on_disk(const struct sleeping *s, const char *path, uint
 struct reading {
 	const struct sleeping *sleeping;
 	struct live *live;
-	GHashTable *seen; /* paths that were looked at */
+	GHashTable *seen; /* files that were looked at: live_is_new() */
 	unsigned n_gaps;  /* processes that are not known whole */
 };
+
+bool live_is_new(GHashTable *seen, const char *path, uint64_t inode)
+{
+	return g_hash_table_add(seen, g_strdup_printf("%llu %s", (unsigned long long)inode, path));
+}
 
 static struct error *add(struct reading *r, const struct guest_task *task, const char *path, uint64_t inode)
 {
@@ -126,7 +131,7 @@ static struct error *add(struct reading *r, const struct guest_task *task, const
 	/* What is seldom on a disk, and never travels. */
 	if (live->n == LIVE_MAX || guest_path_below(path, "/dev") || guest_path_below(path, "/run") ||
 	    guest_path_below(path, "/proc") || guest_path_below(path, "/sys") || guest_path_below(path, "/tmp") ||
-	    !g_hash_table_add(r->seen, g_strdup(path)))
+	    !live_is_new(r->seen, path, inode))
 		return NULL;
 	error = is_on_disk(r->sleeping, path, inode, &mount);
 	if (error || !mount)

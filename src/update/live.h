@@ -7,6 +7,8 @@
 #ifndef UPDATE_LIVE_H
 #define UPDATE_LIVE_H
 
+#include <glib.h>
+
 #include "changes/changes.h"
 #include "shadow/shadow.h"
 #include "update/sleeping.h"
@@ -48,5 +50,10 @@ const struct shadow_live_file *live_attributes(const struct live *live, const st
 
 bool live_is_written(const struct guest_fd *fd);
 bool live_is_mapped(const struct guest_map *map);
+/*
+ * Whether `seen` has it not yet, and adds it. `seen` owns its keys, strings. A path alone tells nothing apart: a
+ * container's process, or anybody in a mount namespace of his own, has other files under the same names.
+ */
+bool live_is_new(GHashTable *seen, const char *path, uint64_t inode);
 
 #endif

@@ -134,11 +134,24 @@ static void test_only_grew(void **state)
 	assert_false(grew);
 }
 
+/* The same path in a container hides nothing. */
+static void test_seen(void **state)
+{
+	GHashTable *seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+	assert_true(live_is_new(seen, "/var/lib/nine", 9));
+	assert_false(live_is_new(seen, "/var/lib/nine", 9));
+	assert_true(live_is_new(seen, "/var/lib/nine", 10));
+	assert_true(live_is_new(seen, "/var/lib/ten", 9));
+	assert_false(live_is_new(seen, "/var/lib/nine", 10));
+	g_hash_table_destroy(seen);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_holders),  cmocka_unit_test(test_hits),      cmocka_unit_test(test_attributes),
-		cmocka_unit_test(test_conflict), cmocka_unit_test(test_only_grew),
+		cmocka_unit_test(test_conflict), cmocka_unit_test(test_only_grew), cmocka_unit_test(test_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
