@@ -284,10 +284,57 @@ static size_t configure_word(const struct action *action)
 	return 0;
 }
 
-/* dpkg's word for what a run that was killed has done already. */
-static bool is_configured(const struct outcome *outcome)
+static bool says_installed(const char *states)
 {
-	return outcome->status && outcome->output && strstr(outcome->output, "already installed and configured");
+	static const char wanted[] = "installed\n";
+
+	for (; !strncmp(states, wanted, strlen(wanted)); states += strlen(wanted))
+		;
+	return !*states;
+}
+
+/* Whether dpkg has all packages in order that the action names. */
+static struct error *ask_installed(const struct action *action, bool *ret)
+{
+	_cleanup_(run_result_deinit) struct run_result result = {};
+	_cleanup_(free_ptr) char **argv = NULL;
+	char *const *names = action->argv + configure_word(action) + 1;
+	size_t n = 0, used = 0;
+	struct error *error;
+
+	while (names[n])
+		n++;
+	argv = calloc(n + 6, sizeof(*argv));
+	if (!argv)
+		return error_no_memory();
+	for (const char *const *word =
+		     (const char *const[]){"dpkg-query", "-W", "-f", "${db:Status-Status}\\n", "--", NULL};
+	     *word; word++)
+		argv[used++] = (char *)*word;
+	memcpy(argv + used, names, n * sizeof(*argv));
+	error = run(argv, COMMAND_TIMEOUT_MS, &result);
+	if (!error)
+		*ret = n && result.status == 0 && says_installed(result.output);
+	return error;
+}
+
+/*
+ * A run that was killed has done a part already, which dpkg takes for an error, and for the only one it tells by a
+ * status: the others may have failed or not.
+ */
+static struct error *judge_configured(const struct action *action, struct outcome *outcome)
+{
+	struct error *error;
+	bool installed = false;
+
+	if (!outcome->status || !configure_word(action) || !strstr(outcome->output, "already installed and configured"))
+		return NULL;
+	error = ask_installed(action, &installed);
+	if (!error && installed) {
+		outcome->status = 0;
+		outcome->skipped = "it is configured already";
+	}
+	return error;
 }
 
 static struct error *act_deferred(struct transaction *t, const struct action *action)
@@ -302,10 +349,9 @@ static struct error *act_deferred(struct transaction *t, const struct action *ac
 		return error;
 	outcome.status = result.status;
 	outcome.output = take_ptr(result.output);
-	if (is_configured(&outcome)) {
-		outcome.status = 0;
-		outcome.skipped = "it is configured already";
-	}
+	error = judge_configured(action, &outcome);
+	if (error)
+		return error;
 	t->n_failed += outcome.status != 0;
 	return report(t, action, &outcome);
 }

@@ -138,6 +138,57 @@ static void nothing_goes_back(void **state)
 	builder_deinit(&b);
 }
 
+/* a is configured already, which dpkg calls an error; `postinst` is b's, `before` the database before. */
+static void configure_both(const char *postinst, const char *before, bool fails)
+{
+	static const char *const argv[] = {"env", "X=y", "dpkg", "--log=/dev/null", "--configure", "a", "b", NULL};
+	_cleanup_(free_ptr) char *status = NULL;
+	struct builder b;
+
+	make_update(&b, before, argv);
+	make_guest(postinst);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_non_null(strstr(fixture_output, "already installed and configured"));
+	assert_int_equal(!!strstr(fixture_output, "it is configured already"), !fails);
+	assert_int_equal(!!strstr(fixture_output, "\"failed\":1"), fails);
+	assert_ok(io_read_file(ADMIN "/status", 4096, &status, NULL));
+	assert_int_equal(!!strstr(status, "half-configured"), fails);
+	builder_deinit(&b);
+}
+
+static void failure_is_not_hidden(void **state)
+{
+	need_root();
+	set_environment();
+	configure_both("exit 3", STATUS("installed", "half-configured"), true);
+	configure_both("exit 0", STATUS("installed", "half-configured"), false);
+	configure_both("exit 3", STATUS("installed", "installed"), false);
+}
+
+/* A dpkg that was killed left a in between, too, which the action does not name. */
+static void cut_is_finished(void **state)
+{
+	static const char *const argv[] = {"dpkg", "--log=/dev/null", "--configure", "b", NULL};
+	_cleanup_(free_ptr) char *status = NULL;
+	struct builder b;
+	unsigned fault = 1;
+
+	need_root();
+	set_environment();
+	make_update(&b, STATUS("installed", "half-configured"), argv);
+	do {
+		make_guest("touch " RAN);
+		helper(fault++, NULL, "apply", &b);
+		assert_true(was_killed());
+	} while (access(RAN, F_OK) < 0);
+	shell("sed -i '0,/ok installed/s//ok half-configured/' " ADMIN "/status");
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_result("applied");
+	assert_ok(io_read_file(ADMIN "/status", 4096, &status, NULL));
+	assert_null(strstr(status, "half-configured"));
+	builder_deinit(&b);
+}
+
 /* The next update's helper does not take it for its own. */
 static void mark_is_forgotten(void **state)
 {
@@ -158,10 +209,9 @@ static void mark_is_forgotten(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(die_and_apply_again),
-		cmocka_unit_test(die_and_recover),
-		cmocka_unit_test(nothing_goes_back),
-		cmocka_unit_test(mark_is_forgotten),
+		cmocka_unit_test(die_and_apply_again), cmocka_unit_test(die_and_recover),
+		cmocka_unit_test(nothing_goes_back),   cmocka_unit_test(failure_is_not_hidden),
+		cmocka_unit_test(cut_is_finished),     cmocka_unit_test(mark_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
