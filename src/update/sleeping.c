@@ -238,6 +238,37 @@ static struct error *read_os_release(struct sleeping *sleeping)
 	return sleeping->os_name && sleeping->os_id ? NULL : error_no_memory();
 }
 
+/* A firmware's partition is of a kind that never tells, and nothing of a sleeping system hangs on it. */
+bool sleeping_mount_is_let_go(const struct disk_mount *mount, bool names_memory)
+{
+	if (mount->unmounted == DISK_UNMOUNTED_UNKNOWN)
+		return !names_memory || !strcmp(mount->type, "vfat");
+	return mount->unmounted == DISK_UNMOUNTED_YES;
+}
+
+static struct error *refuse_undecided(const struct session *session, const struct disk_mount *mount)
+{
+	return error_remedy(error_create(ERROR_NOT_FOUND,
+					 "there is no memory image %s, and whether %s was unmounted cannot be told of "
+					 "%s: the VM was shut down, or it sleeps and its memory is elsewhere",
+					 session->file.memory, mount->target, mount->type),
+			    "if it sleeps, correct \"memory\" in %s; if it was shut down, take \"memory\" out of it",
+			    session->file.path);
+}
+
+static struct error *refuse_mounted(const struct session *session, const struct disk_mount *mount)
+{
+	return error_remedy(
+		error_create(ERROR_NOT_FOUND,
+			     "there is no memory image %s, and %s (%s) was not unmounted: the VM sleeps and its "
+			     "memory is elsewhere, or it was cut off without a shutdown",
+			     session->file.memory ? session->file.memory : "(no \"memory\" in the VM file)",
+			     mount->target, mount->type),
+		"if it sleeps, correct \"memory\" in %s; if it was cut off, start it with its own command, and "
+		"suspend it or shut it down",
+		session->file.path);
+}
+
 /* What ran there has let go of its disk: otherwise it sleeps somewhere, or was cut off. */
 static struct error *require_shut_down(const struct session *session, const struct sleeping *sleeping)
 {
@@ -246,25 +277,18 @@ static struct error *require_shut_down(const struct session *session, const stru
 	struct error *missing;
 
 	for (size_t i = 0; i < n; i++) {
-		if (mounts[i].unmounted == DISK_UNMOUNTED_UNKNOWN)
-			log_info("%s: whether %s was unmounted cannot be told of %s", session->file.name,
-				 mounts[i].target, mounts[i].type);
-		if (mounts[i].unmounted != DISK_UNMOUNTED_NO)
+		if (sleeping_mount_is_let_go(&mounts[i], session->file.memory)) {
+			if (mounts[i].unmounted == DISK_UNMOUNTED_UNKNOWN)
+				log_info("%s: whether %s was unmounted cannot be told of %s", session->file.name,
+					 mounts[i].target, mounts[i].type);
 			continue;
+		}
 		missing = session_missing_memory(session);
 		if (missing->code == ERROR_CONFLICT)
 			return missing;
 		error_destroy(missing);
-		return error_remedy(
-			error_create(
-				ERROR_NOT_FOUND,
-				"there is no memory image %s, and %s (%s) was not unmounted: the VM sleeps and its "
-				"memory is elsewhere, or it was cut off without a shutdown",
-				session->file.memory ? session->file.memory : "(no \"memory\" in the VM file)",
-				mounts[i].target, mounts[i].type),
-			"if it sleeps, correct \"memory\" in %s; if it was cut off, start it with its own command, and "
-			"suspend it or shut it down",
-			session->file.path);
+		return mounts[i].unmounted == DISK_UNMOUNTED_NO ? refuse_mounted(session, &mounts[i])
+								: refuse_undecided(session, &mounts[i]);
 	}
 	return NULL;
 }

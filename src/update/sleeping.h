@@ -49,4 +49,10 @@ void sleeping_close(struct sleeping *sleeping);
 /* ERROR_BUSY if a process answers where the VM's would. */
 struct error *sleeping_refuse_running(struct session *session) _must_check_;
 
+/*
+ * Whether a mount of a disk without memory may pass for one that was let go of. One that does not tell may be a
+ * sleeping VM's whose memory is elsewhere, unless the VM file names no memory at all.
+ */
+bool sleeping_mount_is_let_go(const struct disk_mount *mount, bool names_memory);
+
 #endif

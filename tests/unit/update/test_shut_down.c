@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "update/restart.h"
 #include "update/shut_down.h"
+#include "update/sleeping.h"
 
 static char directory[] = "/tmp/test-shut-down.XXXXXX";
 
@@ -107,12 +108,33 @@ static void held_services_are_found_by_name_and_template(void **state)
 	assert_null(restart_held_find(NULL, "dbus.service"));
 }
 
+static void a_mistyped_memory_is_no_shutdown(void **state)
+{
+	static const struct {
+		const char *type;
+		enum disk_unmounted unmounted;
+		bool with_key, without_key;
+	} cases[] = {
+		{"ext4", DISK_UNMOUNTED_YES, true, true},     {"ext4", DISK_UNMOUNTED_NO, false, false},
+		{"xfs", DISK_UNMOUNTED_UNKNOWN, false, true}, {"btrfs", DISK_UNMOUNTED_UNKNOWN, false, true},
+		{"btrfs", DISK_UNMOUNTED_NO, false, false},   {"vfat", DISK_UNMOUNTED_UNKNOWN, true, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct disk_mount mount = {.type = (char *)cases[i].type, .unmounted = cases[i].unmounted};
+
+		assert_int_equal(sleeping_mount_is_let_go(&mount, true), cases[i].with_key);
+		assert_int_equal(sleeping_mount_is_let_go(&mount, false), cases[i].without_key);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_newest_kernel_is_the_next_boot),
 		cmocka_unit_test(what_is_no_kernel_is_passed_over),
 		cmocka_unit_test(held_services_are_found_by_name_and_template),
+		cmocka_unit_test(a_mistyped_memory_is_no_shutdown),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
