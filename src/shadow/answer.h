@@ -106,6 +106,15 @@ bool answer_process_find(uint32_t pid, struct answer_process *ret);
 int answer_open_path(struct answer_call *call, int directory, const char *path);
 
 /*
+ * The same where it is only to be learnt what a call is about. What is named below /proc is left out: the server of
+ * /proc may be waiting until we have recorded something. `flags`: O_NOFOLLOW or 0.
+ */
+int answer_look_path(struct answer_call *call, int directory, const char *path, int flags);
+
+/* The same of a path that begins with "/dev/"; a link that leads out of there (/dev/stderr) is not followed. */
+int answer_look_device(struct answer_call *call, const char *path);
+
+/*
  * The path of an open file in the shadow's tree, whatever root its holder has. False: it is in no tree a path leads
  * through (a pipe, a memory file).
  */

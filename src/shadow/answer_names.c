@@ -31,7 +31,7 @@ static void look(struct answer_call *call, int directory, uint64_t address, cons
 	if (answer_read_string(call, address, path, sizeof(path), ENAMETOOLONG) != 0)
 		return;
 	look_at_efi(call, path);
-	fd = answer_open_path(call, directory, path);
+	fd = answer_look_path(call, directory, path, 0);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
 	file = live_find(call->shadow, NULL, st.st_ino);

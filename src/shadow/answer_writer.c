@@ -174,10 +174,22 @@ static bool may_write(struct answer_call *call, const struct stat *st)
 	return (st->st_uid == SHADOW_ID_BASE + caller.fsuid && st->st_mode & 0200) || st->st_mode & 0002;
 }
 
-/* Who opens a device that is none here: of the disk, to write to it, or another, which may fail. */
-static void look_at_device(struct answer_call *call, int directory, const char *path)
+/* What every script writes to, and every shadow has. */
+static bool is_everywhere(const char *path)
 {
-	_cleanup_(close_fd) int fd = answer_open_path(call, directory, path);
+	static const char *const names[] = {"/dev/null", "/dev/tty",    "/dev/zero",
+					    "/dev/full", "/dev/stdout", "/dev/stderr"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(path, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Who opens a device that is none here: of the disk, to write to it, or another, which may fail. */
+static void look_at_device(struct answer_call *call, const char *path)
+{
+	_cleanup_(close_fd) int fd = is_everywhere(path) ? -1 : answer_look_device(call, path);
 	struct statfs fs;
 	struct stat st;
 
@@ -197,7 +209,7 @@ static void look_at_file(struct answer_call *call, int directory, const char *pa
 	struct stat st;
 
 	if (strncmp(path, "/dev/", 5) == 0) {
-		look_at_device(call, directory, path);
+		look_at_device(call, path);
 		return;
 	}
 	if (strncmp(path, "/boot/", 6) == 0 || strncmp(path, "/efi/", 5) == 0) {
@@ -209,7 +221,7 @@ static void look_at_file(struct answer_call *call, int directory, const char *pa
 	/* A link of another name is found at the end, by its inode, and then by watching names. */
 	if (!call->shadow->watch_names && !live_has_name(call->shadow, name))
 		return;
-	fd = answer_open_path(call, directory, path);
+	fd = answer_look_path(call, directory, path, 0);
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
 		file = live_find(call->shadow, call->shadow->watch_names ? NULL : name, st.st_ino);
 	if (file)
@@ -230,7 +242,7 @@ static int answer_writer(struct answer_call *call, int directory, uint64_t addre
 		look_at_file(call, directory, path);
 	if ((path[0] == '/' && strncmp(path, "/sys/", 5) != 0) || (flags & O_ACCMODE) != O_WRONLY)
 		return 0;
-	fd = answer_open_path(call, directory, path);
+	fd = answer_look_path(call, directory, path, 0);
 	if (fd < 0 || !answer_path_of(fd, real) || strncmp(real, "/sys/", 5) != 0 || fstat(fd, &st) < 0 ||
 	    !S_ISREG(st.st_mode) || !may_write(call, &st))
 		return 0;

@@ -50,9 +50,9 @@ struct script {
 
 struct attend {
 	const struct shadow_attendant *options;
-	int input;    /* our end of the program's standard input; -1: ended */
-	ino_t pipe;   /* which that is */
-	int terminal; /* our side of it; -1: none yet */
+	int input;     /* our end of the program's standard input; -1: ended */
+	char pipe[32]; /* which that is: "pipe:[N]" */
+	int terminal;  /* our side of it; -1: none yet */
 	uint64_t looked_ns;
 	struct processes processes;
 	struct script scripts[SCRIPTS_MAX];
@@ -328,17 +328,21 @@ static struct error *check_time(struct attend *attend, uint32_t warden)
 /* Whether this descriptor of the process is the standard input we hold the other end of, or a terminal. */
 static bool is_input(const struct attend *attend, uint32_t pid, unsigned long long fd)
 {
-	char path[64];
+	char path[64], target[64];
 	struct stat st;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%u/fd/%llu", pid, fd);
-	if (fd > INT32_MAX || stat(path, &st) < 0)
+	n = fd > INT32_MAX ? -1 : readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
 		return false;
-	if (S_ISFIFO(st.st_mode))
-		return st.st_ino == attend->pipe;
-	/* /dev/pts/N and /dev/tty. */
-	return S_ISCHR(st.st_mode) && ((major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143) ||
-				       (major(st.st_rdev) == 5 && minor(st.st_rdev) == 0));
+	target[n] = '\0';
+	if (strncmp(target, "pipe:", 5) == 0)
+		return strcmp(target, attend->pipe) == 0;
+	/* /dev/pts/N and /dev/tty. Of a file in /proc its server would be asked, which may be waiting for us. */
+	return strncmp(target, "/dev/", 5) == 0 && stat(path, &st) == 0 && S_ISCHR(st.st_mode) &&
+	       ((major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143) ||
+		(major(st.st_rdev) == 5 && minor(st.st_rdev) == 0));
 }
 
 static bool read_memory(uint32_t pid, unsigned long long address, void *buffer, size_t size)
@@ -483,7 +487,7 @@ struct error *attend_create(const struct shadow_attendant *options, struct atten
 	}
 	attend->options = options;
 	attend->input = fds[1];
-	attend->pipe = st.st_ino;
+	snprintf(attend->pipe, sizeof(attend->pipe), "pipe:[%llu]", (unsigned long long)st.st_ino);
 	attend->terminal = -1;
 	*ret_input = fds[0];
 	*ret = take_ptr(attend);
