@@ -223,6 +223,11 @@ const struct change_layer *shadow_layers(const struct shadow *shadow, size_t *re
 	return shadow->views;
 }
 
+uint64_t shadow_disk_max(const struct shadow *shadow)
+{
+	return shadow->limits.disk_bytes;
+}
+
 struct error *shadow_settle(const struct shadow *shadow)
 {
 	return store_check(shadow->layers[0].upper_raw_fd);

@@ -144,6 +144,9 @@ struct error *shadow_capture(struct shadow *shadow, const struct shadow_run_opti
 /* The overlays, for changes_read(); borrowed, valid until shadow_destroy(). */
 const struct change_layer *shadow_layers(const struct shadow *shadow, size_t *ret_n);
 
+/* What all changes may take on the host's disk: shadow_options.limits, or its default. */
+uint64_t shadow_disk_max(const struct shadow *shadow);
+
 /* All that was written is there; to be called before the layers are read. Fails if the host ran out of space. */
 struct error *shadow_settle(const struct shadow *shadow) _must_check_;
 

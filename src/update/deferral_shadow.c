@@ -39,8 +39,12 @@ struct error *deferral_owner(const struct package_run *run, const char *path, ch
 
 static struct error *run_tar(const struct package_run *run, const char *const *argv, int in, int out)
 {
-	struct shadow_run_options options = {
-		.argv = argv, .env = apt_environment, .stdin_fd = in, .output_fd = out, .timeout_s = 3600};
+	struct shadow_run_options options = {.argv = argv,
+					     .env = apt_environment,
+					     .stdin_fd = in,
+					     .output_fd = out,
+					     .output_max = shadow_disk_max(run->shadow),
+					     .timeout_s = 3600};
 	int status;
 	struct error *error = shadow_run(run->shadow, &options, &status);
 
@@ -49,10 +53,15 @@ static struct error *run_tar(const struct package_run *run, const char *const *a
 	return error_wrap(error, "keeping what was downloaded: tar in the shadow");
 }
 
+/* The guest may have put anything there: only what apt would use, holes as holes, and no more than a shadow may keep.
+ */
 struct error *deferral_carry_out(const struct package_run *run, int fd)
 {
-	static const char *const argv[] = {
-		"/bin/sh", "-c", "exec tar -C / -cf - var/cache/apt/archives var/lib/apt/lists 2>/dev/null", NULL};
+	static const char script[] = "exec 2>/dev/null; cd / && {\n"
+				     "	find var/cache/apt/archives -maxdepth 1 -type f -name '*.deb' -print0\n"
+				     "	find var/lib/apt/lists '(' -type f -o -type d ')' -print0\n"
+				     "} | exec tar -S --no-recursion --null -T - -cf -";
+	static const char *const argv[] = {"/bin/sh", "-c", script, NULL};
 
 	return run_tar(run, argv, 0, fd);
 }
