@@ -65,7 +65,7 @@ static void collect(const json_t *stale, const json_t *held, enum restart_mode m
 	}
 }
 
-/* Queued, not waited for: the channel's own service may be one of them. */
+/* Queued, not waited for: the channel's own service may be one of them, and then loses the program: look_again(). */
 static struct error *queue(struct vm *vm, const GPtrArray *units, bool init)
 {
 	static const char script[] = SHELL_PATH "[ -d /run/systemd/system ] || { echo no systemd >&2; exit 1; }\n"
@@ -85,6 +85,10 @@ static struct error *queue(struct vm *vm, const GPtrArray *units, bool init)
 		g_ptr_array_add(argv, units->pdata[i]);
 	g_ptr_array_add(argv, NULL);
 	error = vm_channel_run(vm, (const char *const *)argv->pdata, -1, ASK_TIMEOUT_MS, &result);
+	if (error && error->code == ERROR_NOT_FOUND) {
+		log_debug("%s", error->message);
+		error_destroy(take_ptr(error));
+	}
 	if (!error && result.status != 0)
 		log_warning("restarting services in the guest: %.*s", (int)strcspn(result.errors, "\n"), result.errors);
 	channel_result_deinit(&result);
