@@ -46,10 +46,17 @@ static const char *const new_environment[] = {
 	NULL,
 };
 
-/* Given to every apt: no prompt, no sandbox user whose ids the host may lack. */
+/*
+ * Given to every apt: no prompt, no sandbox user whose ids the host may lack; archives stay, for what is left to the
+ * guest is taken out of them (apt(8), Binary::apt, would remove them).
+ */
 static const char *const common_options[] = {
-	"-o", "APT::Get::Assume-Yes=true", "-o", "Dpkg::Use-Pty=0",
-	"-o", "Dpkg::Progress-Fancy=0",    "-o", "APT::Color=0",
+	"-o", "APT::Get::Assume-Yes=true",
+	"-o", "Dpkg::Use-Pty=0",
+	"-o", "Dpkg::Progress-Fancy=0",
+	"-o", "APT::Color=0",
+	"-o", "APT::Keep-Downloaded-Packages=true",
+	"-o", "Binary::apt::APT::Keep-Downloaded-Packages=true",
 	NULL,
 };
 
