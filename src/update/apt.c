@@ -459,7 +459,18 @@ static char *names_of_plan(const char *output)
 	return g_string_free(names, FALSE);
 }
 
-struct error *apt_list_plan(const struct package_run *run, char **ret)
+/* What is installed, removed or purged. */
+static char *touched_by_plan(const char *output)
+{
+	GString *names = g_string_new("");
+
+	for (const char *line = output; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (!strncmp(line, "Inst ", 5) || !strncmp(line, "Remv ", 5) || !strncmp(line, "Purg ", 5))
+			g_string_append_printf(names, "%.*s\n", (int)strcspn(line + 5, " :\n"), line + 5);
+	return g_string_free(names, FALSE);
+}
+
+struct error *apt_list_plan(const struct package_run *run, char **ret, char **ret_touched)
 {
 	static const char *const simulated[] = {"-s", NULL}, *const upgrade[] = {"dist-upgrade", NULL};
 	const char *const *command = run->options->command;
@@ -474,9 +485,11 @@ struct error *apt_list_plan(const struct package_run *run, char **ret)
 		error = io_write(run->log_fd, output, strlen(output), "update.log");
 	if (!error)
 		error = run_failed(run, "apt-get -s", status);
-	if (!error)
-		*ret = names_of_plan(output);
-	return error;
+	if (error)
+		return error;
+	*ret = names_of_plan(output);
+	*ret_touched = touched_by_plan(output);
+	return NULL;
 }
 
 bool apt_names(const struct package_run *run, const char *package)

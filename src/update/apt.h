@@ -27,8 +27,8 @@ struct error *apt_fetch(const struct package_run *run, const char *word) _must_c
 /* Whether apt itself does the run's work, so that it can be asked beforehand; or dpkg, called by its name. */
 bool apt_has_plan(const struct package_run *run);
 bool apt_is_dpkg(const struct package_run *run);
-/* What apt would install, without the network: "NAME VERSION" lines. */
-struct error *apt_list_plan(const struct package_run *run, char **ret) _must_check_;
+/* What apt would install, without the network: "NAME VERSION" lines; and what it would touch at all: "NAME" lines. */
+struct error *apt_list_plan(const struct package_run *run, char **ret, char **ret_touched) _must_check_;
 /* Whether the user's command names the package; whether it was there before. */
 bool apt_names(const struct package_run *run, const char *package);
 bool apt_was_installed(const struct package_run *run, const char *package);

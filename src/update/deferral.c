@@ -63,6 +63,27 @@ bool deferrals_has_whole(const struct deferrals *d)
 	return false;
 }
 
+static bool has_line(const char *lines, const char *line)
+{
+	size_t n = strlen(line);
+
+	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
+		if (strcspn(lines, "\n") == n && !memcmp(lines, line, n))
+			return true;
+	return false;
+}
+
+const struct deferral *deferrals_find_unkept(const struct deferrals *d, const char *all, const char *left)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		const char *package = d->items[i].package;
+
+		if (d->items[i].whole && (!has_line(all, package) || has_line(left, package)))
+			return &d->items[i];
+	}
+	return NULL;
+}
+
 bool deferrals_has_postinst(const struct deferrals *d)
 {
 	for (size_t i = 0; i < d->n; i++)

@@ -59,6 +59,11 @@ struct error *deferrals_take(struct deferrals *deferrals, const struct shadow_ne
 struct error *deferrals_count(struct deferrals *deferrals, const struct shadow_script *scripts, size_t n) _must_check_;
 
 bool deferrals_has_whole(const struct deferrals *deferrals);
+/*
+ * A whole one that no pin keeps as it is: the plan without pins (`all`) does not touch it, or the one with pins
+ * (`left`) still does; "NAME" lines. NULL: all are kept.
+ */
+const struct deferral *deferrals_find_unkept(const struct deferrals *deferrals, const char *all, const char *left);
 bool deferrals_has_postinst(const struct deferrals *deferrals);
 /* The deferral of this package; NULL: none. An architecture behind a colon does not count. */
 struct deferral *deferrals_find(const struct deferrals *deferrals, const char *package, size_t length);

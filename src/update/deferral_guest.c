@@ -88,7 +88,11 @@ static struct error *append_action(const struct deferrals *d, bool whole, GPtrAr
  * helper says so (OUASSISTER_AGAIN).
  */
 static const char install_script[] =
-	"cd " DEFERRED_DIRECTORY " 2>/dev/null || exit 0\n"
+	"cd " DEFERRED_DIRECTORY " 2>/dev/null || {\n"
+	"	[ -n \"$OUASSISTER_AGAIN\" ] && exit\n"
+	"	echo '" DEFERRED_DIRECTORY " is missing: nothing was installed'\n"
+	"	exit 1\n"
+	"}\n"
 	"[ -z \"$OUASSISTER_AGAIN\" ] || dpkg $OUASSISTER_DPKG --configure -a\n"
 	"apt-get -y $OUASSISTER_REMOVE -o Debug::NoLocking=1 -o Acquire::Retries=0 -o Dpkg::Use-Pty=0 -o APT::Color=0"
 	" $OUASSISTER_OPTIONS install " DEFERRED_DIRECTORY "/*.deb || exit\n"

@@ -97,16 +97,21 @@ static char *subtract(const char *all, const char *part)
 	return g_string_free(left, FALSE);
 }
 
+static struct deferral *first_whole(const struct deferrals *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->items[i].whole)
+			return &d->items[i];
+	return NULL;
+}
+
 /* Which package of the plan waits for which: all that are left out go with each, for apt decides about them together.
  */
 static struct error *note_held(struct deferrals *d)
 {
-	struct deferral *first = NULL;
+	struct deferral *first = first_whole(d);
 	GPtrArray *names = g_ptr_array_new();
 
-	for (size_t i = 0; !first && i < d->n; i++)
-		if (d->items[i].whole)
-			first = &d->items[i];
 	for (const char *line = d->held; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		size_t n = strcspn(line, " \n");
 
@@ -119,31 +124,61 @@ static struct error *note_held(struct deferrals *d)
 	return NULL;
 }
 
+/* The command wants it whatever apt's preferences say: its script would run offline after all. */
+static struct error *refuse_unkept(const struct deferral *deferral, struct error *failure)
+{
+	struct error *error = error_create(
+		ERROR_CONFLICT, "%s cannot be kept back%s, and cannot be done offline: its %s %s", deferral->package,
+		failure ? " (apt finds no way without it)" : "", deferral->script, deferral->why);
+
+	error_destroy(failure);
+	return error_remedy(error, "leave %s out of the update, and do it in the running guest", deferral->package);
+}
+
+static struct error *refuse_without_plan(const struct deferral *deferral)
+{
+	return error_remedy(error_create(ERROR_CONFLICT,
+					 "%s cannot be installed offline, and only apt can leave it to the guest: its "
+					 "%s %s",
+					 deferral->package, deferral->script, deferral->why),
+			    "give apt-get as the command, or update the package in the guest");
+}
+
+/* With the pins of this round. A package that is new, and that the command names, leaves apt no way. */
+static struct error *list_left(const struct package_run *run, const struct deferral *whole, char **ret,
+			       char **ret_touched)
+{
+	struct error *error = apt_list_plan(run, ret, ret_touched);
+
+	return error && error->code == ERROR_FAILED && whole ? refuse_unkept(whole, error) : error;
+}
+
 struct error *deferral_prepare(const struct package_run *run, struct deferrals *d)
 {
-	_cleanup_(free_ptr) char *all = NULL, *left = NULL;
+	_cleanup_(free_ptr) char *all = NULL, *left = NULL, *all_touched = NULL, *left_touched = NULL;
+	const struct deferral *whole = first_whole(d), *unkept;
 	struct package_run without = *run;
 	struct error *error;
 
 	without.deferrals = NULL;
 	without.pins = NULL;
 	if (!apt_has_plan(run))
-		return deferrals_has_whole(d)
-			       ? error_remedy(error_create(ERROR_CONFLICT,
-							   "%s cannot be installed offline, and only apt can leave it "
-							   "to the guest: its %s %s",
-							   d->items[0].package, d->items[0].script, d->items[0].why),
-					      "give apt-get as the command, or update the package in the guest")
-			       : NULL;
-	error = apt_list_plan(&without, &all);
+		return whole ? refuse_without_plan(whole) : NULL;
+	error = apt_list_plan(&without, &all, &all_touched);
 	if (!error)
-		error = apt_list_plan(run, &left);
+		error = list_left(run, whole, &left, &left_touched);
 	if (error)
 		return error;
+	unkept = deferrals_find_unkept(d, all_touched, left_touched);
+	if (unkept)
+		return refuse_unkept(unkept, NULL);
 	free(d->expected);
 	d->expected = take_ptr(left);
 	free(d->held);
-	d->held = deferrals_has_whole(d) ? subtract(all, d->expected) : NULL;
+	d->held = whole ? subtract(all, d->expected) : NULL;
+	/* A removal alone that is kept back: there is nothing the guest could install instead. */
+	if (d->held && !*d->held)
+		return refuse_unkept(whole, NULL);
 	return d->held ? note_held(d) : NULL;
 }
 

@@ -114,6 +114,24 @@ static void test_pins(void **state)
 	deferrals_deinit(&d);
 }
 
+/* A version or a file that the command names is stronger than a pin. */
+static void test_unkept(void **state)
+{
+	struct deferrals d = {0};
+	bool again;
+
+	assert_null(deferrals_add(&d, "script", "postinst", "x", false, &again));
+	assert_null(deferrals_find_unkept(&d, "script\n", "script\n"));
+	assert_null(deferrals_add(&d, "whole", "preinst", "x", true, &again));
+	assert_null(deferrals_find_unkept(&d, "script\nwhole\n", "script\n"));
+	assert_null(deferrals_find_unkept(&d, "script\nwhole\n", "script\nwhole-not\nnot-whole\n"));
+	assert_ptr_equal(deferrals_find_unkept(&d, "whole\n", "script\nwhole\n"), &d.items[1]);
+	/* It runs though nothing of it is installed: nothing can be held back. */
+	assert_ptr_equal(deferrals_find_unkept(&d, "script\n", "script\n"), &d.items[1]);
+	assert_ptr_equal(deferrals_find_unkept(&d, "", ""), &d.items[1]);
+	deferrals_deinit(&d);
+}
+
 static void test_actions(void **state)
 {
 	static const char *const environment[] = {"LANG=C", NULL}, *const options[] = {"--force-confold", NULL};
@@ -173,7 +191,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),      cmocka_unit_test(test_refused), cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_no_package), cmocka_unit_test(test_excuse),  cmocka_unit_test(test_pins),
-		cmocka_unit_test(test_actions),    cmocka_unit_test(test_count),
+		cmocka_unit_test(test_actions),    cmocka_unit_test(test_count),   cmocka_unit_test(test_unkept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
