@@ -46,7 +46,7 @@ enum answer_when {
 	ANSWER_WHO,     /* arguments 0 and 1 are (which, who); `which` is `user`, or `who` is in 1 .. highest_pid */
 	ANSWER_DEVICE,  /* the argument is the mode of a device node */
 	ANSWER_SOCKETS, /* a netlink socket for questions about sockets */
-	ANSWER_WRITER,  /* the argument is the flags of an open for writing of what may be there already (no O_EXCL) */
+	ANSWER_WRITER,  /* the argument is the flags of an open for writing of what may be there already */
 };
 
 struct answer_rule {
@@ -159,7 +159,7 @@ answer_function answer_sched_getscheduler, answer_sched_setscheduler, answer_sch
 answer_function answer_sched_getattr, answer_sched_setattr, answer_sched_rr_get_interval;
 answer_function answer_getpgid, answer_getsid, answer_capget;
 answer_function answer_mount, answer_umount2, answer_swapon, answer_swapoff; /* answer_mount.c */
-answer_function answer_open, answer_openat;                                  /* answer_writer.c */
+answer_function answer_open, answer_openat, answer_creat;                    /* answer_writer.c */
 answer_function answer_sleep;                                                /* answer_sleep.c */
 answer_function answer_execve;                                               /* answer_exec.c */
 /* answer_names.c */

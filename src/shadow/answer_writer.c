@@ -260,3 +260,8 @@ int answer_openat(struct answer_call *call)
 {
 	return answer_writer(call, (int)call->args[0], call->args[1], call->args[2]);
 }
+
+int answer_creat(struct answer_call *call)
+{
+	return answer_writer(call, AT_FDCWD, call->args[0], O_CREAT | O_WRONLY | O_TRUNC);
+}

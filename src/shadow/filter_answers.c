@@ -98,7 +98,11 @@ static void end_sockets(struct program *program)
 static void end_writer(struct program *program, unsigned argument)
 {
 	load_argument(program, argument);
-	add(program, BPF_ALU | BPF_AND | BPF_K, O_ACCMODE | O_EXCL, 0, 0);
+	/* O_EXCL alone is how mkfs(8) opens a device: unless it is in use. */
+	add(program, BPF_ALU | BPF_AND | BPF_K, O_CREAT | O_EXCL, 0, 0);
+	jump(program, BPF_JEQ, O_CREAT | O_EXCL, 5, 0);
+	load_argument(program, argument);
+	add(program, BPF_ALU | BPF_AND | BPF_K, O_ACCMODE, 0, 0);
 	jump(program, BPF_JEQ, O_WRONLY, 1, 0);
 	jump(program, BPF_JEQ, O_RDWR, 0, 1);
 	end(program, SECCOMP_RET_USER_NOTIF);

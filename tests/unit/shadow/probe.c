@@ -226,6 +226,10 @@ static int try_names(const char *name, const char *argument)
 		return open(argument, O_RDONLY);
 	if (!strcmp(name, "write"))
 		return try_write(argument);
+	if (!strcmp(name, "write-exclusive"))
+		return (int)write(open(argument, O_WRONLY | O_EXCL), "1", 1);
+	if (!strcmp(name, "write-creat"))
+		return (int)write((int)syscall(SYS_creat, argument, 0600), "2", 1);
 	if (!strcmp(name, "connect"))
 		return try_connect(argument, 80);
 	if (!strcmp(name, "connect-device"))

@@ -259,6 +259,26 @@ static void test_sys(void **state)
 		    "same");
 }
 
+/* A write below /sys is recorded, however the file was opened. */
+static void test_sys_is_written(void **state)
+{
+	static const char find[] = "set -- $(busybox find /sys -type f -perm -200); ";
+	const struct fixture *f = *state;
+	const struct action_list *actions = shadow_actions(f->shadow);
+	char script[128];
+
+	need_root();
+	snprintf(script, sizeof(script), "%sprobe write-exclusive $1", find);
+	assert_int_equal(status_of(f->shadow, script), 0);
+	assert_int_equal(actions->n, 1);
+	assert_memory_equal(actions->items[0].data, "1", 1);
+	snprintf(script, sizeof(script), "%sprobe write-creat $1", find);
+	assert_int_equal(status_of(f->shadow, script), 0);
+	assert_int_equal(actions->n, 2);
+	assert_memory_equal(actions->items[1].data, "2", 1);
+	assert_string_equal(actions->items[0].path, actions->items[1].path);
+}
+
 /* What statfs tells of a tmpfs is what the guest counts, less what is written now. */
 static void test_statfs(void **state)
 {
@@ -400,6 +420,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_interfaces, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_sockets, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_sys, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_sys_is_written, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_statfs, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_floods, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_closed, setup, fixture_teardown),
