@@ -106,21 +106,78 @@ struct error *failures_find(const char *output, json_t **ret)
 	return error;
 }
 
-struct error *failures_add(const json_t *failures, struct action_list *actions)
+/* The second letter: what dpkg --audit complains of. "H" is refused by failures_check_states(). */
+static const char *why_waiting(char state)
+{
+	switch (state) {
+	case 'U':
+	case 'F':
+		return "left unconfigured";
+	case 'W':
+	case 't':
+		return "waits for triggers";
+	default:
+		return NULL;
+	}
+}
+
+/* By the name alone, or with its architecture: dpkg leaves the latter out where there is but one. */
+static bool is_listed(const json_t *list, const char *name, size_t n)
+{
+	const json_t *failure;
+	size_t i;
+
+	json_array_foreach(list, i, failure)
+	{
+		const char *listed = json_string_value(json_object_get(failure, "package"));
+		size_t bare = listed ? strcspn(listed, ":") : 0;
+
+		if (!listed || strncmp(listed, name, bare) != 0)
+			continue;
+		if (strlen(listed) == n && !memcmp(listed, name, n))
+			return true;
+		if ((bare == n) != !listed[bare] && (n == bare || name[bare] == ':'))
+			return true;
+	}
+	return false;
+}
+
+struct error *failures_add_waiting(const char *states, json_t *list)
+{
+	struct error *error = NULL;
+
+	for (const char *line = states; !error && *line; line = next_line(line)) {
+		size_t length = strcspn(line, "\n"), n;
+		const char *why = length > 3 ? why_waiting(line[1]) : NULL;
+
+		n = length > 3 ? strcspn(line + 3, " \n") : 0;
+		if (why && n && !is_listed(list, line + 3, n))
+			error = append(list, line + 3, n, "configure", 9, why, "", 0);
+	}
+	return error;
+}
+
+static struct error *add_names(const json_t *failures, size_t first, struct action_list *actions)
 {
 	const char *argv[FAILURES_MAX + 3] = {"true", ACTION_FAILED_PACKAGES};
 	const struct action action = {.kind = ACTION_COMMAND, .phase = ACTION_AFTER, .argv = (char **)argv};
-	size_t n = json_array_size(failures);
 	struct action copy;
 	struct error *error;
 
-	if (n == 0)
-		return NULL;
-	for (size_t i = 0; i < n && i < FAILURES_MAX; i++) {
-		const char *name = json_string_value(json_object_get(json_array_get(failures, i), "package"));
+	for (size_t i = 0; i < FAILURES_MAX && first + i < json_array_size(failures); i++) {
+		const char *name = json_string_value(json_object_get(json_array_get(failures, first + i), "package"));
 
 		argv[i + 2] = name ? name : "";
 	}
 	error = action_copy(&action, &copy);
 	return error ? error : action_list_append(actions, copy);
+}
+
+struct error *failures_add(const json_t *failures, struct action_list *actions)
+{
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < json_array_size(failures); i += FAILURES_MAX)
+		error = add_names(failures, i, actions);
+	return error;
 }

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "changes/changes.h"
 
-/* Of one package's output, its end; and packages of one update. */
+/* Of one package's output, its end; of one update, packages that dpkg named, and names in one action. */
 #define FAILURE_OUTPUT_MAX 4096
 #define FAILURES_MAX       200
 
@@ -18,6 +18,12 @@
  * empty array where dpkg named none.
  */
 struct error *failures_find(const char *output, json_t **ret) _must_check_;
+
+/*
+ * Adds the packages that dpkg --audit will name and the list does not: those that wait for one that failed, and those
+ * beyond FAILURES_MAX. `states`: "STATUS PACKAGE" lines, STATUS as dpkg -l has it.
+ */
+struct error *failures_add_waiting(const char *states, json_t *list) _must_check_;
 
 struct package_run;
 

@@ -96,18 +96,30 @@ static struct error *name_failures(const json_t *failures, struct error *error)
 	return error_remedy(error, "nothing was bundled; --keep-going bundles what works");
 }
 
+/* What dpkg's words do not name, its database does: the guest's audit excuses only packages that are named. */
+static struct error *add_waiting(const struct package_run *run, json_t *list)
+{
+	static const char *const argv[] = {"dpkg-query", "-W", "-f", "${db:Status-Abbrev}${binary:Package}\\n", NULL};
+	_cleanup_(free_ptr) char *states = NULL;
+	struct error *error = apt_ask(run, argv, &states);
+
+	return error ? error : failures_add_waiting(states, list);
+}
+
 /* That the list of a second look holds those of the first: it begins at the same place. */
 static struct error *go_on(const struct package_run *run, uint64_t mark, const json_t *failures)
 {
-	json_t *all = NULL;
+	_cleanup_(json_decref_ptr) json_t *all = NULL;
 	struct error *error = configure_others(run, failures);
 
 	if (!error)
 		error = find(run, mark, &all);
+	if (!error)
+		error = add_waiting(run, all);
 	if (error)
 		return error;
 	log_warning("%zu packages failed; the bundle leaves them as dpkg does", json_array_size(all));
-	*run->failures = all;
+	*run->failures = take_ptr(all);
 	return NULL;
 }
 

@@ -66,12 +66,48 @@ static void states_of_a_bundle(void **state)
 	assert_error(failures_check_states("ii a\niFRb\n"), ERROR_FAILED);
 }
 
+static void those_that_wait_are_named(void **state)
+{
+	_cleanup_(json_decref_ptr) json_t *list = json_pack("[{s:s}, {s:s}]", "package", "b", "package", "c:amd64");
+	_cleanup_(action_list_deinit) struct action_list actions = {0};
+
+	assert_ok(failures_add_waiting("ii a\niF b:amd64\niU c\niW d:amd64\nit e\nrc f\nun g\niU bb\niH h\n", list));
+	assert_int_equal(json_array_size(list), 5);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 2), "package")), "d:amd64");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 2), "why")), "waits for triggers");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 4), "package")), "bb");
+	assert_ok(failures_add(list, &actions));
+	assert_int_equal(actions.n, 1);
+	assert_string_equal(actions.items[0].argv[6], "bb");
+	assert_null(actions.items[0].argv[7]);
+}
+
+static void no_name_is_left_out(void **state)
+{
+	_cleanup_(json_decref_ptr) json_t *list = json_array();
+	_cleanup_(action_list_deinit) struct action_list actions = {0};
+	char last[16];
+
+	for (size_t i = 0; i < 2 * FAILURES_MAX + 1; i++) {
+		char line[32];
+
+		snprintf(last, sizeof(last), "p%zu", i);
+		snprintf(line, sizeof(line), "iU %s\n", last);
+		assert_ok(failures_add_waiting(line, list));
+	}
+	assert_ok(failures_add(list, &actions));
+	assert_int_equal(actions.n, 3);
+	assert_string_equal(actions.items[2].argv[2], last);
+	assert_null(actions.items[2].argv[3]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packages_that_failed),       cmocka_unit_test(words_before_and_behind),
 		cmocka_unit_test(lines_that_are_no_failures), cmocka_unit_test(output_is_bounded),
-		cmocka_unit_test(states_of_a_bundle),
+		cmocka_unit_test(states_of_a_bundle),         cmocka_unit_test(those_that_wait_are_named),
+		cmocka_unit_test(no_name_is_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
