@@ -4,11 +4,13 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,6 +33,7 @@
 
 struct process {
 	uint32_t pid, parent;
+	uint32_t terminal;        /* its controlling one as proc_pid_stat(5) has it; 0: none */
 	unsigned long long start; /* since boot, in ticks: tells one process from another of the same number */
 	bool inside;              /* below the warden */
 };
@@ -53,6 +56,7 @@ struct attend {
 	int input;     /* our end of the program's standard input; -1: ended */
 	char pipe[32]; /* which that is: "pipe:[N]" */
 	int terminal;  /* our side of it; -1: none yet */
+	dev_t device;  /* the program's side; 0: none yet */
 	uint64_t looked_ns;
 	struct processes processes;
 	struct script scripts[SCRIPTS_MAX];
@@ -63,13 +67,13 @@ struct attend {
 
 /* --- who is there --- */
 
-/* "PID (NAME) STATE PPID … START": the name may hold anything. */
+/* "PID (NAME) STATE PPID … TERMINAL … START": the name may hold anything. */
 static bool parse_stat(const char *text, struct process *ret)
 {
 	const char *p = strrchr(text, ')');
 
-	return p && sscanf(p + 1, " %*c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-			   &ret->parent, &ret->start) == 2;
+	return p && sscanf(p + 1, " %*c %u %*d %*d %u %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+			   &ret->parent, &ret->terminal, &ret->start) == 3;
 }
 
 static bool read_process(uint32_t pid, struct process *ret)
@@ -325,7 +329,23 @@ static struct error *check_time(struct attend *attend, uint32_t warden)
 
 /* --- waiting for input --- */
 
-/* Whether this descriptor of the process is the standard input we hold the other end of, or a terminal. */
+/* As the kernel has a device's number in texts: bits of the minor one are on both sides of the major one. */
+static dev_t device_of(uint32_t number)
+{
+	return makedev(number >> 8 & 0xfff, (number & 0xff) | (number >> 12 & 0xfff00));
+}
+
+/* A terminal that a script made itself (expect, script) is its own affair. */
+static bool is_our_terminal(const struct attend *attend, uint32_t pid, dev_t device)
+{
+	struct process process;
+
+	if (device == makedev(TTYAUX_MAJOR, 0))
+		device = read_process(pid, &process) ? device_of(process.terminal) : 0;
+	return device != 0 && device == attend->device;
+}
+
+/* Whether this descriptor of the process is the standard input we hold the other end of, or our terminal. */
 static bool is_input(const struct attend *attend, uint32_t pid, unsigned long long fd)
 {
 	char path[64], target[64];
@@ -341,8 +361,7 @@ static bool is_input(const struct attend *attend, uint32_t pid, unsigned long lo
 		return strcmp(target, attend->pipe) == 0;
 	/* /dev/pts/N and /dev/tty. Of a file in /proc its server would be asked, which may be waiting for us. */
 	return strncmp(target, "/dev/", 5) == 0 && stat(path, &st) == 0 && S_ISCHR(st.st_mode) &&
-	       ((major(st.st_rdev) >= 136 && major(st.st_rdev) <= 143) ||
-		(major(st.st_rdev) == 5 && minor(st.st_rdev) == 0));
+	       is_our_terminal(attend, pid, st.st_rdev);
 }
 
 static bool read_memory(uint32_t pid, unsigned long long address, void *buffer, size_t size)
@@ -497,9 +516,11 @@ struct error *attend_create(const struct shadow_attendant *options, struct atten
 void attend_terminal(struct attend *attend, int master)
 {
 	struct termios modes;
+	unsigned number;
 
 	close_fd(&attend->terminal);
 	attend->terminal = master;
+	attend->device = ioctl(master, TIOCGPTN, &number) == 0 ? makedev(UNIX98_PTY_SLAVE_MAJOR, number) : 0;
 	/* What goes to the log are the program's own lines; nothing is typed that could be shown. */
 	if (tcgetattr(master, &modes) == 0) {
 		modes.c_oflag &= ~(tcflag_t)OPOST;

@@ -119,6 +119,15 @@ static void the_terminal_fills_no_disk(void **state)
 	assert_error(shadow_run(f->shadow, &options, &status), ERROR_FAILED);
 }
 
+static void a_terminal_of_a_scripts_own_is_its_own_affair(void **state)
+{
+	struct seen seen = {0};
+
+	need_root();
+	assert_output(*state, SCRIPT("probe terminal"), 0, &seen, "0\n");
+	assert_int_equal(seen.n_questions, 0);
+}
+
 static void an_answer_is_typed(void **state)
 {
 	struct seen seen = {.answer = "yes\n"};
@@ -166,6 +175,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_script_that_asks_is_ended, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_script_that_asks_its_terminal_is_ended, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(the_terminal_fills_no_disk, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_terminal_of_a_scripts_own_is_its_own_affair, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(an_answer_is_typed, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(who_is_no_script_finds_the_end, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_script_that_does_not_end_is_ended_whole, setup, fixture_teardown),
