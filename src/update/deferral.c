@@ -26,7 +26,6 @@ void deferrals_deinit(struct deferrals *d)
 	free(d->refused);
 	free(d->expected);
 	free(d->held);
-	free(d->automatic);
 	*d = (struct deferrals){0};
 }
 

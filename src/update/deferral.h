@@ -19,6 +19,8 @@
 #define DEFERRAL_ROUNDS_MAX 12
 /* Where the packages that the guest is to install itself travel. */
 #define DEFERRED_DIRECTORY  "/var/cache/ouassister/deferred"
+/* Beside them: names of those that nobody asked for, one a line; a word of an action has no room for all. */
+#define DEFERRED_AUTOMATIC  "automatic"
 
 struct deferral {
 	char *package, *script; /* script: what was running; "postinst" alone can be put off by itself */
@@ -38,7 +40,6 @@ struct deferrals {
 	char *expected;   /* what apt would do in this round: "NAME VERSION" lines; NULL: it is not apt that does it */
 	bool stuck;       /* some of that was not even unpacked: it cannot wait for a script alone */
 	char *held;       /* what the guest is to install itself: "NAME VERSION" lines; NULL: nothing */
-	char *automatic;  /* names of those that nobody asked for, "a b" */
 	bool may_remove;  /* the guest's package manager may remove packages for it */
 };
 

@@ -96,8 +96,8 @@ static const char install_script[] =
 	"[ -z \"$OUASSISTER_AGAIN\" ] || dpkg $OUASSISTER_DPKG --configure -a\n"
 	"apt-get -y $OUASSISTER_REMOVE -o Debug::NoLocking=1 -o Acquire::Retries=0 -o Dpkg::Use-Pty=0 -o APT::Color=0"
 	" $OUASSISTER_OPTIONS install " DEFERRED_DIRECTORY "/*.deb || exit\n"
-	"[ -z \"$OUASSISTER_AUTOMATIC\" ] || apt-mark -o Debug::NoLocking=1 auto $OUASSISTER_AUTOMATIC >/dev/null || "
-	"exit\n"
+	"[ ! -s " DEFERRED_AUTOMATIC " ] || "
+	"xargs apt-mark -o Debug::NoLocking=1 auto <" DEFERRED_AUTOMATIC " >/dev/null || exit\n"
 	"cd / && rm -rf " DEFERRED_DIRECTORY " && rmdir --ignore-fail-on-non-empty /var/cache/ouassister\n";
 
 static struct error *append_install(const struct deferrals *d, const char *const *environment,
@@ -115,9 +115,6 @@ static struct error *append_install(const struct deferrals *d, const char *const
 	g_ptr_array_add(argv, g_string_free(variable, FALSE));
 	g_ptr_array_add(argv, g_string_free(of_dpkg, FALSE));
 	g_ptr_array_add(argv, string_format("OUASSISTER_REMOVE=%s", d->may_remove ? "" : "--no-remove"));
-	/* A word of an action is no longer than a path. */
-	if (d->automatic && strlen(d->automatic) < 4000)
-		g_ptr_array_add(argv, string_format("OUASSISTER_AUTOMATIC=%s", d->automatic));
 	add_words(argv, (const char *const[]){"sh", "-c", install_script, "apt-get install", NULL});
 	add_names(argv, d, true);
 	return append_action(d, true, argv, list);

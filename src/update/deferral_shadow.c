@@ -379,19 +379,21 @@ struct error *deferral_judge_audit(const struct package_run *run, const char *ou
 
 /* --- what the guest installs --- */
 
-/* $1…: NAME VERSION pairs; apt writes a colon of the version as %3a. */
+/* $1: names for the file; $2…: NAME VERSION pairs; apt writes a colon of the version as %3a. */
 static const char put_script[] =
 	"set -e\n"
 	"mkdir -p " DEFERRED_DIRECTORY "\n"
 	"chmod 700 " DEFERRED_DIRECTORY "\n"
 	"cd /var/cache/apt/archives\n"
+	"printf %s \"$1\" >" DEFERRED_DIRECTORY "/" DEFERRED_AUTOMATIC "\n"
+	"shift\n"
 	"while [ $# -ge 2 ]; do\n"
 	"	cp -p -- \"${1%%:*}\"_\"$(printf %s \"$2\" | sed s/:/%3a/g)\"_*.deb " DEFERRED_DIRECTORY "\n"
 	"	shift 2\n"
 	"done\n";
 
-/* Those that the guest marks as installed by itself, and those that are new and nobody named. */
-static struct error *find_automatic(const struct package_run *run, struct deferrals *d)
+/* Those that the guest marks as installed by itself, and those that are new and nobody named; one a line. */
+static struct error *find_automatic(const struct package_run *run, const struct deferrals *d, char **ret)
 {
 	static const char *const argv[] = {"apt-mark", "showauto", NULL};
 	_cleanup_(free_ptr) char *automatic = NULL;
@@ -406,22 +408,22 @@ static struct error *find_automatic(const struct package_run *run, struct deferr
 		if (!name || !listed || !all)
 			error = error_no_memory();
 		else if (strstr(all, listed) || (!apt_names(run, name) && !apt_was_installed(run, name)))
-			g_string_append_printf(names, "%s%s", names->len ? " " : "", name);
+			g_string_append_printf(names, "%s\n", name);
 	}
-	free(d->automatic);
-	d->automatic = g_string_free(names, FALSE);
+	*ret = g_string_free(names, FALSE);
 	return error;
 }
 
 struct error *deferral_put(const struct package_run *run, struct deferrals *d)
 {
 	GPtrArray *argv = g_ptr_array_new_with_free_func(free);
-	_cleanup_(free_ptr) char *output = NULL;
-	struct error *error = find_automatic(run, d);
+	_cleanup_(free_ptr) char *output = NULL, *automatic = NULL;
+	struct error *error = find_automatic(run, d, &automatic);
 	_cleanup_(free_ptr) char *words = strdup(d->held);
 
 	for (const char *const *word = (const char *const[]){"/bin/sh", "-c", put_script, "sh", NULL}; *word; word++)
 		g_ptr_array_add(argv, strdup(*word));
+	g_ptr_array_add(argv, strdup(automatic));
 	for (char *save = NULL, *word = strtok_r(words, " \n", &save); word; word = strtok_r(NULL, " \n", &save))
 		g_ptr_array_add(argv, strdup(word));
 	g_ptr_array_add(argv, NULL);
