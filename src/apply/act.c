@@ -11,15 +11,14 @@
 
 #include "apply/events.h"
 #include "apply/fault.h"
+#include "apply/report.h"
 #include "apply/run.h"
 #include "base/io.h"
 
-#define COMMAND_TIMEOUT_MS  90000
-#define DAEMON_SETTLE_MS    3000
-/* A maintainer script that was put off may convert a database. */
-#define DEFERRED_TIMEOUT_MS (45 * 60 * 1000)
+#define COMMAND_TIMEOUT_MS 90000
+#define DAEMON_SETTLE_MS   3000
 /* Units in one call of systemctl. */
-#define GROUP_MAX           64
+#define GROUP_MAX          64
 
 static bool has_systemd(void)
 {
@@ -343,7 +342,7 @@ static struct error *act_deferred(struct transaction *t, const struct action *ac
 	_cleanup_(outcome_deinit) struct outcome outcome = {};
 	struct error *error;
 
-	error = run(action->argv, DEFERRED_TIMEOUT_MS, &result);
+	error = run(action->argv, HELPER_DEFERRED_TIMEOUT_MS, &result);
 	fault_point();
 	if (error)
 		return error;
@@ -385,7 +384,7 @@ static struct error *finish_configuring(const struct action *action)
 		return error_no_memory();
 	memcpy(argv, action->argv, (n + 1) * sizeof(*argv));
 	argv[n + 1] = (char *)"-a";
-	return run(argv, DEFERRED_TIMEOUT_MS, &result);
+	return run(argv, HELPER_DEFERRED_TIMEOUT_MS, &result);
 }
 
 struct error *transaction_act_deferred(struct transaction *t)

@@ -50,14 +50,20 @@
 #ifndef APPLY_REPORT_H
 #define APPLY_REPORT_H
 
-#define HELPER_DIRECTORY          "/var/lib/ouassister"
-#define HELPER_PATH               HELPER_DIRECTORY "/helper"
+#define HELPER_DIRECTORY           "/var/lib/ouassister"
+#define HELPER_PATH                HELPER_DIRECTORY "/helper"
 
-#define HELPER_RESULT_APPLIED     "applied"     /* exit 0 */
-#define HELPER_RESULT_CONFLICT    "conflict"    /* exit 4: a pre-image does not hold; nothing was changed */
-#define HELPER_RESULT_NO_SPACE    "no-space"    /* exit 1: nothing was changed */
-#define HELPER_RESULT_ROLLED_BACK "rolled-back" /* exit 4: undone: failed or did not verify, or as asked */
-#define HELPER_RESULT_FAILED      "failed"      /* exit 1: failed, nothing was changed (or "message" says what) */
-#define HELPER_RESULT_NOTHING     "nothing"     /* exit 6: recover, rollback: there was nothing to do */
+/*
+ * What one deferred action may take: a maintainer script may convert a database. As much again where a dpkg that was
+ * killed must be finished before it.
+ */
+#define HELPER_DEFERRED_TIMEOUT_MS (45 * 60 * 1000)
+
+#define HELPER_RESULT_APPLIED      "applied"     /* exit 0 */
+#define HELPER_RESULT_CONFLICT     "conflict"    /* exit 4: a pre-image does not hold; nothing was changed */
+#define HELPER_RESULT_NO_SPACE     "no-space"    /* exit 1: nothing was changed */
+#define HELPER_RESULT_ROLLED_BACK  "rolled-back" /* exit 4: undone: failed or did not verify, or as asked */
+#define HELPER_RESULT_FAILED       "failed"      /* exit 1: failed, nothing was changed (or "message" says what) */
+#define HELPER_RESULT_NOTHING      "nothing"     /* exit 6: recover, rollback: there was nothing to do */
 
 #endif

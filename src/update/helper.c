@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 
-/* A full upgrade of a large guest on an emulated CPU takes minutes, not hours. */
+/* A full upgrade of a large guest on an emulated CPU takes minutes, not hours; deferred actions come on top. */
 #define APPLY_TIMEOUT_MS  (60 * 60 * 1000ull)
 
 #define FORGET_TIMEOUT_MS (5 * 60 * 1000ull)
@@ -157,7 +157,7 @@ struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, 
 }
 
 static struct error *apply_from(struct vm *vm, const struct payload_place *place, const char *payload_path,
-				const char *hex, bool strict, struct helper_report *ret)
+				const char *hex, bool strict, uint64_t timeout_ms, struct helper_report *ret)
 {
 	_cleanup_(close_fd) int fd = -1;
 	_cleanup_(free_ptr) char *clock = string_format("%lld", (long long)clock_realtime_ns());
@@ -178,11 +178,22 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 		if (fd < 0)
 			return error_system(errno, payload_path, "cannot open the payload");
 	}
-	return helper_run(vm, words, fd, APPLY_TIMEOUT_MS, ret);
+	return helper_run(vm, words, fd, timeout_ms, ret);
+}
+
+uint64_t helper_apply_timeout_ms(const struct action_list *actions)
+{
+	uint64_t timeout_ms = APPLY_TIMEOUT_MS;
+
+	/* Twice: what a killed one left in between is finished first. */
+	for (size_t i = 0; i < actions->n; i++)
+		if (action_is_deferred(&actions->items[i]))
+			timeout_ms += 2 * HELPER_DEFERRED_TIMEOUT_MS;
+	return timeout_ms;
 }
 
 struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE], bool strict,
-			   struct helper_report *ret)
+			   uint64_t timeout_ms, struct helper_report *ret)
 {
 	struct payload_place place = {0};
 	struct helper_report report = {0};
@@ -192,14 +203,14 @@ struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_
 	if (error)
 		return error_wrap(error, "cannot bring the payload into the guest");
 	sha256_to_hex(sha256, hex);
-	error = apply_from(vm, &place, payload_path, hex, strict, &report);
+	error = apply_from(vm, &place, payload_path, hex, strict, timeout_ms, &report);
 	/* A restart of the channel's own service ended it; the worker in the guest goes on, and is asked again. */
 	for (unsigned i = 0; error && error->code == ERROR_NOT_FOUND && i < ATTACHES_MAX; i++) {
 		log_debug("%s; asking again", error->message);
 		error_destroy(error);
 		error = vm_channel_wait(vm, ATTACH_TIMEOUT_MS);
 		if (!error)
-			error = apply_from(vm, &place, payload_path, hex, strict, &report);
+			error = apply_from(vm, &place, payload_path, hex, strict, timeout_ms, &report);
 	}
 	/* What the guest does not give back is no reason to fail an update that was applied. */
 	detached = vm_payload_detach(vm);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "changes/changes.h"
 #include "hypervisor/hypervisor.h"
 
 #define HELPER_EVENTS_MAX 16
@@ -40,9 +41,12 @@ struct error *helper_install(struct vm *vm) _must_check_;
 struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, uint64_t timeout_ms,
 			 struct helper_report *ret) _must_check_;
 
+/* How long an update with these actions may take to be applied. */
+uint64_t helper_apply_timeout_ms(const struct action_list *actions);
+
 /* `helper apply` with the payload file, by the best way the VM has. */
 struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE], bool strict,
-			   struct helper_report *ret) _must_check_;
+			   uint64_t timeout_ms, struct helper_report *ret) _must_check_;
 
 /* `helper forget`: removes all it left in the guest, itself included. */
 struct error *helper_forget(struct vm *vm) _must_check_;

@@ -307,7 +307,9 @@ static struct error *run_helper(struct resume *r)
 	if (!error)
 		error = helper_install(vm);
 	progress_step("apply", "the guest applies the update to itself");
-	return error ? error : helper_apply(vm, r->payload, r->payload_sha256, r->options->strict, &r->report);
+	return error ? error
+		     : helper_apply(vm, r->payload, r->payload_sha256, r->options->strict,
+				    helper_apply_timeout_ms(&bundle_manifest(r->bundle)->actions), &r->report);
 }
 
 /* A failure after the guest has run leaves the gate closed and says why in the state. */

@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 
+#include "apply/report.h"
 #include "update/deferral.h"
+#include "update/helper.h"
 
 #define PACKAGE (char *)"nginx"
 
@@ -161,6 +163,9 @@ static void test_actions(void **state)
 	assert_string_equal(words[1], "whole");
 	assert_null(words[2]);
 	action_words_free(words);
+	/* The host waits for as long as the guest may take for each. */
+	assert_true(helper_apply_timeout_ms(&list) >=
+		    helper_apply_timeout_ms(&(struct action_list){0}) + 2 * HELPER_DEFERRED_TIMEOUT_MS);
 	/* They stay as they are, and last. */
 	assert_null(action_list_coalesce(&list, &once));
 	assert_int_equal(once.n, 2);
