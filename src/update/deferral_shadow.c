@@ -258,8 +258,11 @@ static bool waits(const char *line)
 /* How long a chain of packages that wait for each other may be. */
 #define WAITING_PASSES 16
 
-/* Each pass finds those that wait for what the one before found. */
-static void assign(struct deferrals *d, char **lines)
+/*
+ * Each pass finds those that wait for what the one before found. Where packages failed as well, only those that are
+ * known to wait: one that is half-configured had its script run.
+ */
+static void assign(struct deferrals *d, char **lines, bool failed)
 {
 	for (size_t pass = 0; pass < WAITING_PASSES; pass++)
 		for (char **line = lines; *line; line++) {
@@ -267,11 +270,13 @@ static void assign(struct deferrals *d, char **lines)
 			size_t n = strcspn(name, " ");
 			bool taken = deferrals_excuse(d, name, n);
 
+			if (failed && is_state(*line, "half-configured"))
+				continue;
 			for (size_t i = 0; !taken && waits(*line) && i < d->n; i++) {
 				if (d->items[i].whole)
 					continue;
 				/* In the end, whoever waits for nobody known. */
-				if (!waits_for(&d->items[i], name + n) && pass < WAITING_PASSES - 1)
+				if (!waits_for(&d->items[i], name + n) && (failed || pass < WAITING_PASSES - 1))
 					continue;
 				drag(&d->items[i], name, n);
 				taken = true;
@@ -279,8 +284,7 @@ static void assign(struct deferrals *d, char **lines)
 		}
 }
 
-/* Which of the unconfigured packages wait for which deferred one: by what they depend on. */
-static struct error *note_waiting(const struct package_run *run)
+struct error *deferral_note_waiting(const struct package_run *run, bool failed)
 {
 	static const char *const argv[] = {"dpkg-query", "-W", "-f",
 					   "${db:Status-Status} ${binary:Package} ${Depends}, ${Pre-Depends}\n", NULL};
@@ -296,7 +300,7 @@ static struct error *note_waiting(const struct package_run *run)
 			run->deferrals->items[i].dragged = NULL;
 		}
 	lines = g_strsplit(output, "\n", -1);
-	assign(run->deferrals, lines);
+	assign(run->deferrals, lines, failed);
 	g_strfreev(lines);
 	return NULL;
 }
@@ -362,7 +366,7 @@ struct error *deferral_settle(const struct package_run *run, struct error *failu
 	if (failure && (broken || d->stuck || (!d->expected && !apt_is_dpkg(run))))
 		return failure;
 	error_destroy(failure);
-	return note_waiting(run);
+	return deferral_note_waiting(run, false);
 }
 
 struct error *deferral_judge_audit(const struct package_run *run, const char *output)

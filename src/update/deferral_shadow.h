@@ -26,6 +26,12 @@ struct error *deferral_prepare(const struct package_run *run, struct deferrals *
  */
 struct error *deferral_settle(const struct package_run *run, struct error *error) _must_check_;
 
+/*
+ * Which of the unconfigured packages wait for which deferred one: by what they depend on. `failed`: others failed by
+ * themselves, so that who depends on no deferred one is not taken to wait for any.
+ */
+struct error *deferral_note_waiting(const struct package_run *run, bool failed) _must_check_;
+
 /* Puts the archives that the guest is to install where they travel. */
 struct error *deferral_put(const struct package_run *run, struct deferrals *deferrals) _must_check_;
 

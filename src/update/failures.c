@@ -157,6 +157,16 @@ struct error *failures_add_waiting(const char *states, json_t *list)
 	return error;
 }
 
+void failures_drop_deferred(const struct deferrals *deferrals, json_t *list)
+{
+	for (size_t i = json_array_size(list); i--;) {
+		const char *name = json_string_value(json_object_get(json_array_get(list, i), "package"));
+
+		if (name && deferrals_excuse(deferrals, name, strlen(name)))
+			json_array_remove(list, i);
+	}
+}
+
 static struct error *add_names(const json_t *failures, size_t first, struct action_list *actions)
 {
 	const char *argv[FAILURES_MAX + 3] = {"true", ACTION_FAILED_PACKAGES};

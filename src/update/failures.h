@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "changes/changes.h"
+#include "update/deferral.h"
 
 /* Of one package's output, its end; of one update, packages that dpkg named, and names in one action. */
 #define FAILURE_OUTPUT_MAX 4096
@@ -24,6 +25,9 @@ struct error *failures_find(const char *output, json_t **ret) _must_check_;
  * beyond FAILURES_MAX. `states`: "STATUS PACKAGE" lines, STATUS as dpkg -l has it.
  */
 struct error *failures_add_waiting(const char *states, json_t *list) _must_check_;
+
+/* Takes out those that are deferred or wait with one that is: they did not fail. */
+void failures_drop_deferred(const struct deferrals *deferrals, json_t *list);
 
 struct package_run;
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "update/apt.h"
+#include "update/deferral_shadow.h"
 #include "update/failures.h"
 
 /*
@@ -106,6 +107,17 @@ static struct error *add_waiting(const struct package_run *run, json_t *list)
 	return error ? error : failures_add_waiting(states, list);
 }
 
+/* What was kept from running was not tried, and who waits for it has not failed either. */
+static struct error *drop_deferred(const struct package_run *run, json_t *list)
+{
+	bool any = run->deferrals && run->deferrals->n;
+	struct error *error = any ? deferral_note_waiting(run, true) : NULL;
+
+	if (!error && any)
+		failures_drop_deferred(run->deferrals, list);
+	return error;
+}
+
 /* That the list of a second look holds those of the first: it begins at the same place. */
 static struct error *go_on(const struct package_run *run, uint64_t mark, const json_t *failures)
 {
@@ -116,6 +128,8 @@ static struct error *go_on(const struct package_run *run, uint64_t mark, const j
 		error = find(run, mark, &all);
 	if (!error)
 		error = add_waiting(run, all);
+	if (!error)
+		error = drop_deferred(run, all);
 	if (error)
 		return error;
 	log_warning("%zu packages failed; the bundle leaves them as dpkg does", json_array_size(all));
@@ -125,14 +139,18 @@ static struct error *go_on(const struct package_run *run, uint64_t mark, const j
 
 struct error *failures_settle(const struct package_run *run, uint64_t mark, struct error *error)
 {
-	_cleanup_(json_decref_ptr) json_t *failures = NULL;
+	_cleanup_(json_decref_ptr) json_t *failures = NULL, *tried = NULL;
 	struct error *lost;
 	bool incident = run->attendance->incident;
 
 	/* A limit of ours, or no program at all: dpkg is not the one that stopped. */
 	if (!error || (error->code != ERROR_FAILED && !incident))
 		return attendance_conclude(run->attendance, error);
-	lost = find(run, mark, &failures);
+	lost = find(run, mark, &tried);
+	if (!lost) {
+		failures = json_copy(tried);
+		lost = failures ? drop_deferred(run, failures) : error_no_memory();
+	}
 	if (lost || json_array_size(failures) == 0) {
 		error_destroy(lost);
 		return attendance_conclude(run->attendance, error);
@@ -140,7 +158,7 @@ struct error *failures_settle(const struct package_run *run, uint64_t mark, stru
 	if (!run->options->keep_going)
 		return attendance_conclude(run->attendance, name_failures(failures, error));
 	error_destroy(error);
-	error = go_on(run, mark, failures);
+	error = go_on(run, mark, tried);
 	/* Who asked or did not end is among those that failed. */
 	error_destroy(take_ptr(run->attendance->incident));
 	return error;

@@ -101,13 +101,27 @@ static void no_name_is_left_out(void **state)
 	assert_null(actions.items[2].argv[3]);
 }
 
+static void the_deferred_did_not_fail(void **state)
+{
+	char *dragged[] = {(char *)"c", NULL};
+	struct deferral item = {.package = (char *)"b", .script = (char *)"postinst", .dragged = dragged};
+	const struct deferrals deferrals = {.items = &item, .n = 1};
+	_cleanup_(json_decref_ptr) json_t *list = json_pack("[{s:s}, {s:s}, {s:s}, {s:s}]", "package", "b:amd64",
+							    "package", "a", "package", "c", "package", "bb");
+
+	failures_drop_deferred(&deferrals, list);
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "package")), "a");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 1), "package")), "bb");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packages_that_failed),       cmocka_unit_test(words_before_and_behind),
 		cmocka_unit_test(lines_that_are_no_failures), cmocka_unit_test(output_is_bounded),
 		cmocka_unit_test(states_of_a_bundle),         cmocka_unit_test(those_that_wait_are_named),
-		cmocka_unit_test(no_name_is_left_out),
+		cmocka_unit_test(no_name_is_left_out),        cmocka_unit_test(the_deferred_did_not_fail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
