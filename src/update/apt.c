@@ -528,6 +528,36 @@ char **apt_dpkg_options(const struct package_run *run)
 	return options;
 }
 
+struct error *apt_run_dpkg(const struct package_run *run, const char *const *before, const char *const *after)
+{
+	_cleanup_(free_ptr) char **dpkg_options = apt_dpkg_options(run);
+	GPtrArray *argv = g_ptr_array_new();
+	struct shadow_attendant attendant;
+	struct shadow_run_options options = {
+		.env = apt_environment_of(run),
+		.output_fd = run->log_fd > 0 ? run->log_fd : 0,
+		.output_max = UPDATE_LOG_MAX,
+		.timeout_s = run->options->timeout_s,
+	};
+	const char *const *const parts[] = {before, (const char *const *)dpkg_options, after};
+	struct error *error = dpkg_options ? NULL : error_no_memory();
+	int status;
+
+	if (run->attendance) {
+		attendant = attendance_of(run->attendance);
+		options.attendant = &attendant;
+	}
+	for (size_t i = 0; !error && i < ARRAY_SIZE(parts); i++)
+		for (const char *const *word = parts[i]; *word; word++)
+			g_ptr_array_add(argv, (char *)*word);
+	g_ptr_array_add(argv, NULL);
+	options.argv = (const char *const *)argv->pdata;
+	if (!error)
+		error = shadow_run(run->shadow, &options, &status);
+	g_ptr_array_free(argv, TRUE);
+	return error;
+}
+
 struct error *apt_command(const struct package_run *run)
 {
 	if (!run->options->network && is_apt(run->options->command[0]))

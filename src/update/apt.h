@@ -34,6 +34,12 @@ bool apt_names(const struct package_run *run, const char *package);
 bool apt_was_installed(const struct package_run *run, const char *package);
 /* dpkg's options of this run, NULL-terminated; one block to be freed. NULL: no memory. */
 char **apt_dpkg_options(const struct package_run *run);
+/*
+ * Runs dpkg itself as apt runs it here: `before`, dpkg's options of this run, `after`, with its environment and who
+ * answers its questions. What became of the packages stands in dpkg's database, not in the exit status.
+ */
+struct error *apt_run_dpkg(const struct package_run *run, const char *const *before, const char *const *after)
+	_must_check_;
 /* The environment of this run's programs. */
 const char *const *apt_environment_of(const struct package_run *run);
 

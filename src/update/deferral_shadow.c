@@ -319,26 +319,12 @@ static const char *find_broken(const struct deferrals *d, const char *states)
 	return NULL;
 }
 
+/* It fails for those that are deferred. */
 static struct error *configure_rest(const struct package_run *run)
 {
-	_cleanup_(free_ptr) char **options = apt_dpkg_options(run);
-	const char *argv[8] = {"dpkg"};
-	struct shadow_run_options shadow = {.argv = argv,
-					    .env = apt_environment,
-					    .output_fd = run->log_fd > 0 ? run->log_fd : 0,
-					    .output_max = UPDATE_LOG_MAX,
-					    .timeout_s = run->options->timeout_s};
-	size_t n = 1;
-	int status;
+	static const char *const before[] = {"dpkg", NULL}, *const after[] = {"--configure", "-a", NULL};
 
-	if (!options)
-		return error_no_memory();
-	for (size_t i = 0; options[i] && n < 5; i++)
-		argv[n++] = options[i];
-	argv[n++] = "--configure";
-	argv[n] = "-a";
-	/* It fails for those that are deferred; what became of the others stands in the database. */
-	return shadow_run(run->shadow, &shadow, &status);
+	return apt_run_dpkg(run, before, after);
 }
 
 struct error *deferral_settle(const struct package_run *run, struct error *failure)

@@ -14,18 +14,21 @@
 #include "update/failures.h"
 
 /*
- * Arguments: those that failed. dpkg --configure -a would try them again; what was only unpacked, because dpkg or apt
- * stopped early, is configured, and triggers that wait are done.
+ * Arguments: dpkg's options, "--", those that failed. dpkg --configure -a would try them again; what was only unpacked,
+ * because dpkg or apt stopped early, is configured, and triggers that wait are done.
  */
 static const char configure_script[] =
+	"options=\n"
+	"while [ \"$1\" != -- ]; do options=\"$options $1\"; shift; done\n"
+	"shift\n"
 	"failed=\" $* \"\n"
 	"set -- $(dpkg-query -W -f '${db:Status-Abbrev} ${binary:Package}\\n' | while read -r state name; do\n"
 	"	case $state in ?U) ;; *) continue ;; esac\n"
 	"	case $failed in *\" ${name%%:*} \"*|*\" $name \"*) continue ;; esac\n"
 	"	echo \"$name\"\n"
 	"done)\n"
-	"[ $# = 0 ] || dpkg --force-confdef --force-confold --configure \"$@\"\n"
-	"dpkg --triggers-only -a\n"
+	"[ $# = 0 ] || dpkg $options --configure \"$@\"\n"
+	"dpkg $options --triggers-only -a\n"
 	"exit 0\n";
 
 uint64_t failures_mark(const struct package_run *run)
@@ -51,29 +54,19 @@ static struct error *find(const struct package_run *run, uint64_t mark, json_t *
 
 static struct error *configure_others(const struct package_run *run, const json_t *failures)
 {
-	GPtrArray *argv = g_ptr_array_new();
-	struct shadow_attendant attendant = attendance_of(run->attendance);
-	struct shadow_run_options options = {.env = apt_environment,
-					     .output_fd = run->log_fd,
-					     .output_max = UPDATE_LOG_MAX,
-					     .attendant = &attendant,
-					     .timeout_s = run->options->timeout_s};
+	static const char *const before[] = {"/bin/sh", "-c", configure_script, "configure", NULL};
+	GPtrArray *after = g_ptr_array_new();
 	struct error *error;
 	const json_t *failure;
 	size_t i;
-	int status;
 
 	progress_step("configure", "configuring what did not fail");
-	g_ptr_array_add(argv, (char *)"/bin/sh");
-	g_ptr_array_add(argv, (char *)"-c");
-	g_ptr_array_add(argv, (char *)configure_script);
-	g_ptr_array_add(argv, (char *)"configure");
+	g_ptr_array_add(after, (char *)"--");
 	json_array_foreach(failures, i, failure)
-		g_ptr_array_add(argv, (char *)json_string_value(json_object_get(failure, "package")));
-	g_ptr_array_add(argv, NULL);
-	options.argv = (const char *const *)argv->pdata;
-	error = shadow_run(run->shadow, &options, &status);
-	g_ptr_array_free(argv, TRUE);
+		g_ptr_array_add(after, (char *)json_string_value(json_object_get(failure, "package")));
+	g_ptr_array_add(after, NULL);
+	error = apt_run_dpkg(run, before, (const char *const *)after->pdata);
+	g_ptr_array_free(after, TRUE);
 	return error;
 }
 
