@@ -115,21 +115,15 @@ static bool has_process(const json_t *entry, const json_t *stale)
 	return false;
 }
 
-static bool has_unit(const json_t *entry, const json_t *stale)
-{
-	const char *name = json_string_value(json_object_get(entry, "name"));
-	const char *unit = json_string_value(json_object_get(stale, "unit"));
-
-	return name && unit && !strcmp(name, unit);
-}
-
+/* Of a guest that was shut down the plan names unit files: restart_held_find() knows their instances. */
 static const json_t *find_entry(const json_t *plan, const json_t *stale)
 {
+	const char *unit = json_string_value(json_object_get(stale, "unit"));
 	json_t *entry;
 	size_t i;
 
-	json_array_foreach(plan, i, entry) if (has_process(entry, stale) || has_unit(entry, stale)) return entry;
-	return NULL;
+	json_array_foreach(plan, i, entry) if (has_process(entry, stale)) return entry;
+	return unit ? restart_held_find(plan, unit) : NULL;
 }
 
 struct error *restart_explain(json_t *stale, const json_t *plan)

@@ -222,6 +222,24 @@ static void those_left_over_are_explained(void **state)
 	json_decref(none);
 }
 
+/* The plan of a guest that was shut down has unit files. */
+static void instances_are_explained_by_their_template(void **state)
+{
+	_cleanup_(json_decref_ptr) json_t *plan =
+		json_pack("[{s:s, s:s, s:s}, {s:s, s:s, s:s}]", "name", "getty@.service", "policy", "report", "why",
+			  "a login", "name", "x.service", "policy", "restart", "why", "ours");
+	_cleanup_(json_decref_ptr) json_t *stale =
+		json_pack("[{s:i, s:s}, {s:i, s:s}, {s:i, s:s}, {s:i}]", "pid", 20, "unit", "getty@tty1.service", "pid",
+			  21, "unit", "x.service", "pid", 22, "unit", "gettys@tty1.service", "pid", 23);
+
+	assert_ok(restart_explain(stale, plan));
+	assert_string_equal(json_string_value(json_object_get(json_array_get(stale, 0), "why")), "a login");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(stale, 0), "policy")), "report");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(stale, 1), "policy")), "restart");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(stale, 2), "policy")), "not-planned");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(stale, 3), "policy")), "not-planned");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +252,7 @@ int main(void)
 		cmocka_unit_test(a_hostile_plan_is_refused),
 		cmocka_unit_test(an_absent_plan_changes_nothing),
 		cmocka_unit_test(those_left_over_are_explained),
+		cmocka_unit_test(instances_are_explained_by_their_template),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
