@@ -21,7 +21,8 @@ static void look_at_efi(struct answer_call *call, const char *path)
 			  "writes to the EFI system partition at %s", efi);
 }
 
-static void look(struct answer_call *call, int directory, uint64_t address, const char *verb)
+/* `flags`: O_NOFOLLOW where the call is about a link itself and not what it leads to. */
+static void look(struct answer_call *call, int directory, uint64_t address, int flags, const char *verb)
 {
 	const struct shadow_live_file *file;
 	_cleanup_(close_fd) int fd = -1;
@@ -31,7 +32,7 @@ static void look(struct answer_call *call, int directory, uint64_t address, cons
 	if (answer_read_string(call, address, path, sizeof(path), ENAMETOOLONG) != 0)
 		return;
 	look_at_efi(call, path);
-	fd = answer_look_path(call, directory, path, 0);
+	fd = answer_look_path(call, directory, path, flags);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
 	file = live_find(call->shadow, NULL, st.st_ino);
@@ -42,50 +43,52 @@ static void look(struct answer_call *call, int directory, uint64_t address, cons
 int answer_unlink(struct answer_call *call)
 {
 	call->proceed = true;
-	look(call, AT_FDCWD, call->args[0], "removes");
+	look(call, AT_FDCWD, call->args[0], O_NOFOLLOW, "removes");
 	return 0;
 }
 
 int answer_unlinkat(struct answer_call *call)
 {
 	call->proceed = true;
-	look(call, (int)call->args[0], call->args[1], "removes");
+	look(call, (int)call->args[0], call->args[1], O_NOFOLLOW, "removes");
 	return 0;
 }
 
 int answer_rename(struct answer_call *call)
 {
 	call->proceed = true;
-	look(call, AT_FDCWD, call->args[0], "renames");
-	look(call, AT_FDCWD, call->args[1], "replaces");
+	look(call, AT_FDCWD, call->args[0], O_NOFOLLOW, "renames");
+	look(call, AT_FDCWD, call->args[1], O_NOFOLLOW, "replaces");
 	return 0;
 }
 
 int answer_renameat(struct answer_call *call)
 {
 	call->proceed = true;
-	look(call, (int)call->args[0], call->args[1], "renames");
-	look(call, (int)call->args[2], call->args[3], "replaces");
+	look(call, (int)call->args[0], call->args[1], O_NOFOLLOW, "renames");
+	look(call, (int)call->args[2], call->args[3], O_NOFOLLOW, "replaces");
 	return 0;
 }
 
 int answer_link(struct answer_call *call)
 {
 	call->proceed = true;
-	look(call, AT_FDCWD, call->args[0], "gives another name to");
+	look(call, AT_FDCWD, call->args[0], O_NOFOLLOW, "gives another name to");
 	return 0;
 }
 
 int answer_linkat(struct answer_call *call)
 {
+	int flags = call->args[4] & AT_SYMLINK_FOLLOW ? 0 : O_NOFOLLOW;
+
 	call->proceed = true;
-	look(call, (int)call->args[0], call->args[1], "gives another name to");
+	look(call, (int)call->args[0], call->args[1], flags, "gives another name to");
 	return 0;
 }
 
 int answer_truncate(struct answer_call *call)
 {
 	call->proceed = true;
-	look(call, AT_FDCWD, call->args[0], "truncates");
+	look(call, AT_FDCWD, call->args[0], 0, "truncates");
 	return 0;
 }
