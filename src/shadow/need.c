@@ -111,7 +111,7 @@ static void append(struct shadow *shadow, struct shadow_need need)
 {
 	struct error *error = NULL;
 
-	if (!need.why || shadow->n_needs == SHADOW_NEEDS_MAX || is_known(shadow, &need) ||
+	if (!need.why || !need_has_room(shadow) || is_known(shadow, &need) ||
 	    (error = array_room(&shadow->needs, shadow->n_needs, sizeof(need)))) {
 		error_destroy(error);
 		free(need.package);
@@ -123,6 +123,11 @@ static void append(struct shadow *shadow, struct shadow_need need)
 	log_debug("only the running guest can do it: %s %s %s", need.package ? need.package : "no package",
 		  need.script ? need.script : "", need.why);
 	shadow->needs[shadow->n_needs++] = need;
+}
+
+bool need_has_room(const struct shadow *shadow)
+{
+	return shadow->n_needs < SHADOW_NEEDS_MAX;
 }
 
 void need_note(struct shadow *shadow, uint32_t host_pid, enum shadow_need_kind kind, const char *path,

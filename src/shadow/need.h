@@ -9,6 +9,9 @@
 struct error *needs_init(struct shadow *shadow, const struct shadow_options *options) _must_check_;
 void needs_deinit(struct shadow *shadow);
 
+/* Whether one more would be kept. */
+bool need_has_room(const struct shadow *shadow);
+
 /*
  * Notes what the process with this number on the host, which waits for our answer, was after; 0: not known. `path` may
  * be NULL. What cannot be kept is dropped: there is enough of it by then.
