@@ -111,7 +111,7 @@ static void append(struct shadow *shadow, struct shadow_need need)
 {
 	struct error *error = NULL;
 
-	if (!need.why || !need_has_room(shadow) || is_known(shadow, &need) ||
+	if (!need.why || is_known(shadow, &need) ||
 	    (error = array_room(&shadow->needs, shadow->n_needs, sizeof(need)))) {
 		error_destroy(error);
 		free(need.package);
@@ -137,6 +137,9 @@ void need_note(struct shadow *shadow, uint32_t host_pid, enum shadow_need_kind k
 	struct action origin = {0};
 	va_list arguments;
 
+	/* Its origin costs a walk through /proc. */
+	if (!need_has_room(shadow))
+		return;
 	va_start(arguments, format);
 	if (vasprintf(&need.why, format, arguments) < 0)
 		need.why = NULL;
