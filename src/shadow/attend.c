@@ -38,6 +38,7 @@ struct process {
 	bool inside;              /* below the warden */
 };
 
+/* By number. Those of the run are among them, and no process that is older than the run. */
 struct processes {
 	struct process *items;
 	size_t n, space;
@@ -92,7 +93,7 @@ static bool read_process(uint32_t pid, struct process *ret)
 	return parse_stat(text, ret);
 }
 
-static struct error *add_process(struct processes *list, uint32_t pid)
+static struct error *add_process(struct processes *list, uint32_t pid, unsigned long long since)
 {
 	if (list->n == list->space) {
 		size_t space = list->space ? 2 * list->space : 256;
@@ -103,17 +104,23 @@ static struct error *add_process(struct processes *list, uint32_t pid)
 		list->items = items;
 		list->space = space;
 	}
-	if (read_process(pid, &list->items[list->n]))
+	if (read_process(pid, &list->items[list->n]) && list->items[list->n].start >= since)
 		list->n++;
 	return NULL;
 }
 
+static int compare_processes(const void *left, const void *right)
+{
+	const struct process *a = left, *b = right;
+
+	return (a->pid > b->pid) - (a->pid < b->pid);
+}
+
 static const struct process *find_process(const struct processes *list, uint32_t pid)
 {
-	for (size_t i = 0; i < list->n; i++)
-		if (list->items[i].pid == pid)
-			return &list->items[i];
-	return NULL;
+	const struct process key = {.pid = pid};
+
+	return list->n ? bsearch(&key, list->items, list->n, sizeof(key), compare_processes) : NULL;
 }
 
 /* A child's number may be lower than its parent's: until nothing is found any more. */
@@ -140,16 +147,21 @@ static struct error *list_processes(struct processes *list, uint32_t root)
 {
 	_cleanup_(closedir_ptr) DIR *proc = opendir("/proc");
 	const struct dirent *entry;
+	struct process warden = {0};
 
+	/* What began before it is none of its descendants. */
+	(void)!read_process(root, &warden);
 	list->n = 0;
 	while (proc && list->n < PROCESSES_MAX && (entry = readdir(proc))) {
 		struct error *error = NULL;
 
 		if (isdigit((unsigned char)entry->d_name[0]))
-			error = add_process(list, (uint32_t)strtoul(entry->d_name, NULL, 10));
+			error = add_process(list, (uint32_t)strtoul(entry->d_name, NULL, 10), warden.start);
 		if (error)
 			return error;
 	}
+	if (list->n)
+		qsort(list->items, list->n, sizeof(*list->items), compare_processes);
 	mark_below(list, root);
 	return NULL;
 }
