@@ -464,9 +464,12 @@ static char *touched_by_plan(const char *output)
 {
 	GString *names = g_string_new("");
 
-	for (const char *line = output; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		if (!strncmp(line, "Inst ", 5) || !strncmp(line, "Remv ", 5) || !strncmp(line, "Purg ", 5))
-			g_string_append_printf(names, "%.*s\n", (int)strcspn(line + 5, " :\n"), line + 5);
+	for (const char *line = output; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *name = strchr(line, ' ');
+
+		if (name && (!strncmp(line, "Inst ", 5) || !strncmp(line, "Remv ", 5) || !strncmp(line, "Purg ", 5)))
+			g_string_append_printf(names, "%.*s\n", (int)strcspn(name + 1, " :\n"), name + 1);
+	}
 	return g_string_free(names, FALSE);
 }
 
