@@ -184,6 +184,16 @@ static struct error *decode_result(const json_t *status, struct channel_result *
 	return NULL;
 }
 
+/* The hypervisor listens as long as there is a VM. */
+static bool vm_is_gone(struct vm *vm)
+{
+	struct error *error = vm->agent ? NULL : qga_open(vm->settings.agent, &vm->agent);
+	bool gone = error && error->code == ERROR_NOT_FOUND;
+
+	error_destroy(error);
+	return gone;
+}
+
 /* Polls until the program has ended. Silence is waited out, a restarted agent has forgotten the program. */
 static struct error *await_exit(struct vm *vm, json_int_t pid, uint64_t deadline_ns, struct channel_result *ret)
 {
@@ -197,7 +207,7 @@ static struct error *await_exit(struct vm *vm, json_int_t pid, uint64_t deadline
 		if (error && vm->agent && qga_in_step(vm->agent))
 			return error_wrap(error_recode(error, ERROR_NOT_FOUND),
 					  "the guest agent was restarted and has lost the program");
-		if (error && clock_monotonic_ns() >= deadline_ns)
+		if (error && (clock_monotonic_ns() >= deadline_ns || vm_is_gone(vm)))
 			return error_recode(error, ERROR_TIMEOUT);
 		if (!error && json_is_true(json_object_get(status, "exited")))
 			return decode_result(status, ret);
