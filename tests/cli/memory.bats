@@ -13,9 +13,13 @@ setup() {
 	memory=$data/kernel-7.2.core.zst
 	old_memory=$data/kernel-5.10.core.zst
 	cd "$BATS_TEST_TMPDIR"
-	# All of them, as the program itself lists them.
-	mapfile -t verbs < <("$OUASSISTER" --completion | sed -n 's/^\([a-z]*\) .*--memory .*/\1/p')
+	all_verbs
 	[ "${#verbs[@]}" -gt 0 ]
+}
+
+# All of them, as the program itself lists them.
+all_verbs() {
+	mapfile -t verbs < <("$OUASSISTER" --completion | sed -n 's/^\([a-z]*\) .*--memory .*/\1/p')
 }
 
 # words VERB: what it needs besides the memory.
@@ -170,6 +174,11 @@ debian() {
 		agent   = web1.qga
 	END
 	: >web1.qcow2
+	# inspect looks at the disk instead, as of a VM that was shut down; nothing is on this one.
+	verbs=(inspect)
+	all_refuse 1 'web1.qcow2' web1
+	all_verbs
+	mapfile -t verbs < <(printf '%s\n' "${verbs[@]}" | grep -vx inspect)
 	all_refuse 1 'there is no such memory image' web1
 	: >web1.mig.spent
 	all_refuse 4 'the memory image is spent' web1
