@@ -363,10 +363,15 @@ def fds(live, shadow, moment):
     return "" if a == b else first_differences(a, b)
 
 
+# Directories in which every unit that starts or ends, and the measuring is one, makes or removes a name.
+UNITS_TIME = re.compile(r" \w{3} [ \d]\d \d\d:\d\d (units|streams)$")
+
+
 def listing(live, shadow, moment):
     """systemd touches systemd-units-load whenever it reads a unit, which the measuring has it do."""
     def plain(text):
-        return [line for line in lines(text) if not line.startswith("total ") and "systemd-units-load" not in line]
+        return [UNITS_TIME.sub(r" \1", line) for line in lines(text)
+                if not line.startswith("total ") and "systemd-units-load" not in line]
     a, b = plain(live), plain(shadow)
     return "" if a == b else first_differences(a, b)
 
