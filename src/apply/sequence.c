@@ -440,18 +440,29 @@ const char *sequence_recover(const struct apply_options *options, const char *di
 	return end(&t, HELPER_RESULT_ROLLED_BACK, NULL);
 }
 
+/* Finds the update that stands; else the result to end with. */
+static const char *begin_committed(const struct apply_options *options, const char *directory, int report_fd,
+				   struct transaction *t)
+{
+	struct error *error = begin(options, directory, report_fd, t);
+
+	if (!error)
+		error = journal_read(directory, &t->journal, &t->tree);
+	if (error)
+		return end(t, HELPER_RESULT_FAILED, error);
+	if (t->journal.phase != PHASE_COMMITTED && t->journal.phase != PHASE_APPLIED)
+		return end(t, HELPER_RESULT_NOTHING, NULL);
+	return NULL;
+}
+
 const char *sequence_rollback(const struct apply_options *options, const char *directory, int report_fd)
 {
 	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
+	const char *result = begin_committed(options, directory, report_fd, &t);
 	struct error *error;
 
-	error = begin(options, directory, report_fd, &t);
-	if (!error)
-		error = journal_read(directory, &t.journal, &t.tree);
-	if (error)
-		return end(&t, HELPER_RESULT_FAILED, error);
-	if (t.journal.phase != PHASE_COMMITTED && t.journal.phase != PHASE_APPLIED)
-		return end(&t, HELPER_RESULT_NOTHING, NULL);
+	if (result)
+		return result;
 	error = transaction_lock(&t);
 	if (!error)
 		error = load_transaction(&t);
@@ -470,15 +481,11 @@ const char *sequence_rollback(const struct apply_options *options, const char *d
 const char *sequence_look(const struct apply_options *options, const char *directory, int report_fd)
 {
 	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
+	const char *result = begin_committed(options, directory, report_fd, &t);
 	struct error *error;
 
-	error = begin(options, directory, report_fd, &t);
-	if (!error)
-		error = journal_read(directory, &t.journal, &t.tree);
-	if (error)
-		return end(&t, HELPER_RESULT_FAILED, error);
-	if (t.journal.phase != PHASE_COMMITTED && t.journal.phase != PHASE_APPLIED)
-		return end(&t, HELPER_RESULT_NOTHING, NULL);
+	if (result)
+		return result;
 	error = load_transaction(&t);
 	if (error)
 		return end(&t, HELPER_RESULT_FAILED, error);

@@ -334,17 +334,22 @@ static struct error *take_lock(int lock_fd)
 	return NULL;
 }
 
+/* Our directory, with nobody at work in it as long as *ret_lock is open. */
+static struct error *open_directory(const struct apply_options *options, char **ret, int *ret_lock)
+{
+	struct error *error = make_directory(options, ret);
+
+	if (!error)
+		error = open_in(*ret, "lock", O_RDWR | O_CREAT, ret_lock);
+	return error ? error : take_lock(*ret_lock);
+}
+
 int worker_look(const struct apply_options *options)
 {
 	_cleanup_(free_ptr) char *directory = NULL;
 	_cleanup_(close_fd) int lock_fd = -1;
-	struct error *error;
+	struct error *error = open_directory(options, &directory, &lock_fd);
 
-	error = make_directory(options, &directory);
-	if (!error)
-		error = open_in(directory, "lock", O_RDWR | O_CREAT, &lock_fd);
-	if (!error)
-		error = take_lock(lock_fd);
 	return error ? fail(error) : exit_status(sequence_look(options, directory, STDOUT_FILENO));
 }
 
@@ -352,13 +357,8 @@ int worker_forget(const struct apply_options *options)
 {
 	_cleanup_(free_ptr) char *directory = NULL;
 	_cleanup_(close_fd) int lock_fd = -1;
-	struct error *error;
+	struct error *error = open_directory(options, &directory, &lock_fd);
 
-	error = make_directory(options, &directory);
-	if (!error)
-		error = open_in(directory, "lock", O_RDWR | O_CREAT, &lock_fd);
-	if (!error)
-		error = take_lock(lock_fd);
 	if (!error)
 		error = sequence_forget(options, directory);
 	if (!error)
