@@ -11,16 +11,6 @@
 #include "shadow/answer.h"
 #include "shadow/need.h"
 
-/* Below the EFI system partition, by name: it need not be there. */
-static void look_at_efi(struct answer_call *call, const char *path)
-{
-	const char *efi = need_efi(call->shadow);
-
-	if (efi && guest_path_below(path, efi))
-		need_note(call->shadow, call->request->pid, SHADOW_NEED_EFI, efi,
-			  "writes to the EFI system partition at %s", efi);
-}
-
 /* `flags`: O_NOFOLLOW where the call is about a link itself and not what it leads to. */
 static void look(struct answer_call *call, int directory, uint64_t address, int flags, const char *verb)
 {
@@ -31,7 +21,7 @@ static void look(struct answer_call *call, int directory, uint64_t address, int 
 
 	if (answer_read_string(call, address, path, sizeof(path), ENAMETOOLONG) != 0)
 		return;
-	look_at_efi(call, path);
+	need_note_below_efi(call->shadow, call->request->pid, path);
 	fd = answer_look_path(call, directory, path, flags);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return;

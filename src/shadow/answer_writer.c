@@ -203,7 +203,7 @@ static void look_at_device(struct answer_call *call, const char *path)
 
 static void look_at_file(struct answer_call *call, int directory, const char *path)
 {
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *efi;
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 	const struct shadow_live_file *file = NULL;
 	_cleanup_(close_fd) int fd = -1;
 	struct stat st;
@@ -212,12 +212,8 @@ static void look_at_file(struct answer_call *call, int directory, const char *pa
 		look_at_device(call, path);
 		return;
 	}
-	if (strncmp(path, "/boot/", 6) == 0 || strncmp(path, "/efi/", 5) == 0) {
-		efi = need_efi(call->shadow);
-		if (efi && guest_path_below(path, efi))
-			need_note(call->shadow, call->request->pid, SHADOW_NEED_EFI, efi,
-				  "writes to the EFI system partition at %s", efi);
-	}
+	if (strncmp(path, "/boot/", 6) == 0 || strncmp(path, "/efi/", 5) == 0)
+		need_note_below_efi(call->shadow, call->request->pid, path);
 	/* A link of another name is found at the end, by its inode, and then by watching names. */
 	if (!call->shadow->watch_names && !live_has_name(call->shadow, name))
 		return;

@@ -77,18 +77,28 @@ static bool parse_stat(const char *text, struct process *ret)
 			   &ret->parent, &ret->terminal, &ret->start) == 3;
 }
 
-static bool read_process(uint32_t pid, struct process *ret)
+/* One short file of a process, NUL-terminated. */
+static bool read_text(uint32_t pid, const char *name, char *text, size_t size)
 {
-	char path[64], text[1024];
 	_cleanup_(close_fd) int fd = -1;
+	char path[64];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	n = fd < 0 ? -1 : read(fd, text, size - 1);
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
+	return true;
+}
+
+static bool read_process(uint32_t pid, struct process *ret)
+{
+	char text[1024];
+
+	if (!read_text(pid, "stat", text, sizeof(text)))
+		return false;
 	*ret = (struct process){.pid = pid};
 	return parse_stat(text, ret);
 }
@@ -413,18 +423,12 @@ static bool selects_input(const struct attend *attend, uint32_t pid, const unsig
 /* One that waits for a while only will go on by itself. proc_pid_syscall(5): the number, then the registers. */
 static bool waits_for_input(const struct attend *attend, uint32_t pid)
 {
-	char path[64], text[256];
-	_cleanup_(close_fd) int fd = -1;
 	unsigned long long args[6];
+	char text[256];
 	long number;
-	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%u/syscall", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	if (!read_text(pid, "syscall", text, sizeof(text)))
 		return false;
-	text[n] = '\0';
 	if (sscanf(text, "%ld %llx %llx %llx %llx %llx %llx", &number, &args[0], &args[1], &args[2], &args[3], &args[4],
 		   &args[5]) != 7)
 		return false;

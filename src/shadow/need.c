@@ -209,6 +209,14 @@ const char *need_efi(const struct shadow *shadow)
 	return NULL;
 }
 
+void need_note_below_efi(struct shadow *shadow, uint32_t host_pid, const char *path)
+{
+	const char *efi = need_efi(shadow);
+
+	if (efi && guest_path_below(path, efi))
+		need_note(shadow, host_pid, SHADOW_NEED_EFI, efi, "writes to the EFI system partition at %s", efi);
+}
+
 const struct shadow_need *shadow_needs(const struct shadow *shadow, size_t *ret_n)
 {
 	*ret_n = shadow->n_needs;

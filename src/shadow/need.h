@@ -35,4 +35,7 @@ const struct shadow_live_file *live_find(const struct shadow *shadow, const char
 /* Where the guest has its EFI system partition mounted; NULL: nowhere, or memory does not tell. */
 const char *need_efi(const struct shadow *shadow);
 
+/* Notes a path below it that is written to; by name, for it need not be there. */
+void need_note_below_efi(struct shadow *shadow, uint32_t host_pid, const char *path);
+
 #endif
