@@ -280,6 +280,27 @@ struct error *io_open_in_root(int root_fd, const char *path, int flags, int *ret
 	return NULL;
 }
 
+struct error *io_open_directory_in_root(int root_fd, const char *path, DIR **ret)
+{
+	_cleanup_(close_fd) int fd = -1;
+	struct error *error = io_open_in_root(root_fd, path, O_RDONLY | O_DIRECTORY, &fd);
+	DIR *directory;
+
+	if (error && error->code == ERROR_NOT_FOUND) {
+		error_destroy(error);
+		*ret = NULL;
+		return NULL;
+	}
+	if (error)
+		return error;
+	directory = fdopendir(fd);
+	if (!directory)
+		return error_system(errno, path, "cannot read the guest's");
+	fd = -1;
+	*ret = directory;
+	return NULL;
+}
+
 struct error *io_read_in_root(int root_fd, const char *path, size_t max, char **ret, size_t *ret_size)
 {
 	_cleanup_(close_fd) int fd = -1;

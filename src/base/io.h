@@ -5,6 +5,7 @@
 #ifndef BASE_IO_H
 #define BASE_IO_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,9 @@ int io_openat2(int directory_fd, const char *path, int flags, uint64_t resolve);
  * or O_PATH; never blocks on a fifo. O_CLOEXEC is added. Absent is ERROR_NOT_FOUND.
  */
 struct error *io_open_in_root(int root_fd, const char *path, int flags, int *ret) _must_check_;
+
+/* The directory below `root_fd`, for readdir(3); *ret is NULL if it is absent. */
+struct error *io_open_directory_in_root(int root_fd, const char *path, DIR **ret) _must_check_;
 
 /* io_open_in_root, then io_read_all. */
 struct error *io_read_in_root(int root_fd, const char *path, size_t max, char **ret, size_t *ret_size) _must_check_;

@@ -37,22 +37,13 @@ static bool read_kernel(int root_fd, const char *name, struct guest_uts *ret)
 /* Boot loaders take the newest one. */
 static struct error *find_newest(int root_fd, struct guest_uts *ret, bool *ret_known)
 {
-	_cleanup_(close_fd) int fd = -1;
 	_cleanup_(closedir_ptr) DIR *directory = NULL;
 	struct dirent *entry;
-	struct error *error = io_open_in_root(root_fd, "/boot", O_RDONLY | O_DIRECTORY, &fd);
+	struct error *error = io_open_directory_in_root(root_fd, "/boot", &directory);
 
-	if (error && error->code == ERROR_NOT_FOUND) {
-		error_destroy(error);
-		return NULL;
-	}
 	if (error)
 		return error;
-	directory = fdopendir(fd);
-	if (!directory)
-		return error_system(errno, "/boot", "cannot read the guest's");
-	fd = -1;
-	for (unsigned seen = 0; seen < KERNELS_MAX && (entry = readdir(directory)); seen++) {
+	for (unsigned seen = 0; directory && seen < KERNELS_MAX && (entry = readdir(directory)); seen++) {
 		struct guest_uts found = *ret;
 
 		if (strncmp(entry->d_name, "vmlinu", 6) != 0 || !read_kernel(root_fd, entry->d_name, &found))
