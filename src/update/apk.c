@@ -25,7 +25,7 @@ static bool apk_detect(int root_fd)
 static struct error *apk_quiescent(int root_fd, const struct guest_task_list *processes)
 {
 	static const char *const left[] = {"/lib/apk/db/installed.new", "/usr/lib/apk/db/installed.new"};
-	struct error *error = front_end_not_busy(processes, busy);
+	struct error *error = packages_not_busy(processes, busy);
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(left); i++)
 		if (front_end_has(root_fd, left[i]))
@@ -47,14 +47,14 @@ static bool download_words(const char *const *words, GPtrArray *argv)
 		verb++;
 	if (!*verb)
 		return false;
-	front_end_words(argv, LIST("--cache-dir", CACHE, "cache", "download"));
+	packages_add_words(argv, LIST("--cache-dir", CACHE, "cache", "download"));
 	if (!strcmp(*verb, upgrades[0])) {
-		front_end_words(argv, LIST("--upgrade"));
+		packages_add_words(argv, LIST("--upgrade"));
 		return true;
 	}
 	if (strcmp(*verb, adds[0]) != 0)
 		return false;
-	front_end_words(argv, LIST("--add-dependencies"));
+	packages_add_words(argv, LIST("--add-dependencies"));
 	for (verb++; *verb; verb++)
 		if (**verb != '-')
 			g_ptr_array_add(argv, strdup(*verb));

@@ -12,39 +12,21 @@
 #include "update/preseed.h"
 
 /*
- * A hook of the guest's that restarts services (needrestart) has nothing to restart here; what
+ * Of every run. A hook of the guest's that restarts services (needrestart) has nothing to restart here; what
  * must be restarted in the woken guest is recorded from what the packages themselves ask for.
  */
-const char *const apt_environment[] = {
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-	"HOME=/root",
-	"LANG=C.UTF-8",
-	"TERM=dumb",
-	"DEBIAN_FRONTEND=noninteractive",
-	"DEBIAN_PRIORITY=critical",
-	"APT_LISTCHANGES_FRONTEND=none",
-	"APT_LISTBUGS_FRONTEND=none",
-	"NEEDRESTART_SUSPEND=1",
-	NULL,
-};
+#define ENVIRONMENT                                                                                                    \
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",             \
+		"TERM=dumb", "DEBIAN_FRONTEND=noninteractive", "DEBIAN_PRIORITY=critical",                             \
+		"APT_LISTCHANGES_FRONTEND=none", "APT_LISTBUGS_FRONTEND=none", "NEEDRESTART_SUSPEND=1"
+
+const char *const apt_environment[] = {ENVIRONMENT, NULL};
 
 /*
  * The same where the new configuration files are wanted. ucf knows the opposite, too, but would then keep files that
  * nobody changed; without either it keeps what somebody did, for debconf asks nobody.
  */
-static const char *const new_environment[] = {
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-	"HOME=/root",
-	"LANG=C.UTF-8",
-	"TERM=dumb",
-	"DEBIAN_FRONTEND=noninteractive",
-	"DEBIAN_PRIORITY=critical",
-	"UCF_FORCE_CONFFNEW=1",
-	"APT_LISTCHANGES_FRONTEND=none",
-	"APT_LISTBUGS_FRONTEND=none",
-	"NEEDRESTART_SUSPEND=1",
-	NULL,
-};
+static const char *const new_environment[] = {ENVIRONMENT, "UCF_FORCE_CONFFNEW=1", NULL};
 
 /*
  * Given to every apt: no prompt, no sandbox user whose ids the host may lack; archives stay, for what is left to the
@@ -84,13 +66,6 @@ static const char *const strict_options[] = {
 	"-o", "APT::Update::Error-Mode=any", "-o", "Acquire::Retries=2", "-o", "Acquire::Languages=none", NULL,
 };
 
-/* Appends option words to an argument vector; all of the vector's strings are owned. */
-static void add_words(GPtrArray *argv, const char *const *words)
-{
-	for (; words && *words; words++)
-		g_ptr_array_add(argv, strdup(*words));
-}
-
 /*
  * The sources of the VM file come in as a word, because nothing of the host's is visible in the shadow; /run is not
  * carried into the bundle.
@@ -103,8 +78,8 @@ static void add_words(GPtrArray *argv, const char *const *words)
 static void add_configured(GPtrArray *argv, const struct vm_file *file)
 {
 	if (file->sources) {
-		add_words(argv, (const char *const[]){"-o", "Dir::Etc::SourceList=" SOURCES_IN_SHADOW, "-o",
-						      "Dir::Etc::SourceParts=/dev/null", NULL});
+		packages_add_words(argv, (const char *const[]){"-o", "Dir::Etc::SourceList=" SOURCES_IN_SHADOW, "-o",
+							       "Dir::Etc::SourceParts=/dev/null", NULL});
 	}
 	if (file->proxy) {
 		g_ptr_array_add(argv, strdup("-o"));
@@ -129,7 +104,7 @@ static struct error *add_sources(GPtrArray *argv, const struct vm_file *file)
 	error = io_read_file(file->sources, SOURCES_MAX, &text, &size);
 	if (error)
 		return error_wrap(error, "cannot read the sources");
-	add_words(argv, (const char *const[]){"/bin/sh", "-c", WITH_SOURCES, "sh", text, NULL});
+	packages_add_words(argv, (const char *const[]){"/bin/sh", "-c", WITH_SOURCES, "sh", text, NULL});
 	return NULL;
 }
 
@@ -142,7 +117,7 @@ static struct error *add_sources(GPtrArray *argv, const struct vm_file *file)
 static void add_pins(GPtrArray *argv, const struct package_run *run)
 {
 	if (run->pins)
-		add_words(argv, (const char *const[]){"/bin/sh", "-c", WITH_PINS, "sh", run->pins, NULL});
+		packages_add_words(argv, (const char *const[]){"/bin/sh", "-c", WITH_PINS, "sh", run->pins, NULL});
 }
 
 /* PROGRAM, our options, then WORDS; what runs before it stands there already. */
@@ -150,15 +125,16 @@ static void add_apt(GPtrArray *argv, const struct package_run *run, const char *
 		    const char *const *words)
 {
 	g_ptr_array_add(argv, strdup(program));
-	add_words(argv, common_options);
-	add_words(argv, conffile_options(run));
+	packages_add_words(argv, common_options);
+	packages_add_words(argv, conffile_options(run));
 	if (run->pins)
-		add_words(argv, (const char *const[]){"-o", "Dir::Etc::PreferencesParts=" PINS_IN_SHADOW, NULL});
+		packages_add_words(argv,
+				   (const char *const[]){"-o", "Dir::Etc::PreferencesParts=" PINS_IN_SHADOW, NULL});
 	if (run->deferrals || (run->options && run->options->keep_going))
-		add_words(argv, (const char *const[]){"-o", "Dpkg::StopOnError=false", NULL});
+		packages_add_words(argv, (const char *const[]){"-o", "Dpkg::StopOnError=false", NULL});
 	add_configured(argv, run->file);
-	add_words(argv, extra);
-	add_words(argv, words);
+	packages_add_words(argv, extra);
+	packages_add_words(argv, words);
 	g_ptr_array_add(argv, NULL);
 }
 

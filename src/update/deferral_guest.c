@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "update/deferral.h"
+#include "update/packages.h"
 
 /* The version in "NAME VERSION" lines, of the package with any architecture; 0 bytes: it is not installed. */
 static size_t find_version(const char *installed, const char *package, const char **ret)
@@ -43,12 +44,6 @@ char *deferrals_pins(const struct deferrals *d, const char *installed)
 
 /* --- actions --- */
 
-static void add_words(GPtrArray *argv, const char *const *words)
-{
-	for (; *words; words++)
-		g_ptr_array_add(argv, strdup(*words));
-}
-
 static void add_names(GPtrArray *argv, const struct deferrals *d, bool whole)
 {
 	for (size_t i = 0; i < d->n; i++)
@@ -56,7 +51,7 @@ static void add_names(GPtrArray *argv, const struct deferrals *d, bool whole)
 			g_ptr_array_add(argv, strdup(d->items[i].package));
 	for (size_t i = 0; i < d->n; i++)
 		if (d->items[i].whole == whole && d->items[i].dragged)
-			add_words(argv, (const char *const *)d->items[i].dragged);
+			packages_add_words(argv, (const char *const *)d->items[i].dragged);
 }
 
 /* Takes the words. Where it is one script's, the action says so. */
@@ -110,12 +105,12 @@ static struct error *append_install(const struct deferrals *d, const char *const
 		g_string_append_printf(variable, "-o Dpkg::Options::=%s ", *options);
 		g_string_append_printf(of_dpkg, "%s ", *options);
 	}
-	add_words(argv, (const char *const[]){"env", NULL});
-	add_words(argv, environment);
+	packages_add_words(argv, (const char *const[]){"env", NULL});
+	packages_add_words(argv, environment);
 	g_ptr_array_add(argv, g_string_free(variable, FALSE));
 	g_ptr_array_add(argv, g_string_free(of_dpkg, FALSE));
 	g_ptr_array_add(argv, string_format("OUASSISTER_REMOVE=%s", d->may_remove ? "" : "--no-remove"));
-	add_words(argv, (const char *const[]){"sh", "-c", install_script, "apt-get install", NULL});
+	packages_add_words(argv, (const char *const[]){"sh", "-c", install_script, "apt-get install", NULL});
 	add_names(argv, d, true);
 	return append_action(d, true, argv, list);
 }
@@ -125,11 +120,11 @@ static struct error *append_configure(const struct deferrals *d, const char *con
 {
 	GPtrArray *argv = g_ptr_array_new();
 
-	add_words(argv, (const char *const[]){"env", NULL});
-	add_words(argv, environment);
-	add_words(argv, (const char *const[]){"dpkg", NULL});
-	add_words(argv, options);
-	add_words(argv, (const char *const[]){"--configure", NULL});
+	packages_add_words(argv, (const char *const[]){"env", NULL});
+	packages_add_words(argv, environment);
+	packages_add_words(argv, (const char *const[]){"dpkg", NULL});
+	packages_add_words(argv, options);
+	packages_add_words(argv, (const char *const[]){"--configure", NULL});
 	add_names(argv, d, false);
 	return append_action(d, false, argv, list);
 }

@@ -29,7 +29,7 @@ static bool dnf_detect(int root_fd)
 
 static struct error *dnf_quiescent(int root_fd, const struct guest_task_list *processes)
 {
-	return front_end_not_busy(processes, busy);
+	return packages_not_busy(processes, busy);
 }
 
 /* The option does not care where it stands; what removes downloads nothing. */

@@ -29,22 +29,13 @@ static bool dpkg_detect(int root_fd)
 /* /var/lib/dpkg/updates holds the journal of a run that was cut. */
 static struct error *refuse_journal(int root_fd)
 {
-	_cleanup_(close_fd) int fd = -1;
 	_cleanup_(closedir_ptr) DIR *directory = NULL;
 	struct dirent *entry;
-	struct error *error = io_open_in_root(root_fd, "/var/lib/dpkg/updates", O_RDONLY | O_DIRECTORY, &fd);
+	struct error *error = io_open_directory_in_root(root_fd, "/var/lib/dpkg/updates", &directory);
 
-	if (error && error->code == ERROR_NOT_FOUND) {
-		error_destroy(error);
-		return NULL;
-	}
 	if (error)
 		return error;
-	directory = fdopendir(fd);
-	if (!directory)
-		return error_system(errno, "/var/lib/dpkg/updates", "cannot read the guest's");
-	fd = -1;
-	while ((entry = readdir(directory)))
+	while (directory && (entry = readdir(directory)))
 		if (*entry->d_name != '.')
 			return error_remedy(error_create(ERROR_CONFLICT,
 							 "dpkg was cut in the middle of its work in the guest: "
@@ -56,19 +47,10 @@ static struct error *refuse_journal(int root_fd)
 
 static struct error *dpkg_quiescent(int root_fd, const struct guest_task_list *processes)
 {
-	static const char *const busy[] = {"apt", "apt-get", "aptitude", "dpkg", "dpkg-deb", "unattended-upgr"};
+	static const char *const busy[] = {"apt", "apt-get", "aptitude", "dpkg", "dpkg-deb", "unattended-upgr", NULL};
+	struct error *error = packages_not_busy(processes, busy);
 
-	for (size_t i = 0; i < processes->n; i++)
-		for (size_t k = 0; k < ARRAY_SIZE(busy); k++)
-			if (!processes->items[i].kernel_thread && !strcmp(processes->items[i].comm, busy[k]))
-				return error_remedy(
-					error_create(
-						ERROR_CONFLICT,
-						"the package manager was at work when the guest was suspended: %s, "
-						"process %u",
-						busy[k], processes->items[i].pid),
-					"wake the guest, let it finish, and suspend it again");
-	return refuse_journal(root_fd);
+	return error ? error : refuse_journal(root_fd);
 }
 
 /*

@@ -15,12 +15,6 @@
 
 /* --- words --- */
 
-void front_end_words(GPtrArray *argv, const char *const *words)
-{
-	for (; words && *words; words++)
-		g_ptr_array_add(argv, strdup(*words));
-}
-
 static bool is_one_of(const char *word, const char *const *words)
 {
 	for (; words && *words; words++)
@@ -111,19 +105,6 @@ bool front_end_has(int root_fd, const char *path)
 	return !error;
 }
 
-struct error *front_end_not_busy(const struct guest_task_list *processes, const char *const *names)
-{
-	for (size_t i = 0; i < processes->n; i++)
-		for (const char *const *name = names; *name; name++)
-			if (!processes->items[i].kernel_thread && !strncmp(processes->items[i].comm, *name, 15))
-				return error_remedy(error_create(ERROR_CONFLICT,
-								 "the package manager was at work when the guest was "
-								 "suspended: %s, process %u",
-								 *name, processes->items[i].pid),
-						    "wake the guest, let it finish, and suspend it again");
-	return NULL;
-}
-
 /* --- programs in the shadow --- */
 
 /* NAME=VALUE, NULL-terminated; a proxy is known to all of them by its variables. */
@@ -134,7 +115,7 @@ static GPtrArray *make_environment(const struct vm_file *file)
 	static const char *const proxies[] = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"};
 	GPtrArray *environment = g_ptr_array_new_with_free_func(free);
 
-	front_end_words(environment, fixed);
+	packages_add_words(environment, fixed);
 	for (size_t i = 0; file->proxy && i < ARRAY_SIZE(proxies); i++)
 		g_ptr_array_add(environment, string_format("%s=%s", proxies[i], file->proxy));
 	g_ptr_array_add(environment, NULL);
@@ -174,8 +155,8 @@ static struct error *find_facts(const struct front_end *f, const struct package_
 	struct error *error;
 	int status;
 
-	front_end_words(argv, (const char *const[]){"/bin/sh", "-c", script, "sh", NULL});
-	front_end_words(argv, f->programs);
+	packages_add_words(argv, (const char *const[]){"/bin/sh", "-c", script, "sh", NULL});
+	packages_add_words(argv, f->programs);
 	g_ptr_array_add(argv, NULL);
 	error = front_end_ask(run, (const char *const *)argv->pdata, &status, &output);
 	g_ptr_array_free(argv, TRUE);
@@ -195,7 +176,7 @@ static void add_sources(const struct front_end *f, const struct package_run *run
 	static const char script[] = "mkdir -p \"${0%/*}\" && cat >\"$0\" && exec \"$@\" </dev/null";
 
 	if (run->file->sources)
-		front_end_words(argv, (const char *const[]){"/bin/sh", "-c", script, f->sources, NULL});
+		packages_add_words(argv, (const char *const[]){"/bin/sh", "-c", script, f->sources, NULL});
 }
 
 static GPtrArray *begin_argv(const struct front_end *f, const struct package_run *run, const char *program)
@@ -204,9 +185,9 @@ static GPtrArray *begin_argv(const struct front_end *f, const struct package_run
 
 	add_sources(f, run, argv);
 	g_ptr_array_add(argv, strdup(program));
-	front_end_words(argv, f->options);
+	packages_add_words(argv, f->options);
 	if (run->file->sources)
-		front_end_words(argv, f->sources_options);
+		packages_add_words(argv, f->sources_options);
 	return argv;
 }
 
@@ -365,8 +346,8 @@ static struct error *run_halves(const struct front_end *f, const struct package_
 	if (error)
 		return error;
 	argv = begin_argv(f, run, command[0]);
-	front_end_words(argv, f->offline);
-	front_end_words(argv, command + 1);
+	packages_add_words(argv, f->offline);
+	packages_add_words(argv, command + 1);
 	progress_step("install", "running the command in the shadow, without network");
 	return run_step(f, run, argv, false, command[0]);
 }
@@ -375,7 +356,7 @@ static struct error *run_whole(const struct front_end *f, const struct package_r
 {
 	GPtrArray *argv = g_ptr_array_new_with_free_func(free);
 
-	front_end_words(argv, run->options->command);
+	packages_add_words(argv, run->options->command);
 	progress_step("command", "running the command in the shadow");
 	return run_step(f, run, argv, run->options->network, run->options->command[0]);
 }

@@ -44,9 +44,6 @@ struct error *front_end_command(const struct front_end *f, const struct package_
 struct error *front_end_ask(const struct package_run *run, const char *const *argv, int *ret_status, char **ret)
 	_must_check_;
 
-/* Appends copies. */
-void front_end_words(GPtrArray *argv, const char *const *words);
-
 /* `option` behind the first of `words` that is one of `verbs`; false: none is. */
 bool front_end_insert(const char *const *words, const char *const *verbs, const char *option, GPtrArray *argv);
 
@@ -55,9 +52,6 @@ char *front_end_sort(const char *text);
 
 /* The names that are in the list `before` and not in `after`, "a b"; owned, "" if none. */
 struct error *front_end_removed(const char *before, const char *after, char **ret) _must_check_;
-
-/* ERROR_CONFLICT if one of the programs was at work; of a name longer than 15 bytes the kernel keeps as many. */
-struct error *front_end_not_busy(const struct guest_task_list *processes, const char *const *names) _must_check_;
 
 /* Whether the guest has it. */
 bool front_end_has(int root_fd, const char *path);

@@ -27,6 +27,25 @@ struct error *packages_detect(int root_fd, const struct package_manager **ret)
 		"give a command of your own: ouassister update VM -- COMMAND");
 }
 
+struct error *packages_not_busy(const struct guest_task_list *processes, const char *const *names)
+{
+	for (size_t i = 0; i < processes->n; i++)
+		for (const char *const *name = names; *name; name++)
+			if (!processes->items[i].kernel_thread && !strncmp(processes->items[i].comm, *name, 15))
+				return error_remedy(error_create(ERROR_CONFLICT,
+								 "the package manager was at work when the guest was "
+								 "suspended: %s, process %u",
+								 *name, processes->items[i].pid),
+						    "wake the guest, let it finish, and suspend it again");
+	return NULL;
+}
+
+void packages_add_words(GPtrArray *argv, const char *const *words)
+{
+	for (; words && *words; words++)
+		g_ptr_array_add(argv, strdup(*words));
+}
+
 /* A line "NAME VERSION" of a list. */
 struct package_line {
 	const char *name, *version;

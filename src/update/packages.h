@@ -19,6 +19,7 @@
 #ifndef UPDATE_PACKAGES_H
 #define UPDATE_PACKAGES_H
 
+#include <glib.h>
 #include <stdbool.h>
 
 #include "base/error.h"
@@ -64,6 +65,12 @@ extern const struct package_manager dpkg_manager, zypper_manager, dnf_manager, p
 
 /* ERROR_UNSUPPORTED if none knows the guest. */
 struct error *packages_detect(int root_fd, const struct package_manager **ret) _must_check_;
+
+/* ERROR_CONFLICT if one of the programs was at work; of a name longer than 15 bytes the kernel keeps as many. */
+struct error *packages_not_busy(const struct guest_task_list *processes, const char *const *names) _must_check_;
+
+/* Appends copies of the words; NULL: none. */
+void packages_add_words(GPtrArray *argv, const char *const *words);
 
 /* What changed between two lists: [{"name","old","new"}], old or new null. */
 struct error *packages_difference(const char *before, const char *after, json_t **ret) _must_check_;

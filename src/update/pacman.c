@@ -20,7 +20,7 @@ static bool pacman_detect(int root_fd)
 /* The lock is a file that the end of a transaction removes. */
 static struct error *pacman_quiescent(int root_fd, const struct guest_task_list *processes)
 {
-	struct error *error = front_end_not_busy(processes, busy);
+	struct error *error = packages_not_busy(processes, busy);
 
 	if (error || !front_end_has(root_fd, LOCK))
 		return error;

@@ -65,6 +65,27 @@ static void collect(const json_t *stale, const json_t *held, enum restart_mode m
 	}
 }
 
+/* Runs a shell script with `first` (NULL: none) and the units as its arguments. */
+static struct error *run_on_units(struct vm *vm, const char *script, const char *first, const GPtrArray *units,
+				  struct channel_result *ret)
+{
+	GPtrArray *argv = g_ptr_array_new();
+	struct error *error;
+
+	g_ptr_array_add(argv, (char *)"/bin/sh");
+	g_ptr_array_add(argv, (char *)"-c");
+	g_ptr_array_add(argv, (char *)script);
+	g_ptr_array_add(argv, (char *)"sh");
+	if (first)
+		g_ptr_array_add(argv, (char *)first);
+	for (guint i = 0; i < units->len; i++)
+		g_ptr_array_add(argv, units->pdata[i]);
+	g_ptr_array_add(argv, NULL);
+	error = vm_channel_run(vm, (const char *const *)argv->pdata, -1, ASK_TIMEOUT_MS, ret);
+	g_ptr_array_free(argv, TRUE);
+	return error;
+}
+
 /* Queued, not waited for: the channel's own service may be one of them, and then loses the program: look_again(). */
 static struct error *queue(struct vm *vm, const GPtrArray *units, bool init)
 {
@@ -72,19 +93,9 @@ static struct error *queue(struct vm *vm, const GPtrArray *units, bool init)
 						"systemctl daemon-reload\n"
 						"[ \"$1\" = no ] || systemctl daemon-reexec\n"
 						"shift; [ $# = 0 ] || exec systemctl --no-block try-restart -- \"$@\"";
-	GPtrArray *argv = g_ptr_array_new();
 	struct channel_result result = {0};
-	struct error *error;
+	struct error *error = run_on_units(vm, script, init ? "yes" : "no", units, &result);
 
-	g_ptr_array_add(argv, (char *)"/bin/sh");
-	g_ptr_array_add(argv, (char *)"-c");
-	g_ptr_array_add(argv, (char *)script);
-	g_ptr_array_add(argv, (char *)"sh");
-	g_ptr_array_add(argv, (char *)(init ? "yes" : "no"));
-	for (guint i = 0; i < units->len; i++)
-		g_ptr_array_add(argv, units->pdata[i]);
-	g_ptr_array_add(argv, NULL);
-	error = vm_channel_run(vm, (const char *const *)argv->pdata, -1, ASK_TIMEOUT_MS, &result);
 	if (error && error->code == ERROR_NOT_FOUND) {
 		log_debug("%s", error->message);
 		error_destroy(take_ptr(error));
@@ -92,7 +103,6 @@ static struct error *queue(struct vm *vm, const GPtrArray *units, bool init)
 	if (!error && result.status != 0)
 		log_warning("restarting services in the guest: %.*s", (int)strcspn(result.errors, "\n"), result.errors);
 	channel_result_deinit(&result);
-	g_ptr_array_free(argv, TRUE);
 	return error;
 }
 
@@ -146,18 +156,9 @@ static struct error *report_failed(struct vm *vm, const GPtrArray *units, struct
 {
 	static const char script[] = SHELL_PATH "for unit; do systemctl -q is-failed -- \"$unit\" || continue\n"
 						"echo \"$unit\"; done";
-	GPtrArray *argv = g_ptr_array_new();
 	struct channel_result result = {0};
-	struct error *error;
+	struct error *error = run_on_units(vm, script, NULL, units, &result);
 
-	g_ptr_array_add(argv, (char *)"/bin/sh");
-	g_ptr_array_add(argv, (char *)"-c");
-	g_ptr_array_add(argv, (char *)script);
-	g_ptr_array_add(argv, (char *)"sh");
-	for (guint i = 0; i < units->len; i++)
-		g_ptr_array_add(argv, units->pdata[i]);
-	g_ptr_array_add(argv, NULL);
-	error = vm_channel_run(vm, (const char *const *)argv->pdata, -1, ASK_TIMEOUT_MS, &result);
 	for (guint i = 0; !error && i < units->len; i++) {
 		const char *line = strstr(result.output, units->pdata[i]);
 		bool failed =
@@ -171,7 +172,6 @@ static struct error *report_failed(struct vm *vm, const GPtrArray *units, struct
 		report->failed_actions += failed;
 	}
 	channel_result_deinit(&result);
-	g_ptr_array_free(argv, TRUE);
 	return error;
 }
 

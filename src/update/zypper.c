@@ -20,7 +20,7 @@ static bool zypper_detect(int root_fd)
 
 static struct error *zypper_quiescent(int root_fd, const struct guest_task_list *processes)
 {
-	return front_end_not_busy(processes, busy);
+	return packages_not_busy(processes, busy);
 }
 
 static bool download_words(const char *const *words, GPtrArray *argv)
