@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of answered system calls, and how one is received and answered. */
-#include "shadow/answer.h"
+#include "shadow/refusals.h"
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -23,7 +23,9 @@ const struct answer_rule answer_rules[] = {
 	{SYS_ustat, .needs_guest = true, .function = answer_ustat},
 	{SYS_mknod, ANSWER_DEVICE, 1, .function = answer_mknod},
 	{SYS_mknodat, ANSWER_DEVICE, 2, .function = answer_mknodat},
-	{SYS_socket, ANSWER_SOCKETS, .needs_guest = true, .function = answer_socket},
+	{SYS_socket, ANSWER_SOCKETS, .needs_guest = true, .notes = true, .function = answer_socket},
+	{SYS_adjtimex, .notes = true, .only_notes = true, .function = answer_adjtimex},
+	{SYS_clock_adjtime, .notes = true, .only_notes = true, .function = answer_adjtimex},
 	{SYS_sethostname, .function = answer_sethostname},
 	{SYS_setdomainname, .function = answer_setdomainname},
 	{SYS_init_module, .function = answer_init_module},
@@ -151,7 +153,10 @@ struct error *answers_serve(struct answers *answers)
 		return error_system(errno, NULL, "cannot receive a system call");
 	}
 	function = find_function(in.request.data.nr);
-	errnum = function ? function(&call) : ENOSYS;
+	if (function)
+		errnum = function(&call);
+	else if (!refusal_answer(&call, &errnum))
+		errnum = ENOSYS;
 	close_fd(&call.memory);
 	return call.sent ? NULL : respond(&call, errnum);
 }

@@ -45,7 +45,7 @@ enum answer_when {
 	ANSWER_TARGET,  /* the same, or a process group of it, as kill(2) has them: -2 .. -highest_pid */
 	ANSWER_WHO,     /* arguments 0 and 1 are (which, who); `which` is `user`, or `who` is in 1 .. highest_pid */
 	ANSWER_DEVICE,  /* the argument is the mode of a device node */
-	ANSWER_SOCKETS, /* a netlink socket for questions about sockets */
+	ANSWER_SOCKETS, /* a netlink socket for questions about sockets; where refusals are noted, every refused one */
 	ANSWER_WRITER,  /* the argument is the flags of an open for writing of what may be there already */
 };
 
@@ -56,6 +56,8 @@ struct answer_rule {
 	unsigned user;    /* ANSWER_WHO: which number stands for all processes of a user */
 	bool needs_guest; /* without a memory image the kernel does it */
 	bool watch;       /* only where shadow.watch_names says so */
+	bool notes;       /* always where shadow.note_refusals says so */
+	bool only_notes;  /* and nowhere else */
 	answer_function *function;
 };
 
@@ -165,6 +167,7 @@ answer_function answer_execve;                                               /* 
 /* answer_names.c */
 answer_function answer_unlink, answer_unlinkat, answer_rename, answer_renameat, answer_link, answer_linkat,
 	answer_truncate;
+answer_function answer_adjtimex;                             /* answer_clock.c */
 answer_function answer_reboot;                               /* answer_left.c */
 answer_function answer_mknod, answer_mknodat;                /* answer_device.c */
 answer_function answer_statfs, answer_fstatfs, answer_ustat; /* answer_statfs.c */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A netlink socket for questions about sockets (sock_diag), which the kernel would answer with the run's own. ss and
- * its like read /proc/net, silently, where they get such a socket and the kernel does not take the question. So they
- * get one of a kind with which the kernel has nothing to do: what is sent to it is refused (ECONNREFUSED).
+ * Sockets that are refused, where who wanted them is noted. And a netlink socket for questions about sockets
+ * (sock_diag), which the kernel would answer with the run's own. ss and its like read /proc/net, silently, where they
+ * get such a socket and the kernel does not take the question. So they get one of a kind with which the kernel has
+ * nothing to do: what is sent to it is refused (ECONNREFUSED).
  */
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "shadow/answer.h"
+#include "shadow/need.h"
 
 struct request {
 	int namespace; /* of the network */
@@ -31,7 +33,7 @@ static void *open_socket(void *context)
 	return NULL;
 }
 
-int answer_socket(struct answer_call *call)
+static int give_dummy(struct answer_call *call)
 {
 	const int type = (int)call->args[1], kind = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
 	_cleanup_(close_fd) int namespace = -1, fd = -1;
@@ -58,4 +60,35 @@ int answer_socket(struct answer_call *call)
 		return errno == ENOENT ? ESRCH : errno;
 	call->sent = true;
 	return 0;
+}
+
+/*
+ * Whatever changes users or logs them in asks for the audit's socket, and does without where a kernel has none: that is
+ * no sign of anything.
+ */
+static int refuse_netlink(struct answer_call *call, int protocol)
+{
+	if (protocol != NETLINK_AUDIT)
+		need_note(call->shadow, call->request->pid, SHADOW_NEED_REFUSED, NULL,
+			  "asks the kernel by netlink, protocol %d", protocol);
+	return EPROTONOSUPPORT;
+}
+
+int answer_socket(struct answer_call *call)
+{
+	int family = (int)call->args[0], protocol = (int)call->args[2];
+
+	if (family == AF_NETLINK && protocol == NETLINK_SOCK_DIAG && call->shadow->guest)
+		return give_dummy(call);
+	if (family == AF_NETLINK)
+		return refuse_netlink(call, protocol);
+	if (family == AF_INET || family == AF_INET6) {
+		/* The kernel refuses it, or there is something else wrong with it. */
+		call->proceed = true;
+		need_note(call->shadow, call->request->pid, SHADOW_NEED_REFUSED, NULL, "opens a raw socket");
+		return 0;
+	}
+	need_note(call->shadow, call->request->pid, SHADOW_NEED_REFUSED, NULL, "opens a socket of the family %d",
+		  family);
+	return EAFNOSUPPORT;
 }

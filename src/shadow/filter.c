@@ -5,17 +5,14 @@
  * (ENOSYS) or is refused (EPERM) where programs expect to be refused; the second looks at arguments; the third
  * (filter_answers.c) hands calls to us that the guest's memory answers.
  */
-#include <linux/loop.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <seccomp.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 
-#include "shadow/internal.h"
+#include "shadow/refusals.h"
 
 DEFINE_CLEANUP(scmp_filter_ctx, seccomp_release)
 
@@ -325,43 +322,6 @@ static const char *const requests[] = {
 	"finit_module", "init_module", "setdomainname", "sethostname", "syslog",
 };
 
-/* A program must hear "not permitted" here, not "no such call"; most need privileges it does not have either. */
-static const char *const refused[] = {
-	"acct",
-	"bpf",
-	"clock_settime",
-	"fanotify_init",
-	"fanotify_mark",
-	"fsconfig",
-	"fsmount",
-	"fsopen",
-	"fspick",
-	"ioperm",
-	"iopl",
-	"kcmp",
-	"kexec_file_load",
-	"kexec_load",
-	"mount_setattr",
-	"move_mount",
-	"open_by_handle_at",
-	"open_tree",
-	"perf_event_open",
-	"pidfd_getfd",
-	"pivot_root",
-	"process_madvise",
-	"process_vm_readv",
-	"process_vm_writev",
-	"ptrace",
-	"quotactl",
-	"quotactl_fd",
-	"setns",
-	"settimeofday",
-	"vhangup",
-};
-
-static const uint64_t namespace_flags[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
-					   CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
-
 /* What the escape suite lets through: nothing in the program. */
 static struct error *add_left_out(scmp_filter_ctx filter, const char *const *names, size_t n)
 {
@@ -397,6 +357,33 @@ static struct error *deny_argument(scmp_filter_ctx filter, int call, unsigned ar
 				 SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, mask, value));
 
 	return r < 0 ? error_system(-r, NULL, "cannot filter an argument") : NULL;
+}
+
+/*
+ * What the table refuses by itself, of calls as a whole or by an argument. Where it is noted the filter of answers
+ * stops it, and an errno from here would outrank that. What the list does not have at all does not exist anyhow.
+ */
+static struct error *add_refusals(scmp_filter_ctx filter, bool noted, bool by_argument)
+{
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < n_refusals; i++) {
+		const struct refusal *refusal = &refusals[i];
+		int call = refusal_call(refusal), r = 0;
+
+		if (call < 0 || !refusal_stands(refusal) || (refusal->mask != 0) != by_argument)
+			continue;
+		if (noted && !by_argument)
+			r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
+		else if (!noted && by_argument)
+			error = deny_argument(filter, call, refusal->argument, refusal->mask, refusal->value,
+					      refusal->errnum);
+		else if (!noted && refusal->errnum != ENOSYS)
+			r = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)refusal->errnum), call, 0);
+		if (r < 0)
+			error = error_system(-r, NULL, "cannot filter the system call %s", refusal->name);
+	}
+	return error;
 }
 
 /*
@@ -450,27 +437,12 @@ static struct error *load(scmp_filter_ctx filter)
 
 static struct error *load_arguments(const struct shadow *shadow)
 {
-	static const uint64_t denied_ioctls[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS};
 	_cleanup_(seccomp_release_ptr) scmp_filter_ctx filter = NULL;
 	struct error *error;
 
 	error = new_filter(SCMP_ACT_ALLOW, &filter);
-	for (size_t i = 0; !error && i < ARRAY_SIZE(namespace_flags); i++) {
-		uint64_t flag = namespace_flags[i];
-
-		error = deny_argument(filter, SCMP_SYS(clone), 0, flag, flag, EPERM);
-		if (!error)
-			error = deny_argument(filter, SCMP_SYS(unshare), 0, flag, flag, EPERM);
-	}
-	/* 0x80 is CLONE_NEWTIME for unshare; in clone it belongs to the signal. */
 	if (!error)
-		error = deny_argument(filter, SCMP_SYS(unshare), 0, CLONE_NEWTIME, CLONE_NEWTIME, EPERM);
-	for (size_t i = 0; !error && i < ARRAY_SIZE(denied_ioctls); i++)
-		error = deny_argument(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, denied_ioctls[i], EPERM);
-	/* The guest's disk is a loop device: letting go of its file (LOOP_CLR_FD) would free it for others of the host.
-	 */
-	if (!error)
-		error = deny_argument(filter, SCMP_SYS(ioctl), 1, 0xffffff00, LOOP_SET_FD, EPERM);
+		error = add_refusals(filter, shadow->note_refusals, true);
 	/* Huge pages are the host's, reserved for its own; a listener of the guest's could let through what is
 	 * answered. */
 	if (!error)
@@ -482,7 +454,7 @@ static struct error *load_arguments(const struct shadow *shadow)
 	if (!error)
 		error = deny_argument(filter, SCMP_SYS(seccomp), 1, SECCOMP_FILTER_FLAG_NEW_LISTENER,
 				      SECCOMP_FILTER_FLAG_NEW_LISTENER, EINVAL);
-	if (!error)
+	if (!error && !shadow->note_refusals)
 		error = deny_sockets(filter, shadow->guest);
 	/* A file of FUSE that says it is empty, as those of /proc do, ends for it at once. Who hears that it does not
 	 * work reads instead. */
@@ -508,7 +480,7 @@ struct error *filter_load(const struct shadow *shadow, int *ret_listener)
 	if (!error)
 		error = add_names(filter, SCMP_ACT_ALLOW, requests, ARRAY_SIZE(requests));
 	if (!error)
-		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+		error = add_refusals(filter, shadow->note_refusals, false);
 	if (!error)
 		error = add_left_out(filter, WEAKENED_CALLS);
 	if (!error)
@@ -527,7 +499,7 @@ struct error *filter_load_helper(void)
 
 	error = new_filter(SCMP_ACT_ALLOW, &filter);
 	if (!error)
-		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+		error = add_refusals(filter, false, false);
 	if (!error)
 		error = add_names(filter, SCMP_ACT_ERRNO(EPERM), requests, ARRAY_SIZE(requests));
 	if (!error)

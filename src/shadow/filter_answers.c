@@ -12,12 +12,13 @@
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "shadow/answer.h"
+#include "shadow/refusals.h"
 
 #define PROGRAM_MAX 1024u
 
@@ -95,6 +96,25 @@ static void end_sockets(struct program *program)
 	end(program, SECCOMP_RET_ALLOW);
 }
 
+/* The same where refusals are noted, too: all but what is not refused. Raw ones of IP the kernel refuses. */
+static void end_all_sockets(struct program *program)
+{
+	load_argument(program, 0);
+	jump(program, BPF_JEQ, AF_UNIX, 10, 0);
+	jump(program, BPF_JEQ, AF_INET, 4, 0);
+	jump(program, BPF_JEQ, AF_INET6, 3, 0);
+	jump(program, BPF_JEQ, AF_NETLINK, 0, 6);
+	load_argument(program, 2);
+	jump(program, BPF_JEQ, NETLINK_ROUTE, 5, 4);
+	load_argument(program, 1);
+	/* Above it are SOCK_CLOEXEC and SOCK_NONBLOCK. */
+	add(program, BPF_ALU | BPF_AND | BPF_K, 0xf, 0, 0);
+	jump(program, BPF_JEQ, SOCK_RAW, 1, 0);
+	jump(program, BPF_JA, 1, 0, 0);
+	end(program, SECCOMP_RET_USER_NOTIF);
+	end(program, SECCOMP_RET_ALLOW);
+}
+
 static void end_writer(struct program *program, unsigned argument)
 {
 	load_argument(program, argument);
@@ -109,8 +129,18 @@ static void end_writer(struct program *program, unsigned argument)
 	end(program, SECCOMP_RET_ALLOW);
 }
 
-static void add_rule(struct program *program, const struct answer_rule *rule, uint32_t highest)
+/* What is one call's begins at `skip`, and is passed over for all others: no jump is longer than a byte tells. */
+static void end_call(struct program *program, size_t skip)
 {
+	if (program->n - skip - 1 > UINT8_MAX)
+		program->n = PROGRAM_MAX;
+	else
+		program->code[skip].jf = (uint8_t)(program->n - skip - 1);
+}
+
+static void add_rule(struct program *program, const struct answer_rule *rule, const struct shadow *shadow)
+{
+	uint32_t highest = shadow->highest_pid;
 	size_t skip = program->n;
 
 	jump(program, BPF_JEQ, (uint32_t)rule->call, 0, 0);
@@ -137,10 +167,49 @@ static void add_rule(struct program *program, const struct answer_rule *rule, ui
 		end_writer(program, rule->argument);
 		break;
 	case ANSWER_SOCKETS:
-		end_sockets(program);
+		if (shadow->note_refusals && DEFENCE("arguments"))
+			end_all_sockets(program);
+		else
+			end_sockets(program);
 		break;
 	}
-	program->code[skip].jf = (uint8_t)(program->n - skip - 1);
+	end_call(program, skip);
+}
+
+/* What stands of one call's lines in the table, from `first` on; they stand together. */
+static void add_refusals_of(struct program *program, size_t first, int call)
+{
+	size_t skip = program->n;
+
+	jump(program, BPF_JEQ, (uint32_t)call, 0, 0);
+	for (size_t i = first; i < n_refusals && strcmp(refusals[i].name, refusals[first].name) == 0; i++) {
+		load_argument(program, refusals[i].argument);
+		add(program, BPF_ALU | BPF_AND | BPF_K, refusals[i].mask, 0, 0);
+		jump(program, BPF_JEQ, refusals[i].value, 0, 1);
+		end(program, SECCOMP_RET_USER_NOTIF);
+	}
+	end(program, SECCOMP_RET_ALLOW);
+	end_call(program, skip);
+}
+
+static void add_refusals(struct program *program)
+{
+	for (size_t i = 0; i < n_refusals; i++) {
+		int call = refusal_call(&refusals[i]);
+
+		if (call >= 0 && refusal_stands(&refusals[i]) &&
+		    (i == 0 || strcmp(refusals[i].name, refusals[i - 1].name) != 0))
+			add_refusals_of(program, i, call);
+	}
+}
+
+/* Whether a line of answer_rules[] is a part of this shadow. */
+static bool is_answered(const struct answer_rule *rule, const struct shadow *shadow)
+{
+	if (rule->notes && shadow->note_refusals)
+		return true;
+	return !rule->only_notes && (shadow->guest || !rule->needs_guest) && (shadow->watch_names || !rule->watch) &&
+	       DEFENCE_CALL(rule->call);
 }
 
 /* WAIT_KILLABLE_RECV (5.19): a signal to a caller that is being answered does not make it ask twice. */
@@ -166,9 +235,10 @@ struct error *filter_load_answers(const struct shadow *shadow, int *ret_listener
 	end(&program, SECCOMP_RET_ALLOW);
 	load_word(&program, offsetof(struct seccomp_data, nr));
 	for (size_t i = 0; i < n_answer_rules; i++)
-		if ((shadow->guest || !answer_rules[i].needs_guest) &&
-		    (shadow->watch_names || !answer_rules[i].watch) && DEFENCE_CALL(answer_rules[i].call))
-			add_rule(&program, &answer_rules[i], shadow->highest_pid);
+		if (is_answered(&answer_rules[i], shadow))
+			add_rule(&program, &answer_rules[i], shadow);
+	if (shadow->note_refusals)
+		add_refusals(&program);
 	end(&program, SECCOMP_RET_ALLOW);
 	if (program.n >= PROGRAM_MAX)
 		return error_create(ERROR_FAILED, "the filter of answered system calls is too long");

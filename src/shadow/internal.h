@@ -69,6 +69,14 @@ struct shadow_names {
 	char nodename[65], domainname[65];
 };
 
+/* Who was after what a moment ago (need.c). */
+#define NEED_RECENT 64
+struct need_recent {
+	uint32_t pid; /* on the host; 0: free */
+	uint32_t kind;
+	uint64_t hash; /* of its path, or of what it was after */
+};
+
 struct shadow {
 	char *run_dir, *layers_dir;
 	char *root;                  /* where the merged tree is mounted: RUN_DIR/root */
@@ -107,11 +115,13 @@ struct shadow {
 	struct shadow_names *names;
 	struct action_list actions;
 	struct shadow_need *needs; /* need.h has these */
+	struct need_recent recent[NEED_RECENT];
+	size_t n_recent;
 	struct shadow_script *scripts;
 	size_t n_needs, n_scripts;
 	const struct shadow_live_file **live; /* sorted by the last part of their paths */
 	size_t n_live;
-	bool watch_names;
+	bool watch_names, note_refusals;
 	const char *const *refused_scripts; /* borrowed, may be NULL */
 	unsigned n_unknown;                 /* questions to the service manager without an answer, so far */
 };

@@ -59,6 +59,7 @@ const struct shadow_live_file *live_find(const struct shadow *shadow, const char
 struct error *needs_init(struct shadow *shadow, const struct shadow_options *options)
 {
 	shadow->watch_names = options->watch_names;
+	shadow->note_refusals = options->note_refusals;
 	shadow->refused_scripts = options->refused_scripts;
 	if (!options->n_live)
 		return NULL;
@@ -90,6 +91,35 @@ void needs_deinit(struct shadow *shadow)
 
 /* --- needs --- */
 
+/* FNV-1a: whether it was the same, not what it was. */
+static uint64_t hash_of(const char *path, const char *why)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (const char *text = path ? path : why; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+/*
+ * Whether this process was after it a moment ago, and was noted: who tries a thousand times in a row costs one walk
+ * through /proc. A number that another process has got meanwhile is one of the same script: see need_script().
+ */
+static bool is_recent(struct shadow *shadow, uint32_t host_pid, const struct shadow_need *need)
+{
+	struct need_recent now = {host_pid, (uint32_t)need->kind, hash_of(need->path, need->why)}, *place;
+
+	for (size_t i = 0; i < NEED_RECENT; i++) {
+		const struct need_recent *other = &shadow->recent[i];
+
+		if (other->pid == now.pid && other->kind == now.kind && other->hash == now.hash)
+			return true;
+	}
+	place = &shadow->recent[shadow->n_recent++ % NEED_RECENT];
+	*place = now;
+	return false;
+}
+
 static bool same(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;
@@ -101,7 +131,8 @@ static bool is_known(const struct shadow *shadow, const struct shadow_need *need
 		const struct shadow_need *other = &shadow->needs[i];
 
 		if (other->kind == need->kind && same(other->package, need->package) &&
-		    same(other->script, need->script) && same(other->path, need->path))
+		    same(other->script, need->script) && same(other->path, need->path) &&
+		    (need->path || same(other->why, need->why)))
 			return true;
 	}
 	return false;
@@ -111,8 +142,7 @@ static void append(struct shadow *shadow, struct shadow_need need)
 {
 	struct error *error = NULL;
 
-	if (!need.why || is_known(shadow, &need) ||
-	    (error = array_room(&shadow->needs, shadow->n_needs, sizeof(need)))) {
+	if (is_known(shadow, &need) || (error = array_room(&shadow->needs, shadow->n_needs, sizeof(need)))) {
 		error_destroy(error);
 		free(need.package);
 		free(need.script);
@@ -145,6 +175,11 @@ void need_note(struct shadow *shadow, uint32_t host_pid, enum shadow_need_kind k
 		need.why = NULL;
 	va_end(arguments);
 	need.path = path ? strdup(path) : NULL;
+	if (!need.why || is_recent(shadow, host_pid, &need)) {
+		free(need.why);
+		free(need.path);
+		return;
+	}
 	record_origin(host_pid, &origin);
 	need.package = origin.package;
 	need.script = origin.script;
@@ -179,6 +214,7 @@ bool need_script(struct shadow *shadow, const char *package, const char *script)
 {
 	struct shadow_script made = {.refused = is_refused(shadow, package, script)};
 
+	memset(shadow->recent, 0, sizeof(shadow->recent));
 	for (size_t i = 0; i < shadow->n_scripts; i++)
 		if (strcmp(shadow->scripts[i].package, package) == 0 && strcmp(shadow->scripts[i].script, script) == 0)
 			return !made.refused;

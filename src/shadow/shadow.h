@@ -64,6 +64,8 @@ struct shadow_options {
 	size_t n_live;
 	/* Calls that take a name away or give one are looked at as well, each at a price: to learn who makes them. */
 	bool watch_names;
+	/* Calls that the filter refuses are noted in shadow_needs() with who made them. Else nobody is told of them. */
+	bool note_refusals;
 	/* Maintainer scripts that are not to run, "PACKAGE.SCRIPT"; to dpkg they cannot be executed. Borrowed; may be
 	 * NULL. */
 	const char *const *refused_scripts;

@@ -174,18 +174,28 @@ static bool matters(const struct shadow_need *need, const char *states)
 	return false;
 }
 
+static struct error *take(struct deferrals *d, const struct shadow_need *need, const char *states, bool *ret_new)
+{
+	const char *script = need->script ? need->script : "installation";
+	bool whole = need->kind == SHADOW_NEED_EFI || strcmp(script, "postinst") != 0;
+
+	return need->package && matters(need, states)
+		       ? deferrals_add(d, need->package, script, need->why, whole, ret_new)
+		       : NULL;
+}
+
+/* Of what was refused the last is named as the reason: it is the likeliest that the script ended for. */
 struct error *deferrals_take(struct deferrals *d, const struct shadow_need *needs, size_t n, const char *states,
 			     bool *ret_new)
 {
 	struct error *error = NULL;
 
-	for (size_t i = 0; !error && i < n; i++) {
-		const char *script = needs[i].script ? needs[i].script : "installation";
-		bool whole = needs[i].kind == SHADOW_NEED_EFI || strcmp(script, "postinst") != 0;
-
-		if (needs[i].package && matters(&needs[i], states))
-			error = deferrals_add(d, needs[i].package, script, needs[i].why, whole, ret_new);
-	}
+	for (size_t i = 0; !error && i < n; i++)
+		if (needs[i].kind != SHADOW_NEED_REFUSED)
+			error = take(d, &needs[i], states, ret_new);
+	for (size_t i = n; !error && i--;)
+		if (needs[i].kind == SHADOW_NEED_REFUSED)
+			error = take(d, &needs[i], states, ret_new);
 	return error;
 }
 

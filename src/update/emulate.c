@@ -124,6 +124,7 @@ static struct error *make_shadow(struct emulation *e)
 		.live = e->live.files,
 		.n_live = e->live.n,
 		.watch_names = e->deferrals.watch_names,
+		.note_refusals = e->manager == &dpkg_manager,
 		.refused_scripts = e->deferrals.refused,
 	};
 	struct error *error;

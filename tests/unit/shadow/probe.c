@@ -243,6 +243,92 @@ static int try_terminal(void)
 	return wait(&status) < 0 || status ? -1 : 0;
 }
 
+/* What ends or suspends the caller, or waits, or keeps it from going on, if it is called with nothing but zeros. */
+static int is_left_out(long call)
+{
+	static const long calls[] = {SYS_exit,   SYS_exit_group, SYS_fork,     SYS_vfork,   SYS_clone,
+				     SYS_pause,  SYS_select,     SYS_pselect6, SYS_ppoll,   SYS_seccomp,
+				     SYS_read,   SYS_kill,       SYS_readv,    SYS_pread64, SYS_rt_sigreturn,
+				     SYS_accept, SYS_vhangup,    SYS_recvfrom, SYS_accept4, SYS_sync};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (calls[i] == call)
+			return 1;
+	return 0;
+}
+
+/* A process of its own for each: what it does ends with it. */
+static void print_errno(long call, long first, long second, long third)
+{
+	fflush(stdout);
+	if (fork() == 0) {
+		long result;
+
+		alarm(2);
+		result = syscall(call, first, second, third, 0, 0, 0);
+		if (call == SYS_clone && result == 0)
+			_exit(0);
+		printf("%ld(%#lx, %#lx, %#lx): %d\n", call, first, second, third, result < 0 ? errno : 0);
+		fflush(stdout);
+		_exit(0);
+	}
+	wait(NULL);
+}
+
+/* The errno of every system call, and of arguments that are refused, and of some that are not. */
+static int print_errnos(void)
+{
+	static const unsigned long flags[] = {0,
+					      CLONE_NEWNS,
+					      CLONE_NEWCGROUP,
+					      CLONE_NEWUTS,
+					      CLONE_NEWIPC,
+					      CLONE_NEWUSER,
+					      CLONE_NEWPID,
+					      CLONE_NEWNET,
+					      0x80 /* CLONE_NEWTIME */};
+	static const unsigned long ioctls[] = {TIOCSTI,     TIOCLINUX,   TIOCSETD,          TIOCCONS, TCGETS,
+					       LOOP_SET_FD, LOOP_CLR_FD, LOOP_CTL_GET_FREE, FIONREAD};
+
+	for (long call = 0; call < 470; call++)
+		if (!is_left_out(call))
+			print_errno(call, 0, 0, 0);
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		print_errno(SYS_unshare, (long)flags[i], 0, 0);
+		print_errno(SYS_unshare, (long)(flags[i] | 1UL << 40), 0, 0);
+		print_errno(SYS_clone, (long)(flags[i] | SIGCHLD), 0, 0);
+		print_errno(SYS_clone, (long)(flags[i] | SIGCHLD | 1UL << 40), 0, 0);
+	}
+	for (size_t i = 0; i < sizeof(ioctls) / sizeof(ioctls[0]); i++) {
+		print_errno(SYS_ioctl, open("/dev/null", O_RDWR), (long)ioctls[i], 0);
+		print_errno(SYS_ioctl, open("/dev/null", O_RDWR), (long)(ioctls[i] | 1UL << 32), 0);
+	}
+	for (long family = -1; family < 140; family++)
+		for (long type = 1; type < 4; type++)
+			print_errno(SYS_socket, family, type, 0);
+	for (long protocol = -1; protocol < 70; protocol++)
+		print_errno(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	print_errno(SYS_socket, AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+	print_errno(SYS_socket, AF_INET | 1L << 32, SOCK_STREAM, 0);
+	print_errno(SYS_socket, AF_VSOCK | 1L << 32, SOCK_STREAM, 0);
+	print_errno(SYS_getpid | 0x40000000, 0, 0, 0);
+	print_errno(SYS_ptrace | 0x40000000, 0, 0, 0);
+	return 0;
+}
+
+/* The same over and over, by one process and by many. */
+static int flood(int n)
+{
+	for (int i = 0; i < n; i++)
+		(void)!syscall(SYS_keyctl, i, 0, 0);
+	for (int i = 0; i < n / 50; i++)
+		if (fork() == 0)
+			_exit(socket(i % 4096, SOCK_RAW, 0) < 0 ? 0 : 1);
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
+
 static int try_names(const char *name, const char *argument)
 {
 	if (!strcmp(name, "open"))
@@ -285,6 +371,8 @@ static int try_names(const char *name, const char *argument)
 		return try_ask(atoi(argument));
 	if (!strcmp(name, "load"))
 		return (int)syscall(SYS_finit_module, open(argument, O_RDONLY), "", 0);
+	if (!strcmp(name, "flood"))
+		return flood(atoi(argument));
 	if (!strcmp(name, "chown"))
 		return chown(argument, 3000000, 4000000);
 	errno = 0;
@@ -342,6 +430,8 @@ static int try_fixed(const char *name)
 		return ioctl(open("/dev/ptmx", O_RDWR), TIOCSTI, "x");
 	if (!strcmp(name, "loop-clear"))
 		return ioctl(open("/dev/null", O_RDONLY), LOOP_CLR_FD, 0);
+	if (!strcmp(name, "errnos"))
+		return print_errnos();
 	if (!strcmp(name, "terminal"))
 		return try_terminal();
 	if (!strcmp(name, "listener"))

@@ -55,6 +55,26 @@ static void test_refused(void **state)
 	deferrals_deinit(&d);
 }
 
+/* A script may try many things on its way: it failed at the last. */
+static void test_last_refusal(void **state)
+{
+	const struct shadow_need needs[] = {
+		{SHADOW_NEED_REFUSED, (char *)"nginx", (char *)"postinst", NULL, (char *)"uses the kernel's keyrings"},
+		{SHADOW_NEED_REFUSED, (char *)"nginx", (char *)"postinst", NULL, (char *)"makes a namespace"},
+		{SHADOW_NEED_REFUSED, (char *)"other", (char *)"postinst", NULL, (char *)"sets the clock"},
+	};
+	struct deferrals d = {0};
+	bool again = false;
+
+	assert_null(deferrals_take(&d, needs, ARRAY_SIZE(needs), "half-configured nginx 2\n", &again));
+	assert_true(again);
+	assert_int_equal(d.n, 1);
+	assert_string_equal(d.items[0].package, "nginx");
+	assert_string_equal(d.items[0].why, "makes a namespace");
+	assert_false(d.items[0].whole);
+	deferrals_deinit(&d);
+}
+
 static void test_whole(void **state)
 {
 	struct deferrals d = {0};
@@ -194,9 +214,10 @@ static void test_count(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kinds),      cmocka_unit_test(test_refused), cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_no_package), cmocka_unit_test(test_excuse),  cmocka_unit_test(test_pins),
-		cmocka_unit_test(test_actions),    cmocka_unit_test(test_count),   cmocka_unit_test(test_unkept),
+		cmocka_unit_test(test_kinds),  cmocka_unit_test(test_last_refusal), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_whole),  cmocka_unit_test(test_no_package),   cmocka_unit_test(test_excuse),
+		cmocka_unit_test(test_pins),   cmocka_unit_test(test_actions),      cmocka_unit_test(test_count),
+		cmocka_unit_test(test_unkept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

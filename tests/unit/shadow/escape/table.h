@@ -31,6 +31,7 @@ struct escape {
 	bool network;     /* the run has a network */
 	bool memory;      /* makes no sense without a guest's memory */
 	bool answered; /* with a guest's memory by the shadow, as that guest's kernel would: not told apart by errno */
+	bool once;     /* what it takes is used up when it succeeds */
 	bool feature;  /* not every kernel can do it: tried on the host itself first */
 };
 
@@ -48,7 +49,7 @@ static const struct escape escapes[] = {
 	{"mount-api", {"fsopen", "fsconfig", "fsmount", "move_mount", RIGHTS}},
 	{"mount-clone", {"open_tree", RIGHTS}},
 	{"mount-attributes", {"mount_setattr", RIGHTS}},
-	{"mount-inherited", {"move_mount", "descriptors", RIGHTS}},
+	{"mount-inherited", {"move_mount", "descriptors", RIGHTS}, .once = true},
 	{"cgroup-leave", {"mount", "cgroup namespace", RIGHTS}},
 	/* devices */
 	{"node-disk", {"arguments", "mknod", "mknodat", "nodev", RIGHTS}},
