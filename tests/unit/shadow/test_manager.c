@@ -504,6 +504,47 @@ static void test_hostile(void **state)
 	assert_record(f, "stop", "web.service");
 }
 
+/* The names that a list has, with a space behind each. `state` and `pattern`: one each, or NULL. */
+static void assert_units(const struct fixture *f, const char *method, const char *state, const char *pattern,
+			 const char *expected)
+{
+	char *states[] = {(char *)state, NULL}, *patterns[] = {(char *)pattern, NULL}, found[256] = "";
+	sd_bus_message *call = NULL, *reply = NULL;
+	const char *name;
+
+	assert_true(sd_bus_message_new_method_call(f->bus, &call, DESTINATION, OBJECT, INTERFACE, method) >= 0);
+	assert_true(sd_bus_message_append_strv(call, states) >= 0);
+	if (strstr(method, "Patterns"))
+		assert_true(sd_bus_message_append_strv(call, patterns) >= 0);
+	assert_true(sd_bus_call(f->bus, call, 0, NULL, &reply) >= 0);
+	assert_true(sd_bus_message_enter_container(reply, 'a', "(ssssssouso)") > 0);
+	while (sd_bus_message_enter_container(reply, 'r', "ssssssouso") > 0) {
+		assert_true(sd_bus_message_read(reply, "s", &name) > 0);
+		assert_true(strlen(found) + strlen(name) + 2 < sizeof(found));
+		strcat(strcat(found, name), " ");
+		assert_true(sd_bus_message_skip(reply, "sssssouso") >= 0);
+		assert_true(sd_bus_message_exit_container(reply) >= 0);
+	}
+	assert_string_equal(found, expected);
+	sd_bus_message_unref(reply);
+	sd_bus_message_unref(call);
+}
+
+/* Only what is asked for: systemctl stops all that it gets for "stop 'web*'". */
+static void test_lists(void **state)
+{
+	const struct fixture *f = *state;
+
+	need_root();
+	write_unit(f, "web@1.service", "[Service]\nExecStart=/bin/true\n");
+	assert_units(f, "ListUnitsByPatterns", NULL, "web*", "web.service web@1.service ");
+	assert_units(f, "ListUnitsByPatterns", NULL, "web@*.service", "web@1.service ");
+	assert_units(f, "ListUnitsByPatterns", NULL, "no-such@*.service", "");
+	assert_units(f, "ListUnitsByPatterns", "inactive", "web*", "web@1.service ");
+	assert_units(f, "ListUnitsByPatterns", "running", NULL, "session-1.scope web.service ");
+	assert_units(f, "ListUnitsFiltered", "failed", NULL, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -513,6 +554,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_properties, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remaining, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_invocations, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_options, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_init_script, setup, teardown),
