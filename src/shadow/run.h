@@ -40,6 +40,19 @@ struct error *sandbox_start(const struct sandbox *sandbox, pid_t *ret) _must_che
 
 /* --- for the processes of the sandbox alone --- */
 
+/* What the warden's children share. */
+struct sandbox_links {
+	int sockets[SHADOW_SOCKETS]; /* init binds them, the manager serves them */
+	int runner[2];               /* the manager's and init's end */
+	int ready[2];                /* a byte comes when the root has changed */
+	int fuse_fd;                 /* init mounts it, the server of /proc answers there; -1: no memory image */
+	int proc[2];                 /* init's and the server's end */
+	int held[2];                 /* a byte comes when the guest's process numbers are nobody else's */
+};
+
+/* Tells the caller's process, with a descriptor (-1: none); nobody is left to whom a failure could be told. */
+void sandbox_send_report(int control, const struct report *report, int fd);
+
 /* Reports the error, which is taken, and ends the process. */
 _Noreturn void sandbox_fail(int control, struct error *error);
 
@@ -51,6 +64,12 @@ struct error *sandbox_become(uint32_t id) _must_check_;
 
 /* Closes all descriptors from `first` on but those of `keep`, which is sorted; -1 are none. */
 struct error *sandbox_close_others(int *keep, size_t n, unsigned first) _must_check_;
+
+/* Puts `fds` (at most 8) at 0, 1, … in this order, -1 being none, and marks all above as close-on-exec. */
+struct error *sandbox_arrange_descriptors(const int *fds, int n) _must_check_;
+
+/* The process that becomes init: see sandbox_init.c. */
+_Noreturn void sandbox_run_init(const struct sandbox *sandbox, const struct sandbox_links *links);
 
 /* The process that serves /proc: see sandbox_proc.c. */
 _Noreturn void sandbox_serve_proc(const struct sandbox *sandbox, int fuse_fd, int socket);

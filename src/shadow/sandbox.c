@@ -10,12 +10,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/capability.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,20 +22,7 @@
 #include "shadow/limits.h"
 #include "shadow/run.h"
 
-/* Descriptor 3 of init; see init/init.c. */
-#define RUNNER_FD 3
-
-/*
- * What guest root may do to guest processes and files. Everything else is gone from its bounding set,
- * though it would count in the guest's user namespace only: no mounts, no network administration.
- */
-static const cap_value_t kept_capabilities[] = {
-	CAP_AUDIT_WRITE, CAP_CHOWN,   CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,           CAP_FSETID,
-	CAP_IPC_OWNER,   CAP_KILL,    CAP_LEASE,        CAP_MKNOD,           CAP_NET_BIND_SERVICE, CAP_SETFCAP,
-	CAP_SETGID,      CAP_SETPCAP, CAP_SETUID,       CAP_SYS_CHROOT,      CAP_SYS_PTRACE,
-};
-
-static void send_report(int control, const struct report *report, int fd)
+void sandbox_send_report(int control, const struct report *report, int fd)
 {
 	union {
 		struct cmsghdr header;
@@ -62,7 +46,7 @@ _Noreturn void sandbox_fail(int control, struct error *error)
 	struct report report = {.kind = REPORT_ERROR, .code = (int)error->code, .errnum = error->errnum};
 
 	snprintf(report.text, sizeof(report.text), "%s", error->message);
-	send_report(control, &report, -1);
+	sandbox_send_report(control, &report, -1);
 	_exit(125);
 }
 
@@ -89,21 +73,7 @@ struct error *sandbox_become(uint32_t id)
 	return sandbox_die_with_parent();
 }
 
-static struct error *limit_capabilities(void)
-{
-	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++) {
-		bool keep = !DEFENCE("capabilities");
-
-		for (size_t i = 0; i < ARRAY_SIZE(kept_capabilities); i++)
-			keep = keep || kept_capabilities[i] == cap;
-		if (!keep && prctl(PR_CAPBSET_DROP, cap) < 0 && errno != EINVAL)
-			return error_system(errno, NULL, "cannot drop capability %d", cap);
-	}
-	return NULL;
-}
-
-/* Puts `fds` at 0, 1, … in this order and marks everything above close-on-exec. */
-static struct error *arrange_descriptors(const int *fds, int n)
+struct error *sandbox_arrange_descriptors(const int *fds, int n)
 {
 	int copies[8];
 
@@ -121,196 +91,12 @@ static struct error *arrange_descriptors(const int *fds, int n)
 	return NULL;
 }
 
-static struct error *name_host(const struct shadow *shadow)
-{
-	const struct guest_uts *uts = &shadow->uts;
-	const char *name = shadow->has_uts ? uts->nodename : "localhost";
-	const char *domain = shadow->has_uts ? uts->domainname : "(none)";
-
-	if ((DEFENCE("cgroup namespace") && unshare(CLONE_NEWCGROUP) < 0) ||
-	    (DEFENCE("uts namespace") && unshare(CLONE_NEWUTS) < 0) ||
-	    (DEFENCE("ipc namespace") && unshare(CLONE_NEWIPC) < 0))
-		return error_system(errno, NULL, "cannot create namespaces");
-	if (sethostname(name, strnlen(name, 64)) < 0 || setdomainname(domain, strnlen(domain, 64)) < 0)
-		return error_system(errno, NULL, "cannot set the host name");
-	return limits_apply_to_ipc(&shadow->limits);
-}
-
-/* What the warden's children share. */
-struct links {
-	int sockets[SHADOW_SOCKETS]; /* init binds them, the manager serves them */
-	int runner[2];               /* the manager's and init's end */
-	int ready[2];                /* a byte comes when the root has changed */
-	int fuse_fd;                 /* init mounts it, the server of /proc answers there; -1: no memory image */
-	int proc[2];                 /* init's and the server's end */
-	int held[2];                 /* a byte comes when the guest's process numbers are nobody else's */
-};
-
 struct children {
 	pid_t manager, server, init, holder; /* server, holder -1: no memory image */
 };
 
-/*
- * A terminal of the shadow's own devpts, of the guest's root: our side of it goes to our caller. Nothing of the guest
- * has run yet, so /dev is as setup.c made it.
- */
-static struct error *open_terminal(int control, int *ret)
-{
-	_cleanup_(close_fd) int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-	struct report report = {.kind = REPORT_TERMINAL};
-	int unlock = 0, slave;
-
-	if (master < 0)
-		return error_system(errno, "/dev/pts/ptmx", "cannot open");
-	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
-		return error_system(errno, NULL, "cannot unlock a terminal");
-	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0)
-		return error_system(errno, NULL, "cannot open a terminal");
-	*ret = slave;
-	send_report(control, &report, master);
-	return NULL;
-}
-
-static struct error *await_numbers(const struct links *links)
-{
-	char byte;
-
-	close(links->held[1]);
-	if (read(links->held[0], &byte, 1) != 1)
-		return error_create(ERROR_FAILED, "the guest's process numbers are not held");
-	return NULL;
-}
-
-/* Everything init may still be refused; on success only the start of the program is left. */
-static struct error *prepare_init(const struct sandbox *sandbox, const struct links *links, int *ret_listener)
-{
-	const struct shadow *shadow = sandbox->shadow;
-	struct setup setup = {.shadow = shadow,
-			      .network = sandbox->network_ns >= 0,
-			      .sockets = links->sockets,
-			      .fuse_fd = links->fuse_fd,
-			      .proc_socket = links->proc[0]};
-	int fds[] = {sandbox->input, sandbox->output, sandbox->errors < 0 ? sandbox->output : sandbox->errors,
-		     links->runner[1], -1};
-	struct error *error;
-
-	error = sandbox_die_with_parent();
-	if (!error)
-		error = await_numbers(links);
-	if (!error)
-		error = name_host(shadow);
-	if (!error)
-		error = setup_root(&setup);
-	if (!error)
-		error = limits_apply(&shadow->limits);
-	if (error)
-		return error;
-	if (write(links->ready[1], "", 1) != 1)
-		return error_system(errno, NULL, "cannot reach the manager process");
-	if (setsid() < 0)
-		return error_system(errno, NULL, "cannot create a session");
-	if (DEFENCE("user namespace") && setns(shadow->user_ns, CLONE_NEWUSER) < 0)
-		return error_system(errno, NULL, "cannot enter the guest's user namespace");
-	error = sandbox_become(0);
-	/* systemctl checks that root listens; the kernel notes who does at this call. */
-	for (size_t i = 0; !error && i < SHADOW_SOCKETS; i++)
-		/* A socket of datagrams has no connections. */
-		if (listen(links->sockets[i], 64) < 0 && errno != EOPNOTSUPP)
-			error = error_system(errno, NULL, "cannot listen to the guest's requests");
-	if (!error && (sandbox->options->terminal || sandbox->options->attendant))
-		error = open_terminal(sandbox->control, &fds[4]);
-	if (sandbox->options->terminal)
-		fds[0] = fds[1] = fds[2] = fds[4];
-	if (!error)
-		error = limit_capabilities();
-	if (!error)
-		error = arrange_descriptors(fds, sandbox->options->attendant ? 5 : 4);
-	if (error)
-		return error;
-	umask(022);
-	return filter_load(shadow, ret_listener);
-}
-
-static size_t count_strings(const char *const *strings)
-{
-	size_t n = 0;
-
-	while (strings[n])
-		n++;
-	return n;
-}
-
-/* "UID:GID,GROUP,…" as init/init.c reads it; NULL without memory. */
-static char *user_text(const struct shadow_user *user)
-{
-	char *text = string_format("%u:%u", user->uid, user->gid);
-
-	for (size_t i = 0; text && i < user->n_groups; i++) {
-		char *longer = string_format("%s,%u", text, user->groups[i]);
-
-		free(text);
-		text = longer;
-	}
-	return text;
-}
-
-/* What init is called with; the strings live as long as the process, which it is about to become. */
-static const char **init_arguments(const struct shadow_run_options *options)
-{
-	const char *const *program = options->argv;
-	size_t n = 0, n_program = count_strings(program);
-	const char **argv = calloc(n_program + 8, sizeof(*argv));
-
-	if (!argv)
-		return NULL;
-	argv[n++] = "init";
-	if (options->attendant)
-		argv[n++] = "-c";
-	if (options->user) {
-		argv[n++] = "-u";
-		argv[n++] = user_text(options->user);
-		if (!argv[n - 1]) {
-			free(argv);
-			return NULL;
-		}
-	}
-	if (options->directory) {
-		argv[n++] = "-d";
-		argv[n++] = options->directory;
-	}
-	argv[n++] = "--";
-	memcpy(argv + n, program, n_program * sizeof(*argv));
-	return argv;
-}
-
-static _Noreturn void run_init(const struct sandbox *sandbox, const struct links *links)
-{
-	_cleanup_(free_ptr) const char **argv = init_arguments(sandbox->options);
-	/* Out of the way of the descriptors that are put in order. */
-	int program_fd = fcntl(sandbox->shadow->init_fd, F_DUPFD_CLOEXEC, 64);
-	int control = fcntl(sandbox->control, F_DUPFD_CLOEXEC, 64);
-	struct report report = {.kind = REPORT_LISTENER};
-	struct error *error;
-	sigset_t none;
-	int listener = -1;
-
-	if (!argv || program_fd < 0 || control < 0)
-		sandbox_fail(sandbox->control, error_no_memory());
-	error = prepare_init(sandbox, links, &listener);
-	if (error)
-		sandbox_fail(control, error);
-	send_report(control, &report, listener);
-	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	fexecve(program_fd, (char *const *)argv, (char *const *)sandbox->options->env);
-	sandbox_fail(control, error_system(errno, NULL, "cannot start init"));
-}
-
 /* The process that answers as the guest's service manager: no rights, the guest's root, no new files. */
-static _Noreturn void run_manager(const struct sandbox *sandbox, const struct links *links)
+static _Noreturn void run_manager(const struct sandbox *sandbox, const struct sandbox_links *links)
 {
 	struct manager_options options = {
 		.processes = sandbox->shadow->processes, .listeners = {0, 3, 4, 5, 6}, .record_fd = 1, .runner_fd = 2};
@@ -325,7 +111,7 @@ static _Noreturn void run_manager(const struct sandbox *sandbox, const struct li
 	/* The root changes under our feet before this comes; the end means that there will be nothing to do. */
 	if (read(links->ready[0], &byte, 1) != 1 || chdir("/") < 0)
 		_exit(0);
-	error = arrange_descriptors(fds, ARRAY_SIZE(fds));
+	error = sandbox_arrange_descriptors(fds, ARRAY_SIZE(fds));
 	if (!error && close_range(ARRAY_SIZE(fds), ~0U, 0) < 0)
 		error = error_system(errno, NULL, "cannot close descriptors");
 	if (!error)
@@ -404,7 +190,7 @@ static struct error *be_first_to_go(const struct shadow *shadow)
 	return cgroup_enter(&shadow->cgroup);
 }
 
-static struct error *links_init(const struct shadow *shadow, struct links *links)
+static struct error *links_init(const struct shadow *shadow, struct sandbox_links *links)
 {
 	static const int types[SHADOW_SOCKETS] = {[SOCKET_PRIVATE] = SOCK_STREAM,
 						  [SOCKET_BUS] = SOCK_STREAM,
@@ -431,7 +217,7 @@ static struct error *links_init(const struct shadow *shadow, struct links *links
 }
 
 /* What only the two children need. */
-static void links_close(struct links *links)
+static void links_close(struct sandbox_links *links)
 {
 	int fds[] = {links->runner[0], links->runner[1], links->ready[0], links->ready[1], links->proc[0],
 		     links->proc[1],   links->fuse_fd,   links->held[0],  links->held[1]};
@@ -449,7 +235,8 @@ static struct error *fork_child(pid_t *ret)
 }
 
 /* Those that the guest does not see, for they are made before its pid namespace; the server has its clock. */
-static struct error *start_helpers(const struct sandbox *sandbox, struct links *links, struct children *children)
+static struct error *start_helpers(const struct sandbox *sandbox, struct sandbox_links *links,
+				   struct children *children)
 {
 	struct error *error = fork_child(&children->manager);
 
@@ -469,7 +256,7 @@ static struct error *start_helpers(const struct sandbox *sandbox, struct links *
 }
 
 /* The process that keeps the guest's numbers from being used; nobody in the guest may end it. */
-static _Noreturn void run_holder(const struct sandbox *sandbox, const struct links *links)
+static _Noreturn void run_holder(const struct sandbox *sandbox, const struct sandbox_links *links)
 {
 	const struct shadow *shadow = sandbox->shadow;
 	int keep[] = {sandbox->control, links->held[1]};
@@ -499,7 +286,7 @@ static _Noreturn void run_holder(const struct sandbox *sandbox, const struct lin
 }
 
 /* After init, which is the first process of its namespace and waits for the byte. */
-static struct error *start_holder(const struct sandbox *sandbox, const struct links *links, pid_t *ret)
+static struct error *start_holder(const struct sandbox *sandbox, const struct sandbox_links *links, pid_t *ret)
 {
 	pid_t pid = pids_fork_holder(&sandbox->shadow->threads);
 
@@ -516,7 +303,7 @@ static struct error *start_holder(const struct sandbox *sandbox, const struct li
 /* Descriptors need no closing on failure: the process ends then. */
 static struct error *start_children(const struct sandbox *sandbox, struct children *ret)
 {
-	struct links links;
+	struct sandbox_links links;
 	struct error *error = links_init(sandbox->shadow, &links);
 
 	if (!error)
@@ -527,7 +314,7 @@ static struct error *start_children(const struct sandbox *sandbox, struct childr
 		return error_system(errno, NULL, "cannot create a pid namespace");
 	error = fork_child(&ret->init);
 	if (!error && ret->init == 0)
-		run_init(sandbox, &links);
+		sandbox_run_init(sandbox, &links);
 	if (!error)
 		error = start_holder(sandbox, &links, &ret->holder);
 	links_close(&links);
@@ -639,7 +426,7 @@ static _Noreturn void run_warden(const struct sandbox *sandbox)
 	if (error)
 		sandbox_fail(sandbox->control, error);
 	report.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-	send_report(sandbox->control, &report, -1);
+	sandbox_send_report(sandbox->control, &report, -1);
 	_exit(0);
 }
 
