@@ -53,7 +53,21 @@ def stanzas(data):
     return "paragraphs " + hashlib.sha256(b"\n\n".join(lines)).hexdigest() + f" {len(lines)}"
 
 
+# Of the header page (dbinc/db_page.h, struct _dbmeta33): sequence numbers, magic numbers of hash and btree, and the number
+# that each new file draws from its device, its inode, the time and the process.
+BERKELEY_MAGICS, BERKELEY_MAGIC_AT, BERKELEY_ID = (0x061561, 0x053162), 12, slice(52, 72)
+
+
+def berkeley_db(data):
+    """A Berkeley DB file without its identity."""
+    if int.from_bytes(data[BERKELEY_MAGIC_AT:BERKELEY_MAGIC_AT + 4], "little") not in BERKELEY_MAGICS:
+        raise ValueError("no Berkeley DB file")
+    data = data[:BERKELEY_ID.start] + bytes(20) + data[BERKELEY_ID.stop:]
+    return "Berkeley DB " + hashlib.sha256(data).hexdigest() + f" {len(data)} bytes"
+
+
 MEANINGS = ((re.compile(r"/boot/initrd\.img-[^/]*"), initramfs),
+            (re.compile(r"/etc/.*\.db"), berkeley_db),
             (re.compile(r"/var/cache/debconf/[a-z]+\.dat(-old)?"), stanzas),
             (re.compile(r"/var/lib/dpkg/(status|available)(-old)?"), stanzas))
 

@@ -118,6 +118,9 @@ def meanings(check):
     private = "/tmp/systemd-private-" + "0" * 32 + "-redis.service-"
     check("a random name", canon.canon_path(f"{private}MduYrD/tmp"), canon.canon_path(f"{private}w3F3qR/tmp"))
     check("a name that is not", canon.canon_path("/tmp/MduYrD"), "/tmp/MduYrD")
+    database = b"\0" * 12 + (0x061561).to_bytes(4, "little") + b"\0" * 36
+    check("another number of a database", canon.berkeley_db(database + b"a" * 20 + b"x"), canon.berkeley_db(database + b"b" * 20 + b"x"))
+    check("another content of a database", canon.berkeley_db(database + b"a" * 20 + b"x") != canon.berkeley_db(database + b"a" * 20 + b"y"), True)
     check("another paragraph", canon.stanzas(b"A: 1\n\nC: 3\n") != canon.stanzas(b"A: 1\n\nC: 4\n"), True)
 
 
