@@ -25,6 +25,7 @@ void deferrals_deinit(struct deferrals *d)
 	free(d->scripts);
 	free(d->refused);
 	free(d->expected);
+	free(d->gone);
 	free(d->held);
 	*d = (struct deferrals){0};
 }
@@ -54,10 +55,10 @@ bool deferrals_excuse(const struct deferrals *d, const char *package, size_t len
 	return false;
 }
 
-bool deferrals_has_whole(const struct deferrals *d)
+bool deferrals_has(const struct deferrals *d, enum deferral_way way)
 {
 	for (size_t i = 0; i < d->n; i++)
-		if (d->items[i].whole)
+		if (d->items[i].way == way)
 			return true;
 	return false;
 }
@@ -77,18 +78,16 @@ const struct deferral *deferrals_find_unkept(const struct deferrals *d, const ch
 	for (size_t i = 0; i < d->n; i++) {
 		const char *package = d->items[i].package;
 
-		if (d->items[i].whole && (!has_line(all, package) || has_line(left, package)))
+		if (d->items[i].way == DEFERRAL_INSTALL && (!has_line(all, package) || has_line(left, package)))
 			return &d->items[i];
 	}
 	return NULL;
 }
 
-bool deferrals_has_postinst(const struct deferrals *d)
+bool deferrals_has_script(const struct deferrals *d)
 {
-	for (size_t i = 0; i < d->n; i++)
-		if (!d->items[i].whole)
-			return true;
-	return false;
+	return deferrals_has(d, DEFERRAL_CONFIGURE) || deferrals_has(d, DEFERRAL_REMOVE) ||
+	       deferrals_has(d, DEFERRAL_PURGE);
 }
 
 /* Anew, for the next round. */
@@ -104,57 +103,90 @@ static struct error *list_refused(struct deferrals *d)
 	if (!refused)
 		return error_no_memory();
 	for (size_t i = 0; i < d->n; i++) {
-		if (d->items[i].whole)
+		if (d->items[i].way == DEFERRAL_INSTALL)
 			continue;
-		refused[n] = string_format("%s.postinst", d->items[i].package);
+		refused[n] = string_format("%s.%s", d->items[i].package,
+					   d->items[i].way == DEFERRAL_CONFIGURE ? "postinst" : "postrm");
 		if (!refused[n++])
 			return error_no_memory();
 	}
 	return NULL;
 }
 
-struct error *deferrals_add(struct deferrals *d, const char *package, const char *script, const char *why, bool whole,
-			    bool *ret_new)
+struct error *deferrals_add(struct deferrals *d, const char *package, const char *script, const char *why,
+			    enum deferral_way way, bool *ret_new)
 {
 	struct deferral *known = deferrals_find(d, package, strlen(package)), *made;
 	struct error *error;
 
-	if (known && (known->whole || !whole))
+	if (known && (known->way == DEFERRAL_INSTALL || way != DEFERRAL_INSTALL))
 		return NULL;
 	*ret_new = true;
 	log_info("%s is put off until the guest runs: its %s %s", package, script, why);
 	if (known) {
-		known->whole = true;
+		known->way = DEFERRAL_INSTALL;
 		return list_refused(d);
 	}
 	error = array_room(&d->items, d->n, sizeof(*d->items));
 	if (error)
 		return error;
 	made = &d->items[d->n++];
-	*made = (struct deferral){strdup(package), strdup(script), strdup(why), whole, NULL};
+	*made = (struct deferral){strdup(package), strdup(script), strdup(why), way, NULL};
 	return made->package && made->script && made->why ? list_refused(d) : error_no_memory();
 }
 
 /* --- what a round showed --- */
 
+/* The package's "STATE PACKAGE VERSION WANT" line, in whatever architecture; NULL: dpkg knows nothing of it. */
+static const char *find_state(const char *states, const char *package)
+{
+	size_t n = strlen(package);
+
+	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *name = line + strcspn(line, " \n");
+
+		if (*name == ' ' && !strncmp(name + 1, package, n) && strchr(": \n", name[1 + n]))
+			return line;
+	}
+	return NULL;
+}
+
 /* Whether dpkg's lines say that this package's postinst failed. */
 static bool is_half_configured(const char *states, const char *package)
 {
-	static const char state[] = "half-configured ";
-	size_t n = strlen(package);
+	const char *line = find_state(states, package);
 
-	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		if (!strncmp(line, state, strlen(state)) && !strncmp(line + strlen(state), package, n) &&
-		    strchr(": \n", line[strlen(state) + n]))
-			return true;
-	return false;
+	return line && !strncmp(line, "half-configured ", 16);
+}
+
+/* Whether it is to be there when all is done. */
+static bool is_wanted(const char *line, const char *want)
+{
+	const char *end = line + strcspn(line, "\n");
+	size_t n = strlen(want);
+
+	return (size_t)(end - line) > n && !memcmp(end - n, want, n) && end[-(ptrdiff_t)n - 1] == ' ';
+}
+
+enum deferral_way deferrals_way(const char *package, const char *script, const char *states)
+{
+	const char *line;
+
+	if (script && !strcmp(script, "postinst"))
+		return DEFERRAL_CONFIGURE;
+	if (!script || strcmp(script, "postrm") != 0)
+		return DEFERRAL_INSTALL;
+	line = find_state(states, package);
+	if (!line || is_wanted(line, "purge"))
+		return DEFERRAL_PURGE;
+	return is_wanted(line, "deinstall") ? DEFERRAL_REMOVE : DEFERRAL_INSTALL;
 }
 
 /*
  * A script that goes on and ends well although something was refused has shown that it can do without. Not so where
  * what it lacks is a part of the package's work, and where it has written what is not ours.
  */
-static bool matters(const struct shadow_need *need, const char *states)
+static bool matters(const struct shadow_need *need, const char *states, bool failed)
 {
 	bool postinst = need->script && !strcmp(need->script, "postinst");
 
@@ -169,32 +201,30 @@ static bool matters(const struct shadow_need *need, const char *states)
 		return false;
 	case SHADOW_NEED_REFUSED:
 		/* What a preinst or a prerm ended with does not stand in dpkg's database: a round without it tells. */
-		return states && (!postinst || is_half_configured(states, need->package));
+		return failed && (!postinst || is_half_configured(states, need->package));
 	}
 	return false;
 }
 
 static struct error *take(struct deferrals *d, const struct shadow_need *need, const char *states, bool *ret_new)
 {
-	const char *script = need->script ? need->script : "installation";
-	bool whole = need->kind == SHADOW_NEED_EFI || strcmp(script, "postinst") != 0;
+	enum deferral_way way =
+		need->kind == SHADOW_NEED_EFI ? DEFERRAL_INSTALL : deferrals_way(need->package, need->script, states);
 
-	return need->package && matters(need, states)
-		       ? deferrals_add(d, need->package, script, need->why, whole, ret_new)
-		       : NULL;
+	return deferrals_add(d, need->package, need->script ? need->script : "installation", need->why, way, ret_new);
 }
 
 /* Of what was refused the last is named as the reason: it is the likeliest that the script ended for. */
 struct error *deferrals_take(struct deferrals *d, const struct shadow_need *needs, size_t n, const char *states,
-			     bool *ret_new)
+			     bool failed, bool *ret_new)
 {
 	struct error *error = NULL;
 
 	for (size_t i = 0; !error && i < n; i++)
-		if (needs[i].kind != SHADOW_NEED_REFUSED)
+		if (needs[i].kind != SHADOW_NEED_REFUSED && needs[i].package && matters(&needs[i], states, failed))
 			error = take(d, &needs[i], states, ret_new);
 	for (size_t i = n; !error && i--;)
-		if (needs[i].kind == SHADOW_NEED_REFUSED)
+		if (needs[i].kind == SHADOW_NEED_REFUSED && needs[i].package && matters(&needs[i], states, failed))
 			error = take(d, &needs[i], states, ret_new);
 	return error;
 }

@@ -22,23 +22,32 @@
 /* Beside them: names of those that nobody asked for, one a line; a word of an action has no room for all. */
 #define DEFERRED_AUTOMATIC  "automatic"
 
+/* What the guest does, in the order in which it does it. */
+enum deferral_way {
+	DEFERRAL_REMOVE,    /* the postrm of a package that is removed: its files are gone, … */
+	DEFERRAL_PURGE,     /* … and of one that is purged */
+	DEFERRAL_CONFIGURE, /* a postinst */
+	DEFERRAL_INSTALL,   /* the whole package is left as it is, and installed by the guest's own package manager */
+};
+
 struct deferral {
-	char *package, *script; /* script: what was running; "postinst" alone can be put off by itself */
+	char *package, *script; /* script: what was running */
 	char *why;
-	bool whole;     /* the package is left as it is, and installed by the guest's own package manager */
+	enum deferral_way way;
 	char **dragged; /* packages that wait with it, NULL-terminated; NULL: none */
 };
 
 struct deferrals {
 	struct deferral *items;
 	size_t n;
-	const char **refused; /* "PACKAGE.postinst" of those that are not whole, NULL-terminated */
+	const char **refused; /* "PACKAGE.SCRIPT" of those that are not whole, NULL-terminated */
 	char **scripts;       /* "PACKAGE.SCRIPT" of every script of every round */
 	size_t n_scripts, n_offline;
 	bool watch_names; /* who takes names from live files is not known yet */
 	bool restored;    /* lists and archives of an earlier round are there */
 	char *expected;   /* what apt would do in this round: "NAME VERSION" lines; NULL: it is not apt that does it */
-	bool stuck;       /* some of that was not even unpacked: it cannot wait for a script alone */
+	char *gone;       /* what apt would remove: "NAME" lines; NULL likewise */
+	bool stuck;       /* some of that was not even unpacked or removed: it cannot wait for a script alone */
 	char *held;       /* what the guest is to install itself: "NAME VERSION" lines; NULL: nothing */
 	bool may_remove;  /* the guest's package manager may remove packages for it */
 };
@@ -47,25 +56,32 @@ void deferrals_deinit(struct deferrals *deferrals);
 
 /* Adds one, or makes a known one whole. *ret_new is set to true if that changes what the next round does. */
 struct error *deferrals_add(struct deferrals *deferrals, const char *package, const char *script, const char *why,
-			    bool whole, bool *ret_new) _must_check_;
+			    enum deferral_way way, bool *ret_new) _must_check_;
 
 /*
- * Takes what scripts needed in a round. `states`: dpkg's "STATE PACKAGE" lines after a round that failed, NULL after
- * one that did not: then only what matters whatever a script makes of it counts.
+ * How a script can be put off that needs the guest; NULL: it was no script's doing. `states`: dpkg's "STATE PACKAGE
+ * VERSION WANT" lines after the round in which it ran.
+ */
+enum deferral_way deferrals_way(const char *package, const char *script, const char *states);
+
+/*
+ * Takes what scripts needed in a round. `states` as above; after one that did not fail, only what matters whatever a
+ * script makes of it counts.
  */
 struct error *deferrals_take(struct deferrals *deferrals, const struct shadow_need *needs, size_t n, const char *states,
-			     bool *ret_new) _must_check_;
+			     bool failed, bool *ret_new) _must_check_;
 
 /* Counts the scripts of a round; the last round's that were not refused are those that ran offline. */
 struct error *deferrals_count(struct deferrals *deferrals, const struct shadow_script *scripts, size_t n) _must_check_;
 
-bool deferrals_has_whole(const struct deferrals *deferrals);
+bool deferrals_has(const struct deferrals *deferrals, enum deferral_way way);
 /*
  * A whole one that no pin keeps as it is: the plan without pins (`all`) does not touch it, or the one with pins
  * (`left`) still does; "NAME" lines. NULL: all are kept.
  */
 const struct deferral *deferrals_find_unkept(const struct deferrals *deferrals, const char *all, const char *left);
-bool deferrals_has_postinst(const struct deferrals *deferrals);
+/* Whether any is not whole. */
+bool deferrals_has_script(const struct deferrals *deferrals);
 /* The deferral of this package; NULL: none. An architecture behind a colon does not count. */
 struct deferral *deferrals_find(const struct deferrals *deferrals, const char *package, size_t length);
 /* Whether the package is deferred or waits with one that is. */

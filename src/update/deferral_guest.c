@@ -30,7 +30,7 @@ char *deferrals_pins(const struct deferrals *d, const char *installed)
 		const char *version;
 		size_t length;
 
-		if (!d->items[i].whole)
+		if (d->items[i].way != DEFERRAL_INSTALL)
 			continue;
 		length = find_version(installed, d->items[i].package, &version);
 		g_string_append_printf(text, "Package: %s\n", d->items[i].package);
@@ -44,18 +44,19 @@ char *deferrals_pins(const struct deferrals *d, const char *installed)
 
 /* --- actions --- */
 
-static void add_names(GPtrArray *argv, const struct deferrals *d, bool whole)
+static void add_names(GPtrArray *argv, const struct deferrals *d, enum deferral_way way)
 {
 	for (size_t i = 0; i < d->n; i++)
-		if (d->items[i].whole == whole)
+		if (d->items[i].way == way)
 			g_ptr_array_add(argv, strdup(d->items[i].package));
 	for (size_t i = 0; i < d->n; i++)
-		if (d->items[i].whole == whole && d->items[i].dragged)
+		if (d->items[i].way == way && d->items[i].dragged)
 			packages_add_words(argv, (const char *const *)d->items[i].dragged);
 }
 
 /* Takes the words. Where it is one script's, the action says so. */
-static struct error *append_action(const struct deferrals *d, bool whole, GPtrArray *argv, struct action_list *list)
+static struct error *append_action(const struct deferrals *d, enum deferral_way way, GPtrArray *argv,
+				   struct action_list *list)
 {
 	struct action action = {.kind = ACTION_COMMAND, .phase = ACTION_AFTER, .verb = strdup("deferred")};
 	const struct deferral *only = NULL;
@@ -64,7 +65,7 @@ static struct error *append_action(const struct deferrals *d, bool whole, GPtrAr
 	g_ptr_array_add(argv, NULL);
 	action.argv = (char **)g_ptr_array_free(argv, FALSE);
 	for (size_t i = 0; i < d->n; i++)
-		if (d->items[i].whole == whole && ++n == 1)
+		if (d->items[i].way == way && ++n == 1)
 			only = &d->items[i];
 	if (n == 1) {
 		action.package = strdup(only->package);
@@ -111,22 +112,25 @@ static struct error *append_install(const struct deferrals *d, const char *const
 	g_ptr_array_add(argv, g_string_free(of_dpkg, FALSE));
 	g_ptr_array_add(argv, string_format("OUASSISTER_REMOVE=%s", d->may_remove ? "" : "--no-remove"));
 	packages_add_words(argv, (const char *const[]){"sh", "-c", install_script, "apt-get install", NULL});
-	add_names(argv, d, true);
-	return append_action(d, true, argv, list);
+	add_names(argv, d, DEFERRAL_INSTALL);
+	return append_action(d, DEFERRAL_INSTALL, argv, list);
 }
 
-static struct error *append_configure(const struct deferrals *d, const char *const *environment,
-				      const char *const *options, struct action_list *list)
+/* dpkg, with one of its actions on all that wait for it. */
+static struct error *append_dpkg(const struct deferrals *d, enum deferral_way way, const char *const *environment,
+				 const char *const *options, struct action_list *list)
 {
+	static const char *const actions[] = {
+		[DEFERRAL_REMOVE] = "--remove", [DEFERRAL_PURGE] = "--purge", [DEFERRAL_CONFIGURE] = "--configure"};
 	GPtrArray *argv = g_ptr_array_new();
 
 	packages_add_words(argv, (const char *const[]){"env", NULL});
 	packages_add_words(argv, environment);
 	packages_add_words(argv, (const char *const[]){"dpkg", NULL});
 	packages_add_words(argv, options);
-	packages_add_words(argv, (const char *const[]){"--configure", NULL});
-	add_names(argv, d, false);
-	return append_action(d, false, argv, list);
+	packages_add_words(argv, (const char *const[]){actions[way], NULL});
+	add_names(argv, d, way);
+	return append_action(d, way, argv, list);
 }
 
 struct error *deferrals_actions(const struct deferrals *d, const char *const *environment, const char *const *options,
@@ -134,9 +138,10 @@ struct error *deferrals_actions(const struct deferrals *d, const char *const *en
 {
 	struct error *error = NULL;
 
-	if (deferrals_has_postinst(d))
-		error = append_configure(d, environment, options, list);
-	if (!error && deferrals_has_whole(d))
+	for (enum deferral_way way = DEFERRAL_REMOVE; !error && way < DEFERRAL_INSTALL; way++)
+		if (deferrals_has(d, way))
+			error = append_dpkg(d, way, environment, options, list);
+	if (!error && deferrals_has(d, DEFERRAL_INSTALL))
 		error = append_install(d, environment, options, list);
 	return error;
 }
@@ -160,7 +165,7 @@ static struct error *append_deferral(json_t *list, const struct deferral *deferr
 		error = set_text(object, "script", deferral->script);
 	if (!error)
 		error = set_text(object, "why", deferral->why);
-	if (!error && json_object_set_new(object, "whole", json_boolean(deferral->whole)) < 0)
+	if (!error && json_object_set_new(object, "whole", json_boolean(deferral->way == DEFERRAL_INSTALL)) < 0)
 		error = error_no_memory();
 	for (char **name = deferral->dragged; !error && name && *name; name++)
 		if (json_array_append_new(packages, json_string(*name)) < 0)

@@ -22,15 +22,14 @@ static struct error *blame_script(const struct deferral_round *round, const stru
 {
 	size_t n;
 	const struct shadow_need *needs = shadow_needs(round->run->shadow, &n);
-	struct error *error = NULL;
+	_cleanup_(free_ptr) char *states = NULL;
+	struct error *error = deferral_states(round->run, &states);
 
-	for (size_t i = 0; !error && i < n; i++) {
-		const char *script = needs[i].script ? needs[i].script : "installation";
-
+	for (size_t i = 0; !error && i < n; i++)
 		if (needs[i].package && needs[i].path && !strcmp(needs[i].path, conflict->file->path))
-			error = deferrals_add(round->deferrals, needs[i].package, script, needs[i].why,
-					      strcmp(script, "postinst") != 0, ret_new);
-	}
+			error = deferrals_add(round->deferrals, needs[i].package,
+					      needs[i].script ? needs[i].script : "installation", needs[i].why,
+					      deferrals_way(needs[i].package, needs[i].script, states), ret_new);
 	return error;
 }
 
@@ -44,7 +43,8 @@ static struct error *blame_owner(const struct deferral_round *round, const struc
 	if (error || !owner)
 		return error;
 	why = string_format("replaces %s, which %s holds open for writing", path, conflict->file->holder);
-	return why ? deferrals_add(round->deferrals, owner, "installation", why, true, ret_new) : error_no_memory();
+	return why ? deferrals_add(round->deferrals, owner, "installation", why, DEFERRAL_INSTALL, ret_new)
+		   : error_no_memory();
 }
 
 static struct error *blame(const struct deferral_round *round, const struct live_conflict *conflict, bool *ret_again)
@@ -83,9 +83,9 @@ static struct error *widen(struct deferrals *d, bool *ret_new)
 	struct error *error = NULL;
 
 	for (size_t i = 0; !error && d->stuck && i < d->n; i++)
-		if (!d->items[i].whole)
-			error = deferrals_add(d, d->items[i].package, d->items[i].script, d->items[i].why, true,
-					      ret_new);
+		if (d->items[i].way != DEFERRAL_INSTALL)
+			error = deferrals_add(d, d->items[i].package, d->items[i].script, d->items[i].why,
+					      DEFERRAL_INSTALL, ret_new);
 	d->stuck = false;
 	return error;
 }
@@ -98,10 +98,10 @@ static struct error *judge_scripts(const struct deferral_round *round, bool fail
 	const struct shadow_script *scripts = shadow_scripts(round->run->shadow, &n_scripts);
 	struct error *error = deferrals_count(round->deferrals, scripts, n_scripts);
 
-	if (!error && failed)
+	if (!error && n_needs)
 		error = deferral_states(round->run, &states);
-	if (!error)
-		error = deferrals_take(round->deferrals, needs, n_needs, states, ret_new);
+	if (!error && n_needs)
+		error = deferrals_take(round->deferrals, needs, n_needs, states, failed, ret_new);
 	return error ? error : widen(round->deferrals, ret_new);
 }
 

@@ -14,7 +14,8 @@
 struct error *deferral_states(const struct package_run *run, char **ret)
 {
 	static const char *const argv[] = {"dpkg-query", "-W", "-f",
-					   "${db:Status-Status} ${binary:Package} ${Version}\\n", NULL};
+					   "${db:Status-Status} ${binary:Package} ${Version} ${db:Status-Want}\\n",
+					   NULL};
 
 	return apt_ask(run, argv, ret);
 }
@@ -77,11 +78,11 @@ struct error *deferral_carry_in(const struct package_run *run, int fd)
 
 /* --- what apt would do --- */
 
-/* Whether a line of the text begins with these bytes and a separator. */
+/* Whether a line of the text is these bytes, or begins with them and a blank. */
 static bool has_name(const char *text, const char *name, size_t n)
 {
 	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		if (!strncmp(line, name, n) && line[n] == ' ')
+		if (!strncmp(line, name, n) && strchr(" \n", line[n]))
 			return true;
 	return false;
 }
@@ -100,7 +101,7 @@ static char *subtract(const char *all, const char *part)
 static struct deferral *first_whole(const struct deferrals *d)
 {
 	for (size_t i = 0; i < d->n; i++)
-		if (d->items[i].whole)
+		if (d->items[i].way == DEFERRAL_INSTALL)
 			return &d->items[i];
 	return NULL;
 }
@@ -174,6 +175,8 @@ struct error *deferral_prepare(const struct package_run *run, struct deferrals *
 		return refuse_unkept(unkept, NULL);
 	free(d->expected);
 	d->expected = take_ptr(left);
+	free(d->gone);
+	d->gone = subtract(left_touched, d->expected);
 	free(d->held);
 	d->held = whole ? subtract(all, d->expected) : NULL;
 	/* A removal alone that is kept back: there is nothing the guest could install instead. */
@@ -199,9 +202,25 @@ static bool all_unpacked(const char *expected, const char *states)
 			if (strncmp(package, line, name) != 0 || !strchr(" :", package[name]))
 				continue;
 			version = package + strcspn(package, " \n");
-			found = strcspn(version, "\n") == n - name && !strncmp(version, line + name, n - name);
+			version += *version == ' ';
+			found = strcspn(version, " \n") == n - name - 1 &&
+				!strncmp(version, line + name + 1, n - name - 1);
 		}
 		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* Whether nothing of the plan's removals is there as before. */
+static bool all_gone(const char *gone, const char *states)
+{
+	static const char installed[] = "installed ";
+
+	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *name = line + strlen(installed);
+
+		if (!strncmp(line, installed, strlen(installed)) && has_name(gone, name, strcspn(name, " :\n")))
 			return false;
 	}
 	return true;
@@ -273,7 +292,7 @@ static void assign(struct deferrals *d, char **lines, bool failed)
 			if (failed && is_state(*line, "half-configured"))
 				continue;
 			for (size_t i = 0; !taken && waits(*line) && i < d->n; i++) {
-				if (d->items[i].whole)
+				if (d->items[i].way != DEFERRAL_CONFIGURE)
 					continue;
 				/* In the end, whoever waits for nobody known. */
 				if (!waits_for(&d->items[i], name + n) && (failed || pass < WAITING_PASSES - 1))
@@ -295,7 +314,7 @@ struct error *deferral_note_waiting(const struct package_run *run, bool failed)
 	if (error)
 		return error;
 	for (size_t i = 0; i < run->deferrals->n; i++)
-		if (!run->deferrals->items[i].whole) {
+		if (run->deferrals->items[i].way != DEFERRAL_INSTALL) {
 			g_strfreev(run->deferrals->items[i].dragged);
 			run->deferrals->items[i].dragged = NULL;
 		}
@@ -311,9 +330,8 @@ static const char *find_broken(const struct deferrals *d, const char *states)
 	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		const char *name = line + strcspn(line, " ") + 1;
 
-		if (is_state(line, "half-installed"))
-			return name;
-		if (is_state(line, "half-configured") && !deferrals_find(d, name, strcspn(name, " ")))
+		if ((is_state(line, "half-installed") || is_state(line, "half-configured")) &&
+		    !deferrals_find(d, name, strcspn(name, " ")))
 			return name;
 	}
 	return NULL;
@@ -334,7 +352,7 @@ struct error *deferral_settle(const struct package_run *run, struct error *failu
 	const char *broken;
 	struct error *error;
 
-	if (!d || !deferrals_has_postinst(d) || (failure && failure->code != ERROR_FAILED))
+	if (!d || !deferrals_has_script(d) || (failure && failure->code != ERROR_FAILED))
 		return failure;
 	progress_step("settle", "configuring what does not wait for a deferred script");
 	error = configure_rest(run);
@@ -347,7 +365,7 @@ struct error *deferral_settle(const struct package_run *run, struct error *failu
 	broken = find_broken(d, states);
 	if (broken)
 		log_debug("not put in order: %.*s", (int)strcspn(broken, "\n"), broken);
-	d->stuck = !broken && d->expected && !all_unpacked(d->expected, states);
+	d->stuck = !broken && d->expected && (!all_unpacked(d->expected, states) || !all_gone(d->gone, states));
 	/* A command of the user's own may have been cut short by dpkg's failure: nobody but he knows. */
 	if (failure && (broken || d->stuck || (!d->expected && !apt_is_dpkg(run))))
 		return failure;

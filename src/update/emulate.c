@@ -192,7 +192,7 @@ static struct error *begin_round(struct emulation *e)
 		return NULL;
 	progress_step("again", "beginning anew without what only the running guest can do");
 	free(e->pins);
-	e->pins = deferrals_has_whole(&e->deferrals) ? deferrals_pins(&e->deferrals, e->packages_before) : NULL;
+	e->pins = deferrals_has(&e->deferrals, DEFERRAL_INSTALL) ? deferrals_pins(&e->deferrals, e->packages_before) : NULL;
 	run = package_run(e);
 	if (e->carried_fd >= 0)
 		error = deferral_carry_in(&run, e->carried_fd);

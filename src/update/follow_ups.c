@@ -10,7 +10,7 @@
 struct names {
 	const char *items[NAMES_MAX]; /* borrowed */
 	size_t n;
-	bool more;
+	bool more; /* than these: all */
 };
 
 static void add_name(struct names *names, const char *name)
@@ -51,13 +51,17 @@ static void note_tmpfiles(const char *path, struct names *ret)
 	}
 }
 
-/* Profiles lie in the directory itself, what they include below it. */
+/* Profiles lie in the directory itself; what is below these two is included by any of them. */
 static void note_profile(const char *path, struct names *ret)
 {
+	static const char *const included[] = {"etc/apparmor.d/abstractions/", "etc/apparmor.d/tunables/"};
 	const char *name = name_in(path, "etc/apparmor.d/");
 
 	if (name && is_plain(name))
 		add_name(ret, name);
+	for (size_t i = 0; i < ARRAY_SIZE(included); i++)
+		if (!strncmp(path, included[i], strlen(included[i])))
+			ret->more = true;
 }
 
 /* Before the first that comes after the files. */
@@ -112,7 +116,7 @@ struct error *follow_ups_add(const struct change_list *changes, struct action_li
 		note_tmpfiles(changes->items[i].path, &of_tmpfiles);
 		note_profile(changes->items[i].path, &of_profiles);
 	}
-	if (of_profiles.n)
+	if (of_profiles.n || of_profiles.more)
 		error = add_command(actions, profiles, &of_profiles);
 	if (!error && of_tmpfiles.n)
 		error = add_command(actions, tmpfiles, &of_tmpfiles);

@@ -12,13 +12,15 @@
 
 #define PACKAGE (char *)"nginx"
 
+/* `states`: of a round that failed. */
 static bool take(struct deferrals *d, enum shadow_need_kind kind, const char *script, const char *states)
 {
 	const struct shadow_need need = {
 		.kind = kind, .package = PACKAGE, .script = (char *)script, .why = (char *)"does something"};
 	bool again = false;
 
-	assert_null(deferrals_take(d, &need, 1, states, &again));
+	assert_null(
+		deferrals_take(d, &need, 1, states ? states : "installed nginx 2 install\n", states != NULL, &again));
 	return again;
 }
 
@@ -32,7 +34,7 @@ static void test_kinds(void **state)
 
 		assert_true(take(&d, always[i], "postinst", NULL));
 		assert_int_equal(d.n, 1);
-		assert_int_equal(d.items[0].whole, always[i] == SHADOW_NEED_EFI);
+		assert_int_equal(d.items[0].way, always[i] == SHADOW_NEED_EFI ? DEFERRAL_INSTALL : DEFERRAL_CONFIGURE);
 		/* Known: nothing would be different. */
 		assert_false(take(&d, always[i], "postinst", NULL));
 		deferrals_deinit(&d);
@@ -49,7 +51,7 @@ static void test_refused(void **state)
 	assert_false(take(&d, SHADOW_NEED_REFUSED, "postinst", others));
 	assert_false(take(&d, SHADOW_NEED_LOG, "postinst", "half-configured nginx 2\n"));
 	assert_true(take(&d, SHADOW_NEED_REFUSED, "postinst", "installed a 1\nhalf-configured nginx 2\n"));
-	assert_false(d.items[0].whole);
+	assert_int_equal(d.items[0].way, DEFERRAL_CONFIGURE);
 	assert_string_equal(d.refused[0], "nginx.postinst");
 	assert_null(d.refused[1]);
 	deferrals_deinit(&d);
@@ -66,12 +68,12 @@ static void test_last_refusal(void **state)
 	struct deferrals d = {0};
 	bool again = false;
 
-	assert_null(deferrals_take(&d, needs, ARRAY_SIZE(needs), "half-configured nginx 2\n", &again));
+	assert_null(deferrals_take(&d, needs, ARRAY_SIZE(needs), "half-configured nginx 2\n", true, &again));
 	assert_true(again);
 	assert_int_equal(d.n, 1);
 	assert_string_equal(d.items[0].package, "nginx");
 	assert_string_equal(d.items[0].why, "makes a namespace");
-	assert_false(d.items[0].whole);
+	assert_int_equal(d.items[0].way, DEFERRAL_CONFIGURE);
 	deferrals_deinit(&d);
 }
 
@@ -84,11 +86,60 @@ static void test_whole(void **state)
 	/* A script alone is not enough any more. */
 	assert_true(take(&d, SHADOW_NEED_REFUSED, "prerm", "installed nginx 1\n"));
 	assert_int_equal(d.n, 1);
-	assert_true(d.items[0].whole);
+	assert_int_equal(d.items[0].way, DEFERRAL_INSTALL);
 	assert_null(d.refused[0]);
 	assert_false(take(&d, SHADOW_NEED_LIVE, "postinst", NULL));
-	assert_true(deferrals_has_whole(&d));
-	assert_false(deferrals_has_postinst(&d));
+	assert_true(deferrals_has(&d, DEFERRAL_INSTALL));
+	assert_false(deferrals_has_script(&d));
+	deferrals_deinit(&d);
+}
+
+/* A postrm alone can wait if its package goes; that of an upgrade belongs to the new package's installation. */
+static void test_removal(void **state)
+{
+	static const struct {
+		const char *script, *states;
+		enum deferral_way way;
+	} cases[] = {
+		{"postrm", "installed other 1 install\n", DEFERRAL_PURGE},
+		{"postrm", "config-files nginx 1 purge\n", DEFERRAL_PURGE},
+		{"postrm", "installed a 1 install\nhalf-installed nginx:amd64 1 deinstall\n", DEFERRAL_REMOVE},
+		{"postrm", "config-files nginx 1 deinstall\n", DEFERRAL_REMOVE},
+		{"postrm", "installed nginx 2 install\n", DEFERRAL_INSTALL},
+		{"postrm", "installed nginx 2 hold\n", DEFERRAL_INSTALL},
+		{"prerm", "config-files nginx 1 deinstall\n", DEFERRAL_INSTALL},
+		{"postinst", "installed nginx 2 install\n", DEFERRAL_CONFIGURE},
+		{NULL, "", DEFERRAL_INSTALL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(deferrals_way("nginx", cases[i].script, cases[i].states), cases[i].way);
+}
+
+static void test_removal_actions(void **state)
+{
+	static const char *const none[] = {NULL};
+	struct action_list list = {0};
+	struct deferrals d = {0};
+	char **words;
+	bool again;
+
+	assert_null(deferrals_add(&d, "configured", "postinst", "x", DEFERRAL_CONFIGURE, &again));
+	assert_null(deferrals_add(&d, "purged", "postrm", "x", DEFERRAL_PURGE, &again));
+	assert_string_equal(d.refused[0], "configured.postinst");
+	assert_string_equal(d.refused[1], "purged.postrm");
+	assert_null(d.refused[2]);
+	assert_true(deferrals_has_script(&d));
+	assert_null(deferrals_actions(&d, none, none, &list));
+	assert_int_equal(list.n, 2);
+	assert_null(action_problem(&list.items[0]));
+	assert_null(action_words(&list.items[0], &words));
+	assert_string_equal(words[0], "dpkg");
+	assert_string_equal(words[1], "--purge");
+	assert_string_equal(words[2], "purged");
+	assert_null(words[3]);
+	action_words_free(words);
+	action_list_deinit(&list);
 	deferrals_deinit(&d);
 }
 
@@ -98,7 +149,7 @@ static void test_no_package(void **state)
 	struct deferrals d = {0};
 	bool again = false;
 
-	assert_null(deferrals_take(&d, &need, 1, "", &again));
+	assert_null(deferrals_take(&d, &need, 1, "", true, &again));
 	assert_false(again);
 	assert_int_equal(d.n, 0);
 	deferrals_deinit(&d);
@@ -126,9 +177,9 @@ static void test_pins(void **state)
 	bool again;
 	char *pins;
 
-	assert_null(deferrals_add(&d, "old", "preinst", "x", true, &again));
-	assert_null(deferrals_add(&d, "new", "preinst", "x", true, &again));
-	assert_null(deferrals_add(&d, "script", "postinst", "x", false, &again));
+	assert_null(deferrals_add(&d, "old", "preinst", "x", DEFERRAL_INSTALL, &again));
+	assert_null(deferrals_add(&d, "new", "preinst", "x", DEFERRAL_INSTALL, &again));
+	assert_null(deferrals_add(&d, "script", "postinst", "x", DEFERRAL_CONFIGURE, &again));
 	pins = deferrals_pins(&d, "older 9\nold:amd64 1:2-3\nscript 1\n");
 	assert_string_equal(pins, "Package: old\nPin: version 1:2-3\nPin-Priority: 1001\n\n"
 				  "Package: new\nPin: release *\nPin-Priority: -1\n\n");
@@ -142,9 +193,9 @@ static void test_unkept(void **state)
 	struct deferrals d = {0};
 	bool again;
 
-	assert_null(deferrals_add(&d, "script", "postinst", "x", false, &again));
+	assert_null(deferrals_add(&d, "script", "postinst", "x", DEFERRAL_CONFIGURE, &again));
 	assert_null(deferrals_find_unkept(&d, "script\n", "script\n"));
-	assert_null(deferrals_add(&d, "whole", "preinst", "x", true, &again));
+	assert_null(deferrals_add(&d, "whole", "preinst", "x", DEFERRAL_INSTALL, &again));
 	assert_null(deferrals_find_unkept(&d, "script\nwhole\n", "script\n"));
 	assert_null(deferrals_find_unkept(&d, "script\nwhole\n", "script\nwhole-not\nnot-whole\n"));
 	assert_ptr_equal(deferrals_find_unkept(&d, "whole\n", "script\nwhole\n"), &d.items[1]);
@@ -162,8 +213,8 @@ static void test_actions(void **state)
 	char **words;
 	bool again;
 
-	assert_null(deferrals_add(&d, "whole", "preinst", "x", true, &again));
-	assert_null(deferrals_add(&d, "script", "postinst", "x", false, &again));
+	assert_null(deferrals_add(&d, "whole", "preinst", "x", DEFERRAL_INSTALL, &again));
+	assert_null(deferrals_add(&d, "script", "postinst", "x", DEFERRAL_CONFIGURE, &again));
 	assert_null(deferrals_actions(&d, environment, options, &list));
 	assert_int_equal(list.n, 2);
 	for (size_t i = 0; i < list.n; i++) {
@@ -214,10 +265,12 @@ static void test_count(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kinds),  cmocka_unit_test(test_last_refusal), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_whole),  cmocka_unit_test(test_no_package),   cmocka_unit_test(test_excuse),
-		cmocka_unit_test(test_pins),   cmocka_unit_test(test_actions),      cmocka_unit_test(test_count),
-		cmocka_unit_test(test_unkept),
+		cmocka_unit_test(test_kinds),      cmocka_unit_test(test_last_refusal),
+		cmocka_unit_test(test_refused),    cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_removal),    cmocka_unit_test(test_removal_actions),
+		cmocka_unit_test(test_no_package), cmocka_unit_test(test_excuse),
+		cmocka_unit_test(test_pins),       cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_count),      cmocka_unit_test(test_unkept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

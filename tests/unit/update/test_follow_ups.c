@@ -46,7 +46,7 @@ static void other_files_ask_for_nothing(void **state)
 {
 	static const char *const paths[] = {
 		"usr/lib/tmpfiles.d/a.txt",    "usr/lib/tmpfiles.d/sub/a.conf", "usr/lib/tmpfiles.d/.conf",
-		"etc/apparmor.d/local/x",      "etc/apparmor.d/abstractions/y", "etc/apparmor.d/x.dpkg-dist",
+		"etc/apparmor.d/local/x",      "etc/apparmor.d/abi/y",          "etc/apparmor.d/x.dpkg-dist",
 		"etc/tmpfiles.d/-option.conf", "home/etc/tmpfiles.d/a.conf",    "etc/apparmor.d/.hidden"};
 	struct change_list changes = {0};
 	struct action_list actions = {0};
@@ -76,12 +76,28 @@ static void very_many_are_all(void **state)
 	action_list_deinit(&actions);
 }
 
+static void what_profiles_include_asks_for_all(void **state)
+{
+	struct change_list changes = {0};
+	struct action_list actions = {0};
+
+	add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/usr.bin.x");
+	add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/abstractions/base");
+	assert_ok(follow_ups_add(&changes, &actions));
+	assert_int_equal(actions.n, 1);
+	assert_string_equal(actions.items[0].argv[3], "apparmor_parser");
+	assert_null(actions.items[0].argv[4]);
+	change_list_deinit(&changes);
+	action_list_deinit(&actions);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(they_come_right_after_the_files),
 		cmocka_unit_test(other_files_ask_for_nothing),
 		cmocka_unit_test(very_many_are_all),
+		cmocka_unit_test(what_profiles_include_asks_for_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
