@@ -47,7 +47,8 @@ static struct error *refuse_journal(int root_fd)
 
 static struct error *dpkg_quiescent(int root_fd, const struct guest_task_list *processes)
 {
-	static const char *const busy[] = {"apt", "apt-get", "aptitude", "dpkg", "dpkg-deb", "unattended-upgr", NULL};
+	static const char *const busy[] = {"apt", "apt-get", "aptitude", "dpkg", "dpkg-deb", "unattended-upgrade",
+					   NULL};
 	struct error *error = packages_not_busy(processes, busy);
 
 	return error ? error : refuse_journal(root_fd);

@@ -5,6 +5,9 @@
 
 #include "base/json.h"
 
+/* Bytes of a program's name that a task keeps (TASK_COMM_LEN less its end, include/linux/sched.h). */
+#define TASK_NAME_MAX 15
+
 static const struct package_manager *const managers[] = {
 	&dpkg_manager,
 	/* A guest with both has dnf as a tool. */
@@ -27,11 +30,35 @@ struct error *packages_detect(int root_fd, const struct package_manager **ret)
 		"give a command of your own: ouassister update VM -- COMMAND");
 }
 
+/* Whether one of its arguments is the program or script of that name. */
+static bool has_argument(const struct guest_bytes *cmdline, const char *name)
+{
+	const char *end = cmdline->data + cmdline->size;
+
+	for (const char *word = cmdline->data; word < end; word += strnlen(word, (size_t)(end - word)) + 1) {
+		size_t n = strnlen(word, (size_t)(end - word));
+		const char *slash = memrchr(word, '/', n);
+		const char *base = slash ? slash + 1 : word;
+
+		if ((size_t)(word + n - base) == strlen(name) && !memcmp(base, name, strlen(name)))
+			return true;
+	}
+	return false;
+}
+
+/* unattended-upgrade works, unattended-upgrade-shutdown waits: what the kernel keeps of both names is the same. */
+static bool is_program(const struct guest_task *task, const char *name)
+{
+	if (task->kernel_thread || strncmp(task->comm, name, TASK_NAME_MAX) != 0)
+		return false;
+	return strlen(name) <= TASK_NAME_MAX || !task->cmdline.data || has_argument(&task->cmdline, name);
+}
+
 struct error *packages_not_busy(const struct guest_task_list *processes, const char *const *names)
 {
 	for (size_t i = 0; i < processes->n; i++)
 		for (const char *const *name = names; *name; name++)
-			if (!processes->items[i].kernel_thread && !strncmp(processes->items[i].comm, *name, 15))
+			if (is_program(&processes->items[i], *name))
 				return error_remedy(error_create(ERROR_CONFLICT,
 								 "the package manager was at work when the guest was "
 								 "suspended: %s, process %u",

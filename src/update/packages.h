@@ -66,7 +66,10 @@ extern const struct package_manager dpkg_manager, zypper_manager, dnf_manager, p
 /* ERROR_UNSUPPORTED if none knows the guest. */
 struct error *packages_detect(int root_fd, const struct package_manager **ret) _must_check_;
 
-/* ERROR_CONFLICT if one of the programs was at work; of a name longer than 15 bytes the kernel keeps as many. */
+/*
+ * ERROR_CONFLICT if one of the programs was at work. Of a name longer than 15 bytes the kernel keeps as many; then an
+ * argument must be it as well, unless they are paged out.
+ */
 struct error *packages_not_busy(const struct guest_task_list *processes, const char *const *names) _must_check_;
 
 /* Appends copies of the words; NULL: none. */

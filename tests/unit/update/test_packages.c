@@ -40,12 +40,33 @@ static void a_running_package_manager_is_a_conflict(void **state)
 	assert_error(dpkg_manager.quiescent(-1, &list), ERROR_SYSTEM);
 }
 
+/* The kernel keeps the same of both names; the second always runs, and waits. */
+static void a_service_that_waits_is_none(void **state)
+{
+	static char works[] = "/usr/bin/python3\0/usr/bin/unattended-upgrade",
+		    waits[] = "/usr/bin/python3\0/usr/share/unattended-upgrades/unattended-upgrade-shutdown\0"
+			      "--wait-for-signal";
+	struct guest_task process = {.pid = 7, .comm = "unattended-upgr"};
+	struct guest_task_list list = {.items = &process, .n = 1};
+
+	assert_error(dpkg_manager.quiescent(-1, &list), ERROR_CONFLICT);
+	process.cmdline = (struct guest_bytes){works, sizeof(works)};
+	assert_error(dpkg_manager.quiescent(-1, &list), ERROR_CONFLICT);
+	process.cmdline = (struct guest_bytes){works, sizeof(works) - 1};
+	assert_error(dpkg_manager.quiescent(-1, &list), ERROR_CONFLICT);
+	process.cmdline = (struct guest_bytes){waits, sizeof(waits)};
+	assert_error(dpkg_manager.quiescent(-1, &list), ERROR_SYSTEM);
+	process.cmdline = (struct guest_bytes){waits, 0};
+	assert_error(dpkg_manager.quiescent(-1, &list), ERROR_SYSTEM);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(differences),
 		cmocka_unit_test(lines_that_are_none_are_passed_over),
 		cmocka_unit_test(a_running_package_manager_is_a_conflict),
+		cmocka_unit_test(a_service_that_waits_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
