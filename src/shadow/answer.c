@@ -38,6 +38,7 @@ const struct answer_rule answer_rules[] = {
 	{SYS_reboot, .function = answer_reboot},
 	{SYS_open, ANSWER_WRITER, 1, .needs_guest = true, .function = answer_open},
 	{SYS_openat, ANSWER_WRITER, 2, .needs_guest = true, .function = answer_openat},
+	{SYS_openat2, .needs_guest = true, .function = answer_openat2},
 	{SYS_creat, .needs_guest = true, .function = answer_creat},
 	{SYS_execve, .function = answer_execve},
 	{SYS_unlink, .watch = true, .function = answer_unlink},

@@ -122,6 +122,14 @@ int answer_look_device(struct answer_call *call, const char *path);
  */
 bool answer_path_of(int fd, char ret[PATH_MAX]);
 
+/* --- answer_live.c --- */
+
+/*
+ * The live file that `fd`, opened with O_PATH for the call, is: by number and file system, and by name where `name` is
+ * not NULL; NULL: none.
+ */
+const struct shadow_live_file *answer_live(struct answer_call *call, int fd, const char *name);
+
 /* --- the guest's processes (answer_signal.c) --- */
 
 /* The task of this number, a thread too; NULL: none. */
@@ -161,7 +169,7 @@ answer_function answer_sched_getscheduler, answer_sched_setscheduler, answer_sch
 answer_function answer_sched_getattr, answer_sched_setattr, answer_sched_rr_get_interval;
 answer_function answer_getpgid, answer_getsid, answer_capget;
 answer_function answer_mount, answer_umount2, answer_swapon, answer_swapoff; /* answer_mount.c */
-answer_function answer_open, answer_openat, answer_creat;                    /* answer_writer.c */
+answer_function answer_open, answer_openat, answer_openat2, answer_creat;    /* answer_writer.c */
 answer_function answer_sleep;                                                /* answer_sleep.c */
 answer_function answer_execve;                                               /* answer_exec.c */
 /* answer_names.c */

@@ -5,7 +5,6 @@
  */
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/io.h"
 #include "shadow/answer.h"
@@ -17,15 +16,12 @@ static void look(struct answer_call *call, int directory, uint64_t address, int 
 	const struct shadow_live_file *file;
 	_cleanup_(close_fd) int fd = -1;
 	char path[PATH_MAX];
-	struct stat st;
 
 	if (answer_read_string(call, address, path, sizeof(path), ENAMETOOLONG) != 0)
 		return;
 	need_note_below_efi(call->shadow, call->request->pid, path);
 	fd = answer_look_path(call, directory, path, flags);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return;
-	file = live_find(call->shadow, NULL, st.st_ino);
+	file = answer_live(call, fd, NULL);
 	if (file)
 		need_note_live(call->shadow, call->request->pid, file, verb);
 }

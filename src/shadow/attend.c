@@ -28,6 +28,8 @@
 #define SCRIPTS_MAX   16u
 /* What a program may wait for at once and still be understood. */
 #define WAITS_MAX     64u
+/* Processes that wait at the same time, of which is kept who they are. */
+#define WAITERS_MAX   64u
 /* Rounds of stopping: a process may start others meanwhile. */
 #define KILL_ROUNDS   20u
 
@@ -52,6 +54,11 @@ struct script {
 	char *package, *script;
 };
 
+struct waiter {
+	uint32_t pid;
+	unsigned long long start;
+};
+
 struct attend {
 	const struct shadow_attendant *options;
 	int input;     /* our end of the program's standard input; -1: ended */
@@ -61,9 +68,9 @@ struct attend {
 	uint64_t looked_ns;
 	struct processes processes;
 	struct script scripts[SCRIPTS_MAX];
-	/* Who waited for input at the last look. */
-	uint32_t waiter;
-	unsigned long long waiter_start;
+	/* Who waited for input at the last look, and was not asked then. */
+	struct waiter waiters[WAITERS_MAX];
+	size_t n_waiters;
 };
 
 /* --- who is there --- */
@@ -448,12 +455,12 @@ static bool waits_for_input(const struct attend *attend, uint32_t pid)
 	}
 }
 
-static const struct process *find_waiter(const struct attend *attend)
+static bool has_waited(const struct attend *attend, const struct process *process)
 {
-	for (size_t i = 0; i < attend->processes.n; i++)
-		if (attend->processes.items[i].inside && waits_for_input(attend, attend->processes.items[i].pid))
-			return &attend->processes.items[i];
-	return NULL;
+	for (size_t i = 0; i < attend->n_waiters; i++)
+		if (attend->waiters[i].pid == process->pid && attend->waiters[i].start == process->start)
+			return true;
+	return false;
 }
 
 /* No room in an empty pipe for an answer of a few bytes cannot be. */
@@ -490,15 +497,39 @@ static struct error *ask(struct attend *attend, uint32_t warden, const struct pr
 	return error;
 }
 
-/* Twice at the same: in between a read may just have been about to return. */
+/*
+ * Twice at the same: in between a read may just have been about to return. Of several that wait a script's is the one
+ * to ask, even if that has to be seen once more: with the others the input may end, and a script must not take that for
+ * an answer. One a look: what is typed has one reader, and when a script is ended the processes are others.
+ */
 static struct error *check_input(struct attend *attend, uint32_t warden)
 {
-	const struct process *waiter = find_waiter(attend);
-	bool again = waiter && waiter->pid == attend->waiter && waiter->start == attend->waiter_start;
+	const struct process *chosen = NULL;
+	bool of_script = false, again = false;
+	struct waiter waiters[WAITERS_MAX];
+	size_t n = 0;
 
-	attend->waiter = waiter && !again ? waiter->pid : 0;
-	attend->waiter_start = waiter ? waiter->start : 0;
-	return again ? ask(attend, warden, waiter) : NULL;
+	for (size_t i = 0; i < attend->processes.n; i++) {
+		const struct process *process = &attend->processes.items[i];
+		bool script, waited;
+
+		if (!process->inside || !waits_for_input(attend, process->pid))
+			continue;
+		script = script_above(attend, process);
+		waited = has_waited(attend, process);
+		if (!chosen || (script && !of_script) || (script == of_script && waited && !again)) {
+			chosen = process;
+			of_script = script;
+			again = waited;
+		}
+		if (n < WAITERS_MAX)
+			waiters[n++] = (struct waiter){process->pid, process->start};
+	}
+	attend->n_waiters = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!again || waiters[i].pid != chosen->pid)
+			attend->waiters[attend->n_waiters++] = waiters[i];
+	return again ? ask(attend, warden, chosen) : NULL;
 }
 
 /* --- the door --- */

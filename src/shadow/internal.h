@@ -58,6 +58,7 @@ struct layer {
 	int upper_fd;      /* the upper directory through an idmapped mount: the guest's ids */
 	int upper_raw_fd;  /* the upper directory as the overlay sees it: shifted ids */
 	int work_fd;
+	dev_t overlay; /* the device number of the overlay, of whatever mount of it */
 	/* Where the guest's own table decides what is seen where; stash is NULL otherwise. */
 	char *stash;           /* where all of the overlay is mounted on the host, away from the guest */
 	char *root;            /* which directory of the guest's file system it begins with */

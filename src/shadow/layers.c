@@ -191,6 +191,7 @@ static struct error *mount_layer(struct shadow *shadow, struct layer *layer, siz
 {
 	_cleanup_(close_fd) int overlay = -1, target = -1, lower = -1;
 	struct error *error;
+	struct stat st;
 
 	error = open_directory(layer->lower, &layer->lower_fd);
 	if (!error)
@@ -201,6 +202,10 @@ static struct error *mount_layer(struct shadow *shadow, struct layer *layer, siz
 		error = make_upper(shadow, layer, index, unshift_ns);
 	if (!error)
 		error = overlay_open(layer, lower, &overlay);
+	if (!error && fstat(overlay, &st) < 0)
+		error = error_system(errno, layer->target, "cannot stat the overlay");
+	if (!error)
+		layer->overlay = st.st_dev;
 	if (!error && layer->root)
 		return error_wrap(stash_overlay(shadow, layer, index, overlay), "layer for %s", layer->target);
 	if (!error)

@@ -45,13 +45,16 @@ bool live_has_name(const struct shadow *shadow, const char *name)
 	return i < shadow->n_live && strcmp(last_part(shadow->live[i]->path), name) == 0;
 }
 
-const struct shadow_live_file *live_find(const struct shadow *shadow, const char *name, uint64_t inode)
+const struct shadow_live_file *live_find(const struct shadow *shadow, const char *name, uint64_t inode,
+					 const char *mount)
 {
 	for (size_t i = name ? first_of_name(shadow, name) : 0; i < shadow->n_live; i++) {
-		if (name && strcmp(last_part(shadow->live[i]->path), name) != 0)
+		const struct shadow_live_file *file = shadow->live[i];
+
+		if (name && strcmp(last_part(file->path), name) != 0)
 			return NULL;
-		if (shadow->live[i]->inode == inode)
-			return shadow->live[i];
+		if (file->inode == inode && (!mount || !file->mount || strcmp(file->mount, mount) == 0))
+			return file;
 	}
 	return NULL;
 }

@@ -29,8 +29,12 @@ bool need_script(struct shadow *shadow, const char *package, const char *script)
 
 /* Whether a live file's path ends so ("ibdata1"): most names are of none. */
 bool live_has_name(const struct shadow *shadow, const char *name);
-/* The live file with this inode number, of those whose paths end so, or of all where `name` is NULL; NULL: none. */
-const struct shadow_live_file *live_find(const struct shadow *shadow, const char *name, uint64_t inode);
+/*
+ * The live file with this inode number, of those whose paths end so, or of all where `name` is NULL, and of those on
+ * this mount of the disk, or on any where `mount` is NULL; NULL: none.
+ */
+const struct shadow_live_file *live_find(const struct shadow *shadow, const char *name, uint64_t inode,
+					 const char *mount);
 
 /* Where the guest has its EFI system partition mounted; NULL: nowhere, or memory does not tell. */
 const char *need_efi(const struct shadow *shadow);

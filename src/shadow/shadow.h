@@ -38,6 +38,7 @@ struct shadow_live_file {
 	const char *path;   /* as the guest's root sees it */
 	uint64_t inode;     /* its number in its file system */
 	const char *holder; /* "mariadbd (process 734)" */
+	const char *mount;  /* the target of the disk's mount it lies on; NULL: not known, then the number has to do */
 };
 
 struct shadow_options {

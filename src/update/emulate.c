@@ -121,7 +121,7 @@ static struct error *make_shadow(struct emulation *e)
 		.clock = e->sleeping->guest ? &e->sleeping->clock : NULL,
 		.processes = e->sleeping->guest ? &e->sleeping->processes : NULL,
 		.limits = e->options->limits,
-		.live = e->live.files,
+		.live = e->live.items,
 		.n_live = e->live.n,
 		.watch_names = e->deferrals.watch_names,
 		.note_refusals = e->manager == &dpkg_manager,

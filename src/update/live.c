@@ -125,7 +125,7 @@ static struct error *add(struct reading *r, const struct guest_task *task, const
 {
 	struct live *live = r->live;
 	const char *mount = NULL;
-	struct live_file *made;
+	struct shadow_live_file *made;
 	struct error *error;
 
 	/* What is seldom on a disk, and never travels. */
@@ -140,11 +140,13 @@ static struct error *add(struct reading *r, const struct guest_task *task, const
 	if (error)
 		return error;
 	made = &live->items[live->n++];
-	*made = (struct live_file){
-		.file = {strdup(path), inode, string_format("%s (process %u)", task->comm, task->pid)},
+	*made = (struct shadow_live_file){
+		.path = strdup(path),
+		.inode = inode,
+		.holder = string_format("%s (process %u)", task->comm, task->pid),
 		.mount = mount,
 	};
-	return made->file.path && made->file.holder ? NULL : error_no_memory();
+	return made->path && made->holder ? NULL : error_no_memory();
 }
 
 /* A gap is counted, no memory stays an error. A process that ended meanwhile holds nothing. */
@@ -185,21 +187,9 @@ static struct error *read_maps(struct reading *r, const struct guest_task *task)
 
 static int compare_inodes(const void *left, const void *right)
 {
-	const struct live_file *a = left, *b = right;
+	const struct shadow_live_file *a = left, *b = right;
 
-	return (a->file.inode > b->file.inode) - (a->file.inode < b->file.inode);
-}
-
-static struct error *finish(struct live *live)
-{
-	live->files = calloc(live->n + 1, sizeof(*live->files));
-	if (!live->files)
-		return error_no_memory();
-	if (live->n)
-		qsort(live->items, live->n, sizeof(*live->items), compare_inodes);
-	for (size_t i = 0; i < live->n; i++)
-		live->files[i] = live->items[i].file;
-	return NULL;
+	return (a->inode > b->inode) - (a->inode < b->inode);
 }
 
 struct error *live_read(const struct sleeping *s, struct live *ret)
@@ -227,9 +217,8 @@ struct error *live_read(const struct sleeping *s, struct live *ret)
 		return error_wrap(error, "the files that processes hold open");
 	if (r.n_gaps)
 		log_warning("what files %u processes hold open is not known whole: memory does not tell", r.n_gaps);
-	error = finish(&live);
-	if (error)
-		return error;
+	if (live.n)
+		qsort(live.items, live.n, sizeof(*live.items), compare_inodes);
 	*ret = live;
 	live = (struct live){0};
 	return NULL;
@@ -238,11 +227,10 @@ struct error *live_read(const struct sleeping *s, struct live *ret)
 void live_deinit(struct live *live)
 {
 	for (size_t i = 0; i < live->n; i++) {
-		free((char *)live->items[i].file.path);
-		free((char *)live->items[i].file.holder);
+		free((char *)live->items[i].path);
+		free((char *)live->items[i].holder);
 	}
 	free(live->items);
-	free(live->files);
 	*live = (struct live){0};
 }
 
@@ -266,10 +254,10 @@ static const char *layer_of(const struct change_layer *layers, size_t n_layers, 
 
 static bool is_before(const void *item, const void *key)
 {
-	const struct live_file *file = item;
+	const struct shadow_live_file *file = item;
 	const uint64_t *inode = key;
 
-	return file->file.inode < *inode;
+	return file->inode < *inode;
 }
 
 static const struct shadow_live_file *find_inode(const struct live *live, const struct change_layer *layers,
@@ -282,9 +270,9 @@ static const struct shadow_live_file *find_inode(const struct live *live, const 
 		return NULL;
 	layer = layer_of(layers, n_layers, change->path);
 	for (size_t i = array_lower_bound(live->items, live->n, sizeof(*live->items), &inode, is_before);
-	     i < live->n && live->items[i].file.inode == inode; i++)
+	     i < live->n && live->items[i].inode == inode; i++)
 		if (!strcmp(live->items[i].mount, layer))
-			return &live->items[i].file;
+			return &live->items[i];
 	return NULL;
 }
 
@@ -294,8 +282,8 @@ const struct shadow_live_file *live_hit(const struct live *live, const struct ch
 	if (change->kind == CHANGE_ATTRIBUTES)
 		return NULL;
 	for (size_t i = 0; change->kind == CHANGE_LINK && i < live->n; i++)
-		if (!strcmp(live->items[i].file.path + 1, change->target))
-			return &live->items[i].file;
+		if (!strcmp(live->items[i].path + 1, change->target))
+			return &live->items[i];
 	return find_inode(live, layers, n_layers, change);
 }
 

@@ -16,15 +16,9 @@
 /* More are not looked at: a hostile guest opens as many as it likes. */
 #define LIVE_MAX 100000u
 
-struct live_file {
-	struct shadow_live_file file; /* its strings are owned */
-	const char *mount;            /* the target of the disk's mount it lies on; borrowed of the disk */
-};
-
 struct live {
-	struct live_file *items; /* by inode */
+	struct shadow_live_file *items; /* by inode; paths and holders are owned, mounts borrowed of the disk */
 	size_t n;
-	struct shadow_live_file *files; /* the same without their mounts, as the shadow takes them */
 };
 
 /*

@@ -10,6 +10,7 @@
 #include <linux/keyctl.h>
 #include <linux/loop.h>
 #include <linux/netlink.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -243,6 +244,22 @@ static int try_terminal(void)
 	return wait(&status) < 0 || status ? -1 : 0;
 }
 
+/* To read ("r"), to write, or ("root") to write with the directory that `path` is in taken for the root. */
+static int try_openat2(const char *mode, const char *path)
+{
+	struct open_how how = {.flags = !strcmp(mode, "r") ? O_RDONLY : O_RDWR | O_CLOEXEC};
+	int directory = AT_FDCWD;
+	char parent[256];
+
+	if (!strcmp(mode, "root")) {
+		snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(path, '/') - path), path);
+		directory = open(parent, O_PATH | O_DIRECTORY);
+		path = strrchr(path, '/');
+		how.resolve = RESOLVE_IN_ROOT;
+	}
+	return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
 /* What ends or suspends the caller, or waits, or keeps it from going on, if it is called with nothing but zeros. */
 static int is_left_out(long call)
 {
@@ -462,6 +479,8 @@ int main(int argc, char *argv[])
 	}
 	if (argc < 2)
 		return 2;
+	if (argc > 3 && !strcmp(argv[1], "openat2"))
+		return try_openat2(argv[2], argv[3]) < 0;
 	if ((argc > 2 ? try_names(argv[1], argv[2]) : try_fixed(argv[1])) >= 0)
 		return 0;
 	printf("errno %d\n", errno);

@@ -91,6 +91,23 @@ static void a_script_that_asks_is_ended(void **state)
 	assert_int_equal(seen.n_questions, 2);
 }
 
+/* Somebody else reads the input as well, and began earlier: its end must not pass for an answer to the script. */
+static void a_script_is_asked_before_others(void **state)
+{
+	struct seen seen = {0};
+
+	need_root();
+	assert_output(*state, "exec 3<&0; cat <&3 & " SCRIPT("read x; echo $?") "; wait; echo end", 0, &seen,
+		      "Killed\n137\nend\n");
+	assert_int_equal(seen.n_questions, 2);
+	assert_string_equal(seen.who, "nobody nothing");
+	/* Two of one script: it is asked once. */
+	assert_output(*state, SCRIPT("exec 3<&0; cat <&3 & read x; echo $?") "; echo end", 0, &seen,
+		      "Killed\n137\nend\n");
+	assert_int_equal(seen.n_questions, 3);
+	assert_string_equal(seen.who, "demo postinst");
+}
+
 static void a_script_that_asks_its_terminal_is_ended(void **state)
 {
 	struct seen seen = {0};
@@ -173,6 +190,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_script_that_asks_is_ended, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_script_is_asked_before_others, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_script_that_asks_its_terminal_is_ended, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(the_terminal_fills_no_disk, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_terminal_of_a_scripts_own_is_its_own_affair, setup, fixture_teardown),

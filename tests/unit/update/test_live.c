@@ -34,10 +34,10 @@ static void test_holders(void **state)
 	assert_false(live_is_mapped(&map));
 }
 
-static struct live_file files[] = {
-	{.file = {"/boot/seven", 7, "a (process 1)"}, .mount = "/boot"},
-	{.file = {"/var/log/seven", 7, "b (process 2)"}, .mount = "/"},
-	{.file = {"/var/lib/nine", 9, "c (process 3)"}, .mount = "/"},
+static struct shadow_live_file files[] = {
+	{"/boot/seven", 7, "a (process 1)", "/boot"},
+	{"/var/log/seven", 7, "b (process 2)", "/"},
+	{"/var/lib/nine", 9, "c (process 3)", "/"},
 };
 static const struct live live = {.items = files, .n = 3};
 static const struct change_layer layers[] = {{.target = "/"}, {.target = "/boot"}};
