@@ -103,6 +103,8 @@ static struct error *act_next(struct transaction *t, const struct action *const 
 		outcomes[0].skipped = process_gone(first);
 	if (first->kind == ACTION_COMMAND)
 		return outcomes[0].skipped ? NULL : run_command(first->argv, first->verb != NULL, &outcomes[0]);
+	if (first->kind == ACTION_RUNTIME)
+		return act_runtime(t, first, &outcomes[0]);
 	if (first->kind != ACTION_SYSTEMD)
 		return act_data(first, &outcomes[0]);
 	if (!has_systemd())
@@ -145,8 +147,9 @@ static bool needs_systemd_reload(const struct action_list *list)
 	return false;
 }
 
-/* Those of a phase that make sense, in order; the others are reported. */
-static struct error *choose(struct transaction *t, enum action_phase phase, const struct action **ret, size_t *ret_n)
+/* Of a phase those below /run, or the others, that make sense, in order; what makes none is reported. */
+static struct error *choose(struct transaction *t, enum action_phase phase, bool runtime, const struct action **ret,
+			    size_t *ret_n)
 {
 	const struct action_list *list = &t->payload.actions;
 	struct error *error = NULL;
@@ -155,7 +158,7 @@ static struct error *choose(struct transaction *t, enum action_phase phase, cons
 		const struct action *action = &list->items[i];
 		struct outcome outcome = {};
 
-		if (action->phase != phase || action_is_deferred(action))
+		if (action->phase != phase || action_is_deferred(action) || (action->kind == ACTION_RUNTIME) != runtime)
 			continue;
 		if (action->kind == ACTION_SYSTEMD && action->unit && has_systemd())
 			outcome.skipped = unit_skip(action, unit_states_find(&t->states, action->unit));
@@ -176,9 +179,12 @@ static struct error *act_phase(struct transaction *t, enum action_phase phase, u
 
 	if (!actions)
 		return error_no_memory();
+	/* Units and what they need may lie below /run. */
+	error = choose(t, phase, true, actions, &n);
 	if (phase == ACTION_AFTER && has_systemd() && needs_systemd_reload(&t->payload.actions))
 		actions[n++] = &reload;
-	error = choose(t, phase, actions, &n);
+	if (!error)
+		error = choose(t, phase, false, actions, &n);
 	return error ? error : act_all(t, actions, n, failed);
 }
 

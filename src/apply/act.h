@@ -47,4 +47,9 @@ const char *process_gone(const struct action *action);
 /* Does a SIGNAL, WRITE, MODULE or MOUNT. */
 struct error *act_data(const struct action *action, struct outcome *ret) _must_check_;
 
+/* --- act_runtime.c --- */
+
+/* Does a RUNTIME, which is one of the payload's. */
+struct error *act_runtime(struct transaction *t, const struct action *action, struct outcome *ret) _must_check_;
+
 #endif

@@ -188,6 +188,7 @@ struct error *act_data(const struct action *action, struct outcome *ret)
 		return act_mount(action, ret);
 	case ACTION_SYSTEMD:
 	case ACTION_COMMAND:
+	case ACTION_RUNTIME:
 		break;
 	}
 	return error_create(ERROR_FAILED, "an action of kind %d is no data", action->kind);

@@ -97,6 +97,8 @@ static struct error *remove_transaction(struct transaction *t)
 		error = enter_phase(t, PHASE_STAGING);
 	if (!error)
 		error = tree_remove_stages(&t->tree);
+	if (!error)
+		error = runtime_forget(t);
 	fault_point();
 	return error ? error : journal_remove(t->directory);
 }
@@ -113,6 +115,8 @@ static struct error *go_back(struct transaction *t)
 		error = enter_phase(t, PHASE_UNDOING);
 	if (!error)
 		error = transaction_undo(t);
+	if (!error)
+		runtime_undo(t);
 	/* From here on every path is back and durable: what is left are stages. */
 	return error ? error : remove_transaction(t);
 }

@@ -79,6 +79,12 @@ struct error *transaction_act_after(struct transaction *t) _must_check_;
 struct error *transaction_act_deferred(struct transaction *t) _must_check_;
 /* After going back: whatever the actions touched is as it was, with the old files. */
 struct error *transaction_act_undo(struct transaction *t) _must_check_;
+/*
+ * act_runtime.c: takes back what actions did below /run and is still as they left it; the rest is named in notes. It
+ * may be cut and run again. And removes what that needs.
+ */
+void runtime_undo(struct transaction *t);
+struct error *runtime_forget(const struct transaction *t) _must_check_;
 /* Starts what the actions before the switch had stopped, this process's or one's that was killed. */
 struct error *transaction_start_stopped(struct transaction *t) _must_check_;
 /* It stays as it is. */

@@ -314,7 +314,7 @@ static struct error *get_action(const json_t *object, struct action *action)
 		error = get_argv(object, &action->argv);
 	if (!error && action->kind == ACTION_SIGNAL)
 		error = get_signal(object, action);
-	if (!error && action->kind == ACTION_WRITE)
+	if (!error && (action->kind == ACTION_WRITE || json_object_get(object, "data")))
 		error = get_data(object, action);
 	if (!error && action->kind == ACTION_MOUNT)
 		error = json_get_u64(object, "flags", &action->flags);

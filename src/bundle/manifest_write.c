@@ -174,7 +174,7 @@ static struct error *set_action(json_t *object, const struct action *action)
 	    (error = set_string(object, "verb", action->verb)) || (error = set_string(object, "unit", action->unit)) ||
 	    (error = set_string(object, "path", action->path)) || (error = set_signal(object, action)))
 		return error;
-	if (action->kind == ACTION_WRITE)
+	if (action->kind == ACTION_WRITE || action->size)
 		error = json_set_bytes(object, "data", action->data, action->size);
 	if (!error && action->kind == ACTION_MOUNT)
 		error = set_integer(object, "flags", action->flags);

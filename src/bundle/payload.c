@@ -434,7 +434,7 @@ static struct error *parse_data(struct cursor *c, struct action *action)
 	struct error *error;
 	uint32_t size = 0;
 
-	error = parse_bytes(c, ACTION_DATA_MAX, &bytes, &size);
+	error = parse_bytes(c, action->kind == ACTION_RUNTIME ? ACTION_RUNTIME_MAX : ACTION_DATA_MAX, &bytes, &size);
 	if (error || (size == 0 && action->kind != ACTION_WRITE))
 		return error;
 	action->data = malloc(size + 1);

@@ -12,6 +12,7 @@
 static const char *const kind_words[] = {
 	[ACTION_SYSTEMD] = "systemd", [ACTION_COMMAND] = "command", [ACTION_SIGNAL] = "signal",
 	[ACTION_WRITE] = "write",     [ACTION_MODULE] = "module",   [ACTION_MOUNT] = "mount",
+	[ACTION_RUNTIME] = "runtime",
 };
 
 const char *action_kind_word(enum action_kind kind)
@@ -177,10 +178,11 @@ static bool has_too_much(const struct action *action)
 		return true;
 	if (kind != ACTION_SIGNAL && kind != ACTION_COMMAND && (action->pid || action->start_ns))
 		return true;
-	if ((kind != ACTION_MOUNT && action->flags) || (kind != ACTION_WRITE && action->size) ||
-	    (kind != ACTION_SYSTEMD && action->unit))
+	if ((kind != ACTION_MOUNT && action->flags) || (kind != ACTION_SYSTEMD && action->unit))
 		return true;
-	if (action->path && kind != ACTION_WRITE && kind != ACTION_MOUNT)
+	if (action->size && kind != ACTION_WRITE && kind != ACTION_RUNTIME)
+		return true;
+	if (action->path && kind != ACTION_WRITE && kind != ACTION_MOUNT && kind != ACTION_RUNTIME)
 		return true;
 	if (action->argv && (kind == ACTION_SIGNAL || kind == ACTION_WRITE))
 		return true;
@@ -217,6 +219,8 @@ const char *action_problem(const struct action *action)
 		return module_problem(action);
 	case ACTION_MOUNT:
 		return mount_problem(action);
+	case ACTION_RUNTIME:
+		return runtime_problem(action);
 	}
 	return "action of an unknown kind";
 }

@@ -4,8 +4,9 @@
  * over and over (each service once a maintainer script, daemon-reload dozens of times); a running
  * guest needs each once.
  *
- *   - daemon-reexec and daemon-reload come first after the files, one of each: everything after them needs the
- *     new unit files. Re-executing reads the unit files as well, so it replaces a reload.
+ *   - What belongs below /run comes first after the files: units lie there as well, and what services need.
+ *   - daemon-reexec and daemon-reload come next, one of each: everything after them needs the new unit files.
+ * Re-executing reads the unit files as well, so it replaces a reload.
  *   - Requests for one unit melt into one a phase, at the place of the last: after "stop" whatever was
  *     asked before is void (but "stop, start" is how scripts spell a restart: it is kept as
  *     "restart"); a restart covers start, reload and try-restart; a weaker request never
@@ -109,6 +110,7 @@ static bool same_object(const struct action *a, const struct action *b)
 		return a->pid == b->pid;
 	case ACTION_WRITE:
 	case ACTION_MOUNT:
+	case ACTION_RUNTIME:
 		return same_string(a->path, b->path);
 	case ACTION_MODULE:
 		return same_string(a->argv[0], b->argv[0]);
@@ -264,7 +266,17 @@ static struct error *append_phase(const struct action_list *list, enum action_ph
 	struct error *error = NULL;
 
 	for (size_t i = 0; !error && i < list->n; i++)
-		if (list->items[i].phase == phase)
+		if (list->items[i].phase == phase && list->items[i].kind != ACTION_RUNTIME)
+			error = append_melted(list, i, ret);
+	return error;
+}
+
+static struct error *append_runtime(const struct action_list *list, struct action_list *ret)
+{
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < list->n; i++)
+		if (list->items[i].kind == ACTION_RUNTIME)
 			error = append_melted(list, i, ret);
 	return error;
 }
@@ -274,6 +286,8 @@ struct error *action_list_coalesce(const struct action_list *list, struct action
 	struct action_list result = {};
 	struct error *error = append_phase(list, ACTION_BEFORE, &result);
 
+	if (!error)
+		error = append_runtime(list, &result);
 	if (!error)
 		error = append_manager(list, &result);
 	if (!error)

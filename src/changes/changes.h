@@ -141,6 +141,9 @@ enum action_kind {
 	ACTION_MODULE,      /* verb "load", argv {name, parameters…}, or "unload", argv {name} */
 	ACTION_MOUNT,       /* verb "mount", path, argv {source, type, options}, flags as mount(2);
 			       "umount", "swapon", "swapoff": path and flags as their calls */
+	ACTION_RUNTIME,     /* what a script left below /run: path; argv {state before, state afterwards} as of
+			       runtime_state_parse(); verb "write" (a file of `data`), "append" (`data` at its end),
+			       "mkdir", "symlink", "attributes", "remove" */
 };
 
 /* When an action is done: what a package's prerm and preinst ask for comes before its files. */
@@ -150,7 +153,10 @@ enum action_phase {
 };
 
 /* Bytes of a WRITE: a page, what the kernel takes of one write to such a file. */
-#define ACTION_DATA_MAX 4096
+#define ACTION_DATA_MAX    4096
+
+/* Bytes of a RUNTIME, and of a file below /run whose contents are compared: such files are a line or a page. */
+#define ACTION_RUNTIME_MAX 65536
 
 /* Something only a running guest can do. Members that a kind does not name are 0 or NULL. */
 struct action {
@@ -170,8 +176,8 @@ struct action {
 	bool queued;       /* SIGNAL: with `value`, as sigqueue(3) */
 	int32_t value;
 	uint64_t flags; /* MOUNT */
-	char *path;     /* WRITE, MOUNT: absolute */
-	uint8_t *data;  /* WRITE: any bytes, at most ACTION_DATA_MAX */
+	char *path;     /* WRITE, MOUNT, RUNTIME: absolute */
+	uint8_t *data;  /* any bytes; WRITE: at most ACTION_DATA_MAX; RUNTIME: at most ACTION_RUNTIME_MAX */
 	size_t size;
 };
 
@@ -194,6 +200,53 @@ const char *action_problem(const struct action *action);
 
 /* Whether it runs a maintainer script that was put off. */
 bool action_is_deferred(const struct action *action);
+
+/* What is at a path below /run. */
+enum runtime_type {
+	RUNTIME_ABSENT,
+	RUNTIME_FILE,
+	RUNTIME_DIRECTORY,
+	RUNTIME_SYMLINK,
+	RUNTIME_OTHER, /* no action has it */
+};
+
+struct runtime_state {
+	enum runtime_type type;
+	uint32_t mode;               /* permissions, 07777; of files and directories */
+	uint32_t uid, gid;           /* the guest's; not of what is absent */
+	bool has_content;            /* of a file; false: its attributes alone are meant */
+	uint64_t size;               /* bytes, at most ACTION_RUNTIME_MAX */
+	uint8_t sha256[SHA256_SIZE]; /* of the content */
+	const char *target;          /* of a link; borrowed */
+};
+
+/*
+ * "absent", "file MODE UID GID", "file MODE UID GID SIZE SHA256", "directory MODE UID GID", "symlink UID GID TARGET",
+ * and back. *ret borrows from `text`. False: it is none of these, in exactly this form.
+ */
+bool runtime_state_parse(const char *text, struct runtime_state *ret);
+char *runtime_state_text(const struct runtime_state *state);
+
+/* Whether what is there is what was meant; contents are compared if `meant` has them. */
+bool runtime_state_equal(const struct runtime_state *is, const struct runtime_state *meant);
+
+/* What is at a name, and what a file of at most ACTION_RUNTIME_MAX bytes holds. */
+struct runtime_look {
+	struct runtime_state state; /* with the ids as the kernel tells them */
+	char *target;               /* of a link: what state.target borrows */
+	uint8_t *content;           /* NULL: not asked for, or too large */
+	uint64_t inode, size;
+	int64_t ctime_s;
+	uint32_t ctime_ns;
+};
+
+/* Follows no link. Nothing at the name is no error. */
+struct error *runtime_look(int directory, const char *name, bool with_content, struct runtime_look *ret) _must_check_;
+void runtime_look_deinit(struct runtime_look *look);
+struct error *runtime_hash(const uint8_t *content, size_t size, uint8_t digest[SHA256_SIZE]) _must_check_;
+
+/* What is wrong with a RUNTIME, as action_problem(). */
+const char *runtime_problem(const struct action *action);
 
 /*
  * Packages that failed while the update was emulated and stay as dpkg left them are told by a command that does

@@ -76,7 +76,8 @@ static void add_signal(struct words *words, const struct action *action)
 	add_number(words, "%lld", action->pid);
 }
 
-static void add_write(struct words *words, const struct action *action)
+/* The data as text. */
+static void add_value(struct words *words, const struct action *action)
 {
 	char text[ACTION_DATA_MAX + 1];
 	size_t n = action->size < ACTION_DATA_MAX ? action->size : ACTION_DATA_MAX;
@@ -86,9 +87,29 @@ static void add_write(struct words *words, const struct action *action)
 	for (size_t i = 0; i < n; i++)
 		text[i] = action->data[i] < ' ' || action->data[i] > '~' ? '?' : (char)action->data[i];
 	text[n] = '\0';
-	add(words, "write");
-	add(words, action->path);
 	add(words, text);
+}
+
+/* "write PATH VALUE", "mkdir 0755 0:0 PATH", "symlink TARGET PATH", "remove PATH". */
+static void add_runtime(struct words *words, const struct action *action)
+{
+	struct runtime_state after;
+	char text[64];
+
+	if (!runtime_state_parse(action->argv[1], &after))
+		return;
+	add(words, action->verb);
+	if (after.type == RUNTIME_SYMLINK)
+		add(words, after.target);
+	if (after.type == RUNTIME_DIRECTORY || strcmp(action->verb, "attributes") == 0) {
+		snprintf(text, sizeof(text), "%04o", after.mode);
+		add(words, text);
+		snprintf(text, sizeof(text), "%u:%u", after.uid, after.gid);
+		add(words, text);
+	}
+	add(words, action->path);
+	if (action->size)
+		add_value(words, action);
 }
 
 static void add_mount(struct words *words, const struct action *action)
@@ -145,7 +166,9 @@ struct error *action_words(const struct action *action, char ***ret)
 		add_signal(&words, action);
 		break;
 	case ACTION_WRITE:
-		add_write(&words, action);
+		add(&words, "write");
+		add(&words, action->path);
+		add_value(&words, action);
 		break;
 	case ACTION_MODULE:
 		add(&words, strcmp(action->verb, "load") == 0 ? "modprobe" : "rmmod");
@@ -153,6 +176,9 @@ struct error *action_words(const struct action *action, char ***ret)
 		break;
 	case ACTION_MOUNT:
 		add_mount(&words, action);
+		break;
+	case ACTION_RUNTIME:
+		add_runtime(&words, action);
 		break;
 	}
 	if (words.failed || !words.items) {

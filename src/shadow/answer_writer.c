@@ -25,6 +25,7 @@
 #include "shadow/answer.h"
 #include "shadow/need.h"
 #include "shadow/record.h"
+#include "shadow/runtime.h"
 
 /* Files that programs of one run hold open so. */
 #define WRITERS_MAX 256u
@@ -212,6 +213,7 @@ static void look_at_file(struct answer_call *call, int directory, const char *pa
 		look_at_device(call, path);
 		return;
 	}
+	runtime_note_writer(call->shadow, call->request->pid, path);
 	if (strncmp(path, "/boot/", 6) == 0 || strncmp(path, "/efi/", 5) == 0)
 		need_note_below_efi(call->shadow, call->request->pid, path);
 	/* A link of another name is found at the end, by its inode, and then by watching names. */

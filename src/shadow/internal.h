@@ -108,7 +108,9 @@ struct shadow {
 	struct mounted_tmpfs *tmpfs;
 	size_t n_tmpfs;
 	struct tmpfs_budget tmpfs_budget;
-	struct usage *usages; /* usage.h */
+	char *own_run;           /* of a guest without memory: where its /run, of all runs, is on the host */
+	struct runtime *runtime; /* runtime.h; NULL: /run is no tmpfs of ours */
+	struct usage *usages;    /* usage.h */
 	size_t n_usages;
 	char *dev; /* where the guest's /dev is on the host, whose nodes do not open; NULL: memory does not tell */
 	char *sys; /* where the guest's /sys is on the host; NULL: memory does not tell */

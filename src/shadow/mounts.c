@@ -25,6 +25,7 @@
 #define INODES_MAX       1000000u
 /* What we may put there ourselves, on top of what the guest had. */
 #define INODES_EXTRA     64u
+#define RUN_ATTRIBUTES   (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
 /* Our own file systems are there; what the guest mounts below them is not for the tree. */
 static bool is_ours(const char *target)
@@ -114,10 +115,10 @@ static const struct guest_mount *widest(const struct guest_mount_list *list, con
 	return found;
 }
 
-static struct error *place_instance(struct shadow *shadow, int mount, char **ret)
+static struct error *place_instance(struct shadow *shadow, int mount, const char *name, char **ret)
 {
 	_cleanup_(free_ptr) char *parent = string_format("%s/memory", shadow->run_dir);
-	_cleanup_(free_ptr) char *path = string_format("%s/memory/%zu", shadow->run_dir, shadow->n_tmpfs);
+	_cleanup_(free_ptr) char *path = string_format("%s/memory/%s", shadow->run_dir, name);
 	struct error *error;
 
 	if (!parent || !path)
@@ -137,6 +138,7 @@ static struct error *make_instance(struct shadow *shadow, const struct guest_mou
 	_cleanup_(close_fd) int fd = -1, tree = -1;
 	struct mounted_tmpfs *tmpfs;
 	struct error *error;
+	char name[24];
 
 	error = guest_file_find(shadow->guest, mount->target, false, &directory);
 	if (!error && !S_ISDIR(directory.mode))
@@ -151,7 +153,8 @@ static struct error *make_instance(struct shadow *shadow, const struct guest_mou
 	*tmpfs = (struct mounted_tmpfs){.major = mount->major, .minor = mount->minor, .root = strdup(mount->root)};
 	if (!tmpfs->root)
 		return error_no_memory();
-	error = place_instance(shadow, fd, &tmpfs->path);
+	snprintf(name, sizeof(name), "%zu", shadow->n_tmpfs);
+	error = place_instance(shadow, fd, name, &tmpfs->path);
 	if (error) {
 		free(tmpfs->root);
 		return error;
@@ -321,9 +324,32 @@ static struct error *make_mount(struct shadow *shadow, const struct guest_mount 
 	return error;
 }
 
+/* Of a guest that was shut down: empty but for what packages take for "systemd runs here". */
+static struct error *make_own_run(struct shadow *shadow)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+	} directories[] = {{"lock", 01777}, {"systemd", 0755}, {"systemd/system", 0755}};
+	_cleanup_(close_fd) int mount = -1, tree = -1;
+	struct error *error = setup_tmpfs("256m", 0755, RUN_ATTRIBUTES, &mount);
+
+	if (!error)
+		error = place_instance(shadow, mount, "run", &shadow->own_run);
+	if (error)
+		return error;
+	tree = open(shadow->own_run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+		if (tree < 0 || mkdirat(tree, directories[i].name, 0700) < 0 ||
+		    fchownat(tree, directories[i].name, SHADOW_ID_BASE, SHADOW_ID_BASE, 0) < 0 ||
+		    fchmodat(tree, directories[i].name, directories[i].mode, 0) < 0)
+			return error_system(errno, directories[i].name, "cannot make the directory below /run");
+	return NULL;
+}
+
 struct error *mounts_make(struct shadow *shadow)
 {
-	struct error *error = NULL;
+	struct error *error = shadow->guest ? NULL : make_own_run(shadow);
 
 	for (size_t i = 0; !error && i < shadow->mounts.n; i++) {
 		const struct guest_mount *mount = &shadow->mounts.items[i];
@@ -384,6 +410,11 @@ void mounts_destroy(struct shadow *shadow)
 		rmdir(tmpfs->path);
 		free(tmpfs->path);
 		free(tmpfs->root);
+	}
+	if (shadow->own_run) {
+		umount2(shadow->own_run, MNT_DETACH);
+		rmdir(shadow->own_run);
+		free(shadow->own_run);
 	}
 	if (parent)
 		rmdir(parent);

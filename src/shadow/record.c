@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "shadow/need.h"
+#include "shadow/runtime.h"
 #include "shadow/status.h"
 
 #define PROC_TEXT_MAX  65536u
@@ -405,6 +406,7 @@ static struct error *record_daemon(struct shadow *shadow, uint32_t pid)
 	char program[PATH_MAX];
 	struct error *error;
 
+	runtime_note_daemon(shadow, pid);
 	/* What has ended meanwhile has no words. */
 	if (!text || size == 0 || !program_of(pid, program) || is_agent(program))
 		return NULL;

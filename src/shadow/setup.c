@@ -38,6 +38,7 @@ enum setup_kind {
 	SETUP_MEMORY,    /* the guest's own tmpfs below it */
 	SETUP_DEV,       /* the guest's own names in /dev, over it */
 	SETUP_SYS,       /* the guest's /sys, or an empty one */
+	SETUP_RUN,       /* of a guest without memory: what all runs share */
 };
 
 #define HARMLESS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -118,11 +119,7 @@ static const struct setup_op table[] = {
 	{SETUP_DEV, "/dev"},
 	{SETUP_MEMORY, "/dev"},
 
-	{SETUP_TMPFS, "/run", "256m", 0755, HARMLESS | MOUNT_ATTR_NOEXEC, WITHOUT_MEMORY},
-	{SETUP_DIRECTORY, "/run/lock", NULL, 01777, WITHOUT_MEMORY},
-	/* Packages take its existence for "systemd runs here". */
-	{SETUP_DIRECTORY, "/run/systemd", NULL, 0755, WITHOUT_MEMORY},
-	{SETUP_DIRECTORY, "/run/systemd/system", NULL, 0755, WITHOUT_MEMORY},
+	{SETUP_RUN, "/run", WITHOUT_MEMORY},
 	{SETUP_SOCKET, "/run/systemd/private", .major = SOCKET_PRIVATE},
 	{SETUP_SOCKET, "/run/dbus/system_bus_socket", .major = SOCKET_BUS},
 	{SETUP_SOCKET, "/run/udev/control", .major = SOCKET_UDEV},
@@ -264,6 +261,16 @@ static struct error *do_sys(struct setup_state *state, const struct setup_op *op
 		if (error)
 			return error;
 	}
+	return setup_attach(state->root, mount, op->path);
+}
+
+static struct error *do_run(struct setup_state *state, const struct setup_op *op)
+{
+	const char *path = state->setup->shadow->own_run;
+	_cleanup_(close_fd) int mount = path ? open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC) : -1;
+
+	if (mount < 0)
+		return error_system(path ? errno : ENOENT, op->path, "cannot clone the mount");
 	return setup_attach(state->root, mount, op->path);
 }
 
@@ -543,6 +550,8 @@ static struct error *execute(struct setup_state *state, const struct setup_op *o
 		return dev_show(state);
 	case SETUP_SYS:
 		return do_sys(state, op);
+	case SETUP_RUN:
+		return do_run(state, op);
 	case SETUP_MEMORY:
 		return mounts_attach_dev(state->setup->shadow, state->root);
 	}

@@ -12,6 +12,7 @@
 #include "shadow/internal.h"
 #include "shadow/limits.h"
 #include "shadow/need.h"
+#include "shadow/runtime.h"
 #include "shadow/store.h"
 #include "shadow/usage.h"
 
@@ -190,6 +191,8 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 		error = sys_make(shadow);
 	if (!error)
 		error = dev_make(shadow);
+	if (!error)
+		error = runtime_begin(shadow);
 	if (error)
 		return error_wrap(error, "cannot create the VM Shadow");
 	*ret = take_ptr(shadow);
@@ -252,6 +255,7 @@ void shadow_destroy(struct shadow *shadow)
 		return;
 	if (shadow->root)
 		layers_unmount(shadow);
+	runtime_destroy(shadow->runtime);
 	if (shadow->run_dir)
 		mounts_destroy(shadow);
 	usage_end(shadow);

@@ -156,6 +156,12 @@ struct error *shadow_settle(const struct shadow *shadow) _must_check_;
 /* What was asked of the running system so far, in order; borrowed. */
 const struct action_list *shadow_actions(const struct shadow *shadow);
 
+/*
+ * Appends what programs made, changed and removed below the guest's /run since the shadow was made, as actions that
+ * come after the files. It is what was there when no program ran.
+ */
+struct error *shadow_runtime_actions(struct shadow *shadow, struct action_list *ret) _must_check_;
+
 /* What a program in the shadow was after that only the running guest has. */
 enum shadow_need_kind {
 	SHADOW_NEED_LIVE = 1, /* a file of shadow_options.live, to write it, or to take or give it a name */

@@ -78,7 +78,7 @@ static struct error *fill_action(json_t *object, const struct action *action)
 	    (error = set_optional_bytes(object, "unit", action->unit)) ||
 	    (error = set_optional_bytes(object, "path", action->path)) || (error = set_numbers(object, action)))
 		return error;
-	if (action->kind == ACTION_WRITE)
+	if (action->kind == ACTION_WRITE || action->size)
 		error = json_set_bytes(object, "data", action->data, action->size);
 	if (!error && action->argv)
 		error = set_words(object, "argv", action->argv);

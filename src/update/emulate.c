@@ -315,6 +315,17 @@ static struct error *append_copies(const struct action_list *from, struct action
 	return error;
 }
 
+/* What was asked of the running system, and what was left in its /run. */
+static struct error *collect_actions(struct emulation *e)
+{
+	_cleanup_(action_list_deinit) struct action_list all = {0};
+	struct error *error = shadow_runtime_actions(e->shadow, &all);
+
+	if (!error)
+		error = append_copies(shadow_actions(e->shadow), &all);
+	return error ? error : action_list_coalesce(&all, &e->manifest.actions);
+}
+
 static struct error *capture(struct emulation *e)
 {
 	struct package_run run = package_run(e);
@@ -325,7 +336,7 @@ static struct error *capture(struct emulation *e)
 		return error_no_memory();
 	if (e->manifest.changes.n + e->live_actions.n == 0)
 		return error_create(ERROR_NOTHING, "the command changed nothing in the guest");
-	error = action_list_coalesce(shadow_actions(e->shadow), &e->manifest.actions);
+	error = collect_actions(e);
 	if (error)
 		return error;
 	drop_endings(&e->manifest.actions);

@@ -64,7 +64,7 @@ static void note_profile(const char *path, struct names *ret)
 			ret->more = true;
 }
 
-/* Before the first that comes after the files. */
+/* Before the first that comes after the files, but for what scripts left below /run. */
 static struct error *insert(struct action_list *actions, struct action action)
 {
 	struct error *error = action_list_append(actions, action);
@@ -72,7 +72,8 @@ static struct error *insert(struct action_list *actions, struct action action)
 
 	if (error)
 		return error;
-	while (place < actions->n - 1 && actions->items[place].phase == ACTION_BEFORE)
+	while (place < actions->n - 1 &&
+	       (actions->items[place].phase == ACTION_BEFORE || actions->items[place].kind == ACTION_RUNTIME))
 		place++;
 	action = actions->items[actions->n - 1];
 	memmove(actions->items + place + 1, actions->items + place, (actions->n - 1 - place) * sizeof(*actions->items));

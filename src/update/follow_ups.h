@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What files of an update ask of the running guest although no request could be recorded: a script that calls
- * systemd-tmpfiles makes in the shadow's /run what does not travel, and one that finds no AppArmor there loads no
- * profile.
+ * What files of an update ask of the running guest although no request could be recorded: systemd-tmpfiles does more
+ * than make what travels of the shadow's /run, and a script that finds no AppArmor there loads no profile.
  */
 #ifndef UPDATE_FOLLOW_UPS_H
 #define UPDATE_FOLLOW_UPS_H

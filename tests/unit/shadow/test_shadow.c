@@ -463,6 +463,52 @@ static void test_network(void **state)
 	}
 }
 
+static const struct action *find_action(const struct action_list *list, const char *path)
+{
+	const struct action *found = NULL;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->items[i].path, path) == 0) {
+			assert_null(found);
+			found = &list->items[i];
+		}
+	return found;
+}
+
+/* All runs have one /run, and what they leave in it are actions; what is a daemon's own, or ours, is not. */
+static void test_run_directory(void **state)
+{
+	_cleanup_(action_list_deinit) struct action_list list = {0};
+	const struct fixture *f = *state;
+	const struct action *action;
+
+	need_root();
+	assert_int_equal(status_of(f->shadow, "echo one >/run/pkgs; mkdir -p /run/d/e; chown 7:8 /run/d"), 0);
+	assert_int_equal(status_of(f->shadow,
+				   "echo two >>/run/pkgs; chmod 1711 /run/d/e; ln -s d/e /run/l; "
+				   "echo 4194000 >/run/d/a.pid; echo 4194000 >/run/d/number; mkdir /run/gone; "
+				   "rm -r /run/gone; mkdir /run/systemd/x; touch /run/lock/y; mkfifo /run/f; "
+				   "touch /run/systemd/system/u.service; ln /run/pkgs /run/again; "
+				   "head -c 70000 /dev/zero >/run/large; rm -r /run/lock"),
+			 0);
+	assert_ok(shadow_runtime_actions(f->shadow, &list));
+	for (size_t i = 0; i < list.n; i++)
+		print_message("%s %s\n", list.items[i].verb, list.items[i].path);
+	action = find_action(&list, "/run/pkgs");
+	assert_string_equal(action->verb, "write");
+	assert_int_equal(action->size, 8);
+	assert_memory_equal(action->data, "one\ntwo\n", 8);
+	assert_string_equal(find_action(&list, "/run/d")->argv[1], "directory 0755 7 8");
+	assert_string_equal(find_action(&list, "/run/d/e")->argv[1], "directory 1711 0 0");
+	assert_string_equal(find_action(&list, "/run/l")->argv[1], "symlink 0 0 d/e");
+	assert_non_null(find_action(&list, "/run/d/number"));
+	assert_non_null(find_action(&list, "/run/systemd/system/u.service"));
+	assert_non_null(find_action(&list, "/run/again"));
+	/* A directory comes before what it holds. */
+	assert_true(find_action(&list, "/run/d") < find_action(&list, "/run/d/e"));
+	assert_int_equal(list.n, 7);
+}
+
 static void test_resolver_file(void **state)
 {
 	const struct fixture *f = *state;
@@ -498,6 +544,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_other_limits, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_two_at_once, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_network, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_run_directory, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_resolver_file, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_resolver_link, setup, fixture_teardown),
 	};
