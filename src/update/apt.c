@@ -360,10 +360,18 @@ static bool is_apt(const char *program)
 	return !strcmp(name, "apt-get") || !strcmp(name, "apt");
 }
 
+/* The user's own, less what is left to the guest. */
+static const char *const *command_of(const struct package_run *run)
+{
+	const char **command = run->deferrals ? run->deferrals->command : NULL;
+
+	return command ? (const char *const *)command : run->options->command;
+}
+
 /* The user's own apt command: once more before it with --download-only and the network, then without. */
 static struct error *run_apt_command(const struct package_run *run)
 {
-	const char *const *command = run->options->command;
+	const char *const *command = command_of(run);
 	static const char *const no_download[] = {"--no-download", NULL};
 	static const char *const download_only[] = {"--download-only", NULL};
 	struct call call = {.program = command[0], .words = command + 1};
@@ -452,7 +460,7 @@ static char *touched_by_plan(const char *output)
 struct error *apt_list_plan(const struct package_run *run, char **ret, char **ret_touched)
 {
 	static const char *const simulated[] = {"-s", NULL}, *const upgrade[] = {"dist-upgrade", NULL};
-	const char *const *command = run->options->command;
+	const char *const *command = command_of(run);
 	struct call call = {.program = command ? command[0] : "apt-get",
 			    .extra = simulated,
 			    .words = command ? command + 1 : upgrade};

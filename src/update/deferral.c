@@ -26,6 +26,8 @@ void deferrals_deinit(struct deferrals *d)
 	free(d->refused);
 	free(d->expected);
 	free(d->gone);
+	free(d->command);
+	free(d->instead);
 	free(d->held);
 	*d = (struct deferrals){0};
 }

@@ -49,7 +49,9 @@ struct deferrals {
 	char *gone;       /* what apt would remove: "NAME" lines; NULL likewise */
 	bool stuck;       /* some of that was not even unpacked or removed: it cannot wait for a script alone */
 	char *held;       /* what the guest is to install itself: "NAME VERSION" lines; NULL: nothing */
-	bool may_remove;  /* the guest's package manager may remove packages for it */
+	const char **command; /* the user's own without what is left to the guest; NULL: as it is */
+	char *instead;        /* what apt would take instead of those left out, and is not to: "NAME" lines; or NULL */
+	bool may_remove;      /* the guest's package manager may remove packages for it */
 };
 
 void deferrals_deinit(struct deferrals *deferrals);
@@ -87,7 +89,8 @@ struct deferral *deferrals_find(const struct deferrals *deferrals, const char *p
 /* Whether the package is deferred or waits with one that is. */
 bool deferrals_excuse(const struct deferrals *deferrals, const char *package, size_t length);
 
-/* apt's preferences that keep whole ones as they are; `installed`: "NAME VERSION" lines. NULL: no memory. */
+/* apt's preferences that keep whole ones as they are, and what it would take instead of them away; `installed`: "NAME
+ * VERSION" lines. NULL: no memory. */
 char *deferrals_pins(const struct deferrals *deferrals, const char *installed);
 
 /* What the guest is to do after everything else. `environment`: NAME=VALUE, NULL-terminated; `options`: of dpkg. */

@@ -22,23 +22,31 @@ static size_t find_version(const char *installed, const char *package, const cha
 	return 0;
 }
 
+/* Of a package that is not there: that it is not to be installed. */
+static void append_pin(GString *text, const char *installed, const char *package)
+{
+	const char *version;
+	size_t length = find_version(installed, package, &version);
+
+	g_string_append_printf(text, "Package: %s\n", package);
+	if (length)
+		g_string_append_printf(text, "Pin: version %.*s\nPin-Priority: 1001\n\n", (int)length, version);
+	else
+		g_string_append(text, "Pin: release *\nPin-Priority: -1\n\n");
+}
+
 char *deferrals_pins(const struct deferrals *d, const char *installed)
 {
 	GString *text = g_string_new("");
+	char **instead = g_strsplit(d->instead ? d->instead : "", "\n", -1);
 
-	for (size_t i = 0; i < d->n; i++) {
-		const char *version;
-		size_t length;
-
-		if (d->items[i].way != DEFERRAL_INSTALL)
-			continue;
-		length = find_version(installed, d->items[i].package, &version);
-		g_string_append_printf(text, "Package: %s\n", d->items[i].package);
-		if (length)
-			g_string_append_printf(text, "Pin: version %.*s\nPin-Priority: 1001\n\n", (int)length, version);
-		else
-			g_string_append(text, "Pin: release *\nPin-Priority: -1\n\n");
-	}
+	for (size_t i = 0; i < d->n; i++)
+		if (d->items[i].way == DEFERRAL_INSTALL)
+			append_pin(text, installed, d->items[i].package);
+	for (char **name = instead; *name; name++)
+		if (**name)
+			append_pin(text, installed, *name);
+	g_strfreev(instead);
 	return g_string_free(text, FALSE);
 }
 

@@ -76,115 +76,6 @@ struct error *deferral_carry_in(const struct package_run *run, int fd)
 	return run_tar(run, argv, fd, run->log_fd > 0 ? run->log_fd : 0);
 }
 
-/* --- what apt would do --- */
-
-/* Whether a line of the text is these bytes, or begins with them and a blank. */
-static bool has_name(const char *text, const char *name, size_t n)
-{
-	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		if (!strncmp(line, name, n) && strchr(" \n", line[n]))
-			return true;
-	return false;
-}
-
-/* Lines of `all` whose names `part` has not. */
-static char *subtract(const char *all, const char *part)
-{
-	GString *left = g_string_new("");
-
-	for (const char *line = all; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		if (!has_name(part, line, strcspn(line, " \n")))
-			g_string_append_printf(left, "%.*s\n", (int)strcspn(line, "\n"), line);
-	return g_string_free(left, FALSE);
-}
-
-static struct deferral *first_whole(const struct deferrals *d)
-{
-	for (size_t i = 0; i < d->n; i++)
-		if (d->items[i].way == DEFERRAL_INSTALL)
-			return &d->items[i];
-	return NULL;
-}
-
-/* Which package of the plan waits for which: all that are left out go with each, for apt decides about them together.
- */
-static struct error *note_held(struct deferrals *d)
-{
-	struct deferral *first = first_whole(d);
-	GPtrArray *names = g_ptr_array_new();
-
-	for (const char *line = d->held; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-		size_t n = strcspn(line, " \n");
-
-		if (!deferrals_find(d, line, n))
-			g_ptr_array_add(names, g_strndup(line, n));
-	}
-	g_ptr_array_add(names, NULL);
-	g_strfreev(first->dragged);
-	first->dragged = (char **)g_ptr_array_free(names, FALSE);
-	return NULL;
-}
-
-/* The command wants it whatever apt's preferences say: its script would run offline after all. */
-static struct error *refuse_unkept(const struct deferral *deferral, struct error *failure)
-{
-	struct error *error = error_create(
-		ERROR_CONFLICT, "%s cannot be kept back%s, and cannot be done offline: its %s %s", deferral->package,
-		failure ? " (apt finds no way without it)" : "", deferral->script, deferral->why);
-
-	error_destroy(failure);
-	return error_remedy(error, "leave %s out of the update, and do it in the running guest", deferral->package);
-}
-
-static struct error *refuse_without_plan(const struct deferral *deferral)
-{
-	return error_remedy(error_create(ERROR_CONFLICT,
-					 "%s cannot be installed offline, and only apt can leave it to the guest: its "
-					 "%s %s",
-					 deferral->package, deferral->script, deferral->why),
-			    "give apt-get as the command, or update the package in the guest");
-}
-
-/* With the pins of this round. A package that is new, and that the command names, leaves apt no way. */
-static struct error *list_left(const struct package_run *run, const struct deferral *whole, char **ret,
-			       char **ret_touched)
-{
-	struct error *error = apt_list_plan(run, ret, ret_touched);
-
-	return error && error->code == ERROR_FAILED && whole ? refuse_unkept(whole, error) : error;
-}
-
-struct error *deferral_prepare(const struct package_run *run, struct deferrals *d)
-{
-	_cleanup_(free_ptr) char *all = NULL, *left = NULL, *all_touched = NULL, *left_touched = NULL;
-	const struct deferral *whole = first_whole(d), *unkept;
-	struct package_run without = *run;
-	struct error *error;
-
-	without.deferrals = NULL;
-	without.pins = NULL;
-	if (!apt_has_plan(run))
-		return whole ? refuse_without_plan(whole) : NULL;
-	error = apt_list_plan(&without, &all, &all_touched);
-	if (!error)
-		error = list_left(run, whole, &left, &left_touched);
-	if (error)
-		return error;
-	unkept = deferrals_find_unkept(d, all_touched, left_touched);
-	if (unkept)
-		return refuse_unkept(unkept, NULL);
-	free(d->expected);
-	d->expected = take_ptr(left);
-	free(d->gone);
-	d->gone = subtract(left_touched, d->expected);
-	free(d->held);
-	d->held = whole ? subtract(all, d->expected) : NULL;
-	/* A removal alone that is kept back: there is nothing the guest could install instead. */
-	if (d->held && !*d->held)
-		return refuse_unkept(whole, NULL);
-	return d->held ? note_held(d) : NULL;
-}
-
 /* --- after a round --- */
 
 /* Whether every package of the plan has its new version, configured or not. */
@@ -220,7 +111,8 @@ static bool all_gone(const char *gone, const char *states)
 	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		const char *name = line + strlen(installed);
 
-		if (!strncmp(line, installed, strlen(installed)) && has_name(gone, name, strcspn(name, " :\n")))
+		if (!strncmp(line, installed, strlen(installed)) &&
+		    deferral_has_name(gone, name, strcspn(name, " :\n")))
 			return false;
 	}
 	return true;

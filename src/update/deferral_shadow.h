@@ -17,8 +17,18 @@ struct error *deferral_owner(const struct package_run *run, const char *path, ch
 struct error *deferral_carry_out(const struct package_run *run, int fd) _must_check_;
 struct error *deferral_carry_in(const struct package_run *run, int fd) _must_check_;
 
-/* Before a round's packages: what apt would do with all of them, and what is left to the guest of that. */
+/* --- deferral_plan.c --- */
+
+/*
+ * Before a round's packages: what apt would do with all of them, and what is left to the guest of that. The pins are
+ * those of deferrals_pins() afterwards, whatever `run` has.
+ */
 struct error *deferral_prepare(const struct package_run *run, struct deferrals *deferrals) _must_check_;
+
+/* Whether a line of the text is these bytes, or begins with them and a blank. */
+bool deferral_has_name(const char *lines, const char *name, size_t n);
+
+/* --- deferral_shadow.c --- */
 
 /*
  * After a round's packages, which ended with `error` (taken): where nothing is wrong but that deferred scripts have not

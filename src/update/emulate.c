@@ -191,12 +191,15 @@ static struct error *begin_round(struct emulation *e)
 	if (!e->round)
 		return NULL;
 	progress_step("again", "beginning anew without what only the running guest can do");
-	free(e->pins);
-	e->pins = deferrals_has(&e->deferrals, DEFERRAL_INSTALL) ? deferrals_pins(&e->deferrals, e->packages_before) : NULL;
+	free(take_ptr(e->pins));
 	run = package_run(e);
 	if (e->carried_fd >= 0)
 		error = deferral_carry_in(&run, e->carried_fd);
-	return error ? error : deferral_prepare(&run, &e->deferrals);
+	if (!error)
+		error = deferral_prepare(&run, &e->deferrals);
+	if (!error && deferrals_has(&e->deferrals, DEFERRAL_INSTALL))
+		e->pins = deferrals_pins(&e->deferrals, e->packages_before);
+	return error;
 }
 
 /* Nothing may be left to do offline. */
