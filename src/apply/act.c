@@ -136,13 +136,19 @@ static struct error *act_all(struct transaction *t, const struct action *const *
 	return error;
 }
 
+static bool reloads_systemd(const struct action *action)
+{
+	return action->kind == ACTION_SYSTEMD &&
+	       (!strcmp(action->verb, "daemon-reload") || !strcmp(action->verb, "daemon-reexec"));
+}
+
 static bool needs_systemd_reload(const struct action_list *list)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		const struct action *action = &list->items[i];
 
 		if (action->phase == ACTION_AFTER && action->kind == ACTION_SYSTEMD)
-			return strcmp(action->verb, "daemon-reload") && strcmp(action->verb, "daemon-reexec");
+			return !reloads_systemd(action);
 	}
 	return false;
 }
@@ -170,11 +176,39 @@ static struct error *choose(struct transaction *t, enum action_phase phase, bool
 	return error;
 }
 
+/*
+ * What was stopped for the switch and runs again, because somebody wanted it meanwhile, runs old files, or some of each
+ * kind. What comes after this starts it anew, by the unit files of now.
+ */
+static struct error *stop_again(struct transaction *t, uint32_t *failed)
+{
+	const struct action_list *list = &t->payload.actions;
+	_cleanup_(free_ptr) struct action *stops = calloc(list->n + 1, sizeof(*stops));
+	_cleanup_(free_ptr) const struct action **actions = calloc(list->n + 1, sizeof(*actions));
+	_cleanup_(unit_states_deinit) struct unit_states now = {};
+	struct error *error = NULL;
+	bool stopped = false;
+	size_t n;
+
+	if (!stops || !actions)
+		return error_no_memory();
+	for (size_t i = 0; i < list->n; i++)
+		stopped |= unit_is_stopped_by(&list->items[i], &t->states);
+	if (stopped)
+		error = unit_states_ask(list, &now);
+	if (error || !stopped)
+		return error;
+	n = units_running_again(list, &t->states, &now, stops);
+	for (size_t i = 0; i < n; i++)
+		actions[i] = &stops[i];
+	return act_all(t, actions, n, failed);
+}
+
 static struct error *act_phase(struct transaction *t, enum action_phase phase, uint32_t *failed)
 {
 	static const struct action reload = {.kind = ACTION_SYSTEMD, .verb = (char *)"daemon-reload"};
 	_cleanup_(free_ptr) const struct action **actions = calloc(t->payload.actions.n + 2, sizeof(*actions));
-	size_t n = 0;
+	size_t n = 0, n_first;
 	struct error *error;
 
 	if (!actions)
@@ -183,9 +217,16 @@ static struct error *act_phase(struct transaction *t, enum action_phase phase, u
 	error = choose(t, phase, true, actions, &n);
 	if (phase == ACTION_AFTER && has_systemd() && needs_systemd_reload(&t->payload.actions))
 		actions[n++] = &reload;
+	n_first = n;
 	if (!error)
 		error = choose(t, phase, false, actions, &n);
-	return error ? error : act_all(t, actions, n, failed);
+	while (n_first < n && reloads_systemd(actions[n_first]))
+		n_first++;
+	if (!error)
+		error = act_all(t, actions, n_first, failed);
+	if (!error && phase == ACTION_AFTER && has_systemd())
+		error = stop_again(t, failed);
+	return error ? error : act_all(t, actions + n_first, n - n_first, failed);
 }
 
 /* --- what was stopped --- */
@@ -207,8 +248,7 @@ static struct error *note_stopped(const struct transaction *t)
 		const struct action *action = &list->items[i];
 		char *longer;
 
-		if (action->phase != ACTION_BEFORE || action->kind != ACTION_SYSTEMD || !action->unit ||
-		    strcmp(action->verb, "stop") || unit_skip(action, unit_states_find(&t->states, action->unit)))
+		if (!unit_is_stopped_by(action, &t->states))
 			continue;
 		longer = string_format("%s%s\n", text, action->unit);
 		if (!longer)

@@ -159,6 +159,32 @@ const char *unit_skip(const struct action *action, const struct unit_state *befo
 	return NULL;
 }
 
+bool unit_is_stopped_by(const struct action *action, const struct unit_states *before)
+{
+	return action->phase == ACTION_BEFORE && action->kind == ACTION_SYSTEMD && action->unit &&
+	       !strcmp(action->verb, "stop") && !unit_skip(action, unit_states_find(before, action->unit));
+}
+
+size_t units_running_again(const struct action_list *list, const struct unit_states *before,
+			   const struct unit_states *now, struct action *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct action *action = &list->items[i];
+		const struct unit_state *state;
+
+		if (!unit_is_stopped_by(action, before))
+			continue;
+		state = unit_states_find(now, action->unit);
+		if (!state || !unit_is_running(state))
+			continue;
+		ret[n] = *action;
+		ret[n++].phase = ACTION_AFTER;
+	}
+	return n;
+}
+
 /* Lines of the journal that say why. */
 static char *read_journal(const char *unit)
 {

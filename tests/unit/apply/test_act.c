@@ -118,11 +118,42 @@ static void test_states(void **state)
 	assert_null(unit_skip(&restart, &is));
 }
 
+/* What a socket has started between the stop and the switch. */
+static void test_running_again(void **state)
+{
+	struct action items[] = {
+		{.kind = ACTION_SYSTEMD, .phase = ACTION_BEFORE, .verb = (char *)"stop", .unit = (char *)"a.service"},
+		{.kind = ACTION_SYSTEMD, .phase = ACTION_BEFORE, .verb = (char *)"stop", .unit = (char *)"b.service"},
+		{.kind = ACTION_SYSTEMD,
+		 .phase = ACTION_BEFORE,
+		 .verb = (char *)"stop",
+		 .unit = (char *)"gone.service"},
+		{.kind = ACTION_SYSTEMD, .phase = ACTION_AFTER, .verb = (char *)"stop", .unit = (char *)"c.service"},
+		{.kind = ACTION_SYSTEMD, .phase = ACTION_BEFORE, .verb = (char *)"daemon-reload"},
+	};
+	struct unit_state was[] = {{.unit = "a.service", .load = "loaded", .active = "active"},
+				   {.unit = "gone.service", .load = "not-found", .active = "inactive"}};
+	struct unit_state is[] = {{.unit = "a.service", .load = "loaded", .active = "activating"},
+				  {.unit = "b.service", .load = "loaded", .active = "inactive"},
+				  {.unit = "c.service", .load = "loaded", .active = "active"},
+				  {.unit = "gone.service", .load = "loaded", .active = "active"}};
+	const struct action_list list = {.items = items, .n = ARRAY_SIZE(items)};
+	const struct unit_states before = {was, ARRAY_SIZE(was)}, now = {is, ARRAY_SIZE(is)};
+	struct action again[ARRAY_SIZE(items)];
+
+	assert_int_equal(units_running_again(&list, &before, &now, again), 1);
+	assert_string_equal(again[0].verb, "stop");
+	assert_string_equal(again[0].unit, "a.service");
+	assert_int_equal(again[0].phase, ACTION_AFTER);
+	/* A guest that was booted meanwhile was not asked at the beginning. */
+	assert_int_equal(units_running_again(&list, &(struct unit_states){}, &now, again), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_signals), cmocka_unit_test(test_writes), cmocka_unit_test(test_swap),
-		cmocka_unit_test(test_daemons), cmocka_unit_test(test_states),
+		cmocka_unit_test(test_daemons), cmocka_unit_test(test_states), cmocka_unit_test(test_running_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
