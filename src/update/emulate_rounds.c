@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rounds of an emulation: each in a shadow of its own. doc/deferred.md tells why there may be several. */
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "update/apt.h"
+#include "update/deferral_round.h"
+#include "update/emulation.h"
+
+static struct error *fresh_directory(const char *path)
+{
+	struct error *error = io_remove_tree(path);
+
+	return error ? error : io_mkdirs(path, 0700);
+}
+
+void emulation_remove_directory(char *path)
+{
+	struct error *error = path ? io_remove_tree(path) : NULL;
+
+	if (error)
+		log_warning("%s", error->message);
+	error_destroy(error);
+	free(path);
+}
+
+static struct error *make_shadow(struct emulation *e)
+{
+	struct shadow_options options = {
+		.disk = e->sleeping->disk,
+		.disk_name = e->sleeping->disk_name,
+		.guest = e->sleeping->guest,
+		.mounts = e->sleeping->mounts.n ? &e->sleeping->mounts : NULL,
+		.uts = e->sleeping->has_uts ? &e->sleeping->uts : NULL,
+		.clock = e->sleeping->guest ? &e->sleeping->clock : NULL,
+		.processes = e->sleeping->guest ? &e->sleeping->processes : NULL,
+		.limits = e->options->limits,
+		.live = e->live.items,
+		.n_live = e->live.n,
+		.watch_names = e->deferrals.watch_names,
+		.note_refusals = e->manager == &dpkg_manager,
+		.refused_scripts = e->deferrals.refused,
+	};
+	struct error *error;
+
+	emulation_remove_directory(take_ptr(e->layers_dir));
+	emulation_remove_directory(take_ptr(e->run_dir));
+	e->layers_dir = string_format("%s/" SESSION_LAYERS_DIR, e->session->scratch);
+	e->run_dir = string_format("%s/" SESSION_SHADOW_DIR, e->session->scratch);
+	if (!e->layers_dir || !e->run_dir)
+		return error_no_memory();
+	options.layers_dir = e->layers_dir;
+	options.run_dir = e->run_dir;
+	error = fresh_directory(e->layers_dir);
+	if (!error)
+		error = fresh_directory(e->run_dir);
+	return error ? error : shadow_create(&options, &e->shadow);
+}
+
+struct package_run emulation_package_run(struct emulation *e)
+{
+	return (struct package_run){.shadow = e->shadow,
+				    .file = &e->session->file,
+				    .options = e->options,
+				    .log_fd = e->log_fd,
+				    .log_path = e->log_path,
+				    .conffiles = &e->conffiles,
+				    .attendance = &e->attendance,
+				    .deferrals = e->round ? &e->deferrals : NULL,
+				    .pins = e->pins,
+				    .installed = e->packages_before,
+				    .decisions = &e->decisions,
+				    .failures = &e->failures};
+}
+
+/* A guest without a known package manager runs the user's command with no more than a PATH. */
+static struct error *run_bare_command(const struct emulation *e)
+{
+	static const char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+						  "HOME=/root", "TERM=dumb", NULL};
+	struct shadow_network network = {.enabled = e->options->network};
+	struct shadow_run_options options = {.argv = e->options->command,
+					     .env = environment,
+					     .network = &network,
+					     .output_fd = e->log_fd,
+					     .output_max = UPDATE_LOG_MAX,
+					     .timeout_s = e->options->timeout_s};
+	int status;
+	struct error *error;
+
+	progress_step("command", "running the command in the shadow");
+	error = shadow_run(e->shadow, &options, &status);
+	if (!error && status != 0)
+		error = error_create(ERROR_FAILED, "%s failed in the shadow with exit status %d", options.argv[0],
+				     status);
+	return error;
+}
+
+/* What a round begins with, other than the first. */
+static struct error *begin_round(struct emulation *e)
+{
+	struct package_run run;
+	struct error *error = NULL;
+
+	if (!e->round)
+		return NULL;
+	progress_step("again", "beginning anew without what only the running guest can do");
+	free(take_ptr(e->pins));
+	run = emulation_package_run(e);
+	if (e->carried_fd >= 0)
+		error = deferral_carry_in(&run, e->carried_fd);
+	if (!error)
+		error = deferral_prepare(&run, &e->deferrals);
+	if (!error && deferrals_has(&e->deferrals, DEFERRAL_INSTALL))
+		e->pins = deferrals_pins(&e->deferrals, e->packages_before);
+	return error;
+}
+
+/* Nothing may be left to do offline. */
+static struct error *install(struct emulation *e, const struct package_run *run)
+{
+	struct error *error = e->options->command ? e->manager->command(run) : e->manager->upgrade(run);
+
+	if (error && error->code == ERROR_NOTHING && e->deferrals.held && *e->deferrals.held) {
+		error_destroy(error);
+		error = NULL;
+	}
+	return error;
+}
+
+static struct error *run_manager(struct emulation *e)
+{
+	struct package_run run = emulation_package_run(e);
+	_cleanup_(free_ptr) char *after = NULL;
+	struct error *error = NULL;
+
+	if (!e->packages_before)
+		error = e->manager->list(&run, &e->packages_before);
+	if (!error)
+		error = begin_round(e);
+	run = emulation_package_run(e);
+	if (!error)
+		error = install(e, &run);
+	if (error)
+		return error;
+	progress_step("verify", "asking the package manager whether all is in order");
+	error = e->manager->audit(&run);
+	if (!error)
+		error = e->manager->list(&run, &after);
+	if (!error && e->deferrals.held && *e->deferrals.held)
+		error = deferral_put(&run, &e->deferrals);
+	json_decref(e->packages);
+	e->packages = NULL;
+	return error ? error : packages_difference(e->packages_before, after, &e->packages);
+}
+
+static struct error *run_update(struct emulation *e)
+{
+	if (e->manager)
+		return run_manager(e);
+	e->packages = json_array();
+	return e->packages ? run_bare_command(e) : error_no_memory();
+}
+
+static struct error *read_changes(struct emulation *e)
+{
+	struct change_options options = {.keep_caches = e->options->keep_caches};
+	size_t n_layers;
+	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
+	struct error *error;
+
+	progress_step("capture", "reading what changed");
+	error = shadow_settle(e->shadow);
+	return error ? error : changes_read(layers, n_layers, &options, &e->manifest.changes);
+}
+
+/* One way through, and whether it stands. */
+static struct error *run_round(struct emulation *e)
+{
+	struct package_run run;
+	struct deferral_round round = {.run = &run,
+				       .is_dpkg = e->manager == &dpkg_manager,
+				       .live = &e->live,
+				       .deferrals = &e->deferrals,
+				       .changes = &e->manifest.changes,
+				       .actions = &e->live_actions};
+	struct error *error = make_shadow(e);
+
+	if (error)
+		return error;
+	error = run_update(e);
+	if (!error)
+		error = read_changes(e);
+	run = emulation_package_run(e);
+	e->again = false;
+	return deferral_judge(&round, error, &e->again);
+}
+
+/* What was downloaded is kept; all else goes. */
+static struct error *end_round(struct emulation *e)
+{
+	struct package_run run = emulation_package_run(e);
+	struct error *error = NULL;
+
+	if (e->carried_fd < 0) {
+		e->carried_fd = open(e->session->scratch, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+		if (e->carried_fd < 0)
+			return error_system(errno, e->session->scratch, "cannot make a file in");
+		error = deferral_carry_out(&run, e->carried_fd);
+		e->deferrals.restored = !error;
+	}
+	shadow_destroy(take_ptr(e->shadow));
+	json_decref(take_ptr(e->failures));
+	change_list_deinit(&e->manifest.changes);
+	action_list_deinit(&e->live_actions);
+	e->manifest.changes = (struct change_list){0};
+	e->live_actions = (struct action_list){0};
+	return error;
+}
+
+struct error *emulation_run_rounds(struct emulation *e)
+{
+	struct error *error = run_round(e);
+
+	while (!error && e->again) {
+		if (++e->round > DEFERRAL_ROUNDS_MAX)
+			return error_create(ERROR_FAILED,
+					    "scripts that cannot run offline were found in each of %d rounds",
+					    DEFERRAL_ROUNDS_MAX);
+		error = end_round(e);
+		if (!error)
+			error = run_round(e);
+	}
+	return error;
+}
