@@ -60,6 +60,8 @@ static void make_tree(void)
 	    "seq 1 20000 >dir/long");
 }
 
+#define SOME_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
 /* Writes "bundle" out of the fixture's layers. */
 static struct error *write_bundle(struct fixture *f)
 {
@@ -70,6 +72,11 @@ static struct error *write_bundle(struct fixture *f)
 				 .unit = strdup("nginx.service"),
 				 .package = strdup("nginx")};
 	struct action command = {.kind = ACTION_COMMAND, .argv = calloc(3, sizeof(char *))};
+	struct action runtime = {.kind = ACTION_RUNTIME,
+				 .verb = strdup("write"),
+				 .path = strdup("/run/x"),
+				 .size = 2,
+				 .argv = calloc(3, sizeof(char *))};
 	struct error *error;
 
 	command.argv[0] = strdup("sysctl");
@@ -77,6 +84,10 @@ static struct error *write_bundle(struct fixture *f)
 	assert_ok(action_list_append(&manifest.actions, reload));
 	assert_ok(action_list_append(&manifest.actions, restart));
 	assert_ok(action_list_append(&manifest.actions, command));
+	runtime.argv[0] = strdup("absent");
+	runtime.argv[1] = strdup("file 0644 0 0 2 " SOME_SHA256);
+	runtime.data = (uint8_t *)strdup("\xff\n");
+	assert_ok(action_list_append(&manifest.actions, runtime));
 	assert_ok(changes_read(&f->layer, 1, NULL, &manifest.changes));
 	error = bundle_write("bundle", &manifest, &f->layer, 1);
 	bundle_manifest_deinit(&manifest);
@@ -100,7 +111,11 @@ static void test_round_trip(void **state)
 	assert_ok(bundle_verify(bundle));
 	manifest = bundle_manifest(bundle);
 	assert_string_equal(json_string_value(json_object_get(manifest->info, "vm")), "web1");
-	assert_int_equal(manifest->actions.n, 3);
+	assert_int_equal(manifest->actions.n, 4);
+	assert_int_equal(manifest->actions.items[3].kind, ACTION_RUNTIME);
+	assert_int_equal(manifest->actions.items[3].size, 2);
+	assert_memory_equal(manifest->actions.items[3].data, "\xff\n", 2);
+	assert_string_equal(manifest->actions.items[3].argv[0], "absent");
 	assert_string_equal(manifest->actions.items[1].unit, "nginx.service");
 	assert_string_equal(manifest->actions.items[1].package, "nginx");
 	assert_string_equal(manifest->actions.items[2].argv[1], "not\xffutf8");
@@ -296,7 +311,7 @@ static void test_payload(void **state)
 	assert_ok(payload_parse_header((const uint8_t *)data, &header));
 	assert_int_equal(payload_content_start(&header) + header.content_size, size);
 	assert_ok(payload_parse_index(&header, (const uint8_t *)data + PAYLOAD_HEADER_SIZE, &payload));
-	assert_int_equal(payload.actions.n, 3);
+	assert_int_equal(payload.actions.n, 4);
 	entry = find(&payload, "rewritten");
 	assert_int_equal(entry->change.kind, CHANGE_ATTRIBUTES);
 	assert_int_equal(entry->flags, PAYLOAD_ENTRY_REWRITTEN);

@@ -254,6 +254,7 @@ static void test_actions(void **state)
 
 	BAD(action_kind = 0);
 	BAD(action_kind = 7);
+	BAD(action_kind = 8);
 	BAD(phase = 2);
 	BAD(queued = 2);
 	BAD(queued = 1);
@@ -290,6 +291,9 @@ static void test_actions(void **state)
 	assert_int_equal(payload.actions.items[0].size, 3);
 	assert_memory_equal(payload.actions.items[0].data, "012", 3);
 	payload_deinit(&payload);
+	write.action_kind = ACTION_RUNTIME;
+	write.setting = "/run/a";
+	bad(write, "a file below /run without what it was");
 	command.action_kind = ACTION_COMMAND;
 	command.verb = command.unit = "";
 	bad(command, "a command without a word");

@@ -65,6 +65,52 @@ static void run_is_one_for_all_runs(void **state)
 	assert_int_equal(access(path, F_OK), 0);
 }
 
+static const struct action *find_action(const struct action_list *list, const char *path)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->items[i].path, path) == 0)
+			return &list->items[i];
+	return NULL;
+}
+
+/* What nobody touched is no action, what was changed is one with what it was in memory. */
+static void run_leaves_actions(void **state)
+{
+	_cleanup_(action_list_deinit) struct action_list none = {0}, list = {0};
+	struct fixture *f = *state;
+	const struct action *action;
+
+	need_root();
+	open_shadow(f);
+	assert_int_equal(status_of(f->shadow, "cat /run/web.pid; ls -R /run/many >/dev/null"), 0);
+	assert_ok(shadow_runtime_actions(f->shadow, &none));
+	assert_int_equal(none.n, 0);
+	assert_int_equal(status_of(f->shadow,
+				   "set -e; DPKG_MAINTSCRIPT_PACKAGE=web DPKG_MAINTSCRIPT_NAME=postinst sh -c "
+				   "'echo more >>/run/web.pid'; chmod 600 /run/empty; rm /run/shm-link; "
+				   "chown 1:2 /run/many; rm /run/fifo; echo $$ >/run/own.pid; mkdir /run/new; "
+				   "mv /run/stream.sock /run/moved.sock; ln -sfn elsewhere /run/long-link"),
+			 0);
+	assert_ok(shadow_runtime_actions(f->shadow, &list));
+	for (size_t i = 0; i < list.n; i++)
+		print_message("%s %s (%s)\n", list.items[i].verb, list.items[i].path, list.items[i].package);
+	/* Its two names are one file, which the guest appends to once. */
+	action = find_action(&list, "/run/web.pid");
+	assert_string_equal(action->verb, "append");
+	assert_memory_equal(action->data, "more\n", 5);
+	assert_string_equal(action->package, "web");
+	assert_string_equal(action->script, "postinst");
+	assert_string_equal(find_action(&list, "/run/web.hard")->verb, "append");
+	action = find_action(&list, "/run/empty");
+	assert_string_equal(action->argv[0], "file 0640 33 44");
+	assert_string_equal(action->argv[1], "file 0600 33 44");
+	assert_string_equal(find_action(&list, "/run/shm-link")->argv[0], "symlink 0 0 /run/lock");
+	assert_string_equal(find_action(&list, "/run/many")->argv[1], "directory 0755 1 2");
+	assert_string_equal(find_action(&list, "/run/new")->verb, "mkdir");
+	assert_string_equal(find_action(&list, "/run/long-link")->argv[1], "symlink 0 0 elsewhere");
+	assert_int_equal(list.n, 7);
+}
+
 static void nothing_of_the_host(void **state)
 {
 	struct fixture *f = *state;
@@ -83,6 +129,7 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(run_is_the_guests, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(run_is_one_for_all_runs, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(run_leaves_actions, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(nothing_of_the_host, setup, fixture_teardown),
 	};
 
