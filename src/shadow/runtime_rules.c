@@ -43,9 +43,15 @@ static bool is_within(const char *path, const char *directory)
 
 enum runtime_fate runtime_fate(const char *path, const char **ret_why)
 {
+	static const char ours[] = "ouassister-";
 	const struct rule *found = NULL;
 	bool holds = false;
 
+	/* What the update's own commands need in the shadow: sources, pins, copies. */
+	if (strncmp(path, ours, strlen(ours)) == 0) {
+		*ret_why = "ours";
+		return RUNTIME_STAYS;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		if (is_within(path, rules[i].path) && (!found || strlen(rules[i].path) > strlen(found->path)))
 			found = &rules[i];

@@ -487,7 +487,8 @@ static void test_run_directory(void **state)
 	assert_int_equal(status_of(f->shadow,
 				   "echo two >>/run/pkgs; chmod 1711 /run/d/e; ln -s d/e /run/l; "
 				   "echo 4194000 >/run/d/a.pid; echo 4194000 >/run/d/number; mkdir /run/gone; "
-				   "rm -r /run/gone; mkdir /run/systemd/x; touch /run/lock/y; mkfifo /run/f; "
+				   "rm -r /run/gone; mkdir /run/systemd/x; touch /run/lock/y; mkfifo /run/f; : "
+				   ">/run/ouassister-sources.list; "
 				   "touch /run/systemd/system/u.service; ln /run/pkgs /run/again; "
 				   "head -c 70000 /dev/zero >/run/large; rm -r /run/lock"),
 			 0);
