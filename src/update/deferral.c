@@ -16,6 +16,7 @@ void deferrals_deinit(struct deferrals *d)
 		free(d->items[i].script);
 		free(d->items[i].why);
 		g_strfreev(d->items[i].dragged);
+		g_strfreev(d->items[i].instances);
 	}
 	for (size_t i = 0; i < d->n_scripts; i++)
 		free(d->scripts[i]);
@@ -133,7 +134,7 @@ struct error *deferrals_add(struct deferrals *d, const char *package, const char
 	if (error)
 		return error;
 	made = &d->items[d->n++];
-	*made = (struct deferral){strdup(package), strdup(script), strdup(why), way, NULL};
+	*made = (struct deferral){strdup(package), strdup(script), strdup(why), way, NULL, NULL};
 	return made->package && made->script && made->why ? list_refused(d) : error_no_memory();
 }
 

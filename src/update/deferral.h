@@ -34,7 +34,9 @@ struct deferral {
 	char *package, *script; /* script: what was running */
 	char *why;
 	enum deferral_way way;
-	char **dragged; /* packages that wait with it, NULL-terminated; NULL: none */
+	char **dragged;   /* packages that wait with it, NULL-terminated; NULL: none */
+	char **instances; /* what dpkg calls it where it is there for several architectures; NULL: not known, its name
+			   */
 };
 
 struct deferrals {

@@ -54,9 +54,16 @@ char *deferrals_pins(const struct deferrals *d, const char *installed)
 
 static void add_names(GPtrArray *argv, const struct deferrals *d, enum deferral_way way)
 {
-	for (size_t i = 0; i < d->n; i++)
-		if (d->items[i].way == way)
-			g_ptr_array_add(argv, strdup(d->items[i].package));
+	for (size_t i = 0; i < d->n; i++) {
+		const struct deferral *deferral = &d->items[i];
+
+		if (deferral->way != way)
+			continue;
+		if (deferral->instances && *deferral->instances && way != DEFERRAL_INSTALL)
+			packages_add_words(argv, (const char *const *)deferral->instances);
+		else
+			g_ptr_array_add(argv, strdup(deferral->package));
+	}
 	for (size_t i = 0; i < d->n; i++)
 		if (d->items[i].way == way && d->items[i].dragged)
 			packages_add_words(argv, (const char *const *)d->items[i].dragged);

@@ -195,6 +195,27 @@ static void assign(struct deferrals *d, char **lines, bool failed)
 		}
 }
 
+/* dpkg takes no name that several architectures have: "libc6:amd64", "libc6:i386". Those that are in order do not wait.
+ */
+static void note_instances(struct deferral *deferral, char **lines)
+{
+	GPtrArray *names = g_ptr_array_new();
+
+	for (char **line = lines; *line; line++) {
+		const char *name = *line + strcspn(*line, " ");
+		size_t n;
+
+		name += *name == ' ';
+		n = strcspn(name, " :");
+		if (n == strlen(deferral->package) && !memcmp(name, deferral->package, n) &&
+		    (waits(*line) || is_state(*line, "half-installed")))
+			g_ptr_array_add(names, g_strndup(name, strcspn(name, " ")));
+	}
+	g_ptr_array_add(names, NULL);
+	g_strfreev(deferral->instances);
+	deferral->instances = (char **)g_ptr_array_free(names, FALSE);
+}
+
 struct error *deferral_note_waiting(const struct package_run *run, bool failed)
 {
 	static const char *const argv[] = {"dpkg-query", "-W", "-f",
@@ -211,6 +232,8 @@ struct error *deferral_note_waiting(const struct package_run *run, bool failed)
 			run->deferrals->items[i].dragged = NULL;
 		}
 	lines = g_strsplit(output, "\n", -1);
+	for (size_t i = 0; i < run->deferrals->n; i++)
+		note_instances(&run->deferrals->items[i], lines);
 	assign(run->deferrals, lines, failed);
 	g_strfreev(lines);
 	return NULL;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <glib.h>
 
 #include "apply/report.h"
 #include "update/deferral.h"
@@ -215,19 +216,27 @@ static void test_actions(void **state)
 
 	assert_null(deferrals_add(&d, "whole", "preinst", "x", DEFERRAL_INSTALL, &again));
 	assert_null(deferrals_add(&d, "script", "postinst", "x", DEFERRAL_CONFIGURE, &again));
+	/* Of one that is there for two architectures dpkg wants to know which. */
+	assert_null(deferrals_add(&d, "libc6", "postinst", "x", DEFERRAL_CONFIGURE, &again));
+	d.items[2].instances = g_strsplit("libc6:amd64 libc6:i386", " ", -1);
+	d.items[2].dragged = g_strsplit("waits", " ", -1);
 	assert_null(deferrals_actions(&d, environment, options, &list));
 	assert_int_equal(list.n, 2);
 	for (size_t i = 0; i < list.n; i++) {
 		assert_true(action_is_deferred(&list.items[i]));
 		assert_null(action_problem(&list.items[i]));
 	}
-	assert_string_equal(list.items[0].package, "script");
+	assert_null(list.items[0].package);
+	assert_string_equal(list.items[1].package, "whole");
 	assert_null(action_words(&list.items[0], &words));
 	assert_string_equal(words[0], "dpkg");
 	assert_string_equal(words[1], "--force-confold");
 	assert_string_equal(words[2], "--configure");
 	assert_string_equal(words[3], "script");
-	assert_null(words[4]);
+	assert_string_equal(words[4], "libc6:amd64");
+	assert_string_equal(words[5], "libc6:i386");
+	assert_string_equal(words[6], "waits");
+	assert_null(words[7]);
 	action_words_free(words);
 	assert_null(action_words(&list.items[1], &words));
 	assert_string_equal(words[0], "apt-get install");
