@@ -108,7 +108,7 @@ struct shadow {
 	struct mounted_tmpfs *tmpfs;
 	size_t n_tmpfs;
 	struct tmpfs_budget tmpfs_budget;
-	char *own_run;           /* of a guest without memory: where its /run, of all runs, is on the host */
+	char *own_run;           /* where memory tells no mounts: where /run, of all runs, is on the host */
 	struct runtime *runtime; /* runtime.h; NULL: /run is no tmpfs of ours */
 	struct usage *usages;    /* usage.h */
 	size_t n_usages;

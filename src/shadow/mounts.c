@@ -324,7 +324,8 @@ static struct error *make_mount(struct shadow *shadow, const struct guest_mount 
 	return error;
 }
 
-/* Of a guest that was shut down: empty but for what packages take for "systemd runs here". */
+/* Of a guest that was shut down, or whose mounts memory does not tell: empty but for what packages take for "systemd
+ * runs here". */
 static struct error *make_own_run(struct shadow *shadow)
 {
 	static const struct {
@@ -349,7 +350,7 @@ static struct error *make_own_run(struct shadow *shadow)
 
 struct error *mounts_make(struct shadow *shadow)
 {
-	struct error *error = shadow->guest ? NULL : make_own_run(shadow);
+	struct error *error = shadow->guest && shadow->mounts.n ? NULL : make_own_run(shadow);
 
 	for (size_t i = 0; !error && i < shadow->mounts.n; i++) {
 		const struct guest_mount *mount = &shadow->mounts.items[i];

@@ -274,13 +274,13 @@ static struct error *read_tree(struct runtime *runtime, bool keep_content, struc
 
 /* ---- Beginning ---- */
 
-/* The tmpfs that the guest, or without its memory we, mount at /run, on the host; NULL: there is none. */
+/* The tmpfs that the guest, or without its mounts we, have at /run, on the host; NULL: there is none. */
 static const char *find_run(const struct shadow *shadow, const char **ret_below)
 {
 	const struct guest_mount *mount = NULL;
 
 	*ret_below = "/";
-	if (!shadow->guest)
+	if (shadow->own_run)
 		return shadow->own_run;
 	for (size_t i = 0; i < shadow->mounts.n; i++)
 		if (strcmp(shadow->mounts.items[i].target, RUN) == 0)

@@ -38,7 +38,7 @@ enum setup_kind {
 	SETUP_MEMORY,    /* the guest's own tmpfs below it */
 	SETUP_DEV,       /* the guest's own names in /dev, over it */
 	SETUP_SYS,       /* the guest's /sys, or an empty one */
-	SETUP_RUN,       /* of a guest without memory: what all runs share */
+	SETUP_RUN,       /* where memory tells no mounts: what all runs share */
 };
 
 #define HARMLESS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)

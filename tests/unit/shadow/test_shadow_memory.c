@@ -111,6 +111,27 @@ static void run_leaves_actions(void **state)
 	assert_int_equal(list.n, 7);
 }
 
+/* Memory that tells processes, but no mounts. */
+static void run_without_mounts(void **state)
+{
+	_cleanup_(action_list_deinit) struct action_list list = {0};
+	const struct guest_mount_list none = {0};
+	struct fixture *f = *state;
+	const struct shadow_tree tree = {.target = "/", .lower = f->root};
+	struct shadow_options options = {.layers_dir = f->layers, .run_dir = f->run, .mounts = &none};
+
+	need_root();
+	make_root(f->root);
+	fixture_open_guest(f, image_path);
+	options.guest = f->guest;
+	assert_ok(shadow_create_from(&tree, 1, NULL, &options, &f->shadow));
+	assert_int_equal(status_of(f->shadow, "[ -d /run/systemd/system ] && echo x >/run/kept"), 0);
+	assert_says(f->shadow, "cat /run/kept", "x");
+	assert_ok(shadow_runtime_actions(f->shadow, &list));
+	assert_int_equal(list.n, 1);
+	assert_string_equal(list.items[0].path, "/run/kept");
+}
+
 static void nothing_of_the_host(void **state)
 {
 	struct fixture *f = *state;
@@ -130,6 +151,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(run_is_the_guests, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(run_is_one_for_all_runs, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(run_leaves_actions, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(run_without_mounts, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(nothing_of_the_host, setup, fixture_teardown),
 	};
 
