@@ -58,11 +58,29 @@ static struct error *append(json_t *list, const char *name, size_t n_name, const
 	return error ? error : json_set_bytes(object, "output", output, n_output);
 }
 
-/* "dpkg: error processing package NAME (--configure):", and why in the line behind. */
-static struct error *take_line(json_t *list, const char *line, const char *begin)
+/* It was tried again and failed again: what it said the first time has the reason. */
+static bool is_repeated(const json_t *list, const char *name, size_t n_name, const char *phase, size_t n_phase)
+{
+	const json_t *failure;
+	size_t i;
+
+	json_array_foreach(list, i, failure)
+	{
+		const char *known = json_string_value(json_object_get(failure, "package"));
+		const char *tried = json_string_value(json_object_get(failure, "phase"));
+
+		if (known && tried && strlen(known) == n_name && !memcmp(known, name, n_name) &&
+		    strlen(tried) == n_phase && !memcmp(tried, phase, n_phase))
+			return true;
+	}
+	return false;
+}
+
+/* "dpkg: error processing package NAME (--configure):", and why in the line behind. *ret_is: it is such a line. */
+static struct error *take_line(json_t *list, const char *line, const char *begin, bool *ret_is)
 {
 	static const char prefix[] = "dpkg: error processing ";
-	size_t length = strcspn(line, "\n");
+	size_t length = strcspn(line, "\n"), n_name;
 	const char *name = memmem(line, length, prefix, strlen(prefix)), *phase;
 	bool archive;
 
@@ -80,8 +98,11 @@ static struct error *take_line(json_t *list, const char *line, const char *begin
 	if (!phase || phase == name)
 		return NULL;
 	length = (size_t)(line + length - 2 - (phase + 4));
-	return append(list, name, name_length(&name, phase, archive), phase + 4, length, next_line(line), begin,
-		      (size_t)(line - begin));
+	n_name = name_length(&name, phase, archive);
+	*ret_is = true;
+	if (is_repeated(list, name, n_name, phase + 4, length))
+		return NULL;
+	return append(list, name, n_name, phase + 4, length, next_line(line), begin, (size_t)(line - begin));
 }
 
 struct error *failures_find(const char *output, json_t **ret)
@@ -92,13 +113,13 @@ struct error *failures_find(const char *output, json_t **ret)
 
 	for (const char *line = output; !error && *line && json_array_size(list) < FAILURES_MAX;
 	     line = next_line(line)) {
-		size_t n = json_array_size(list);
+		bool is_failure = false;
 
 		if (begins_package(line))
 			begin = line;
-		error = take_line(list, line, begin);
+		error = take_line(list, line, begin, &is_failure);
 		/* What comes behind the reason is another's, until dpkg says whose. */
-		if (!error && json_array_size(list) > n)
+		if (!error && is_failure)
 			begin = next_line(next_line(line));
 	}
 	if (!error)
@@ -155,6 +176,33 @@ struct error *failures_add_waiting(const char *states, json_t *list)
 			error = append(list, line + 3, n, "configure", 9, why, "", 0);
 	}
 	return error;
+}
+
+/* Whether the line, "ii nginx" or "ii  libc6:amd64", says that all is well with this one. */
+static bool is_well(const char *line, const char *name)
+{
+	const char *listed = line + 2 + strspn(line + 2, " ");
+	size_t n = strlen(name);
+
+	/* The name with or without its architecture, in either. */
+	return !strncmp(line, "ii", 2) && line[2] == ' ' && !strncmp(listed, name, n) && strchr(": \n", listed[n]);
+}
+
+void failures_drop_configured(const char *states, json_t *list)
+{
+	for (size_t i = json_array_size(list); i--;) {
+		const json_t *failure = json_array_get(list, i);
+		const char *name = json_string_value(json_object_get(failure, "package"));
+		const char *phase = json_string_value(json_object_get(failure, "phase"));
+		bool well = false;
+
+		if (!name || !phase || strcmp(phase, "configure") != 0)
+			continue;
+		for (const char *line = states; !well && *line; line = next_line(line))
+			well = is_well(line, name);
+		if (well)
+			json_array_remove(list, i);
+	}
 }
 
 void failures_drop_deferred(const struct deferrals *deferrals, json_t *list)

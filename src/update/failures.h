@@ -15,8 +15,8 @@
 #define FAILURES_MAX       200
 
 /*
- * Out of what apt and dpkg printed: [{"package", "phase" ("configure", "unpack", …), "why", "output"}], in order. An
- * empty array where dpkg named none.
+ * Out of what apt and dpkg printed: [{"package", "phase" ("configure", "unpack", …), "why", "output"}], in order, each
+ * package once in a phase. An empty array where dpkg named none.
  */
 struct error *failures_find(const char *output, json_t **ret) _must_check_;
 
@@ -25,6 +25,12 @@ struct error *failures_find(const char *output, json_t **ret) _must_check_;
  * beyond FAILURES_MAX. `states`: "STATUS PACKAGE" lines, STATUS as dpkg -l has it.
  */
 struct error *failures_add_waiting(const char *states, json_t *list) _must_check_;
+
+/*
+ * Takes out those that were not configured at first and are now: a package whose trigger fails may be configured well.
+ * `states` as above, after all was tried.
+ */
+void failures_drop_configured(const char *states, json_t *list);
 
 /* Takes out those that are deferred or wait with one that is: they did not fail. */
 void failures_drop_deferred(const struct deferrals *deferrals, json_t *list);

@@ -97,7 +97,10 @@ static struct error *add_waiting(const struct package_run *run, json_t *list)
 	_cleanup_(free_ptr) char *states = NULL;
 	struct error *error = apt_ask(run, argv, &states);
 
-	return error ? error : failures_add_waiting(states, list);
+	if (error)
+		return error;
+	failures_drop_configured(states, list);
+	return failures_add_waiting(states, list);
 }
 
 /* What was kept from running was not tried, and who waits for it has not failed either. */
@@ -125,6 +128,8 @@ static struct error *go_on(const struct package_run *run, uint64_t mark, const j
 		error = drop_deferred(run, all);
 	if (error)
 		return error;
+	if (json_array_size(all) == 0)
+		return NULL;
 	log_warning("%zu packages failed; the bundle leaves them as dpkg does", json_array_size(all));
 	*run->failures = take_ptr(all);
 	return NULL;

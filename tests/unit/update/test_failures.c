@@ -36,6 +36,26 @@ static void words_before_and_behind(void **state)
 	       "\"output\":\"dpkg: dependency problems\\n\"}]");
 }
 
+/* dpkg --configure -a tries again what failed, and may have success. */
+static void what_is_tried_again(void **state)
+{
+	_cleanup_(json_decref_ptr) json_t *list = NULL;
+
+	expect("Setting up a (1) ...\nno luck\ndpkg: error processing package a (--configure):\n status 3\n"
+	       "Setting up a (1) ...\ndpkg: error processing package a (--configure):\n status 4\nmore\n"
+	       "dpkg: error processing package b (--configure):\n status 5\n",
+	       "[{\"package\":\"a\",\"phase\":\"configure\",\"why\":\"status 3\",\"output\":\"Setting up a (1) "
+	       "...\\nno luck\\n\"},{\"package\":\"b\",\"phase\":\"configure\",\"why\":\"status 5\","
+	       "\"output\":\"more\\n\"}]");
+	list = json_pack("[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "package", "a", "phase",
+			 "configure", "package", "b:amd64", "phase", "configure", "package", "c", "phase", "unpack",
+			 "package", "d", "phase", "configure", "package", "e", "phase", "configure");
+	failures_drop_configured("iF ab\nii a\nii b:amd64\nii c\niF d\nii dd\nii e:amd64\n", list);
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "package")), "c");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 1), "package")), "d");
+}
+
 static void lines_that_are_no_failures(void **state)
 {
 	expect("dpkg: error processing package a\ndpkg: error processing a (--configure):\n"
@@ -118,10 +138,11 @@ static void the_deferred_did_not_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(packages_that_failed),       cmocka_unit_test(words_before_and_behind),
-		cmocka_unit_test(lines_that_are_no_failures), cmocka_unit_test(output_is_bounded),
-		cmocka_unit_test(states_of_a_bundle),         cmocka_unit_test(those_that_wait_are_named),
-		cmocka_unit_test(no_name_is_left_out),        cmocka_unit_test(the_deferred_did_not_fail),
+		cmocka_unit_test(packages_that_failed),      cmocka_unit_test(words_before_and_behind),
+		cmocka_unit_test(what_is_tried_again),       cmocka_unit_test(lines_that_are_no_failures),
+		cmocka_unit_test(output_is_bounded),         cmocka_unit_test(states_of_a_bundle),
+		cmocka_unit_test(those_that_wait_are_named), cmocka_unit_test(no_name_is_left_out),
+		cmocka_unit_test(the_deferred_did_not_fail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
