@@ -27,20 +27,26 @@ repository_script() {
 
 # repository_build DIRECTORY: builds each tree and the index beside the packages, in DIRECTORY/repository.
 repository_build() {
-	local tree deb out=$1/repository
+	local tree out=$1/repository
 	mkdir -p "$out"
 	for tree in "$1"/*-*/; do
 		dpkg-deb --root-owner-group -Znone -b "$tree" "$out" >/dev/null || return 1
 	done
-	for deb in "$out"/*.deb; do
-		dpkg-deb -f "$deb"
+	repository_index "$out" || return 1
+	echo 'deb [trusted=yes] copy:/srv/repository ./' >"$1/sources.list"
+}
+
+# repository_index DIRECTORY: the index of the packages that are there.
+repository_index() {
+	local deb
+	for deb in "$1"/*.deb; do
+		dpkg-deb -f "$deb" || return 1
 		printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$(basename "$deb")" "$(stat -c %s "$deb")" \
 			"$(sha256sum <"$deb" | cut -d' ' -f1)"
-	done >"$out/Packages"
+	done >"$1/Packages"
 	# Without this, apt would try the index in every compressed form.
-	printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(LC_ALL=C date -u -R)" "$(sha256sum <"$out/Packages" | cut -d' ' -f1)" \
-		"$(stat -c %s "$out/Packages")" >"$out/Release"
-	echo 'deb [trusted=yes] copy:/srv/repository ./' >"$1/sources.list"
+	printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(LC_ALL=C date -u -R)" "$(sha256sum <"$1/Packages" | cut -d' ' -f1)" \
+		"$(stat -c %s "$1/Packages")" >"$1/Release"
 }
 
 # repository_put DIRECTORY VM: into the running guest.

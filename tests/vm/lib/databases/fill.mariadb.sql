@@ -1,0 +1,10 @@
+CREATE DATABASE oua;
+USE oua;
+CREATE TABLE old_rows (id INT PRIMARY KEY, text VARCHAR(200), big MEDIUMTEXT, KEY (text)) ENGINE=InnoDB;
+INSERT INTO old_rows SELECT seq, SHA2(seq, 256), IF(seq % 100 = 0, REPEAT(SHA2(seq, 512), 200), NULL) FROM seq_1_to_30000;
+CREATE TABLE old_aria (id INT PRIMARY KEY, text VARCHAR(200), KEY (text)) ENGINE=Aria TRANSACTIONAL=1;
+INSERT INTO old_aria SELECT seq, SHA2(seq, 256) FROM seq_1_to_10000;
+CREATE TABLE old_myisam (id INT PRIMARY KEY, text VARCHAR(200), KEY (text)) ENGINE=MyISAM;
+INSERT INTO old_myisam SELECT seq, SHA2(seq, 256) FROM seq_1_to_10000;
+CREATE TABLE numbers (number INT, part INT, KEY (number)) ENGINE=InnoDB;
+CREATE TABLE numbers_myisam (number INT, KEY (number)) ENGINE=MyISAM;
