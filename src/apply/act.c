@@ -176,6 +176,23 @@ static struct error *choose(struct transaction *t, enum action_phase phase, bool
 	return error;
 }
 
+static char *stopped_path(const struct transaction *t)
+{
+	return string_format("%s/stopped", t->directory);
+}
+
+/* NULL: nothing was, or it is not known. */
+static char *read_stopped(const struct transaction *t)
+{
+	_cleanup_(free_ptr) char *path = stopped_path(t);
+	char *text = NULL;
+	size_t size;
+
+	if (path)
+		error_destroy(io_read_file(path, 1 << 20, &text, &size));
+	return text;
+}
+
 /*
  * What was stopped for the switch and runs again, because somebody wanted it meanwhile, runs old files, or some of each
  * kind. What comes after this starts it anew, by the unit files of now.
@@ -186,22 +203,36 @@ static struct error *stop_again(struct transaction *t, uint32_t *failed)
 	_cleanup_(free_ptr) struct action *stops = calloc(list->n + 1, sizeof(*stops));
 	_cleanup_(free_ptr) const struct action **actions = calloc(list->n + 1, sizeof(*actions));
 	_cleanup_(unit_states_deinit) struct unit_states now = {};
-	struct error *error = NULL;
-	bool stopped = false;
+	_cleanup_(free_ptr) char *stopped = read_stopped(t);
+	struct error *error;
 	size_t n;
 
 	if (!stops || !actions)
 		return error_no_memory();
-	for (size_t i = 0; i < list->n; i++)
-		stopped |= unit_is_stopped_by(&list->items[i], &t->states);
-	if (stopped)
-		error = unit_states_ask(list, &now);
-	if (error || !stopped)
+	if (!stopped)
+		return NULL;
+	error = unit_states_ask(list, &now);
+	if (error)
 		return error;
-	n = units_running_again(list, &t->states, &now, stops);
+	n = units_running_again(list, stopped, &now, stops);
 	for (size_t i = 0; i < n; i++)
 		actions[i] = &stops[i];
 	return act_all(t, actions, n, failed);
+}
+
+/* How many of the first come before what was stopped is looked at: up to the last reload, and nothing is started yet.
+ */
+static size_t count_before_stops(const struct action *const *actions, size_t n)
+{
+	size_t first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (reloads_systemd(actions[i]))
+			first = i + 1;
+		else if (actions[i]->kind != ACTION_COMMAND && actions[i]->kind != ACTION_RUNTIME)
+			break;
+	}
+	return first;
 }
 
 static struct error *act_phase(struct transaction *t, enum action_phase phase, uint32_t *failed)
@@ -217,11 +248,9 @@ static struct error *act_phase(struct transaction *t, enum action_phase phase, u
 	error = choose(t, phase, true, actions, &n);
 	if (phase == ACTION_AFTER && has_systemd() && needs_systemd_reload(&t->payload.actions))
 		actions[n++] = &reload;
-	n_first = n;
 	if (!error)
 		error = choose(t, phase, false, actions, &n);
-	while (n_first < n && reloads_systemd(actions[n_first]))
-		n_first++;
+	n_first = count_before_stops(actions, n);
 	if (!error)
 		error = act_all(t, actions, n_first, failed);
 	if (!error && phase == ACTION_AFTER && has_systemd())
@@ -230,11 +259,6 @@ static struct error *act_phase(struct transaction *t, enum action_phase phase, u
 }
 
 /* --- what was stopped --- */
-
-static char *stopped_path(const struct transaction *t)
-{
-	return string_format("%s/stopped", t->directory);
-}
 
 /* One unit a line: those that run now and are about to be stopped. */
 static struct error *note_stopped(const struct transaction *t)
@@ -261,18 +285,12 @@ static struct error *note_stopped(const struct transaction *t)
 
 struct error *transaction_start_stopped(struct transaction *t)
 {
-	_cleanup_(free_ptr) char *path = stopped_path(t), *text = NULL;
-	struct error *error;
+	_cleanup_(free_ptr) char *text = read_stopped(t);
+	struct error *error = NULL;
 	uint32_t failed = 0;
-	size_t size;
 
-	if (!path)
-		return error_no_memory();
-	error = io_read_file(path, 1 << 20, &text, &size);
-	if (error) {
-		error_destroy(error);
+	if (!text)
 		return NULL;
-	}
 	for (char *save = NULL, *unit = strtok_r(text, "\n", &save); !error && unit;
 	     unit = strtok_r(NULL, "\n", &save)) {
 		struct action start = {.kind = ACTION_SYSTEMD, .verb = (char *)"start", .unit = unit};

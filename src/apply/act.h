@@ -33,16 +33,16 @@ bool unit_is_running(const struct unit_state *state);
  */
 const char *unit_skip(const struct action *action, const struct unit_state *before);
 
-/* Whether the action stops its unit before the files; `before` are the units' states at the beginning. */
+/* Whether the action stops, before the files, a unit that ran at the beginning, as `before` has it. */
 bool unit_is_stopped_by(const struct action *action, const struct unit_states *before);
 
 /*
- * The requests to stop once more what was stopped before the files and runs now, how many: its socket, a timer or a
- * client has started it in between, with files that were still the old ones. They borrow from the list; `ret` has room
- * for all of it.
+ * The requests to stop once more what was stopped before the files (`stopped`: its units, one a line) and runs now, how
+ * many: its socket, a timer or a client has started it in between, with files that were still the old ones. They borrow
+ * from the list; `ret` has room for all of it.
  */
-size_t units_running_again(const struct action_list *list, const struct unit_states *before,
-			   const struct unit_states *now, struct action *ret);
+size_t units_running_again(const struct action_list *list, const char *stopped, const struct unit_states *now,
+			   struct action *ret);
 
 /*
  * One call of systemctl for `n` actions of the same verb and options; outcomes[i] is of actions[i].

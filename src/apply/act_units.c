@@ -161,23 +161,34 @@ const char *unit_skip(const struct action *action, const struct unit_state *befo
 
 bool unit_is_stopped_by(const struct action *action, const struct unit_states *before)
 {
-	return action->phase == ACTION_BEFORE && action->kind == ACTION_SYSTEMD && action->unit &&
-	       !strcmp(action->verb, "stop") && !unit_skip(action, unit_states_find(before, action->unit));
+	const struct unit_state *state;
+
+	if (action->phase != ACTION_BEFORE || action->kind != ACTION_SYSTEMD || !action->unit ||
+	    strcmp(action->verb, "stop") != 0)
+		return false;
+	state = unit_states_find(before, action->unit);
+	return state && unit_is_running(state);
 }
 
-size_t units_running_again(const struct action_list *list, const struct unit_states *before,
-			   const struct unit_states *now, struct action *ret)
+static bool has_line(const char *lines, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
+		if (strcspn(lines, "\n") == n && !memcmp(lines, word, n))
+			return true;
+	return false;
+}
+
+size_t units_running_again(const struct action_list *list, const char *stopped, const struct unit_states *now,
+			   struct action *ret)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < list->n; i++) {
 		const struct action *action = &list->items[i];
-		const struct unit_state *state;
 
-		if (!unit_is_stopped_by(action, before))
-			continue;
-		state = unit_states_find(now, action->unit);
-		if (!state || !unit_is_running(state))
+		if (!unit_is_stopped_by(action, now) || !has_line(stopped, action->unit))
 			continue;
 		ret[n] = *action;
 		ret[n++].phase = ACTION_AFTER;

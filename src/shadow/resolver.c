@@ -45,7 +45,10 @@ static struct error *create_in_run(int root, const char *path)
 			return file < 0 ? error_system(errno, path, "cannot create")
 					: io_write(file, RESOLVER_TEXT, strlen(RESOLVER_TEXT), path);
 		}
-		if (mkdirat(directory, name, 0755) < 0 && errno != EEXIST)
+		if (mkdirat(directory, name, 0755) == 0)
+			/* All runs share /run: the guest's root may write there, as in any directory of its own. */
+			(void)!fchownat(directory, name, SHADOW_ID_BASE, SHADOW_ID_BASE, AT_SYMLINK_NOFOLLOW);
+		else if (errno != EEXIST)
 			return error_system(errno, path, "cannot create a directory for");
 		next = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (next < 0)

@@ -233,6 +233,9 @@ static struct error *walk_entry(struct walk *walk, int directory, const char *na
 		return NULL;
 	}
 	fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	/* What is below a directory that cannot be read now would pass for removed. */
+	if (fd < 0 && errno != ENOTDIR && errno != ELOOP && errno != ENOENT)
+		return error_system(errno, path, "cannot read the directory");
 	if (fate == RUNTIME_TRAVELS) {
 		char *copy = strdup(path);
 
@@ -251,9 +254,11 @@ static struct error *walk_directory(struct walk *walk, int fd, const char *path,
 	if (!directory)
 		return error_system(errno, path, "cannot read the directory");
 	copy = -1;
-	while (!error && !walk->tree->incomplete && (entry = readdir(directory)))
+	while (!error && !walk->tree->incomplete && (errno = 0, entry = readdir(directory)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			error = walk_entry(walk, fd, entry->d_name, path, depth);
+	if (!error && !walk->tree->incomplete && errno)
+		error = error_system(errno, path, "cannot read the directory");
 	return error;
 }
 

@@ -109,10 +109,12 @@ static bool all_gone(const char *gone, const char *states)
 	static const char installed[] = "installed ";
 
 	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-		const char *name = line + strlen(installed);
+		const char *name;
 
-		if (!strncmp(line, installed, strlen(installed)) &&
-		    deferral_has_name(gone, name, strcspn(name, " :\n")))
+		if (strncmp(line, installed, strlen(installed)) != 0)
+			continue;
+		name = strchr(line, ' ') + 1;
+		if (deferral_has_name(gone, name, strcspn(name, " :\n")))
 			return false;
 	}
 	return true;

@@ -131,22 +131,37 @@ static void test_running_again(void **state)
 		{.kind = ACTION_SYSTEMD, .phase = ACTION_AFTER, .verb = (char *)"stop", .unit = (char *)"c.service"},
 		{.kind = ACTION_SYSTEMD, .phase = ACTION_BEFORE, .verb = (char *)"daemon-reload"},
 	};
-	struct unit_state was[] = {{.unit = "a.service", .load = "loaded", .active = "active"},
-				   {.unit = "gone.service", .load = "not-found", .active = "inactive"}};
+	/* b was at rest when it was to be stopped: whoever started it since has his reasons. */
 	struct unit_state is[] = {{.unit = "a.service", .load = "loaded", .active = "activating"},
-				  {.unit = "b.service", .load = "loaded", .active = "inactive"},
+				  {.unit = "b.service", .load = "loaded", .active = "active"},
 				  {.unit = "c.service", .load = "loaded", .active = "active"},
-				  {.unit = "gone.service", .load = "loaded", .active = "active"}};
+				  {.unit = "gone.service", .load = "loaded", .active = "inactive"}};
 	const struct action_list list = {.items = items, .n = ARRAY_SIZE(items)};
-	const struct unit_states before = {was, ARRAY_SIZE(was)}, now = {is, ARRAY_SIZE(is)};
+	const struct unit_states now = {is, ARRAY_SIZE(is)};
 	struct action again[ARRAY_SIZE(items)];
 
-	assert_int_equal(units_running_again(&list, &before, &now, again), 1);
+	assert_int_equal(units_running_again(&list, "gone.service\na.service\nc.service\n", &now, again), 1);
 	assert_string_equal(again[0].verb, "stop");
 	assert_string_equal(again[0].unit, "a.service");
 	assert_int_equal(again[0].phase, ACTION_AFTER);
-	/* A guest that was booted meanwhile was not asked at the beginning. */
-	assert_int_equal(units_running_again(&list, &(struct unit_states){}, &now, again), 2);
+	assert_int_equal(units_running_again(&list, "", &now, again), 0);
+	assert_int_equal(units_running_again(&list, "aa.service\na.servic\n", &now, again), 0);
+}
+
+static void test_stopped(void **state)
+{
+	struct action stop = {
+		.kind = ACTION_SYSTEMD, .phase = ACTION_BEFORE, .verb = (char *)"stop", .unit = (char *)"a.service"};
+	struct unit_state was = {.unit = "a.service", .load = "loaded", .active = "active"};
+	const struct unit_states before = {&was, 1};
+
+	assert_true(unit_is_stopped_by(&stop, &before));
+	strcpy(was.active, "inactive");
+	assert_false(unit_is_stopped_by(&stop, &before));
+	assert_false(unit_is_stopped_by(&stop, &(struct unit_states){}));
+	strcpy(was.active, "active");
+	stop.phase = ACTION_AFTER;
+	assert_false(unit_is_stopped_by(&stop, &before));
 }
 
 int main(void)
@@ -154,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_signals), cmocka_unit_test(test_writes), cmocka_unit_test(test_swap),
 		cmocka_unit_test(test_daemons), cmocka_unit_test(test_states), cmocka_unit_test(test_running_again),
+		cmocka_unit_test(test_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
