@@ -125,8 +125,8 @@ struct shadow {
 	const struct shadow_live_file **live; /* sorted by the last part of their paths */
 	size_t n_live;
 	bool watch_names, note_refusals;
-	const char *const *refused_scripts; /* borrowed, may be NULL */
-	unsigned n_unknown;                 /* questions to the service manager without an answer, so far */
+	char **refused_scripts; /* NULL-terminated */
+	unsigned n_unknown;     /* questions to the service manager without an answer, so far */
 };
 
 /* A copy of one of shadow->names, which ends. */

@@ -59,13 +59,31 @@ const struct shadow_live_file *live_find(const struct shadow *shadow, const char
 	return NULL;
 }
 
+/* The caller's list may change while a round goes on. */
+static struct error *copy_names(const char *const *names, char ***ret)
+{
+	size_t n = 0;
+
+	while (names && names[n])
+		n++;
+	*ret = calloc(n + 1, sizeof(**ret));
+	for (size_t i = 0; *ret && i < n; i++) {
+		(*ret)[i] = strdup(names[i]);
+		if (!(*ret)[i])
+			return error_no_memory();
+	}
+	return *ret ? NULL : error_no_memory();
+}
+
 struct error *needs_init(struct shadow *shadow, const struct shadow_options *options)
 {
+	struct error *error;
+
 	shadow->watch_names = options->watch_names;
 	shadow->note_refusals = options->note_refusals;
-	shadow->refused_scripts = options->refused_scripts;
-	if (!options->n_live)
-		return NULL;
+	error = copy_names(options->refused_scripts, &shadow->refused_scripts);
+	if (error || !options->n_live)
+		return error;
 	shadow->live = calloc(options->n_live, sizeof(struct shadow_live_file *));
 	if (!shadow->live)
 		return error_no_memory();
@@ -90,6 +108,9 @@ void needs_deinit(struct shadow *shadow)
 	free(shadow->needs);
 	free(shadow->scripts);
 	free(shadow->live);
+	for (char **name = shadow->refused_scripts; name && *name; name++)
+		free(*name);
+	free(shadow->refused_scripts);
 }
 
 /* --- needs --- */
@@ -158,9 +179,10 @@ static void append(struct shadow *shadow, struct shadow_need need)
 	shadow->needs[shadow->n_needs++] = need;
 }
 
-bool need_has_room(const struct shadow *shadow)
+bool need_has_room(const struct shadow *shadow, enum shadow_need_kind kind)
 {
-	return shadow->n_needs < SHADOW_NEEDS_MAX;
+	/* Refusals are cheap to have; what always matters has room behind them. */
+	return shadow->n_needs < (kind == SHADOW_NEED_REFUSED ? SHADOW_REFUSALS_MAX : SHADOW_NEEDS_MAX);
 }
 
 void need_note(struct shadow *shadow, uint32_t host_pid, enum shadow_need_kind kind, const char *path,
@@ -171,7 +193,7 @@ void need_note(struct shadow *shadow, uint32_t host_pid, enum shadow_need_kind k
 	va_list arguments;
 
 	/* Its origin costs a walk through /proc. */
-	if (!need_has_room(shadow))
+	if (!need_has_room(shadow, kind))
 		return;
 	va_start(arguments, format);
 	if (vasprintf(&need.why, format, arguments) < 0)
@@ -207,7 +229,7 @@ static bool is_refused(const struct shadow *shadow, const char *package, const c
 {
 	size_t n = strlen(package);
 
-	for (const char *const *name = shadow->refused_scripts; name && *name; name++)
+	for (char **name = shadow->refused_scripts; name && *name; name++)
 		if (strncmp(*name, package, n) == 0 && (*name)[n] == '.' && strcmp(*name + n + 1, script) == 0)
 			return true;
 	return false;

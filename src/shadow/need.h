@@ -10,7 +10,7 @@ struct error *needs_init(struct shadow *shadow, const struct shadow_options *opt
 void needs_deinit(struct shadow *shadow);
 
 /* Whether one more would be kept. */
-bool need_has_room(const struct shadow *shadow);
+bool need_has_room(const struct shadow *shadow, enum shadow_need_kind kind);
 
 /*
  * Notes what the process with this number on the host, which waits for our answer, was after; 0: not known. `path` may

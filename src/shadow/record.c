@@ -450,7 +450,7 @@ static struct error *take_record(struct shadow *shadow, const struct manager_rec
 		if (shadow->n_unknown++ < UNKNOWN_MAX)
 			log_debug("the guest asked its service manager what the shadow has no answer to: %s of %s",
 				  record->verb, record->unit);
-		if (need_has_room(shadow))
+		if (need_has_room(shadow, SHADOW_NEED_REFUSED))
 			need_note(shadow, find_host_pid(warden, record->pid, record->depth), SHADOW_NEED_REFUSED, NULL,
 				  "asks %s of the service manager", record->verb);
 		return NULL;

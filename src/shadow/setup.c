@@ -401,7 +401,7 @@ static struct error *do_socket(struct setup_state *state, const struct setup_op 
 		return NULL;
 	error = open_parent(state->root, op->path, &parent, &name);
 	/* A guest without systemd, D-Bus, udev: nobody looks for it. */
-	if (error && error->code == ERROR_NOT_FOUND && (state->setup->shadow->guest || op->major != SOCKET_PRIVATE)) {
+	if (error && error->code == ERROR_NOT_FOUND) {
 		error_destroy(error);
 		return hide_socket(state, op, socket);
 	}
@@ -409,6 +409,11 @@ static struct error *do_socket(struct setup_state *state, const struct setup_op 
 		return hide_socket(state, op, socket);
 	if (!error)
 		error = remove_socket(parent, name, &times);
+	/* A script of an earlier run has put a directory there. */
+	if (error && error->errnum == EISDIR) {
+		error_destroy(error);
+		return hide_socket(state, op, socket);
+	}
 	if (!error)
 		error = bind_at(socket, parent, name);
 	if (error)

@@ -187,8 +187,10 @@ struct shadow_script {
 };
 
 /* Bounds of what a hostile guest may make us keep of these. */
-#define SHADOW_NEEDS_MAX   1000
-#define SHADOW_SCRIPTS_MAX 20000
+#define SHADOW_NEEDS_MAX    1000
+/* Of them, those of SHADOW_NEED_REFUSED. */
+#define SHADOW_REFUSALS_MAX 900
+#define SHADOW_SCRIPTS_MAX  20000
 
 /* In the order they were noted, each script once; borrowed. */
 const struct shadow_need *shadow_needs(const struct shadow *shadow, size_t *ret_n);

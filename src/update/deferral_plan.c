@@ -251,6 +251,23 @@ static void take_plan(struct deferrals *d, struct plan *all, struct plan *left)
 	d->held = first_whole(d) ? subtract(all->packages, d->expected) : NULL;
 }
 
+/* What is left as it is has no script that could wait alone: the guest's package manager does all of it. */
+static struct error *hold_scripts(struct deferrals *d)
+{
+	struct error *error = NULL;
+	bool changed;
+
+	for (size_t i = 0; !error && d->held && i < d->n; i++) {
+		const struct deferral *item = &d->items[i];
+		size_t n = strlen(item->package);
+		bool goes = item->way == DEFERRAL_REMOVE || item->way == DEFERRAL_PURGE;
+
+		if (goes ? !deferral_has_name(d->gone, item->package, n) : deferral_has_name(d->held, item->package, n))
+			error = deferrals_add(d, item->package, item->script, item->why, DEFERRAL_INSTALL, &changed);
+	}
+	return error;
+}
+
 struct error *deferral_prepare(const struct package_run *run, struct deferrals *d)
 {
 	const struct deferral *whole = first_whole(d), *unkept;
@@ -276,7 +293,8 @@ struct error *deferral_prepare(const struct package_run *run, struct deferrals *
 	/* A removal alone that is kept back: there is nothing the guest could install instead. */
 	if (d->held && !*d->held)
 		return refuse_unkept(whole, NULL);
-	if (d->held)
+	error = hold_scripts(d);
+	if (!error && d->held)
 		note_held(d);
-	return NULL;
+	return error;
 }

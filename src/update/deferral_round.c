@@ -22,14 +22,13 @@ static struct error *blame_script(const struct deferral_round *round, const stru
 {
 	size_t n;
 	const struct shadow_need *needs = shadow_needs(round->run->shadow, &n);
-	_cleanup_(free_ptr) char *states = NULL;
-	struct error *error = deferral_states(round->run, &states);
+	struct error *error = NULL;
 
-	for (size_t i = 0; !error && i < n; i++)
+	for (size_t i = 0; !error && round->states && i < n; i++)
 		if (needs[i].package && needs[i].path && !strcmp(needs[i].path, conflict->file->path))
 			error = deferrals_add(round->deferrals, needs[i].package,
 					      needs[i].script ? needs[i].script : "installation", needs[i].why,
-					      deferrals_way(needs[i].package, needs[i].script, states), ret_new);
+					      deferrals_way(needs[i].package, needs[i].script, round->states), ret_new);
 	return error;
 }
 
@@ -92,16 +91,13 @@ static struct error *widen(struct deferrals *d, bool *ret_new)
 
 static struct error *judge_scripts(const struct deferral_round *round, bool failed, bool *ret_new)
 {
-	_cleanup_(free_ptr) char *states = NULL;
 	size_t n_needs, n_scripts;
 	const struct shadow_need *needs = shadow_needs(round->run->shadow, &n_needs);
 	const struct shadow_script *scripts = shadow_scripts(round->run->shadow, &n_scripts);
 	struct error *error = deferrals_count(round->deferrals, scripts, n_scripts);
 
-	if (!error && n_needs)
-		error = deferral_states(round->run, &states);
-	if (!error && n_needs)
-		error = deferrals_take(round->deferrals, needs, n_needs, states, failed, ret_new);
+	if (!error && round->states)
+		error = deferrals_take(round->deferrals, needs, n_needs, round->states, failed, ret_new);
 	return error ? error : widen(round->deferrals, ret_new);
 }
 

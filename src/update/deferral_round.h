@@ -11,6 +11,7 @@ struct deferral_round {
 	bool is_dpkg; /* else nothing can be deferred, and what would have to be is an error */
 	const struct live *live;
 	struct deferrals *deferrals;
+	const char *states;          /* of deferral_states(), as the round left them; NULL: nothing was needed */
 	struct change_list *changes; /* of the round; what became an action is taken out */
 	struct action_list *actions; /* appended to */
 };

@@ -103,18 +103,24 @@ static bool all_unpacked(const char *expected, const char *states)
 	return true;
 }
 
-/* Whether nothing of the plan's removals is there as before. */
-static bool all_gone(const char *gone, const char *states)
+/* How many of a package's architectures are in lines of names; `state` stands before the name where it is given. */
+static size_t count_instances(const char *lines, const char *state, const char *name, size_t n)
 {
-	static const char installed[] = "installed ";
+	size_t found = 0, before = strlen(state);
 
-	for (const char *line = states; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-		const char *name;
+	for (const char *line = lines; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		found += !strncmp(line, state, before) && !strncmp(line + before, name, n) && line[before + n] &&
+			 strchr(" :\n", line[before + n]);
+	return found;
+}
 
-		if (strncmp(line, installed, strlen(installed)) != 0)
-			continue;
-		name = strchr(line, ' ') + 1;
-		if (deferral_has_name(gone, name, strcspn(name, " :\n")))
+/* Whether of each package that the plan removes there is less than before: `installed` are "NAME VERSION" lines. */
+static bool all_gone(const char *gone, const char *installed, const char *states)
+{
+	for (const char *line = gone; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		size_t n = strcspn(line, " :\n");
+
+		if (n && count_instances(states, "installed ", line, n) >= count_instances(installed, "", line, n))
 			return false;
 	}
 	return true;
@@ -282,7 +288,8 @@ struct error *deferral_settle(const struct package_run *run, struct error *failu
 	broken = find_broken(d, states);
 	if (broken)
 		log_debug("not put in order: %.*s", (int)strcspn(broken, "\n"), broken);
-	d->stuck = !broken && d->expected && (!all_unpacked(d->expected, states) || !all_gone(d->gone, states));
+	d->stuck = !broken && d->expected &&
+		   (!all_unpacked(d->expected, states) || !all_gone(d->gone, run->installed, states));
 	/* A command of the user's own may have been cut short by dpkg's failure: nobody but he knows. */
 	if (failure && (broken || d->stuck || (!d->expected && !apt_is_dpkg(run))))
 		return failure;

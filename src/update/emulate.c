@@ -346,7 +346,8 @@ struct error *update_emulate(const struct update_settings *settings, const char 
 
 	if (error)
 		return error;
-	e.deferrals.may_remove = options->allow_remove;
+	/* A command of the user's own may remove offline, too. */
+	e.deferrals.may_remove = options->allow_remove || options->command;
 	e.attendance = (struct attendance){.conffiles = &e.conffiles, .script_timeout_s = options->script_timeout_s};
 	error = conffiles_load(options->conffiles ? options->conffiles : session.file.conffiles, &e.conffiles);
 	if (!error)

@@ -178,9 +178,25 @@ static struct error *read_changes(struct emulation *e)
 	return error ? error : changes_read(layers, n_layers, &options, &e->manifest.changes);
 }
 
+/*
+ * What dpkg says of the packages, where somebody was after what only the guest has. Programs of the guest say it:
+ * before the changes are read, and before anybody looks at what was needed, for they may need something as well.
+ */
+static struct error *ask_states(struct emulation *e, const struct error *failure, char **ret)
+{
+	struct package_run run = emulation_package_run(e);
+	size_t n_needs;
+
+	(void)shadow_needs(e->shadow, &n_needs);
+	if (e->manager != &dpkg_manager || !n_needs || (failure && failure->code != ERROR_FAILED))
+		return NULL;
+	return deferral_states(&run, ret);
+}
+
 /* One way through, and whether it stands. */
 static struct error *run_round(struct emulation *e)
 {
+	_cleanup_(free_ptr) char *states = NULL;
 	struct package_run run;
 	struct deferral_round round = {.run = &run,
 				       .is_dpkg = e->manager == &dpkg_manager,
@@ -188,14 +204,20 @@ static struct error *run_round(struct emulation *e)
 				       .deferrals = &e->deferrals,
 				       .changes = &e->manifest.changes,
 				       .actions = &e->live_actions};
-	struct error *error = make_shadow(e);
+	struct error *error = make_shadow(e), *failure;
 
 	if (error)
 		return error;
 	error = run_update(e);
+	failure = ask_states(e, error, &states);
+	if (failure) {
+		error_destroy(error);
+		return failure;
+	}
 	if (!error)
 		error = read_changes(e);
 	run = emulation_package_run(e);
+	round.states = states;
 	e->again = false;
 	return deferral_judge(&round, error, &e->again);
 }
