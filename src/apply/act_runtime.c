@@ -3,9 +3,14 @@
  * What scripts left below /run, done in the woken guest's own: each only where the guest has what it had when it was
  * suspended. A name appears, and changes, with one rename, its attributes set before.
  *
- * For going back there is a stage at the root of that tmpfs: "N" says that action N was begun (of an append: how long
- * the file was), "N.old" is what it took away. It lies there and not in /var, because after a reboot there is nothing
- * of either to go back from.
+ * For going back there is a stage at the root of that tmpfs: "N" says that action N was begun, "N.old" is what it took
+ * away. It lies there and not in /var, because after a reboot there is nothing of either to go back from.
+ *
+ * The mark N holds a number: of an append how long the file was; of what is made its inode, written once it is complete
+ * and before it gets its name. So whoever comes after a kill can tell: an N.old of that inode is ours and is not (any
+ * more) at the name, any other was the guest's, and without one a thing of a known inode has got its name.
+ *
+ * What a rename took is looked at afterwards, and goes back if it is not what was meant: the guest runs all the time.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -28,9 +33,12 @@ struct spot {
 	const struct action *action;
 	struct runtime_state before, after;
 	int run_fd, stage_fd; /* /run; its stage, -1: not there */
-	int directory;        /* borrowed from the tree */
+	int directory;        /* borrowed from the tree; -1: there is none */
 	const char *name;
-	char mark[16], item[24];
+	char mark[16], item[24], kept[40]; /* kept: below /run, what could not go back; "": nothing */
+	bool resumed;                      /* there was a mark before this call */
+	bool may_unmark;                   /* if it is skipped now, there is nothing to go back from */
+	uint64_t number;                   /* in the mark */
 };
 
 static void leave_spot(struct spot *s)
@@ -93,12 +101,21 @@ static struct error *find_directory(struct transaction *t, struct spot *s, const
 	return NULL;
 }
 
+/* A mark that was cut while it was written is none: nothing came after it. */
+static bool read_mark(struct spot *s)
+{
+	_cleanup_(close_fd) int fd = openat(s->stage_fd, s->mark, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd >= 0 && read(fd, &s->number, sizeof(s->number)) == sizeof(s->number);
+}
+
 static struct error *find_spot(struct transaction *t, const struct action *action, struct spot *s,
 			       const char **ret_skip)
 {
+	struct error *error;
 	unsigned number = (unsigned)(action - t->payload.actions.items);
 
-	*s = (struct spot){.action = action, .run_fd = -1, .stage_fd = -1};
+	*s = (struct spot){.action = action, .run_fd = -1, .stage_fd = -1, .directory = -1};
 	snprintf(s->mark, sizeof(s->mark), "%u", number);
 	snprintf(s->item, sizeof(s->item), "%u.old", number);
 	if (!runtime_state_parse(action->argv[0], &s->before) || !runtime_state_parse(action->argv[1], &s->after))
@@ -109,7 +126,96 @@ static struct error *find_spot(struct transaction *t, const struct action *actio
 		return NULL;
 	}
 	s->stage_fd = open_stage(s->run_fd);
-	return find_directory(t, s, ret_skip);
+	s->resumed = s->stage_fd >= 0 && read_mark(s);
+	error = find_directory(t, s, ret_skip);
+	if (*ret_skip)
+		s->directory = -1;
+	return error;
+}
+
+/* --- the item --- */
+
+static const char changed[] = "the guest has changed it since";
+static const char removed[] = "the guest has removed it since";
+static const char done_already[] = "it was done already";
+
+static int move(int from, const char *from_name, int to, const char *to_name, unsigned flags)
+{
+	errno = EINVAL;
+	return (flags & RENAME_EXCHANGE) && fault_no_exchange()
+		       ? -1
+		       : (int)syscall(SYS_renameat2, from, from_name, to, to_name, flags);
+}
+
+static int exchange(const struct spot *s)
+{
+	return move(s->stage_fd, s->item, s->directory, s->name, RENAME_EXCHANGE);
+}
+
+/* ramfs cannot exchange before Linux 5.17, and nothing can before 3.15. */
+static const char *cannot_rename(int errnum)
+{
+	return errnum == EINVAL || errnum == ENOSYS ? "the guest's kernel cannot exchange two names there" : NULL;
+}
+
+static void drop_item(const struct spot *s)
+{
+	if (unlinkat(s->stage_fd, s->item, 0) < 0 && errno == EISDIR)
+		(void)unlinkat(s->stage_fd, s->item, AT_REMOVEDIR);
+}
+
+static struct error *look_at_item(const struct spot *s, struct runtime_look *ret)
+{
+	return runtime_look(s->stage_fd, s->item, true, ret);
+}
+
+/* Made by the action, and as it was made. */
+static bool is_ours(const struct spot *s, const struct runtime_look *look)
+{
+	return s->number && look->inode == s->number && runtime_state_equal(&look->state, &s->after);
+}
+
+/* Whether what came into the stage is what was meant to be taken away. */
+static bool is_expected(const struct spot *s)
+{
+	_cleanup_(runtime_look_deinit) struct runtime_look look = {};
+	struct error *error = look_at_item(s, &look);
+	bool expected = !error && runtime_state_equal(&look.state, &s->before);
+
+	error_destroy(error);
+	return expected;
+}
+
+static uint64_t inode_of_item(const struct spot *s)
+{
+	struct stat st;
+
+	return fstatat(s->stage_fd, s->item, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+/* Out of the stage, which will be removed: it is the guest's. */
+static void keep_item(struct spot *s)
+{
+	char name[sizeof(s->kept)];
+
+	snprintf(name, sizeof(name), STAGE_NAME "-kept-%llu", (unsigned long long)inode_of_item(s));
+	if (move(s->stage_fd, s->item, s->run_fd, name, RENAME_NOREPLACE) == 0)
+		memcpy(s->kept, name, sizeof(name));
+}
+
+/* The item is what the guest has made of it. False: its name is taken, or its directory gone. */
+static bool put_back(struct spot *s, bool exchanged)
+{
+	if (exchanged && exchange(s) == 0) {
+		/* Unless the guest has put yet another thing there, which is the newer one. */
+		if (inode_of_item(s) != s->number && !is_expected(s))
+			(void)exchange(s);
+		return true;
+	}
+	if (move(s->stage_fd, s->item, s->directory, s->name, RENAME_NOREPLACE) == 0)
+		return true;
+	keep_item(s);
+	return false;
 }
 
 /* --- doing --- */
@@ -129,11 +235,20 @@ static struct error *begin(struct spot *s, uint64_t number)
 	fd = openat(s->stage_fd, s->mark, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, &number, sizeof(number)) != sizeof(number))
 		return error_system(errno, s->mark, "cannot write below /run/" STAGE_NAME);
+	s->number = number;
+	s->may_unmark = true;
 	/* Of a process that was killed before it gave that its name. */
-	if (unlinkat(s->stage_fd, s->item, 0) < 0 && errno == EISDIR)
-		(void)unlinkat(s->stage_fd, s->item, AT_REMOVEDIR);
+	drop_item(s);
 	fault_point();
 	return NULL;
+}
+
+static bool note_inode(struct spot *s)
+{
+	_cleanup_(close_fd) int fd = openat(s->stage_fd, s->mark, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	s->number = inode_of_item(s);
+	return s->number && fd >= 0 && write(fd, &s->number, sizeof(s->number)) == sizeof(s->number);
 }
 
 static bool set_attributes(int fd, const struct runtime_state *state)
@@ -177,61 +292,52 @@ static bool make_item(const struct spot *s)
 	return s->after.type == RUNTIME_SYMLINK ? make_link(s) : make_file(s);
 }
 
-static int move(int from, const char *from_name, int to, const char *to_name, unsigned flags)
+/* What the guest has put there since is its own again. */
+static struct error *give_back(struct spot *s, bool exchanged, struct outcome *ret)
 {
-	return (int)syscall(SYS_renameat2, from, from_name, to, to_name, flags);
+	s->may_unmark = true;
+	ret->skipped = changed;
+	if (put_back(s, exchanged))
+		return NULL;
+	ret->skipped = NULL;
+	ret->status = 1;
+	ret->output = string_format("cannot put back what the guest has changed meanwhile: it is now /run/%s%s",
+				    *s->kept ? s->kept : STAGE_NAME "/", *s->kept ? "" : s->item);
+	return ret->output ? NULL : error_no_memory();
 }
-
-/* Whether what came into the stage is what was meant to be taken away. */
-static bool is_expected(const struct spot *s)
-{
-	_cleanup_(runtime_look_deinit) struct runtime_look look = {};
-	struct error *error = runtime_look(s->stage_fd, s->item, true, &look);
-	bool expected = !error && runtime_state_equal(&look.state, &s->before);
-
-	error_destroy(error);
-	return expected;
-}
-
-static const char changed[] = "the guest has changed it since";
 
 /* The item gets the name, and what had it becomes the item. */
-static struct error *put(const struct spot *s, struct outcome *ret)
+static struct error *put(struct spot *s, struct outcome *ret)
 {
-	bool exchange = s->before.type != RUNTIME_ABSENT;
+	bool exchanges = s->before.type != RUNTIME_ABSENT;
 
-	if (!make_item(s))
+	if (!make_item(s) || !note_inode(s))
 		return fail(ret, errno, "cannot make it");
-	if (move(s->stage_fd, s->item, s->directory, s->name, exchange ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0) {
-		if (errno != EEXIST && errno != ENOENT)
-			return fail(ret, errno, "cannot give it its name");
-		ret->skipped = changed;
-	} else if (exchange && !is_expected(s)) {
-		if (move(s->stage_fd, s->item, s->directory, s->name, RENAME_EXCHANGE) < 0)
-			return fail(ret, errno, "cannot put back what the guest has changed");
-		ret->skipped = changed;
+	fault_point();
+	if (move(s->stage_fd, s->item, s->directory, s->name, exchanges ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0) {
+		ret->skipped = errno == EEXIST || errno == ENOENT ? changed : cannot_rename(errno);
+		return ret->skipped ? NULL : fail(ret, errno, "cannot give it its name");
 	}
-	return NULL;
+	fault_point();
+	return exchanges && !is_expected(s) ? give_back(s, true, ret) : NULL;
 }
 
-static struct error *take_away(const struct spot *s, struct outcome *ret)
+static struct error *take_away(struct spot *s, struct outcome *ret)
 {
 	if (s->before.type == RUNTIME_DIRECTORY) {
 		if (unlinkat(s->directory, s->name, AT_REMOVEDIR) == 0)
 			return NULL;
-		if (errno != ENOTEMPTY && errno != EBUSY && errno != ENOENT)
+		if (errno != ENOTEMPTY && errno != EBUSY && errno != ENOENT && errno != ENOTDIR)
 			return fail(ret, errno, "cannot remove it");
 		ret->skipped = errno == ENOTEMPTY ? "the guest has something in it" : changed;
 		return NULL;
 	}
-	if (move(s->directory, s->name, s->stage_fd, s->item, RENAME_NOREPLACE) < 0)
-		return fail(ret, errno, "cannot remove it");
-	if (is_expected(s))
-		return NULL;
-	ret->skipped = changed;
-	if (move(s->stage_fd, s->item, s->directory, s->name, RENAME_NOREPLACE) < 0)
-		return fail(ret, errno, "cannot put back what the guest has changed");
-	return NULL;
+	if (move(s->directory, s->name, s->stage_fd, s->item, RENAME_NOREPLACE) < 0) {
+		ret->skipped = errno == ENOENT ? removed : cannot_rename(errno);
+		return ret->skipped ? NULL : fail(ret, errno, "cannot remove it");
+	}
+	fault_point();
+	return is_expected(s) ? NULL : give_back(s, false, ret);
 }
 
 static bool change_attributes(const struct spot *s, const struct runtime_state *to)
@@ -246,12 +352,21 @@ static bool change_attributes(const struct spot *s, const struct runtime_state *
 	return S_ISDIR(st.st_mode) == (to->type == RUNTIME_DIRECTORY) && set_attributes(fd, to);
 }
 
-/* Where `data` begins behind the first `from` bytes; NULL: nowhere. */
-static const uint8_t *find_data(const struct action *action, const struct runtime_look *now, uint64_t from)
+static bool has_data_at(const struct action *action, const struct runtime_look *now, uint64_t offset)
 {
-	return now->content && from <= now->state.size
-		       ? memmem(now->content + from, now->state.size - from, action->data, action->size)
-		       : NULL;
+	return offset <= now->state.size && now->state.size - offset >= action->size &&
+	       memcmp(now->content + offset, action->data, action->size) == 0;
+}
+
+/* Whether the guest has it behind the first `from` bytes. Of lines: as lines, not as the end of another. */
+static bool has_data(const struct action *action, const struct runtime_look *now, uint64_t from)
+{
+	if (action->data[action->size - 1] != '\n')
+		return memmem(now->content + from, now->state.size - from, action->data, action->size);
+	for (uint64_t i = from; i < now->state.size; i++)
+		if ((i == from || now->content[i - 1] == '\n') && has_data_at(action, now, i))
+			return true;
+	return false;
 }
 
 /* What the guest wrote meanwhile stays, and the data come behind it. */
@@ -262,7 +377,7 @@ static struct error *append(struct spot *s, const struct runtime_look *now, stru
 	struct error *error;
 
 	if (now->state.type != RUNTIME_FILE || !now->content || now->state.size < s->before.size) {
-		ret->skipped = now->state.type == RUNTIME_ABSENT ? "the guest has removed it since" : changed;
+		ret->skipped = now->state.type == RUNTIME_ABSENT ? removed : changed;
 		return NULL;
 	}
 	error = runtime_hash(now->content, s->before.size, digest);
@@ -270,7 +385,9 @@ static struct error *append(struct spot *s, const struct runtime_look *now, stru
 		return error;
 	if (memcmp(digest, s->before.sha256, sizeof(digest)) != 0)
 		ret->skipped = changed;
-	else if (find_data(s->action, now, s->before.size))
+	else if (s->resumed && has_data_at(s->action, now, s->number))
+		ret->skipped = done_already;
+	else if (has_data(s->action, now, s->before.size))
 		ret->skipped = "it is so already";
 	if (ret->skipped)
 		return NULL;
@@ -291,19 +408,56 @@ static const char *skip_reason(const struct spot *s, const struct runtime_state 
 		return NULL;
 	if (s->before.type == RUNTIME_ABSENT)
 		return "the guest has made one of its own";
-	return now->type == RUNTIME_ABSENT ? "the guest has removed it since" : changed;
+	return now->type == RUNTIME_ABSENT ? removed : changed;
 }
 
-static struct error *act(struct spot *s, struct outcome *ret)
+/* The name of what is removed has something else: by the mark, after it was removed, or the guest made it. */
+static bool is_removed(const struct spot *s, const struct runtime_look *now)
 {
-	_cleanup_(runtime_look_deinit) struct runtime_look now = {};
-	struct error *error = runtime_look(s->directory, s->name, true, &now);
+	return !strcmp(s->action->verb, "remove") && s->before.type == RUNTIME_DIRECTORY &&
+	       !runtime_state_equal(&now->state, &s->before);
+}
 
+/*
+ * What an earlier process has done of it, which was killed. Of what came later in the list the directory may be gone
+ * (`now` then says absent), or the name have another thing: what was done stays done, and its mark with it.
+ */
+static struct error *resume(struct spot *s, const struct runtime_look *now, struct outcome *ret)
+{
+	_cleanup_(runtime_look_deinit) struct runtime_look item = {};
+	bool removes = !strcmp(s->action->verb, "remove");
+	struct error *error;
+
+	if (is_removed(s, now))
+		ret->skipped = done_already;
+	if (!strcmp(s->action->verb, "append") || !strcmp(s->action->verb, "attributes") ||
+	    s->before.type == RUNTIME_DIRECTORY)
+		return NULL;
+	error = look_at_item(s, &item);
 	if (error)
 		return error;
+	if (item.state.type == RUNTIME_ABSENT && s->number)
+		ret->skipped = done_already;
+	/* Not even begun, or ours, which never got its name. */
+	s->may_unmark = !ret->skipped;
+	if (item.state.type == RUNTIME_ABSENT || (!removes && (!s->number || item.inode == s->number)))
+		return NULL;
+	s->may_unmark = false;
+	ret->skipped = done_already;
+	/* With something newer at the name, the action's or the guest's, there is nothing to put back. */
+	if (s->directory < 0 || (removes ? now->state.type != RUNTIME_ABSENT : now->inode != s->number) ||
+	    runtime_state_equal(&item.state, &s->before))
+		return NULL;
+	return give_back(s, !removes, ret);
+}
+
+static struct error *act(struct spot *s, const struct runtime_look *now, struct outcome *ret)
+{
+	struct error *error;
+
 	if (!strcmp(s->action->verb, "append"))
-		return append(s, &now, ret);
-	ret->skipped = skip_reason(s, &now.state);
+		return append(s, now, ret);
+	ret->skipped = skip_reason(s, &now->state);
 	if (ret->skipped)
 		return NULL;
 	error = begin(s, 0);
@@ -316,16 +470,30 @@ static struct error *act(struct spot *s, struct outcome *ret)
 	return change_attributes(s, &s->after) ? NULL : fail(ret, errno, "cannot change its attributes");
 }
 
+static struct error *do_spot(struct transaction *t, const struct action *action, struct spot *s, struct outcome *ret)
+{
+	_cleanup_(runtime_look_deinit) struct runtime_look now = {};
+	const char *skip = NULL;
+	struct error *error = find_spot(t, action, s, &skip);
+
+	if (!error && !skip)
+		error = runtime_look(s->directory, s->name, true, &now);
+	if (!error && s->resumed)
+		error = resume(s, &now, ret);
+	if (error || ret->skipped || ret->status)
+		return error;
+	ret->skipped = skip;
+	return skip ? NULL : act(s, &now, ret);
+}
+
 struct error *act_runtime(struct transaction *t, const struct action *action, struct outcome *ret)
 {
 	struct error *error;
 	struct spot s;
 
-	error = find_spot(t, action, &s, &ret->skipped);
-	if (!error && !ret->skipped)
-		error = act(&s, ret);
-	/* Not done after all: there is nothing to go back from. */
-	if (s.stage_fd >= 0 && ret->skipped && strcmp(ret->skipped, "it is so already"))
+	error = do_spot(t, action, &s, ret);
+	/* A mark of something that was done must stay, whatever is there now. */
+	if (s.stage_fd >= 0 && ret->skipped && s.may_unmark)
 		(void)unlinkat(s.stage_fd, s.mark, 0);
 	fault_point();
 	leave_spot(&s);
@@ -340,42 +508,102 @@ struct error *act_runtime(struct transaction *t, const struct action *action, st
 
 /* --- going back --- */
 
+/* Whether the file ends, right now, where the look has seen it end. */
+static bool is_same_size(int fd, const struct runtime_look *now)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_ino == now->inode && (uint64_t)st.st_size == now->state.size;
+}
+
 static bool undo_append(const struct spot *s, const struct runtime_look *now)
 {
-	_cleanup_(close_fd) int mark = openat(s->stage_fd, s->mark, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), fd = -1;
-	uint64_t size;
+	_cleanup_(close_fd) int fd = -1;
 
-	if (mark < 0 || read(mark, &size, sizeof(size)) != sizeof(size))
+	if (now->state.type != RUNTIME_FILE || !now->content || now->state.size < s->number)
 		return false;
 	/* Never written. */
-	if (now->state.type != RUNTIME_FILE || now->state.size == size)
-		return now->state.type == RUNTIME_FILE;
-	if (!now->content || now->state.size != size + s->action->size ||
-	    memcmp(now->content + size, s->action->data, s->action->size) != 0)
+	if (now->state.size == s->number)
+		return true;
+	if (now->state.size - s->number != s->action->size || !has_data_at(s->action, now, s->number))
 		return false;
 	fd = openat(s->directory, s->name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return fd >= 0 && ftruncate(fd, (off_t)size) == 0;
+	return fd >= 0 && is_same_size(fd, now) && ftruncate(fd, (off_t)s->number) == 0;
+}
+
+/* The item, if there is one, was made by us and not changed since; if not, it is the guest's and goes back. */
+static bool settle_item(struct spot *s, bool exchanged)
+{
+	_cleanup_(runtime_look_deinit) struct runtime_look item = {};
+	struct error *error = look_at_item(s, &item);
+	bool ours = !error && (item.state.type == RUNTIME_ABSENT || !s->number || is_ours(s, &item));
+
+	if (!error && !ours)
+		(void)put_back(s, exchanged);
+	error_destroy(error);
+	return ours;
+}
+
+/* What came where nothing was. */
+static bool undo_made(struct spot *s, const struct runtime_look *now)
+{
+	/* It never got its name, or has lost it again before a kill. */
+	if (!s->number || inode_of_item(s))
+		return settle_item(s, false);
+	if (!is_ours(s, now))
+		return now->state.type == RUNTIME_ABSENT;
+	if (s->after.type == RUNTIME_DIRECTORY)
+		return unlinkat(s->directory, s->name, AT_REMOVEDIR) == 0;
+	if (move(s->directory, s->name, s->stage_fd, s->item, RENAME_NOREPLACE) < 0)
+		return false;
+	fault_point();
+	return settle_item(s, false);
+}
+
+/* What came in the place of another. */
+static bool undo_exchange(struct spot *s, const struct runtime_look *now)
+{
+	if (!s->number || !inode_of_item(s) || inode_of_item(s) == s->number)
+		return settle_item(s, true);
+	if (is_ours(s, now)) {
+		if (exchange(s) < 0)
+			return false;
+		fault_point();
+		return settle_item(s, true);
+	}
+	/* A kill came before the look: the item is what the guest had put there at that moment. */
+	if (runtime_state_equal(&now->state, &s->before) && !is_expected(s))
+		return settle_item(s, true);
+	return runtime_state_equal(&now->state, &s->before);
+}
+
+static bool undo_remove(const struct spot *s, const struct runtime_look *now)
+{
+	if (now->state.type != RUNTIME_ABSENT)
+		return runtime_state_equal(&now->state, &s->before);
+	if (s->before.type == RUNTIME_DIRECTORY) {
+		/* One that a kill has left. */
+		drop_item(s);
+		if (!make_directory(s, &s->before))
+			return false;
+		fault_point();
+	}
+	return move(s->stage_fd, s->item, s->directory, s->name, RENAME_NOREPLACE) == 0;
 }
 
 /* Back to what was there; false: it is not ours any more, or cannot be. */
-static bool undo_spot(const struct spot *s, const struct runtime_look *now)
+static bool undo_spot(struct spot *s, const struct runtime_look *now)
 {
 	const char *verb = s->action->verb;
 
 	if (!strcmp(verb, "append"))
 		return undo_append(s, now);
-	if (!runtime_state_equal(&now->state, &s->after))
-		return runtime_state_equal(&now->state, &s->before);
-	if (!strcmp(verb, "attributes"))
-		return change_attributes(s, &s->before);
-	if (!strcmp(verb, "mkdir"))
-		return unlinkat(s->directory, s->name, AT_REMOVEDIR) == 0;
-	if (s->before.type == RUNTIME_ABSENT)
-		return unlinkat(s->directory, s->name, 0) == 0;
-	if (s->before.type == RUNTIME_DIRECTORY && !make_directory(s, &s->before))
-		return false;
-	return move(s->stage_fd, s->item, s->directory, s->name,
-		    s->after.type == RUNTIME_ABSENT ? RENAME_NOREPLACE : 0) == 0;
+	if (!strcmp(verb, "remove"))
+		return undo_remove(s, now);
+	if (strcmp(verb, "attributes"))
+		return s->before.type == RUNTIME_ABSENT ? undo_made(s, now) : undo_exchange(s, now);
+	return runtime_state_equal(&now->state, &s->after) ? change_attributes(s, &s->before)
+							   : runtime_state_equal(&now->state, &s->before);
 }
 
 static struct error *undo_one(struct transaction *t, const struct action *action)
@@ -384,10 +612,9 @@ static struct error *undo_one(struct transaction *t, const struct action *action
 	_cleanup_(leave_spot) struct spot s;
 	const char *skip = NULL;
 	struct error *error;
-	struct stat st;
 
 	error = find_spot(t, action, &s, &skip);
-	if (error || s.stage_fd < 0 || fstatat(s.stage_fd, s.mark, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (error || !s.resumed)
 		return error;
 	if (!skip) {
 		error = runtime_look(s.directory, s.name, true, &now);
@@ -396,6 +623,9 @@ static struct error *undo_one(struct transaction *t, const struct action *action
 	}
 	if (skip)
 		event_note(t->report_fd, action->path, "left as it is: %s", skip);
+	if (*s.kept)
+		event_note(t->report_fd, action->path, "what the guest had made of it is now /run/%s", s.kept);
+	fault_point();
 	if (!error && unlinkat(s.stage_fd, s.mark, 0) < 0)
 		error = error_system(errno, s.mark, "cannot remove");
 	fault_point();

@@ -47,6 +47,14 @@ static struct error *read_some(int fd, const char *name, uint8_t *content, size_
 	return NULL;
 }
 
+/* Thousands are kept at once, of a few bytes each. */
+static uint8_t *shrink(uint8_t *content, size_t n)
+{
+	uint8_t *smaller = realloc(content, n ? n : 1);
+
+	return smaller ? smaller : content;
+}
+
 static struct error *look_at_content(int directory, const char *name, struct runtime_look *look)
 {
 	_cleanup_(close_fd) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -70,7 +78,7 @@ static struct error *look_at_content(int directory, const char *name, struct run
 	look->state.size = n;
 	look->state.has_content = true;
 	error = runtime_hash(content, n, look->state.sha256);
-	look->content = take_ptr(content);
+	look->content = shrink(take_ptr(content), n);
 	return error;
 }
 

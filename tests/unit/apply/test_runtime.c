@@ -19,7 +19,9 @@ static char *state_of(const char *path)
 	_cleanup_(runtime_look_deinit) struct runtime_look look = {};
 	char *text;
 
-	assert_ok(runtime_look(AT_FDCWD, path, true, &look));
+	/* Below what is no directory in this tree. */
+	if (access(path, F_OK) == 0 || errno != ENOTDIR)
+		assert_ok(runtime_look(AT_FDCWD, path, true, &look));
 	text = runtime_state_text(&look.state);
 	assert_non_null(text);
 	return text;
@@ -40,6 +42,11 @@ static void add(struct builder *b, const char *verb, const char *path, const cha
 				     .size = data ? strlen(data) : 0};
 	struct action action;
 
+	/* Of a change of type the one is removed, and then the other made. */
+	if (!strcmp(verb, "remove"))
+		strcpy(after, "absent");
+	else if (strcmp(verb, "attributes") && strncmp(before, after, 4) && strncmp(after, "symlink", 7))
+		strcpy(before, "absent");
 	if (!strcmp(verb, "attributes"))
 		for (int i = 0; i < 2; i++)
 			for (char *p = argv[i], n = 0; *p; p++)
@@ -52,7 +59,9 @@ static void add(struct builder *b, const char *verb, const char *path, const cha
 
 #define MAKE_OLD                                                                                                       \
 	"mkdir empty busy; echo one >replaced; echo a >appended; echo gone >gone; ln -s x link; echo m >mode; "        \
-	"chmod 600 mode; echo theirs >theirs; echo b >grown; chmod 644 replaced appended gone theirs grown"
+	"chmod 600 mode; echo theirs >theirs; echo b >grown; echo l >lines; "                                          \
+	"mkdir -p deep/in to-file; echo d >deep/in/file; echo f >to-directory; "                                       \
+	"chmod 644 replaced appended gone theirs grown"
 
 static void make_trees(void)
 {
@@ -62,8 +71,10 @@ static void make_trees(void)
 	      "echo two >replaced; chown 5:6 replaced; chmod 2750 replaced; echo b >>appended; rm gone; ln -sfn y "
 	      "link; "
 	      "chmod 4711 mode; rmdir empty busy; mkdir made made/below there other; chmod 1777 made; "
-	      "echo fresh >made/fresh; : >none; echo ours >theirs; echo c >>grown; ln -s made new-link; "
-	      "mkdir evil; echo x >evil/x");
+	      "echo fresh >made/fresh; : >none; echo ours >theirs; echo c >>grown; cp made/fresh .; ln -s made "
+	      "new-link; "
+	      "mkdir evil; echo x >evil/x; echo lo >>lines; "
+	      "rm -r deep to-file to-directory; mkdir to-directory; echo f >to-file; echo i >to-directory/inner");
 }
 
 static void make_update(struct builder *b)
@@ -76,6 +87,15 @@ static void make_update(struct builder *b)
 	add(b, "remove", "/run/busy", NULL);
 	add(b, "append", "/run/appended", "b\n");
 	add(b, "append", "/run/grown", "c\n");
+	add(b, "append", "/run/lines", "lo\n");
+	add(b, "remove", "/run/deep/in/file", NULL);
+	add(b, "remove", "/run/deep/in", NULL);
+	add(b, "remove", "/run/deep", NULL);
+	add(b, "remove", "/run/to-directory", NULL);
+	add(b, "mkdir", "/run/to-directory", NULL);
+	add(b, "write", "/run/to-directory/inner", "i\n");
+	add(b, "remove", "/run/to-file", NULL);
+	add(b, "write", "/run/to-file", "f\n");
 	add(b, "write", "/run/replaced", "two\n");
 	add(b, "write", "/run/theirs", "ours\n");
 	add(b, "write", "/run/none", NULL);
@@ -96,7 +116,8 @@ static void make_guest(void)
 {
 	fixture_copy();
 	shell("umask 022; rm -rf " RUN "; mkdir " RUN "; cd " RUN "; " MAKE_OLD "; echo changed >theirs; "
-	      "echo more >>grown; touch busy/file; mkdir there other; chmod 700 other; ln -s ../etc evil");
+	      "echo more >>grown; echo oslo >>lines; touch busy/file; mkdir there other; chmod 700 other; ln -s ../etc "
+	      "evil");
 }
 
 /* Names, attributes and contents below /run. */
@@ -119,6 +140,8 @@ static void assert_done(void)
 	      "[ \"$(readlink new-link)\" = made ] && [ \"$(stat -c %%a mode)\" = 4711 ] && [ \"$(cat theirs)\" = "
 	      "changed ] && "
 	      "[ \"$(stat -c %%a made)\" = 1777 ] && [ -d made/below ] && [ \"$(cat made/fresh)\" = fresh ] && "
+	      "[ \"$(cat lines)\" = \"$(printf 'l\\noslo\\nlo')\" ] && [ ! -e deep ] && [ -f to-file ] && "
+	      "[ \"$(cat to-directory/inner)\" = i ] && "
 	      "[ -f none ] && [ ! -s none ] && [ \"$(stat -c %%a other)\" = 700 ] && [ ! -e ../etc/x ]");
 }
 
@@ -255,6 +278,115 @@ static void dies_anywhere(void **state)
 	builder_deinit(&b);
 }
 
+/* One action alone: number 0. */
+static void make_one(struct builder *b, const char *verb, const char *path, const char *data)
+{
+	make_trees();
+	builder_init(b, FIXTURE_BASE);
+	builder_content(builder_add(b, CHANGE_WRITE, "etc/conf", S_IFREG | 0600), "new", 3);
+	add(b, verb, path, data);
+	builder_write(b, FIXTURE_PAYLOAD);
+	make_guest();
+}
+
+static bool holds(const char *path, const char *text)
+{
+	_cleanup_(free_ptr) char *found = NULL;
+	struct error *error = io_read_file(path, 4096, &found, NULL);
+	bool same = !error && !strcmp(found, text);
+
+	error_destroy(error);
+	return same;
+}
+
+#define MARK RUN "/.ouassister/0"
+#define ITEM MARK ".old"
+
+/* The guest changed it in the moment of the rename, and the helper died before it could see that. */
+static void killed_before_the_look(void **state)
+{
+	static const struct {
+		const char *verb, *path, *data, *old;
+	} cases[] = {{"write", RUN "/replaced", "two\n", "one\n"}, {"remove", RUN "/gone", NULL, "gone\n"}};
+	struct builder b;
+
+	whole_system();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsigned n = 0;
+
+		make_one(&b, cases[i].verb, cases[i].path + strlen(FIXTURE_ROOT), cases[i].data);
+		for (unsigned fault = 1;; fault++) {
+			make_guest();
+			helper(fault, NULL, "apply", &b);
+			if (!was_killed())
+				break;
+			if (!holds(ITEM, cases[i].old))
+				continue;
+			n++;
+			shell("echo moment >" ITEM);
+			assert_int_equal(helper(0, NULL, "apply", &b), 0);
+			assert_reason(cases[i].path + strlen(FIXTURE_ROOT), "the guest has changed it since");
+			assert_true(holds(cases[i].path, "moment\n"));
+			assert_int_equal(helper(0, NULL, "rollback", NULL), 4);
+			assert_true(holds(cases[i].path, "moment\n"));
+		}
+		assert_true(n > 0);
+		builder_deinit(&b);
+	}
+}
+
+/* The same in going back: what was replaced, and what was made. */
+static void killed_while_undone(void **state)
+{
+	static const struct {
+		const char *verb, *path, *data;
+	} cases[] = {{"write", RUN "/replaced", "two\n"}, {"write", RUN "/fresh", "fresh\n"}};
+	struct builder b;
+
+	whole_system();
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		const char *path = cases[i % 2].path;
+		bool taken = i >= ARRAY_SIZE(cases);
+		unsigned n = 0;
+
+		make_one(&b, cases[i % 2].verb, path + strlen(FIXTURE_ROOT), cases[i % 2].data);
+		for (unsigned fault = 1;; fault++) {
+			make_guest();
+			assert_int_equal(helper(0, NULL, "apply", &b), 0);
+			helper(fault, NULL, "rollback", NULL);
+			if (!was_killed())
+				break;
+			if (access(MARK, F_OK) < 0 || !holds(ITEM, cases[i % 2].data))
+				continue;
+			n++;
+			shell("echo moment >" ITEM);
+			if (taken)
+				shell("echo newest >%s.new; mv %s.new %s", path, path, path);
+			helper(0, NULL, "recover", NULL);
+			assert_true(holds(path, taken ? "newest\n" : "moment\n"));
+			if (taken && i % 2)
+				shell("grep -qx moment " RUN "/.ouassister-kept-*");
+		}
+		assert_true(n > 0);
+		builder_deinit(&b);
+	}
+}
+
+/* ramfs before Linux 5.17. */
+static void no_exchange(void **state)
+{
+	struct builder b;
+
+	whole_system();
+	make_one(&b, "write", "/run/replaced", "two\n");
+	assert_int_equal(helper(0, "OUA_NO_EXCHANGE=1", "apply", &b), 0);
+	assert_reason("/run/replaced", "the guest's kernel cannot exchange two names there");
+	assert_null(strstr(fixture_output, "\"status\":1"));
+	assert_true(holds(RUN "/replaced", "one\n"));
+	assert_int_equal(access(MARK, F_OK), -1);
+	builder_deinit(&b);
+}
+
 /* A guest whose /run is a link is left alone. */
 static void no_tmpfs(void **state)
 {
@@ -273,8 +405,11 @@ static void no_tmpfs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(done_and_undone), cmocka_unit_test(not_ours_any_more), cmocka_unit_test(after_a_boot),
-		cmocka_unit_test(forgotten),       cmocka_unit_test(no_tmpfs),          cmocka_unit_test(dies_anywhere),
+		cmocka_unit_test(done_and_undone),     cmocka_unit_test(not_ours_any_more),
+		cmocka_unit_test(after_a_boot),        cmocka_unit_test(killed_before_the_look),
+		cmocka_unit_test(killed_while_undone), cmocka_unit_test(no_exchange),
+		cmocka_unit_test(forgotten),           cmocka_unit_test(no_tmpfs),
+		cmocka_unit_test(dies_anywhere),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

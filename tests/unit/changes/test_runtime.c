@@ -3,6 +3,7 @@
 #include "tests/unit/test.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -204,6 +205,12 @@ static void test_look(void **state)
 	assert_ok(runtime_look(fd, "f", true, &look));
 	assert_true(look.state.has_content);
 	assert_int_equal(look.state.size, ACTION_RUNTIME_MAX);
+	runtime_look_deinit(&look);
+	/* Thousands of small ones are kept at once. */
+	assert_int_equal(ftruncate(file, 1), 0);
+	assert_ok(runtime_look(fd, "f", true, &look));
+	assert_int_equal(look.state.size, 1);
+	assert_true(malloc_usable_size(look.content) < 4096);
 	runtime_look_deinit(&look);
 	/* More is not read. */
 	assert_int_equal(ftruncate(file, ACTION_RUNTIME_MAX + 1), 0);
