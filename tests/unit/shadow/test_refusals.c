@@ -168,8 +168,8 @@ static void test_flood(void **state)
 	n_walks = 0;
 	assert_int_equal(status_of(f->shadow, "probe flood 20000"), 0);
 	print_message("flood: %zu walks, %zu needs\n", n_walks, n_needs(f));
-	assert_int_equal(n_needs(f), SHADOW_NEEDS_MAX);
-	assert_in_range(n_walks, SHADOW_NEEDS_MAX, SHADOW_NEEDS_MAX + 50);
+	assert_int_equal(n_needs(f), SHADOW_REFUSALS_MAX);
+	assert_in_range(n_walks, SHADOW_REFUSALS_MAX, SHADOW_REFUSALS_MAX + 50);
 }
 
 int main(void)
