@@ -53,17 +53,36 @@ def stanzas(data):
     return "paragraphs " + hashlib.sha256(b"\n\n".join(lines)).hexdigest() + f" {len(lines)}"
 
 
-# Of the header page (dbinc/db_page.h, struct _dbmeta33): sequence numbers, magic numbers of hash and btree, and the number
-# that each new file draws from its device, its inode, the time and the process.
-BERKELEY_MAGICS, BERKELEY_MAGIC_AT, BERKELEY_ID = (0x061561, 0x053162), 12, slice(52, 72)
+# Berkeley DB 5.3, dbinc/db_page.h: of the header page the magic number and the size of a page; of each page how many items
+# it has, its type, and where its items begin, the last of them first.
+BERKELEY_HASH, BERKELEY_MAGIC, BERKELEY_PAGE_SIZE = 0x061561, slice(12, 16), slice(20, 24)
+BERKELEY_N_ITEMS, BERKELEY_TYPE, BERKELEY_ITEMS = slice(20, 22), 25, 26
+BERKELEY_UNUSED, BERKELEY_OLD_HASH, BERKELEY_HEADER, BERKELEY_NEW_HASH = 0, 2, 8, 13
+
+
+def little(data):
+    return int.from_bytes(data, "little")
+
+
+def berkeley_page(page):
+    """The items of a page of a hash."""
+    if page[BERKELEY_TYPE] in (BERKELEY_UNUSED, BERKELEY_HEADER):
+        return []
+    if page[BERKELEY_TYPE] not in (BERKELEY_OLD_HASH, BERKELEY_NEW_HASH):
+        raise ValueError(f"a page of type {page[BERKELEY_TYPE]}")
+    starts = [little(page[at:at + 2]) for at in range(BERKELEY_ITEMS, BERKELEY_ITEMS + 2 * little(page[BERKELEY_N_ITEMS]), 2)]
+    return [page[start:end] for start, end in zip(starts, [len(page), *starts])]
 
 
 def berkeley_db(data):
-    """A Berkeley DB file without its identity."""
-    if int.from_bytes(data[BERKELEY_MAGIC_AT:BERKELEY_MAGIC_AT + 4], "little") not in BERKELEY_MAGICS:
-        raise ValueError("no Berkeley DB file")
-    data = data[:BERKELEY_ID.start] + bytes(20) + data[BERKELEY_ID.stop:]
-    return "Berkeley DB " + hashlib.sha256(data).hexdigest() + f" {len(data)} bytes"
+    """Keys and values of a hash; not the number of the file, and not what was in memory behind them."""
+    size = little(data[BERKELEY_PAGE_SIZE])
+    if little(data[BERKELEY_MAGIC]) != BERKELEY_HASH or not 512 <= size <= 65536 or len(data) % size:
+        raise ValueError("no hash of Berkeley DB")
+    items = [item for at in range(size, len(data), size) for item in berkeley_page(data[at:at + size])]
+    pairs = sorted(zip(items[::2], items[1::2]))
+    text = b"".join(b"%d %d %s%s" % (len(key), len(value), key, value) for key, value in pairs)
+    return f"Berkeley DB {hashlib.sha256(text).hexdigest()} {len(pairs)} pairs"
 
 
 MEANINGS = ((re.compile(r"/boot/initrd\.img-[^/]*"), initramfs),

@@ -108,6 +108,19 @@ def initramfs(files, mtime, pack):
     return early + (gzip.compress(main, mtime=mtime) if pack else main)
 
 
+def berkeley_db(items, filling):
+    """A hash of one page behind its header, with `filling` wherever nothing is meant."""
+    header = bytearray(filling * 512)
+    header[12:16], header[20:24] = (0x061561).to_bytes(4, "little"), (512).to_bytes(4, "little")
+    page, start = bytearray(filling * 512), 512
+    for i, item in enumerate(items):
+        start -= len(item)
+        page[start:start + len(item)] = item
+        page[26 + 2 * i:28 + 2 * i] = start.to_bytes(2, "little")
+    page[20:22], page[25] = len(items).to_bytes(2, "little"), 13
+    return bytes(header + page)
+
+
 def meanings(check):
     files = [(b"init", b"#!/bin/sh\n"), (b"etc/fstab", b"")]
     one = canon.initramfs(initramfs(files, 1, True))
@@ -118,9 +131,9 @@ def meanings(check):
     private = "/tmp/systemd-private-" + "0" * 32 + "-redis.service-"
     check("a random name", canon.canon_path(f"{private}MduYrD/tmp"), canon.canon_path(f"{private}w3F3qR/tmp"))
     check("a name that is not", canon.canon_path("/tmp/MduYrD"), "/tmp/MduYrD")
-    database = b"\0" * 12 + (0x061561).to_bytes(4, "little") + b"\0" * 36
-    check("another number of a database", canon.berkeley_db(database + b"a" * 20 + b"x"), canon.berkeley_db(database + b"b" * 20 + b"x"))
-    check("another content of a database", canon.berkeley_db(database + b"a" * 20 + b"x") != canon.berkeley_db(database + b"a" * 20 + b"y"), True)
+    one = canon.berkeley_db(berkeley_db([b"\1a", b"\1x", b"\1b", b"\1y"], b"1"))
+    check("a database of another number and order", canon.berkeley_db(berkeley_db([b"\1b", b"\1y", b"\1a", b"\1x"], b"2")), one)
+    check("a database with another value", canon.berkeley_db(berkeley_db([b"\1a", b"\1x", b"\1b", b"\1z"], b"1")) != one, True)
     check("another paragraph", canon.stanzas(b"A: 1\n\nC: 3\n") != canon.stanzas(b"A: 1\n\nC: 4\n"), True)
 
 
