@@ -66,12 +66,10 @@ bool deferrals_has(const struct deferrals *d, enum deferral_way way)
 	return false;
 }
 
-static bool has_line(const char *lines, const char *line)
+bool deferrals_name_in(const char *lines, const char *name, size_t n)
 {
-	size_t n = strlen(line);
-
-	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
-		if (strcspn(lines, "\n") == n && !memcmp(lines, line, n))
+	for (const char *line = lines; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (!strncmp(line, name, n) && strchr(" \n", line[n]))
 			return true;
 	return false;
 }
@@ -80,8 +78,10 @@ const struct deferral *deferrals_find_unkept(const struct deferrals *d, const ch
 {
 	for (size_t i = 0; i < d->n; i++) {
 		const char *package = d->items[i].package;
+		size_t n = strlen(package);
 
-		if (d->items[i].way == DEFERRAL_INSTALL && (!has_line(all, package) || has_line(left, package)))
+		if (d->items[i].way == DEFERRAL_INSTALL &&
+		    (!deferrals_name_in(all, package, n) || deferrals_name_in(left, package, n)))
 			return &d->items[i];
 	}
 	return NULL;
@@ -209,11 +209,14 @@ static bool matters(const struct shadow_need *need, const char *states, bool fai
 	return false;
 }
 
-static struct error *take(struct deferrals *d, const struct shadow_need *need, const char *states, bool *ret_new)
+static struct error *take(struct deferrals *d, const struct shadow_need *need, const char *states, bool failed,
+			  bool *ret_new)
 {
-	enum deferral_way way =
-		need->kind == SHADOW_NEED_EFI ? DEFERRAL_INSTALL : deferrals_way(need->package, need->script, states);
+	enum deferral_way way;
 
+	if (!need->package || !matters(need, states, failed))
+		return NULL;
+	way = need->kind == SHADOW_NEED_EFI ? DEFERRAL_INSTALL : deferrals_way(need->package, need->script, states);
 	return deferrals_add(d, need->package, need->script ? need->script : "installation", need->why, way, ret_new);
 }
 
@@ -224,11 +227,11 @@ struct error *deferrals_take(struct deferrals *d, const struct shadow_need *need
 	struct error *error = NULL;
 
 	for (size_t i = 0; !error && i < n; i++)
-		if (needs[i].kind != SHADOW_NEED_REFUSED && needs[i].package && matters(&needs[i], states, failed))
-			error = take(d, &needs[i], states, ret_new);
+		if (needs[i].kind != SHADOW_NEED_REFUSED)
+			error = take(d, &needs[i], states, failed, ret_new);
 	for (size_t i = n; !error && i--;)
-		if (needs[i].kind == SHADOW_NEED_REFUSED && needs[i].package && matters(&needs[i], states, failed))
-			error = take(d, &needs[i], states, ret_new);
+		if (needs[i].kind == SHADOW_NEED_REFUSED)
+			error = take(d, &needs[i], states, failed, ret_new);
 	return error;
 }
 

@@ -86,6 +86,8 @@ bool deferrals_has(const struct deferrals *deferrals, enum deferral_way way);
 const struct deferral *deferrals_find_unkept(const struct deferrals *deferrals, const char *all, const char *left);
 /* Whether any is not whole. */
 bool deferrals_has_script(const struct deferrals *deferrals);
+/* Whether a line of the text is these bytes, or begins with them and a blank. */
+bool deferrals_name_in(const char *lines, const char *name, size_t n);
 /* The deferral of this package; NULL: none. An architecture behind a colon does not count. */
 struct deferral *deferrals_find(const struct deferrals *deferrals, const char *package, size_t length);
 /* Whether the package is deferred or waits with one that is. */

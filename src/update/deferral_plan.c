@@ -16,21 +16,13 @@
 #define WORDS_MAX  64
 #define PASSES_MAX 8
 
-bool deferral_has_name(const char *lines, const char *name, size_t n)
-{
-	for (const char *line = lines; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		if (!strncmp(line, name, n) && strchr(" \n", line[n]))
-			return true;
-	return false;
-}
-
 /* Lines of `all` whose names `part` has not. */
 static char *subtract(const char *all, const char *part)
 {
 	GString *left = g_string_new("");
 
 	for (const char *line = all; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		if (!deferral_has_name(part, line, strcspn(line, " \n")))
+		if (!deferrals_name_in(part, line, strcspn(line, " \n")))
 			g_string_append_printf(left, "%.*s\n", (int)strcspn(line, "\n"), line);
 	return g_string_free(left, FALSE);
 }
@@ -262,7 +254,7 @@ static struct error *hold_scripts(struct deferrals *d)
 		size_t n = strlen(item->package);
 		bool goes = item->way == DEFERRAL_REMOVE || item->way == DEFERRAL_PURGE;
 
-		if (goes ? !deferral_has_name(d->gone, item->package, n) : deferral_has_name(d->held, item->package, n))
+		if (goes ? !deferrals_name_in(d->gone, item->package, n) : deferrals_name_in(d->held, item->package, n))
 			error = deferrals_add(d, item->package, item->script, item->why, DEFERRAL_INSTALL, &changed);
 	}
 	return error;

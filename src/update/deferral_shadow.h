@@ -25,9 +25,6 @@ struct error *deferral_carry_in(const struct package_run *run, int fd) _must_che
  */
 struct error *deferral_prepare(const struct package_run *run, struct deferrals *deferrals) _must_check_;
 
-/* Whether a line of the text is these bytes, or begins with them and a blank. */
-bool deferral_has_name(const char *lines, const char *name, size_t n);
-
 /* --- deferral_shadow.c --- */
 
 /*
