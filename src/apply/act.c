@@ -181,16 +181,17 @@ static char *stopped_path(const struct transaction *t)
 	return string_format("%s/stopped", t->directory);
 }
 
-/* NULL: nothing was, or it is not known. */
-static char *read_stopped(const struct transaction *t)
+/* *ret is NULL: nothing was, or it is not known. */
+static struct error *read_stopped(const struct transaction *t, char **ret)
 {
 	_cleanup_(free_ptr) char *path = stopped_path(t);
-	char *text = NULL;
 	size_t size;
 
-	if (path)
-		error_destroy(io_read_file(path, 1 << 20, &text, &size));
-	return text;
+	*ret = NULL;
+	if (!path)
+		return error_no_memory();
+	error_destroy(io_read_file(path, 1 << 20, ret, &size));
+	return NULL;
 }
 
 /*
@@ -203,14 +204,15 @@ static struct error *stop_again(struct transaction *t, uint32_t *failed)
 	_cleanup_(free_ptr) struct action *stops = calloc(list->n + 1, sizeof(*stops));
 	_cleanup_(free_ptr) const struct action **actions = calloc(list->n + 1, sizeof(*actions));
 	_cleanup_(unit_states_deinit) struct unit_states now = {};
-	_cleanup_(free_ptr) char *stopped = read_stopped(t);
+	_cleanup_(free_ptr) char *stopped = NULL;
 	struct error *error;
 	size_t n;
 
 	if (!stops || !actions)
 		return error_no_memory();
-	if (!stopped)
-		return NULL;
+	error = read_stopped(t, &stopped);
+	if (error || !stopped)
+		return error;
 	error = unit_states_ask(list, &now);
 	if (error)
 		return error;
@@ -285,12 +287,12 @@ static struct error *note_stopped(const struct transaction *t)
 
 struct error *transaction_start_stopped(struct transaction *t)
 {
-	_cleanup_(free_ptr) char *text = read_stopped(t);
-	struct error *error = NULL;
+	_cleanup_(free_ptr) char *text = NULL;
+	struct error *error = read_stopped(t, &text);
 	uint32_t failed = 0;
 
-	if (!text)
-		return NULL;
+	if (error || !text)
+		return error;
 	for (char *save = NULL, *unit = strtok_r(text, "\n", &save); !error && unit;
 	     unit = strtok_r(NULL, "\n", &save)) {
 		struct action start = {.kind = ACTION_SYSTEMD, .verb = (char *)"start", .unit = unit};

@@ -52,6 +52,9 @@ struct error *units_act(const struct action *const *actions, size_t n, const cha
 
 /* --- act_data.c --- */
 
+/* It failed by a system call: `what`, which is not kept, and why. */
+struct error *outcome_fail(struct outcome *outcome, int errnum, const char *what) _must_check_;
+
 /* Why the process that an action is about is no longer there, a literal; NULL: it is. */
 const char *process_gone(const struct action *action);
 

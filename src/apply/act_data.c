@@ -22,7 +22,7 @@
 #define MODULE_TIMEOUT_MS 90000
 #define CLOCK_TICKS       100 /* USER_HZ: what /proc/PID/stat counts in */
 
-static struct error *fail(struct outcome *ret, int errnum, const char *what)
+struct error *outcome_fail(struct outcome *ret, int errnum, const char *what)
 {
 	ret->status = 1;
 	ret->output = string_format("%s: %s", what, strerror(errnum));
@@ -78,7 +78,7 @@ static struct error *act_signal(const struct action *action, struct outcome *ret
 	if (ret->skipped || send_signal(pidfd, action) == 0)
 		return NULL;
 	if (errno != ESRCH)
-		return fail(ret, errno, "cannot send the signal");
+		return outcome_fail(ret, errno, "cannot send the signal");
 	ret->skipped = "the process has ended";
 	return NULL;
 }
@@ -109,12 +109,12 @@ static struct error *act_write(const struct action *action, struct outcome *ret)
 		return NULL;
 	}
 	if (fd < 0)
-		return fail(ret, errno, "cannot open");
+		return outcome_fail(ret, errno, "cannot open");
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !is_kernels(fd)) {
 		ret->skipped = "it is no file of the kernel";
 		return NULL;
 	}
-	return write(fd, action->data, action->size) < 0 ? fail(ret, errno, "cannot write") : NULL;
+	return write(fd, action->data, action->size) < 0 ? outcome_fail(ret, errno, "cannot write") : NULL;
 }
 
 static struct error *load_module(const struct action *action, struct outcome *ret)
@@ -146,7 +146,7 @@ static struct error *unload_module(const struct action *action, struct outcome *
 		return NULL;
 	if (errno == ENOENT)
 		ret->skipped = "the module is not loaded";
-	return ret->skipped ? NULL : fail(ret, errno, "cannot unload the module");
+	return ret->skipped ? NULL : outcome_fail(ret, errno, "cannot unload the module");
 }
 
 static int do_mount(const struct action *action)
@@ -172,7 +172,7 @@ static struct error *act_mount(const struct action *action, struct outcome *ret)
 		ret->skipped = "nothing is mounted there";
 	else if (errno == ENOENT)
 		ret->skipped = "the guest has no such path";
-	return ret->skipped ? NULL : fail(ret, errno, action->path);
+	return ret->skipped ? NULL : outcome_fail(ret, errno, action->path);
 }
 
 struct error *act_data(const struct action *action, struct outcome *ret)

@@ -47,13 +47,6 @@ static void leave_spot(struct spot *s)
 	close_fd(&s->run_fd);
 }
 
-static struct error *fail(struct outcome *ret, int errnum, const char *what)
-{
-	ret->status = 1;
-	ret->output = string_format("%s: %s", what, strerror(errnum));
-	return ret->output ? NULL : error_no_memory();
-}
-
 static bool is_tmpfs(int fd)
 {
 	struct statfs fs;
@@ -312,11 +305,11 @@ static struct error *put(struct spot *s, struct outcome *ret)
 	bool exchanges = s->before.type != RUNTIME_ABSENT;
 
 	if (!make_item(s) || !note_inode(s))
-		return fail(ret, errno, "cannot make it");
+		return outcome_fail(ret, errno, "cannot make it");
 	fault_point();
 	if (move(s->stage_fd, s->item, s->directory, s->name, exchanges ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0) {
 		ret->skipped = errno == EEXIST || errno == ENOENT ? changed : cannot_rename(errno);
-		return ret->skipped ? NULL : fail(ret, errno, "cannot give it its name");
+		return ret->skipped ? NULL : outcome_fail(ret, errno, "cannot give it its name");
 	}
 	fault_point();
 	return exchanges && !is_expected(s) ? give_back(s, true, ret) : NULL;
@@ -328,13 +321,13 @@ static struct error *take_away(struct spot *s, struct outcome *ret)
 		if (unlinkat(s->directory, s->name, AT_REMOVEDIR) == 0)
 			return NULL;
 		if (errno != ENOTEMPTY && errno != EBUSY && errno != ENOENT && errno != ENOTDIR)
-			return fail(ret, errno, "cannot remove it");
+			return outcome_fail(ret, errno, "cannot remove it");
 		ret->skipped = errno == ENOTEMPTY ? "the guest has something in it" : changed;
 		return NULL;
 	}
 	if (move(s->directory, s->name, s->stage_fd, s->item, RENAME_NOREPLACE) < 0) {
 		ret->skipped = errno == ENOENT ? removed : cannot_rename(errno);
-		return ret->skipped ? NULL : fail(ret, errno, "cannot remove it");
+		return ret->skipped ? NULL : outcome_fail(ret, errno, "cannot remove it");
 	}
 	fault_point();
 	return is_expected(s) ? NULL : give_back(s, false, ret);
@@ -396,7 +389,7 @@ static struct error *append(struct spot *s, const struct runtime_look *now, stru
 		return error;
 	fd = openat(s->directory, s->name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || write(fd, s->action->data, s->action->size) != (ssize_t)s->action->size)
-		return fail(ret, errno, "cannot append");
+		return outcome_fail(ret, errno, "cannot append");
 	return NULL;
 }
 
@@ -467,7 +460,7 @@ static struct error *act(struct spot *s, const struct runtime_look *now, struct 
 		return take_away(s, ret);
 	if (strcmp(s->action->verb, "attributes"))
 		return put(s, ret);
-	return change_attributes(s, &s->after) ? NULL : fail(ret, errno, "cannot change its attributes");
+	return change_attributes(s, &s->after) ? NULL : outcome_fail(ret, errno, "cannot change its attributes");
 }
 
 static struct error *do_spot(struct transaction *t, const struct action *action, struct spot *s, struct outcome *ret)
