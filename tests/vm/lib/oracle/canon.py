@@ -57,6 +57,8 @@ def stanzas(data):
 # it has, its type, and where its items begin, the last of them first.
 BERKELEY_HASH, BERKELEY_MAGIC, BERKELEY_PAGE_SIZE = 0x061561, slice(12, 16), slice(20, 24)
 BERKELEY_N_ITEMS, BERKELEY_TYPE, BERKELEY_ITEMS = slice(20, 22), 25, 26
+# postalias writes the time at which it ran as one more pair, for NIS (postfix, src/postalias/postalias.c).
+BERKELEY_TIME = b"YP_LAST_MODIFIED"
 BERKELEY_UNUSED, BERKELEY_OLD_HASH, BERKELEY_HEADER, BERKELEY_NEW_HASH = 0, 2, 8, 13
 
 
@@ -75,12 +77,12 @@ def berkeley_page(page):
 
 
 def berkeley_db(data):
-    """Keys and values of a hash; not the number of the file, and not what was in memory behind them."""
+    """Keys and values of a hash; not the number of the file, the time, and what was in memory behind them."""
     size = little(data[BERKELEY_PAGE_SIZE])
     if little(data[BERKELEY_MAGIC]) != BERKELEY_HASH or not 512 <= size <= 65536 or len(data) % size:
         raise ValueError("no hash of Berkeley DB")
     items = [item for at in range(size, len(data), size) for item in berkeley_page(data[at:at + size])]
-    pairs = sorted(zip(items[::2], items[1::2]))
+    pairs = sorted(pair for pair in zip(items[::2], items[1::2]) if BERKELEY_TIME not in pair[0])
     text = b"".join(b"%d %d %s%s" % (len(key), len(value), key, value) for key, value in pairs)
     return f"Berkeley DB {hashlib.sha256(text).hexdigest()} {len(pairs)} pairs"
 

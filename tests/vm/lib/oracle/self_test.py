@@ -133,6 +133,8 @@ def meanings(check):
     check("a name that is not", canon.canon_path("/tmp/MduYrD"), "/tmp/MduYrD")
     one = canon.berkeley_db(berkeley_db([b"\1a", b"\1x", b"\1b", b"\1y"], b"1"))
     check("a database of another number and order", canon.berkeley_db(berkeley_db([b"\1b", b"\1y", b"\1a", b"\1x"], b"2")), one)
+    earlier, later = ([b"\1a", b"\1x", b"\1YP_LAST_MODIFIED", b"\1" + time] for time in (b"1795312390", b"1795312399"))
+    check("a database of another time", canon.berkeley_db(berkeley_db(earlier, b"1")), canon.berkeley_db(berkeley_db(later, b"1")))
     check("a database with another value", canon.berkeley_db(berkeley_db([b"\1a", b"\1x", b"\1b", b"\1z"], b"1")) != one, True)
     check("another paragraph", canon.stanzas(b"A: 1\n\nC: 3\n") != canon.stanzas(b"A: 1\n\nC: 4\n"), True)
 
