@@ -361,12 +361,15 @@ static struct error *deny_argument(scmp_filter_ctx filter, int call, unsigned ar
 
 /*
  * What the table refuses by itself, of calls as a whole or by an argument. Where it is noted the filter of answers
- * stops it, and an errno from here would outrank that. What the list does not have at all does not exist anyhow.
+ * stops it, and an errno from here would outrank that. libseccomp wants no rule that says what the filter does anyhow.
  */
 static struct error *add_refusals(scmp_filter_ctx filter, bool noted, bool by_argument)
 {
 	struct error *error = NULL;
+	uint32_t anyhow;
 
+	if (seccomp_attr_get(filter, SCMP_FLTATR_ACT_DEFAULT, &anyhow) < 0)
+		return error_create(ERROR_FAILED, "cannot set up the system call filter");
 	for (size_t i = 0; !error && i < n_refusals; i++) {
 		const struct refusal *refusal = &refusals[i];
 		int call = refusal_call(refusal), r = 0;
@@ -378,7 +381,7 @@ static struct error *add_refusals(scmp_filter_ctx filter, bool noted, bool by_ar
 		else if (!noted && by_argument)
 			error = deny_argument(filter, call, refusal->argument, refusal->mask, refusal->value,
 					      refusal->errnum);
-		else if (!noted && refusal->errnum != ENOSYS)
+		else if (!noted && anyhow != SCMP_ACT_ERRNO((uint32_t)refusal->errnum))
 			r = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)refusal->errnum), call, 0);
 		if (r < 0)
 			error = error_system(-r, NULL, "cannot filter the system call %s", refusal->name);

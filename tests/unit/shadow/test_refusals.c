@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -100,6 +101,27 @@ static void test_same_errno(void **state)
 	compare(f, false, "probe errnos");
 }
 
+/* fsopen does not exist, so that libmount takes mount(2); the older calls of its kind are not permitted. */
+static void test_new_mount_calls(void **state)
+{
+	struct fixture *f = *state;
+	char line[64];
+
+	need_root();
+	for (unsigned noted = 0; noted < 2; noted++) {
+		_cleanup_(free_ptr) char *text = NULL;
+
+		make_shadow(f, true, noted);
+		text = errnos(f, "probe errnos");
+		for (long call = SYS_open_tree; call <= SYS_fspick; call++) {
+			snprintf(line, sizeof(line), "%ld(0, 0, 0): %d\n", call, ENOSYS);
+			assert_non_null(strstr(text, line));
+		}
+		snprintf(line, sizeof(line), "%d(0, 0, 0): %d\n", SYS_pivot_root, EPERM);
+		assert_non_null(strstr(text, line));
+	}
+}
+
 static bool is_noted(const struct fixture *f, const char *package, const char *script, const char *why)
 {
 	size_t n;
@@ -176,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_same_errno, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_new_mount_calls, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_who, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_flood, setup, fixture_teardown),
 	};
