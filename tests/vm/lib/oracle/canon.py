@@ -2,6 +2,7 @@
 """What some files mean, where the bytes carry times or an order that mean nothing."""
 import gzip
 import hashlib
+import io
 import lzma
 import pathlib
 import re
@@ -87,8 +88,33 @@ def berkeley_db(data):
     return f"Berkeley DB {hashlib.sha256(text).hexdigest()} {len(pairs)} pairs"
 
 
+# OpenJDK, sun/security/provider/JavaKeyStore.java: behind magic number, version and count each entry has a tag, a name, the
+# time at which it came, and what it holds; numbers are big-endian, texts have their length before them.
+JAVA_MAGIC, JAVA_CERTIFICATE, JAVA_DIGEST_SIZE = bytes.fromhex("feedfeed00000002"), 2, 20
+
+
+def java_certificates(data):
+    """Names and certificates of a Java key store, without their times."""
+    if data[:8] != JAVA_MAGIC:
+        raise ValueError("no key store of Java")
+    rest, found = io.BytesIO(data[12:-JAVA_DIGEST_SIZE]), []
+
+    def counted(size):
+        return rest.read(int.from_bytes(rest.read(size), "big"))
+
+    for _ in range(int.from_bytes(data[8:12], "big")):
+        if int.from_bytes(rest.read(4), "big") != JAVA_CERTIFICATE:
+            raise ValueError("more than certificates")
+        name, _, kind, certificate = counted(2), rest.read(8), counted(2), counted(4)
+        found.append(b"%s %s %s" % (name, kind, hashlib.sha256(certificate).hexdigest().encode()))
+    if rest.read():
+        raise ValueError("more than its entries")
+    return f"certificates {hashlib.sha256(b'|'.join(sorted(found))).hexdigest()} {len(found)}"
+
+
 MEANINGS = ((re.compile(r"/boot/initrd\.img-[^/]*"), initramfs),
             (re.compile(r"/etc/.*\.db"), berkeley_db),
+            (re.compile(r"/etc/ssl/certs/java/cacerts"), java_certificates),
             (re.compile(r"/var/cache/debconf/[a-z]+\.dat(-old)?"), stanzas),
             (re.compile(r"/var/lib/dpkg/(status|available)(-old)?"), stanzas))
 

@@ -121,6 +121,13 @@ def berkeley_db(items, filling):
     return bytes(header + page)
 
 
+def java_store(time, *certificates):
+    """A key store of Java with (name, certificate)."""
+    entries = b"".join(b"\0\0\0\2" + len(name).to_bytes(2, "big") + name + time.to_bytes(8, "big") + b"\0\5X.509" +
+                       len(content).to_bytes(4, "big") + content for name, content in certificates)
+    return canon.JAVA_MAGIC + len(certificates).to_bytes(4, "big") + entries + b"digest of 20 bytes.."
+
+
 def meanings(check):
     files = [(b"init", b"#!/bin/sh\n"), (b"etc/fstab", b"")]
     one = canon.initramfs(initramfs(files, 1, True))
@@ -136,6 +143,9 @@ def meanings(check):
     earlier, later = ([b"\1a", b"\1x", b"\1YP_LAST_MODIFIED", b"\1" + time] for time in (b"1795312390", b"1795312399"))
     check("a database of another time", canon.berkeley_db(berkeley_db(earlier, b"1")), canon.berkeley_db(berkeley_db(later, b"1")))
     check("a database with another value", canon.berkeley_db(berkeley_db([b"\1a", b"\1x", b"\1b", b"\1z"], b"1")) != one, True)
+    one = canon.java_certificates(java_store(1, (b"a", b"A"), (b"b", b"B")))
+    check("a key store of another time and order", canon.java_certificates(java_store(2, (b"b", b"B"), (b"a", b"A"))), one)
+    check("a key store with another certificate", canon.java_certificates(java_store(1, (b"a", b"A"), (b"b", b"C"))) != one, True)
     check("another paragraph", canon.stanzas(b"A: 1\n\nC: 3\n") != canon.stanzas(b"A: 1\n\nC: 4\n"), True)
 
 
