@@ -136,3 +136,12 @@ RANDOM_NAME = re.compile(r"(/systemd-private-[0-9a-f]{32}-[^/]+-)[A-Za-z0-9]{6}(
 def canon_path(path):
     """The path without what systemd draws at random for the private /tmp of each start of a unit."""
     return RANDOM_NAME.sub(r"\1RANDOM", path)
+
+
+# The kernel draws the port of a socket that names none out of these (ip_local_port_range, by default).
+DRAWN_PORT = re.compile(r"(127\.0\.0\.1|\[?::1\]?):(3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[45]\d{4}|60\d{3})$")
+
+
+def canon_socket(line):
+    """A listening socket of the guest's own without a port that was drawn at random."""
+    return DRAWN_PORT.sub(r"\1:DRAWN", line)

@@ -7,7 +7,7 @@ aspects exists, type, mode, owner and target.
 import collections
 import re
 
-from .canon import canon_path
+from .canon import canon_path, canon_socket
 
 DELETED = " (deleted)"
 
@@ -54,7 +54,7 @@ class Facts:
         self.add("failed", said["failed"], lambda words: "failed")
         self.add("unit-file", said["unit-files"], lambda words: " ".join(words[1:]))
         self.add("module", said["modules"], lambda words: "loaded")
-        self.values.update({f"socket:{line}": "open" for line in said["sockets"]})
+        self.values.update({f"socket:{canon_socket(line)}": "open" for line in said["sockets"]})
         self.programs(said["programs"])
         self.main = self.main_programs(said["main"])
         self.stale = self.stale_files(said["maps"])

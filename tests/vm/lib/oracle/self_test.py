@@ -143,6 +143,9 @@ def meanings(check):
     earlier, later = ([b"\1a", b"\1x", b"\1YP_LAST_MODIFIED", b"\1" + time] for time in (b"1795312390", b"1795312399"))
     check("a database of another time", canon.berkeley_db(berkeley_db(earlier, b"1")), canon.berkeley_db(berkeley_db(later, b"1")))
     check("a database with another value", canon.berkeley_db(berkeley_db([b"\1a", b"\1x", b"\1b", b"\1z"], b"1")) != one, True)
+    check("a port that was drawn", canon.canon_socket("tcp 127.0.0.1:39323"), canon.canon_socket("tcp 127.0.0.1:60999"))
+    for line in ("tcp 127.0.0.1:32767", "tcp 127.0.0.1:61000", "tcp 0.0.0.0:39323"):
+        check(f"a port that was not: {line}", canon.canon_socket(line), line)
     one = canon.java_certificates(java_store(1, (b"a", b"A"), (b"b", b"B")))
     check("a key store of another time and order", canon.java_certificates(java_store(2, (b"b", b"B"), (b"a", b"A"))), one)
     check("a key store with another certificate", canon.java_certificates(java_store(1, (b"a", b"A"), (b"b", b"C"))) != one, True)
