@@ -316,6 +316,23 @@ struct error *transaction_forget_stopped(struct transaction *t)
 
 /* --- the phases --- */
 
+/* Files do not change below a unit that an action is stopping. */
+static struct error *await_stops(struct transaction *t)
+{
+	bool asked = false, all = true;
+	struct error *error;
+
+	for (size_t i = 0; i < t->payload.actions.n; i++)
+		asked |= t->payload.actions.items[i].kind == ACTION_SYSTEMD &&
+			 t->payload.actions.items[i].phase == ACTION_BEFORE;
+	if (!asked || !has_systemd())
+		return NULL;
+	error = units_await_stops(&all);
+	if (!error && !all)
+		event_note(t->report_fd, NULL, "units are still being stopped while the files change");
+	return error;
+}
+
 struct error *transaction_act_before(struct transaction *t)
 {
 	uint32_t failed = 0;
@@ -327,6 +344,8 @@ struct error *transaction_act_before(struct transaction *t)
 		error = note_stopped(t);
 	if (!error)
 		error = act_phase(t, ACTION_BEFORE, &failed);
+	if (!error)
+		error = await_stops(t);
 	t->n_failed += failed;
 	return error;
 }

@@ -37,6 +37,12 @@ const char *unit_skip(const struct action *action, const struct unit_state *befo
 bool unit_is_stopped_by(const struct action *action, const struct unit_states *before);
 
 /*
+ * Waits until no unit is on its way down, or *ret_all is false: `systemctl stop` does not wait for the units that the
+ * stop of another one takes with it (PartOf=, BindsTo=), and these need their programs to stop.
+ */
+struct error *units_await_stops(bool *ret_all) _must_check_;
+
+/*
  * The requests to stop once more what was stopped before the files (`stopped`: its units, one a line) and runs now, how
  * many: its socket, a timer or a client has started it in between, with files that were still the old ones. They borrow
  * from the list; `ret` has room for all of it.

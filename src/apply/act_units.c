@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "apply/act.h"
 #include "apply/run.h"
@@ -14,6 +15,8 @@
 #define UNIT_TIMEOUT_MS  20000 /* more for each further unit */
 #define CALLS_TIMEOUT_MS 900000
 #define ASK_TIMEOUT_MS   60000
+#define STOP_TIMEOUT_MS  90000 /* systemd's own DefaultTimeoutStopSec */
+#define STOP_POLL_MS     200
 #define JOURNAL_LINES    "20"
 
 void outcome_deinit(struct outcome *outcome)
@@ -168,6 +171,36 @@ bool unit_is_stopped_by(const struct action *action, const struct unit_states *b
 		return false;
 	state = unit_states_find(before, action->unit);
 	return state && unit_is_running(state);
+}
+
+/* "JOB UNIT TYPE STATE" a line. */
+static bool is_stopping(const char *jobs)
+{
+	for (; *jobs; jobs += strcspn(jobs, "\n"), jobs += *jobs == '\n') {
+		char type[16];
+
+		if (sscanf(jobs, "%*s %*s %15s", type) == 1 && (!strcmp(type, "stop") || !strcmp(type, "restart")))
+			return true;
+	}
+	return false;
+}
+
+struct error *units_await_stops(bool *ret_all)
+{
+	static const char *const argv[] = {"systemctl", "--no-pager", "--no-legend", "--plain", "list-jobs", NULL};
+	uint64_t deadline = clock_monotonic_ns() + STOP_TIMEOUT_MS * 1000000ull;
+
+	for (;;) {
+		_cleanup_(run_result_deinit) struct run_result result = {};
+		struct error *error = run((char *const *)argv, ASK_TIMEOUT_MS, &result);
+
+		if (error)
+			return error;
+		*ret_all = result.status || !is_stopping(result.output);
+		if (*ret_all || clock_monotonic_ns() > deadline)
+			return NULL;
+		nanosleep(&(struct timespec){.tv_nsec = STOP_POLL_MS * 1000000}, NULL);
+	}
 }
 
 static bool has_line(const char *lines, const char *word)

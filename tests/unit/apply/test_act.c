@@ -164,12 +164,42 @@ static void test_stopped(void **state)
 	assert_false(unit_is_stopped_by(&stop, &before));
 }
 
+/* A systemctl that says of two questions that a unit stops, and of all after them that another one starts. */
+static void test_await_stops(void **state)
+{
+	static const char script[] =
+		"#!/bin/sh\necho x >>\"${0%/*}/asked\"\n"
+		"[ $(wc -l <\"${0%/*}/asked\") -gt 2 ] || echo '  7 stop.service   stop  running'\n"
+		"echo '12 late.service start waiting'\n";
+	char directory[] = "/tmp/test-act.XXXXXX";
+	_cleanup_(free_ptr) char *program = NULL, *asked = NULL, *text = NULL, *with_program = NULL;
+	_cleanup_(free_ptr) char *path = strdup(getenv("PATH"));
+	bool all = false;
+	size_t size;
+
+	assert_non_null(mkdtemp(directory));
+	program = string_format("%s/systemctl", directory);
+	asked = string_format("%s/asked", directory);
+	assert_ok(io_replace_file(program, script, sizeof(script) - 1, 0700));
+	with_program = string_format("%s:%s", directory, path);
+	setenv("PATH", with_program, 1);
+	assert_ok(units_await_stops(&all));
+	setenv("PATH", path, 1);
+	assert_true(all);
+	assert_ok(io_read_file(asked, 64, &text, &size));
+	assert_string_equal(text, "x\nx\nx\n");
+	unlink(asked);
+	unlink(program);
+	rmdir(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_signals), cmocka_unit_test(test_writes), cmocka_unit_test(test_swap),
-		cmocka_unit_test(test_daemons), cmocka_unit_test(test_states), cmocka_unit_test(test_running_again),
-		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_signals), cmocka_unit_test(test_writes),
+		cmocka_unit_test(test_swap),    cmocka_unit_test(test_daemons),
+		cmocka_unit_test(test_states),  cmocka_unit_test(test_running_again),
+		cmocka_unit_test(test_stopped), cmocka_unit_test(test_await_stops),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
