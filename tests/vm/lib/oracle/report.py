@@ -20,7 +20,8 @@ answers to debconf are files among these.
     tests/vm/oracle --report            # this page, of the results that are kept
 
 Differences that are no fault stand in `tests/vm/lib/oracle/tolerated`, each with its reason; every run prints what each
-entry excused. A process of the offline copy that maps a replaced file must be one that `resume` has named. Paragraphs of
+entry excused. A unit that was removed, and whose stop failed in the conventional copy alone, is
+named, and is no fault of the offline one. A process of the offline copy that maps a replaced file must be one that `resume` has named. Paragraphs of
 debconf's and dpkg's databases may come in another order, and of an initramfs its files count, not their order and times.
 The clock of both copies is set when they wake; packages come without those that they only recommend; needrestart's hook
 is told to do nothing in both, for the offline copy has a restart plan of its own.
@@ -109,6 +110,8 @@ def show(result, say):
         say(f"not ok {name}: {len(result['differences'])} differences")
     for fault in result.get("differences", ()):
         say(f"#   {fault['path']} {fault['what']}: offline {fault['offline']}; conventional {fault['conventional']}"[:500])
+    for unit in result.get("failed_there", ()):
+        say(f"#   its stop failed in the conventional copy alone: {unit}")
     for path, names in result.get("excused", {}).items():
         say(f"#   excused by {path}: {len(names)}: " + ", ".join(names[:3]) + (" …" if len(names) > 3 else ""))
     for unit, files in (result.get("stale") or {}).get("offline", {}).items():

@@ -183,6 +183,17 @@ OTHER = {"active running": ("failed failed", "unit:cron.service"), "enabled enab
          "== maps": ("== maps\n/proc/7/maps:1-2 r-xp 0 fe:02 12   /usr/lib/libc.so (deleted)", "stale:cron.service")}
 
 
+def failures(check):
+    def faults(unit, offline="absent", conventional="not-found failed failed"):
+        found = [("failed:x.service", "absent", "failed"), (f"unit:{unit}", offline, conventional), ("system:state", "running", "degraded")]
+        result = {"found": [{"path": path, "what": "state", "offline": one, "conventional": other} for path, one, other in found]}
+        return len(tolerances.judge(result, [])["differences"])
+
+    check("the failed stop of a unit that is gone is apt's own", faults("x.service"), 0)
+    check("that of a unit that is there is a fault", faults("x.service", "loaded active running", "loaded failed failed"), 3)
+    check("and what another unit is", faults("y.service"), 3)
+
+
 def what_runs(check):
     found = []
     facts.compare(facts.Facts(SAID), facts.Facts(SAID), (), lambda *difference: found.append(difference))
@@ -216,5 +227,6 @@ def main(say):
     trees(check)
     entries(check)
     meanings(check)
+    failures(check)
     what_runs(check)
     return 1 if failed else 0

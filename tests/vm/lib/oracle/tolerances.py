@@ -62,11 +62,33 @@ class Judge:
         self.faults.append({"path": path, "what": what, "offline": offline, "conventional": conventional})
 
 
+def failed_there(differences):
+    """
+    The units that are gone and whose stop failed in the conventional copy alone: dpkg takes their programs away while they
+    still stop, and systemd remembers that until it is told to forget.
+    """
+    states = {difference["path"]: (difference["offline"], difference["conventional"]) for difference in differences}
+    units = {path.removeprefix("failed:") for path, (offline, _) in states.items()
+             if path.startswith("failed:") and offline == "absent"}
+    return {unit for unit in units if states.get(f"unit:{unit}") == ("absent", "not-found failed failed")}
+
+
+def is_of_failed(difference, units):
+    """Whether it says no more than that these units have failed in the conventional copy."""
+    kind, _, name = difference["path"].partition(":")
+    if difference["path"] == "system:state":
+        return bool(units) and (difference["offline"], difference["conventional"]) == ("running", "degraded")
+    return kind in ("failed", "unit") and name in units
+
+
 def judge(result, entries):
     """Fills in a step's verdict from all that it `found`, by the entries of today."""
-    found = Judge(entries)
-    for difference in result.get("found", ()):
-        found.take(*(difference[key] for key in ("path", "what", "offline", "conventional")))
+    found, differences = Judge(entries), result.get("found", ())
+    units = failed_there(differences)
+    for difference in differences:
+        if not is_of_failed(difference, units):
+            found.take(*(difference[key] for key in ("path", "what", "offline", "conventional")))
+    result["failed_there"] = sorted(units)
     result["differences"] = found.faults
     result["excused"] = {path: names for path, names in found.excused.items() if names}
     result["passed"] = "failure" not in result and not found.faults
