@@ -10,6 +10,7 @@
 #include "apply/attributes.h"
 #include "apply/fault.h"
 #include "apply/transaction.h"
+#include "base/bytes.h"
 #include "base/io.h"
 
 #define HOLE_SIZE 4096
@@ -35,11 +36,6 @@ const struct change *entry_change(const struct transaction *t, uint32_t entry)
 	return &t->payload.entries[entry].change;
 }
 
-static bool is_zero(const uint8_t *bytes, size_t n)
-{
-	return !bytes[0] && !memcmp(bytes, bytes + 1, n - 1);
-}
-
 /* Contents begin on a page of the payload and the buffer holds whole pages, so a hole is a page of zeros. */
 static struct error *write_sparse(int fd, const uint8_t *bytes, size_t n, const char *path)
 {
@@ -47,7 +43,7 @@ static struct error *write_sparse(int fd, const uint8_t *bytes, size_t n, const 
 		size_t part = n < HOLE_SIZE ? n : HOLE_SIZE;
 		struct error *error = NULL;
 
-		if (!is_zero(bytes, part))
+		if (!bytes_are_zero(bytes, part))
 			error = io_write(fd, bytes, part, path);
 		else if (lseek(fd, part, SEEK_CUR) < 0)
 			error = error_system(errno, path, "cannot leave a hole in");

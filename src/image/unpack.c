@@ -11,6 +11,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/progress.h"
 
@@ -267,8 +268,8 @@ static size_t count_zeros(const uint8_t *bytes, size_t size)
 {
 	size_t n = 0;
 
-	/* A file may end in gigabytes of them: the C library compares far faster than a loop. */
-	if (size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0)
+	/* A file may end in gigabytes of them. */
+	if (bytes_are_zero(bytes, size))
 		return size;
 	while (n < size && bytes[n] == 0)
 		n++;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/bytes.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "shadow/internal.h"
@@ -141,11 +142,6 @@ static struct error *set_acls(struct fill *fill, int parent, const char *name, c
 
 /* ---- Contents ---- */
 
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-	return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
-}
-
 /* Pages of zeros stay holes: those that the guest has written out as zeros are not told from them. */
 static struct error *write_pages(struct fill *fill, int fd, const char *name, const uint8_t *bytes, uint64_t offset,
 				 size_t size)
@@ -153,7 +149,7 @@ static struct error *write_pages(struct fill *fill, int fd, const char *name, co
 	for (size_t done = 0; done < size; done += PAGE_BYTES) {
 		size_t n = size - done < PAGE_BYTES ? size - done : PAGE_BYTES;
 
-		if (is_zero(bytes + done, n))
+		if (bytes_are_zero(bytes + done, n))
 			continue;
 		if (fill->budget->bytes < n) {
 			fill->full = true;

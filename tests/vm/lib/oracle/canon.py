@@ -139,9 +139,10 @@ def canon_path(path):
 
 
 # The kernel draws the port of a socket that names none out of these (ip_local_port_range, by default).
-DRAWN_PORT = re.compile(r"(127\.0\.0\.1|\[?::1\]?):(3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[45]\d{4}|60\d{3})$")
+DRAWN_PORTS = range(32768, 61000)
+LOOPBACK_PORT = re.compile(r"(127\.0\.0\.1|\[?::1\]?):(\d+)$")
 
 
 def canon_socket(line):
     """A listening socket of the guest's own without a port that was drawn at random."""
-    return DRAWN_PORT.sub(r"\1:DRAWN", line)
+    return LOOPBACK_PORT.sub(lambda match: f"{match[1]}:DRAWN" if int(match[2]) in DRAWN_PORTS else match[0], line)

@@ -20,9 +20,10 @@ answers to debconf are files among these.
     tests/vm/oracle --report            # this page, of the results that are kept
 
 Differences that are no fault stand in `tests/vm/lib/oracle/tolerated`, each with its reason; every run prints what each
-entry excused. A unit that was removed, and whose stop failed in the conventional copy alone, is
-named, and is no fault of the offline one. A process of the offline copy that maps a replaced file must be one that `resume` has named. Paragraphs of
-debconf's and dpkg's databases may come in another order, and of an initramfs its files count, not their order and times.
+entry excused. A unit that was removed, and whose stop failed in the conventional copy alone, is named, and is no fault
+of the offline one. A process of the offline copy that maps a replaced file must be one that `resume` has named.
+Paragraphs of debconf's and dpkg's databases may come in another order, and of an initramfs its files count, not their
+order and times; of a Berkeley DB its keys and values, of a Java key store its certificates.
 The clock of both copies is set when they wake; packages come without those that they only recommend; needrestart's hook
 is told to do nothing in both, for the offline copy has a restart plan of its own.
 
