@@ -8,16 +8,13 @@
 #include <sys/stat.h>
 
 #include "apply/attributes.h"
+#include "apply/content.h"
 #include "apply/fault.h"
 #include "apply/transaction.h"
-#include "base/bytes.h"
-#include "base/io.h"
-
-#define HOLE_SIZE 4096
 
 struct stage {
 	struct transaction *t;
-	struct sha256 *hash;
+	struct content content;
 	uint64_t content_start;
 };
 
@@ -36,55 +33,17 @@ const struct change *entry_change(const struct transaction *t, uint32_t entry)
 	return &t->payload.entries[entry].change;
 }
 
-/* Contents begin on a page of the payload and the buffer holds whole pages, so a hole is a page of zeros. */
-static struct error *write_sparse(int fd, const uint8_t *bytes, size_t n, const char *path)
+/* The file is empty and at its start. */
+static struct error *write_content(struct stage *stage, const struct payload_entry *entry, int fd)
 {
-	while (n) {
-		size_t part = n < HOLE_SIZE ? n : HOLE_SIZE;
-		struct error *error = NULL;
+	struct source *source = &stage->t->source;
+	struct error *error = source_skip_to(source, stage->content_start + entry->content_offset);
 
-		if (!bytes_are_zero(bytes, part))
-			error = io_write(fd, bytes, part, path);
-		else if (lseek(fd, part, SEEK_CUR) < 0)
-			error = error_system(errno, path, "cannot leave a hole in");
-		if (error)
-			return error;
-		bytes += part;
-		n -= part;
-	}
-	return NULL;
-}
-
-static struct error *copy_content(struct stage *stage, const struct payload_entry *entry, int fd)
-{
-	const struct change *change = &entry->change;
-	bool sparse = entry->flags & PAYLOAD_ENTRY_SPARSE;
-	uint8_t digest[SHA256_SIZE];
-	struct error *error;
-
-	error = source_skip_to(&stage->t->source, stage->content_start + entry->content_offset);
 	if (error)
 		return error;
-	sha256_reset(stage->hash);
-	for (uint64_t left = change->size; left;) {
-		const uint8_t *bytes;
-		size_t n;
-
-		error = source_next(&stage->t->source, left, &bytes, &n);
-		if (error)
-			return error;
-		sha256_update(stage->hash, bytes, n);
-		error = sparse ? write_sparse(fd, bytes, n, change->path) : io_write(fd, bytes, n, change->path);
-		if (error)
-			return error;
-		left -= n;
-	}
-	sha256_final(stage->hash, digest);
-	if (memcmp(digest, change->sha256, SHA256_SIZE))
-		return error_format(change->path, ERROR_NO_ADDRESS, "its content in the payload is damaged");
-	if (sparse && ftruncate(fd, change->size) < 0)
-		return error_system(errno, change->path, "cannot set the size of");
-	return NULL;
+	content_begin(&stage->content, entry, fd);
+	error = content_from_source(&stage->content, source);
+	return error ? error : content_end(&stage->content);
 }
 
 static struct error *stage_file(struct stage *stage, uint32_t i, int directory, const char *name)
@@ -98,7 +57,7 @@ static struct error *stage_file(struct stage *stage, uint32_t i, int directory, 
 	fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_system(errno, change->path, "cannot make");
-	error = copy_content(stage, entry, fd);
+	error = write_content(stage, entry, fd);
 	if (!error)
 		error = attributes_set_new(fd, 0600, &change->attributes, change->path);
 	if (error)
@@ -234,15 +193,20 @@ static struct error *stage_entry(struct stage *stage, uint32_t i)
 	return NULL;
 }
 
+static void stage_deinit(struct stage *stage)
+{
+	content_deinit(&stage->content);
+}
+
 struct error *transaction_stage(struct transaction *t)
 {
-	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
-	struct stage stage = {.t = t, .hash = hash, .content_start = payload_content_start(&t->payload.header)};
+	_cleanup_(stage_deinit) struct stage stage = {.t = t,
+						      .content_start = payload_content_start(&t->payload.header)};
 	struct error *error;
 
-	if (!hash)
-		return error_no_memory();
-	error = tree_make_stages(&t->tree);
+	error = content_init(&stage.content);
+	if (!error)
+		error = tree_make_stages(&t->tree);
 	for (uint32_t i = 0; i < t->payload.header.n_entries && !error; i++) {
 		fault_point();
 		error = stage_entry(&stage, i);

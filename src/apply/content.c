@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply/content.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/io.h"
+
+#define HOLE_SIZE 4096
+
+struct error *content_init(struct content *content)
+{
+	*content = (struct content){.hash = sha256_create(), .fd = -1};
+	return content->hash ? NULL : error_no_memory();
+}
+
+void content_deinit(struct content *content)
+{
+	sha256_destroy(content->hash);
+	*content = (struct content){.fd = -1};
+}
+
+void content_begin(struct content *content, const struct payload_entry *entry, int fd)
+{
+	sha256_reset(content->hash);
+	content->entry = entry;
+	content->fd = fd;
+	content->position = 0;
+}
+
+/* A page of zeros at a page's place becomes a hole. */
+static struct error *write_sparse(const struct content *content, const uint8_t *bytes, size_t n)
+{
+	const char *path = content->entry->change.path;
+	size_t part = HOLE_SIZE - content->position % HOLE_SIZE;
+
+	while (n) {
+		struct error *error = NULL;
+
+		if (part > n)
+			part = n;
+		if (!bytes_are_zero(bytes, part))
+			error = io_write(content->fd, bytes, part, path);
+		else if (lseek(content->fd, part, SEEK_CUR) < 0)
+			error = error_system(errno, path, "cannot leave a hole in");
+		if (error)
+			return error;
+		bytes += part;
+		n -= part;
+		part = HOLE_SIZE;
+	}
+	return NULL;
+}
+
+static struct error *damaged(const struct content *content)
+{
+	return error_format(content->entry->change.path, ERROR_NO_ADDRESS, "its content in the payload is damaged");
+}
+
+struct error *content_write(struct content *content, const uint8_t *bytes, size_t n)
+{
+	const struct change *change = &content->entry->change;
+	struct error *error;
+
+	if (n > change->size - content->position)
+		return damaged(content);
+	sha256_update(content->hash, bytes, n);
+	error = content->entry->flags & PAYLOAD_ENTRY_SPARSE ? write_sparse(content, bytes, n)
+							     : io_write(content->fd, bytes, n, change->path);
+	if (error)
+		return error;
+	content->position += n;
+	return NULL;
+}
+
+struct error *content_end(struct content *content)
+{
+	const struct change *change = &content->entry->change;
+	uint8_t digest[SHA256_SIZE];
+
+	sha256_final(content->hash, digest);
+	if (content->position != change->size || memcmp(digest, change->sha256, SHA256_SIZE) != 0)
+		return damaged(content);
+	/* A hole at the end is not there until the size says so. */
+	if (content->entry->flags & PAYLOAD_ENTRY_SPARSE && ftruncate(content->fd, change->size) < 0)
+		return error_system(errno, change->path, "cannot set the size of");
+	return NULL;
+}
+
+struct error *content_from_source(struct content *content, struct source *source)
+{
+	while (content->position < content->entry->change.size) {
+		const uint8_t *bytes;
+		size_t n;
+		struct error *error = source_next(source, content->entry->change.size - content->position, &bytes, &n);
+
+		if (!error)
+			error = content_write(content, bytes, n);
+		if (error)
+			return error;
+	}
+	return NULL;
+}
