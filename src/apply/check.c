@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 
 #include "apply/attributes.h"
+#include "apply/logs.h"
 #include "apply/paths.h"
 #include "apply/report.h"
 #include "apply/transaction.h"
@@ -112,6 +113,8 @@ static struct error *compare(int directory, const char *name, const struct chang
 	if (node->inode == before->inode && node->ctime_s == before->ctime_s && node->ctime_ns == before->ctime_ns &&
 	    (!S_ISREG(node->mode) || node->size == before->size))
 		return NULL;
+	if (log_has_grown(change, node))
+		return log_compare(directory, name, change);
 	return compare_fully(directory, name, change, node);
 }
 
@@ -164,6 +167,8 @@ static struct error *check_on_disk(struct check *check, uint32_t i)
 		return conflict(change->path, "it is immutable or append-only");
 	if (node.mount_root && change->kind != CHANGE_ATTRIBUTES)
 		return conflict(change->path, "something is mounted there");
+	if (change->kind == CHANGE_WRITE && log_has_grown(change, &node))
+		t->tree.file_systems[slot->file_system].need_bytes += node.size - change->before.size + BLOCK_SIZE;
 	slot->old = node.inode;
 	slot->mtime_s = node.mtime_s;
 	slot->mtime_ns = node.mtime_ns;

@@ -10,9 +10,11 @@
 void fault_point(void)
 {
 	static unsigned long count;
-	const char *wanted = getenv("OUA_FAULT");
+	const char *wanted = getenv("OUA_FAULT"), *command = getenv("OUA_FAULT_RUN");
 
-	if (wanted && ++count == strtoul(wanted, NULL, 10))
+	if (!wanted || ++count != strtoul(wanted, NULL, 10))
+		return;
+	if (!command || system(command) != 0)
 		_exit(FAULT_STATUS);
 }
 

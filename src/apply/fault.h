@@ -9,7 +9,10 @@
 #include <stdbool.h>
 
 #ifdef APPLY_FAULT_POINTS
-/* Ends the process at once at the point whose number OUA_FAULT holds, counted from 1. */
+/*
+ * At the point whose number OUA_FAULT holds, counted from 1: ends the process at once, or does the shell command in
+ * OUA_FAULT_RUN, as another process of the guest might at that moment.
+ */
 void fault_point(void);
 /* True where OUA_NO_EXCHANGE asks for a file system without RENAME_EXCHANGE. */
 bool fault_no_exchange(void);

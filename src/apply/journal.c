@@ -8,13 +8,13 @@
 #include "base/io.h"
 
 #define JOURNAL_MAGIC     "OUAJRNL\1"
-#define SLOTS_MAGIC       "OUASLOT\1"
+#define SLOTS_MAGIC       "OUASLOT\2"
 #define MAGIC_SIZE        8
 #define SLOTS_HEADER_SIZE 16
 #define JOURNAL_MAX       (2 * 1024 * 1024) /* FILE_SYSTEMS_MAX mounts of PATH_MAX bytes */
 
 /* Both are written as they lie in memory. */
-_Static_assert(sizeof(struct slot) == 32, "a slot has no padding");
+_Static_assert(sizeof(struct slot) == 40, "a slot has no padding");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the journal is little-endian");
 
 static struct error *digest_of(const void *bytes, size_t size, uint8_t digest[SHA256_SIZE])

@@ -12,8 +12,8 @@
  *
  *   journal = "OUAJRNL\1" u32 phase u32 n_mounts u8[32] id u64 switched_ns u8[32] sha256(slots)
  *             (u32 length bytes){n_mounts} u8[32] sha256
- *   slots   = "OUASLOT\1" u32 n u32 0 slot{n}
- *   slot    = u64 staged u64 old u64 mtime_s u32 mtime_ns u32 file_system
+ *   slots   = "OUASLOT\2" u32 n u32 0 slot{n}
+ *   slot    = u64 staged u64 old u64 mtime_s u32 mtime_ns u32 file_system u64 log_end
  */
 #ifndef APPLY_JOURNAL_H
 #define APPLY_JOURNAL_H
@@ -38,6 +38,7 @@ struct slot {
 	int64_t mtime_s; /* of the old inode, then */
 	uint32_t mtime_ns;
 	uint32_t file_system; /* index into the mounts */
+	uint64_t log_end;     /* bytes; of a log (logs.h): where the update's lines end in the new file; otherwise 0 */
 };
 
 struct journal {

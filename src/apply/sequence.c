@@ -10,6 +10,7 @@
 #include "apply/act.h"
 #include "apply/events.h"
 #include "apply/fault.h"
+#include "apply/logs.h"
 #include "apply/report.h"
 #include "apply/transaction.h"
 #include "base/io.h"
@@ -73,7 +74,7 @@ static struct error *enter_phase(struct transaction *t, enum phase phase)
 	return error_wrap(error, "cannot write the journal");
 }
 
-/* The index and the slots of the transaction the journal names. */
+/* The index and the slots of the transaction the journal names, and the stages as far as they are there. */
 static struct error *load_transaction(struct transaction *t)
 {
 	struct error *error;
@@ -81,8 +82,9 @@ static struct error *load_transaction(struct transaction *t)
 	error = journal_read_index(t->directory, &t->journal, &t->payload);
 	if (error)
 		return error_wrap(error, "cannot read the index of the unfinished update");
-	return journal_read_slots(t->directory, &t->journal, t->payload.header.n_entries, t->tree.n_file_systems,
-				  &t->slots);
+	error = journal_read_slots(t->directory, &t->journal, t->payload.header.n_entries, t->tree.n_file_systems,
+				   &t->slots);
+	return error ? error : tree_open_stages(&t->tree);
 }
 
 /*
@@ -325,6 +327,7 @@ static const char *conclude(struct transaction *t, bool with_actions)
 		error = transaction_verify(t, &files);
 	if (!error)
 		error = act_deferred(t);
+	logs_carry_late(t);
 	if (error)
 		return fail_concluding(t, error);
 	transaction_report_stale(t);

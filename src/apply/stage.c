@@ -10,6 +10,7 @@
 #include "apply/attributes.h"
 #include "apply/content.h"
 #include "apply/fault.h"
+#include "apply/logs.h"
 #include "apply/transaction.h"
 
 struct stage {
@@ -211,5 +212,7 @@ struct error *transaction_stage(struct transaction *t)
 		fault_point();
 		error = stage_entry(&stage, i);
 	}
+	if (!error)
+		error = logs_merge(t);
 	return error ? error : tree_sync(&t->tree);
 }

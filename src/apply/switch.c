@@ -9,6 +9,7 @@
 
 #include "apply/attributes.h"
 #include "apply/fault.h"
+#include "apply/logs.h"
 #include "apply/order.h"
 #include "apply/place.h"
 #include "apply/transaction.h"
@@ -45,6 +46,8 @@ static struct error *check_taken(const struct transaction *t, uint32_t i, const 
 		return error;
 	if (!slot->old)
 		return NULL;
+	if (slot->log_end)
+		return log_check_taken(t, i, &node);
 	if (node.inode != slot->old)
 		return conflict(p->path, "it was replaced since it was checked");
 	if (!S_ISDIR(node.mode) && (node.mtime_s != slot->mtime_s || node.mtime_ns != slot->mtime_ns))
@@ -103,16 +106,22 @@ static struct error *set_attributes(struct transaction *t, uint32_t i)
 	const struct change *change = entry_change(t, i);
 	/* A pre-image exists only if the path is not new. */
 	bool known = t->slots[i].old && change->before.exists;
+	struct change_attributes to = change->attributes;
 	struct error *error;
+	struct node node;
 	const char *name;
 	int directory;
 
 	fault_point();
 	error = tree_parent(&t->tree, change->path, &directory, &name);
+	if (!error && log_may_grow(change)) {
+		error = node_read(directory, name, change->path, &node);
+		if (!error)
+			log_keep_time(change, &node, &change->before.attributes, &to);
+	}
 	if (error)
 		return error;
-	return attributes_set(directory, name, &change->attributes, known ? &change->before.attributes : NULL, !known,
-			      change->path);
+	return attributes_set(directory, name, &to, known ? &change->before.attributes : NULL, !known, change->path);
 }
 
 struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries)
@@ -130,6 +139,8 @@ struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries)
 	for (uint32_t i = 0; i < n && !error; i++)
 		if (entry_change(t, i)->kind == CHANGE_ATTRIBUTES)
 			error = set_attributes(t, i);
+	if (!error)
+		error = logs_carry(t);
 	if (!error)
 		error = tree_sync(&t->tree);
 	if (error)

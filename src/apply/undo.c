@@ -10,6 +10,7 @@
 #include "apply/attributes.h"
 #include "apply/events.h"
 #include "apply/fault.h"
+#include "apply/logs.h"
 #include "apply/order.h"
 #include "apply/place.h"
 #include "apply/transaction.h"
@@ -82,6 +83,9 @@ static struct error *undo_entry(struct transaction *t, uint32_t i)
 		error = undo_delete(t, &p, &path, &slot);
 	else
 		error = undo_new(t, i, &p, &path, &slot);
+	/* Also where the exchange itself was undone by a run that was cut. */
+	if (!error)
+		log_carry_back(t, i, &p);
 	if (change->kind == CHANGE_DIRECTORY || S_ISDIR(path.mode) || S_ISDIR(slot.mode))
 		tree_forget_parent(&t->tree);
 	return error;
@@ -106,6 +110,7 @@ static struct error *undo_attributes(struct transaction *t, uint32_t i)
 		return error;
 	to.mtime_s = t->slots[i].mtime_s;
 	to.mtime_ns = t->slots[i].mtime_ns;
+	log_keep_time(change, &node, &change->attributes, &to);
 	if (change->kind != CHANGE_ATTRIBUTES)
 		return attributes_set_time(directory, name, to.mtime_s, to.mtime_ns, change->path);
 	return attributes_set(directory, name, &to, &change->attributes, true, change->path);

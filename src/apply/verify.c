@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "apply/attributes.h"
+#include "apply/logs.h"
 #include "apply/paths.h"
 #include "apply/run.h"
 #include "apply/transaction.h"
@@ -96,6 +97,33 @@ static uint64_t expected_inode(const struct transaction *t, uint32_t i)
 	return entry_change(t, i)->kind == CHANGE_ATTRIBUTES ? t->slots[i].old : t->slots[i].staged;
 }
 
+static bool same_rights(const struct change_attributes *a, const struct node *node)
+{
+	return node->mode == a->mode && node->uid == a->uid && node->gid == a->gid;
+}
+
+/* A log gets lines all the time: what it had at the switch must be there, and in front. */
+static struct error *verify_log(struct verify *verify, uint32_t i, int directory, const char *name,
+				const struct node *node)
+{
+	const struct change *change = entry_change(verify->t, i);
+	bool since = changed_since(verify->t, node), intact = true;
+	struct error *error = NULL;
+
+	/* A later link or the attributes of another name have the last word. */
+	if (node->nlink < 2 && !same_rights(&change->attributes, node))
+		return since ? foreign(verify, change->path) : conflict(change->path, "its mode or owner is another");
+	if (change->kind == CHANGE_ATTRIBUTES)
+		return NULL;
+	verify->files++;
+	if (verify->content || since)
+		error = log_is_intact(verify->t, i, directory, name, &intact);
+	if (error || intact)
+		return error;
+	return since ? foreign(verify, change->path)
+		     : conflict(change->path, "its content does not read back as it was written");
+}
+
 static struct error *verify_present(struct verify *verify, uint32_t i, int directory, const char *name)
 {
 	struct transaction *t = verify->t;
@@ -111,6 +139,8 @@ static struct error *verify_present(struct verify *verify, uint32_t i, int direc
 		return conflict(change->path, "it is still the old one");
 	if (!node.exists || (inode && node.inode != inode))
 		return foreign(verify, change->path);
+	if (t->slots[i].log_end || (change->kind == CHANGE_ATTRIBUTES && log_may_grow(change)))
+		return verify_log(verify, i, directory, name, &node);
 	/* A directory's time changes with what comes and goes in it. */
 	if (changed_since(t, &node))
 		return S_ISDIR(node.mode) ? NULL : foreign(verify, change->path);

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/sha256.h"
@@ -128,6 +129,15 @@ struct error *changes_keep(const struct change_layer *layers, size_t n_layers, i
 
 /* Whether the directory's file system can hold that: ERROR_SYSTEM if not. */
 struct error *changes_keep_probe(int directory_fd) _must_check_;
+
+/*
+ * Whether programs only ever add to the end of a file there, so that lines of the update and lines of the guest can
+ * stand in one file. `path` with or without its leading '/'.
+ */
+static inline bool change_path_is_log(const char *path)
+{
+	return !strncmp(path + (*path == '/'), "var/log/", 8);
+}
 
 /* --- actions --- */
 

@@ -211,15 +211,10 @@ void need_note(struct shadow *shadow, uint32_t host_pid, enum shadow_need_kind k
 	append(shadow, need);
 }
 
-/* Programs that the update runs write there, too, always at the end. */
-static bool is_log(const char *path)
-{
-	return strncmp(path, "/var/log/", 9) == 0;
-}
-
+/* Programs that the update runs write to logs, too, always at the end. */
 void need_note_live(struct shadow *shadow, uint32_t host_pid, const struct shadow_live_file *file, const char *verb)
 {
-	need_note(shadow, host_pid, is_log(file->path) ? SHADOW_NEED_LOG : SHADOW_NEED_LIVE, file->path,
+	need_note(shadow, host_pid, change_path_is_log(file->path) ? SHADOW_NEED_LOG : SHADOW_NEED_LIVE, file->path,
 		  "%s %s, which %s holds open for writing", verb, file->path, file->holder);
 }
 

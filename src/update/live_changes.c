@@ -13,11 +13,6 @@
 #define LINES_PART 3500u
 #define LINES_MAX  65536u
 
-static bool is_log(const char *path)
-{
-	return !strncmp(path, "/var/log/", 9);
-}
-
 struct error *live_only_grew(int fd, uint64_t old_size, const uint8_t sha256[SHA256_SIZE], bool *ret)
 {
 	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
@@ -84,7 +79,7 @@ static struct error *resolve_log(const struct change_layer *layers, size_t n_lay
 	bool grew = false;
 	struct error *error;
 
-	if (!is_log(file->path) || change->kind != CHANGE_WRITE || change->size < change->before.size ||
+	if (!change_path_is_log(file->path) || change->kind != CHANGE_WRITE || change->size < change->before.size ||
 	    strcmp(change->path, file->path + 1) != 0)
 		return NULL;
 	error = changes_open_content(layers, n_layers, change, &fd);
