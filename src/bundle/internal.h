@@ -11,6 +11,8 @@ struct bundle {
 	char *path;
 	int fd;
 	struct bundle_trailer trailer;
+	bool is_signed;
+	uint8_t signer[BUNDLE_KEY_SIZE];
 	struct bundle_manifest manifest;
 	struct layer_records records; /* of manifest.changes */
 };

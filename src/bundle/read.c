@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "bundle/internal.h"
 #include "bundle/manifest.h"
+#include "bundle/signature.h"
 #include "bundle/trailer.h"
 
 /* The JSON, decompressed and of the hash the trailer states. */
@@ -40,6 +41,19 @@ static struct error *read_json(const struct bundle *bundle, char **ret)
 	return NULL;
 }
 
+/* Before anything else is believed: whoever signed the trailer signed the rest. */
+static struct error *read_frames(struct bundle *bundle, uint64_t size)
+{
+	struct error *error;
+	uint32_t flags;
+
+	error = trailer_read(bundle->fd, size, bundle->path, &bundle->trailer, &flags);
+	if (error || !(flags & BUNDLE_FLAG_SIGNED))
+		return error;
+	bundle->is_signed = true;
+	return signature_read(bundle->fd, size, bundle->path, bundle->signer);
+}
+
 static struct error *open_checked(struct bundle *bundle)
 {
 	_cleanup_(free_ptr) char *json = NULL;
@@ -53,8 +67,7 @@ static struct error *open_checked(struct bundle *bundle)
 		return error_system(errno, bundle->path, "cannot open the bundle");
 	if (!S_ISREG(st.st_mode))
 		return error_format(bundle->path, ERROR_NO_ADDRESS, "not a bundle: not a regular file");
-	if ((error = trailer_read(bundle->fd, (uint64_t)st.st_size, bundle->path, &bundle->trailer)) ||
-	    (error = read_json(bundle, &json)) ||
+	if ((error = read_frames(bundle, (uint64_t)st.st_size)) || (error = read_json(bundle, &json)) ||
 	    (error = manifest_from_json(json, bundle->trailer.json_size, bundle->path, &bundle->manifest)))
 		return error;
 	return layer_records_create(&bundle->manifest.changes, &bundle->records);
@@ -86,6 +99,11 @@ const struct bundle_manifest *bundle_manifest(const struct bundle *bundle)
 const uint8_t *bundle_id(const struct bundle *bundle)
 {
 	return bundle->trailer.json_sha256;
+}
+
+const uint8_t *bundle_signer(const struct bundle *bundle)
+{
+	return bundle->is_signed ? bundle->signer : NULL;
 }
 
 struct error *bundle_verify(struct bundle *bundle)

@@ -36,7 +36,7 @@ void pack_le64(struct packer *p, uint64_t value)
 		pack_u8(p, (uint8_t)(value >> (8 * i)));
 }
 
-void header_frame(uint8_t ret[BUNDLE_HEADER_FRAME_SIZE])
+void header_frame(uint32_t flags, uint8_t ret[BUNDLE_HEADER_FRAME_SIZE])
 {
 	struct packer p = {.data = ret};
 
@@ -44,7 +44,7 @@ void header_frame(uint8_t ret[BUNDLE_HEADER_FRAME_SIZE])
 	pack_le32(&p, BUNDLE_HEADER_SIZE);
 	pack_bytes(&p, BUNDLE_HEADER_MAGIC, BUNDLE_MAGIC_SIZE);
 	pack_le32(&p, BUNDLE_VERSION);
-	pack_le32(&p, 0);
+	pack_le32(&p, flags);
 }
 
 void trailer_frame(const struct bundle_trailer *trailer, uint8_t ret[BUNDLE_TRAILER_FRAME_SIZE])
@@ -91,7 +91,7 @@ static struct error *check_magic(struct cursor *c, const char *magic)
 	return memcmp(bytes, magic, BUNDLE_MAGIC_SIZE) == 0 ? NULL : cursor_error(c, "not a bundle: wrong magic");
 }
 
-static struct error *check_header(int fd, const char *path)
+static struct error *check_header(int fd, const char *path, uint32_t *ret_flags)
 {
 	uint8_t bytes[BUNDLE_HEADER_FRAME_SIZE];
 	struct cursor c = cursor_init(bytes, sizeof(bytes), path);
@@ -103,9 +103,10 @@ static struct error *check_header(int fd, const char *path)
 	    (error = check_magic(&c, BUNDLE_HEADER_MAGIC)) || (error = cursor_le32(&c, &version)) ||
 	    (error = cursor_le32(&c, &flags)))
 		return error;
-	if (version != BUNDLE_VERSION || flags != 0)
+	if (version != BUNDLE_VERSION || (flags & ~BUNDLE_FLAG_SIGNED))
 		return error_remedy(cursor_error(&c, "bundle version %u with flags %#x is not known", version, flags),
 				    "run the update again with this version");
+	*ret_flags = flags;
 	return NULL;
 }
 
@@ -136,24 +137,36 @@ static struct error *check_layout(const struct cursor *c, const struct bundle_tr
 	return NULL;
 }
 
-struct error *trailer_read(int fd, uint64_t size, const char *path, struct bundle_trailer *ret)
+#define FRAMES_SIZE_MIN (BUNDLE_HEADER_FRAME_SIZE + BUNDLE_FRAME_HEAD_SIZE + BUNDLE_TRAILER_FRAME_SIZE)
+
+struct error *trailer_read(int fd, uint64_t size, const char *path, struct bundle_trailer *ret, uint32_t *ret_flags)
 {
 	uint8_t bytes[BUNDLE_TRAILER_FRAME_SIZE], head[BUNDLE_FRAME_HEAD_SIZE];
 	struct cursor c = cursor_init(bytes, sizeof(bytes), path);
 	struct cursor h = cursor_init(head, sizeof(head), path);
 	struct bundle_trailer trailer;
 	struct error *error;
+	uint32_t flags = 0;
 
-	if (size < BUNDLE_HEADER_FRAME_SIZE + BUNDLE_FRAME_HEAD_SIZE + BUNDLE_TRAILER_FRAME_SIZE)
+	if (size < FRAMES_SIZE_MIN)
 		return error_format(path, size, "not a bundle: too short");
+	error = check_header(fd, path, &flags);
+	if (error)
+		return error;
+	if (flags & BUNDLE_FLAG_SIGNED) {
+		if (size < FRAMES_SIZE_MIN + BUNDLE_SIGNATURE_FRAME_SIZE)
+			return error_format(path, size, "not a signed bundle: too short");
+		size -= BUNDLE_SIGNATURE_FRAME_SIZE;
+	}
 	c.base = size - sizeof(bytes);
-	if ((error = check_header(fd, path)) || (error = io_pread(fd, bytes, sizeof(bytes), c.base, path)) ||
-	    (error = parse_trailer(&c, &trailer)) || (error = check_layout(&c, &trailer, size)))
+	if ((error = io_pread(fd, bytes, sizeof(bytes), c.base, path)) || (error = parse_trailer(&c, &trailer)) ||
+	    (error = check_layout(&c, &trailer, size)))
 		return error;
 	h.base = trailer.manifest_offset - BUNDLE_FRAME_HEAD_SIZE;
 	if ((error = io_pread(fd, head, sizeof(head), h.base, path)) ||
 	    (error = check_head(&h, BUNDLE_FRAME_MANIFEST, trailer.manifest_size)))
 		return error;
 	*ret = trailer;
+	*ret_flags = flags;
 	return NULL;
 }

@@ -16,16 +16,19 @@ void pack_le16(struct packer *p, uint16_t value);
 void pack_le32(struct packer *p, uint32_t value);
 void pack_le64(struct packer *p, uint64_t value);
 
-/* The header's and the trailer's frames, heads included. */
-#define BUNDLE_HEADER_FRAME_SIZE  (BUNDLE_FRAME_HEAD_SIZE + BUNDLE_HEADER_SIZE)
-#define BUNDLE_TRAILER_FRAME_SIZE (BUNDLE_FRAME_HEAD_SIZE + BUNDLE_TRAILER_SIZE)
-void header_frame(uint8_t ret[BUNDLE_HEADER_FRAME_SIZE]);
+/* The frames of a fixed size, heads included. */
+#define BUNDLE_HEADER_FRAME_SIZE    (BUNDLE_FRAME_HEAD_SIZE + BUNDLE_HEADER_SIZE)
+#define BUNDLE_TRAILER_FRAME_SIZE   (BUNDLE_FRAME_HEAD_SIZE + BUNDLE_TRAILER_SIZE)
+#define BUNDLE_SIGNATURE_FRAME_SIZE (BUNDLE_FRAME_HEAD_SIZE + BUNDLE_SIGNATURE_SIZE)
+void header_frame(uint32_t flags, uint8_t ret[BUNDLE_HEADER_FRAME_SIZE]);
 void trailer_frame(const struct bundle_trailer *trailer, uint8_t ret[BUNDLE_TRAILER_FRAME_SIZE]);
 
 /*
  * Reads header and trailer of a bundle of `size` bytes and checks that the frames they name fill
- * the file without a gap and are within the maxima.
+ * the file without a gap and are within the maxima. *ret_flags: BUNDLE_FLAG_SIGNED if a signature's frame ends the
+ * file, which has been left room for and not been looked at.
  */
-struct error *trailer_read(int fd, uint64_t size, const char *path, struct bundle_trailer *ret) _must_check_;
+struct error *trailer_read(int fd, uint64_t size, const char *path, struct bundle_trailer *ret, uint32_t *ret_flags)
+	_must_check_;
 
 #endif

@@ -10,6 +10,7 @@
 #include "bundle/bundle.h"
 #include "bundle/layer.h"
 #include "bundle/manifest.h"
+#include "bundle/signature.h"
 #include "bundle/trailer.h"
 
 #define MANIFEST_LEVEL 9 /* repetitive text: a tenth of its size in a blink */
@@ -69,15 +70,17 @@ static struct error *write_manifest(int fd, const char *path, const struct bundl
 }
 
 static struct error *write_frames(int fd, const char *path, const struct bundle_manifest *manifest,
-				  const struct change_layer *layers, size_t n_layers)
+				  const struct change_layer *layers, size_t n_layers,
+				  const struct bundle_signing_key *key)
 {
 	_cleanup_(layer_records_deinit) struct layer_records records = {};
 	uint8_t header[BUNDLE_HEADER_FRAME_SIZE], trailer_bytes[BUNDLE_TRAILER_FRAME_SIZE];
+	uint8_t signature[BUNDLE_SIGNATURE_FRAME_SIZE];
 	struct bundle_trailer trailer = {};
 	struct layer_result layer;
 	struct error *error;
 
-	header_frame(header);
+	header_frame(key ? BUNDLE_FLAG_SIGNED : 0, header);
 	if ((error = layer_records_create(&manifest->changes, &records)) ||
 	    (error = io_write(fd, header, sizeof(header), path)) ||
 	    (error = layer_write(fd, path, &records, layers, n_layers, &layer)))
@@ -90,11 +93,15 @@ static struct error *write_frames(int fd, const char *path, const struct bundle_
 	if (error)
 		return error;
 	trailer_frame(&trailer, trailer_bytes);
-	return io_write(fd, trailer_bytes, sizeof(trailer_bytes), path);
+	error = io_write(fd, trailer_bytes, sizeof(trailer_bytes), path);
+	if (error || !key)
+		return error;
+	error = signature_make(key, header, trailer_bytes, signature);
+	return error ? error : io_write(fd, signature, sizeof(signature), path);
 }
 
 struct error *bundle_write(const char *path, const struct bundle_manifest *manifest, const struct change_layer *layers,
-			   size_t n_layers)
+			   size_t n_layers, const struct bundle_signing_key *key)
 {
 	_cleanup_(free_ptr) char *temporary = string_format("%s.XXXXXX", path);
 	_cleanup_(close_fd) int fd = -1;
@@ -105,7 +112,7 @@ struct error *bundle_write(const char *path, const struct bundle_manifest *manif
 	fd = mkostemp(temporary, O_CLOEXEC); /* 0600 */
 	if (fd < 0)
 		return error_system(errno, path, "cannot create the bundle");
-	error = write_frames(fd, path, manifest, layers, n_layers);
+	error = write_frames(fd, path, manifest, layers, n_layers, key);
 	if (!error && fsync(fd) < 0)
 		error = error_system(errno, path, "cannot write the bundle");
 	if (!error && rename(temporary, path) < 0)

@@ -147,6 +147,23 @@ void print_deferred(const json_t *document)
 	json_array_foreach(deferred, i, item) print_deferral(item);
 }
 
+static void print_signature(const json_t *document)
+{
+	const json_t *signature = json_object_get(document, "signature");
+	const json_t *trusted = json_object_get(signature, "trusted");
+
+	if (!json_is_object(signature)) {
+		printf("%-16s no\n", "signed");
+		return;
+	}
+	printf("%-16s by key %s", "signed", json_string_value(json_object_get(signature, "key")));
+	if (json_is_true(trusted)) {
+		printf(", trusted by ");
+		print_text(signature, "key_file");
+	}
+	printf("%s\n", json_is_false(trusted) ? ", which is not trusted" : "");
+}
+
 void print_bundle(const json_t *document)
 {
 	const json_t *files = json_object_get(document, "files");
@@ -157,6 +174,7 @@ void print_bundle(const json_t *document)
 
 	output_member("bundle for", document, "vm");
 	output_member("file", document, "bundle");
+	print_signature(document);
 	printf("%-16s %lld written, %lld deleted, %s\n", "files",
 	       (long long)json_integer_value(json_object_get(files, "written")),
 	       (long long)json_integer_value(json_object_get(files, "deleted")),

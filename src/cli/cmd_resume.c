@@ -12,6 +12,7 @@ static const struct option_spec options[] = {
 	{"reboot", 0, "WHEN", "if-needed: into a new kernel, before the network opens; never (default)"},
 	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
 	{"without-update", 0, NULL, "wake it although no bundle waits"},
+	{"verify-key", 0, "FILE", "only a bundle signed by a key of this file or directory (OUASSISTER_VERIFY_KEY)"},
 	{"wait", 0, "SECONDS", "how long the guest may take to answer (300)"},
 	{0},
 };

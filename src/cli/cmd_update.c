@@ -15,6 +15,7 @@ static const struct option_spec options[] = {
 	{"conffiles", 0, "WHAT", "changed configuration files: keep (default), new, ask, or a FILE of answers"},
 	{"keep-going", 0, NULL, "bundle what works although scripts of packages fail"},
 	{"preseed", 0, "FILE", "answers for debconf, as debconf-set-selections takes them"},
+	{"sign-key", 0, "FILE", "sign the bundle with this Ed25519 key (OUASSISTER_SIGN_KEY)"},
 	LIMIT_OPTIONS,
 	{0},
 };

@@ -137,6 +137,16 @@ static struct error *take_directories(struct invocation *ret)
 	return error;
 }
 
+/* Flag, then environment; NULL: neither. Where a verb has no such flag the environment counts all the same. */
+static const char *key_setting(const struct invocation *invocation, const char *option, const char *variable)
+{
+	const char *value = invocation_option(invocation, option);
+
+	if (!value)
+		value = getenv(variable);
+	return value && *value ? value : NULL;
+}
+
 static struct error *take_words(const struct verb *verb, char **words, struct invocation *ret)
 {
 	if (*words && !ret->memory)
@@ -180,6 +190,8 @@ struct error *options_parse(const struct verb *verb, int argc, char **argv, stru
 	error = take_directories(&invocation);
 	if (error)
 		return error;
+	invocation.settings.sign_key = key_setting(&invocation, "sign-key", "OUASSISTER_SIGN_KEY");
+	invocation.settings.verify_key = key_setting(&invocation, "verify-key", "OUASSISTER_VERIFY_KEY");
 	invocation.json = invocation_option(&invocation, "json") != NULL;
 	invocation.verbose = invocation_option(&invocation, "verbose") != NULL;
 	*ret = invocation;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/json.h"
+#include "update/trust.h"
 
 struct change_counts count_changes(const struct change_list *changes)
 {
@@ -146,6 +147,7 @@ struct error *document_of_bundle(const struct session *session, json_t **ret)
 {
 	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
 	_cleanup_(json_decref_ptr) json_t *document = session_document(session);
+	_cleanup_(json_decref_ptr) json_t *signature = NULL;
 	char id[SHA256_HEX_SIZE];
 	struct stat st;
 	struct error *error = bundle_open(session->bundle_path, &bundle);
@@ -164,8 +166,12 @@ struct error *document_of_bundle(const struct session *session, json_t **ret)
 	    json_object_set_new(document, "bundle_bytes", json_integer((json_int_t)st.st_size)) < 0)
 		return error_no_memory();
 	error = fill_from_manifest(document, bundle_manifest(bundle));
+	if (!error)
+		error = trust_document(session, bundle, &signature);
 	if (error)
 		return error;
+	if (json_object_set(document, "signature", signature) < 0)
+		return error_no_memory();
 	*ret = take_ptr(document);
 	return NULL;
 }

@@ -26,6 +26,7 @@
 #include "update/restart_plan.h"
 #include "update/session.h"
 #include "update/sleeping.h"
+#include "update/trust.h"
 
 static struct error *open_log(struct emulation *e)
 {
@@ -275,7 +276,7 @@ static struct error *write_bundle(struct emulation *e)
 	struct error *error;
 
 	progress_step("bundle", "writing the bundle");
-	error = bundle_write(session->bundle_path, &e->manifest, layers, n_layers);
+	error = bundle_write(session->bundle_path, &e->manifest, layers, n_layers, e->key);
 	if (error)
 		return error;
 	json_decref(session->state.fingerprint);
@@ -332,6 +333,7 @@ static void emulation_deinit(struct emulation *e)
 	live_deinit(&e->live);
 	action_list_deinit(&e->live_actions);
 	free(e->pins);
+	bundle_signing_key_destroy(e->key);
 	bundle_manifest_deinit(&e->manifest);
 }
 
@@ -352,6 +354,8 @@ struct error *update_emulate(const struct update_settings *settings, const char 
 	error = conffiles_load(options->conffiles ? options->conffiles : session.file.conffiles, &e.conffiles);
 	if (!error)
 		error = preseed_check(options->preseed ? options->preseed : session.file.preseed);
+	if (!error)
+		error = trust_signing_key(&session, &e.key);
 	if (!error)
 		error = state_allows(session.state.state, OPERATION_UPDATE);
 	if (!error)

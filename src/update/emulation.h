@@ -35,6 +35,7 @@ struct emulation {
 	unsigned round;                  /* 0: nothing is deferred yet */
 	bool again;                      /* another round is needed */
 	struct action_list live_actions; /* instead of changes to live files */
+	struct bundle_signing_key *key;  /* NULL: the bundle is not signed */
 	struct bundle_manifest manifest;
 };
 

@@ -24,6 +24,7 @@
 #include "update/restart.h"
 #include "update/session.h"
 #include "update/shut_down.h"
+#include "update/trust.h"
 
 #define CHANNEL_TIMEOUT_MS (300 * 1000ull)
 
@@ -38,14 +39,28 @@ struct resume {
 	bool cold;      /* the process had died: the guest boots from its disk */
 };
 
+/* Who made it, and that it says for which images. */
+static struct error *check_origin(struct resume *r)
+{
+	const json_t *fingerprint = json_object_get(bundle_manifest(r->bundle)->info, "fingerprint");
+	struct error *error = trust_check(r->session, r->bundle);
+
+	if (error)
+		return error;
+	/* Without one it would pass for a bundle of any VM, and of one that was shut down. */
+	if (!json_is_object(fingerprint) || !json_is_array(json_object_get(fingerprint, "disk")))
+		return error_remedy(error_format(r->session->bundle_path, ERROR_NO_ADDRESS,
+						 "the bundle does not say for which memory and disk it is"),
+				    "run the update again");
+	r->shut_down = !fingerprint_has_memory(fingerprint);
+	return NULL;
+}
+
 static struct error *open_bundle(struct resume *r)
 {
 	struct error *error = bundle_open(r->session->bundle_path, &r->bundle);
 	bool optional = r->options->without_update || r->session->state.state == STATE_APPLIED;
 
-	if (!error)
-		r->shut_down =
-			!fingerprint_has_memory(json_object_get(bundle_manifest(r->bundle)->info, "fingerprint"));
 	if (error && error->code == ERROR_NOT_FOUND && optional) {
 		error_destroy(error);
 		return NULL;
@@ -54,7 +69,7 @@ static struct error *open_bundle(struct resume *r)
 		return error_remedy(error_create(ERROR_NOTHING, "%s: no bundle waits", r->session->file.name),
 				    "run: ouassister update %s, or wake it as it is with --without-update",
 				    r->session->file.path);
-	return error;
+	return error ? error : check_origin(r);
 }
 
 static struct error *check_channel(const struct resume *r)

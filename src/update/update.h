@@ -22,6 +22,9 @@ struct update_settings {
 	const char *config_dir; /* VM files: NAME.vm */
 	const char *state_dir;  /* one directory a VM: state, bundle, logs */
 	const char *run_dir;    /* locks, sockets, mount points */
+	const char *sign_key;   /* PEM file of the key that signs bundles; NULL: as the VM file or config_dir says */
+	const char *
+		verify_key; /* PEM file, or directory of such, of the keys that bundles must be signed with; likewise */
 };
 
 /*

@@ -45,6 +45,8 @@ static const struct key keys[] = {
 	{"update", "sources", KEY_PATH, false, offsetof(struct vm_file, sources)},
 	{"update", "conffiles", KEY_STRING, false, offsetof(struct vm_file, conffiles)},
 	{"update", "preseed", KEY_PATH, false, offsetof(struct vm_file, preseed)},
+	{"update", "sign-key", KEY_PATH, false, offsetof(struct vm_file, sign_key)},
+	{"update", "verify-key", KEY_PATH, false, offsetof(struct vm_file, verify_key)},
 	{"update", "apt-options", KEY_LIST, false, offsetof(struct vm_file, apt_options)},
 };
 
@@ -364,6 +366,8 @@ void vm_file_deinit(struct vm_file *file)
 	free(file->sources);
 	free(file->conffiles);
 	free(file->preseed);
+	free(file->sign_key);
+	free(file->verify_key);
 	g_strfreev(file->apt_options);
 	*file = (struct vm_file){0};
 }

@@ -26,6 +26,8 @@ struct vm_file {
 	char *sources;      /* a sources.list that replaces the guest's own while it is updated */
 	char *conffiles;    /* "keep", "new", "ask", or the path of a file of answers */
 	char *preseed;      /* answers for debconf */
+	char *sign_key;     /* signs the VM's bundles */
+	char *verify_key;   /* file or directory of the keys that its bundles must be signed with */
 	char **apt_options; /* "Name::Option=value", NULL-terminated; NULL: none */
 };
 

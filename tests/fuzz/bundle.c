@@ -11,6 +11,7 @@
 
 #include "bundle/layer.h"
 #include "bundle/manifest.h"
+#include "bundle/signature.h"
 #include "bundle/trailer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -47,6 +48,8 @@ static void parse_layer(int fd, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bundle_trailer trailer;
+	uint8_t key[BUNDLE_KEY_SIZE];
+	uint32_t flags;
 	int fd;
 
 	if (size > 0 && data[0] == '{') {
@@ -56,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fd = memfd_create("fuzz", MFD_CLOEXEC);
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		return 0;
-	error_destroy(trailer_read(fd, size, "fuzz", &trailer));
+	error_destroy(trailer_read(fd, size, "fuzz", &trailer, &flags));
+	error_destroy(signature_read(fd, size, "fuzz", key));
 	parse_layer(fd, size);
 	close(fd);
 	return 0;

@@ -66,7 +66,7 @@ static struct error *write_bundle(char **args, int n)
 	}
 	error = changes_read(layers, n_layers, NULL, &manifest.changes);
 	if (!error)
-		error = bundle_write(args[0], &manifest, layers, n_layers);
+		error = bundle_write(args[0], &manifest, layers, n_layers, NULL);
 	bundle_manifest_deinit(&manifest);
 	return error;
 }

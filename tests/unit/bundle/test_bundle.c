@@ -89,7 +89,7 @@ static struct error *write_bundle(struct fixture *f)
 	runtime.data = (uint8_t *)strdup("\xff\n");
 	assert_ok(action_list_append(&manifest.actions, runtime));
 	assert_ok(changes_read(&f->layer, 1, NULL, &manifest.changes));
-	error = bundle_write("bundle", &manifest, &f->layer, 1);
+	error = bundle_write("bundle", &manifest, &f->layer, 1, NULL);
 	bundle_manifest_deinit(&manifest);
 	return error;
 }
@@ -241,7 +241,7 @@ static void test_content_that_changes(void **state)
 	run("echo 1 >upper/file");
 	assert_ok(changes_read(&f->layer, 1, NULL, &manifest.changes));
 	run("echo 2 >upper/file");
-	assert_error(bundle_write("bundle", &manifest, &f->layer, 1), ERROR_CONFLICT);
+	assert_error(bundle_write("bundle", &manifest, &f->layer, 1, NULL), ERROR_CONFLICT);
 	bundle_manifest_deinit(&manifest);
 }
 
@@ -249,7 +249,7 @@ static void test_empty(void **state)
 {
 	struct bundle_manifest manifest = {};
 
-	assert_ok(bundle_write("bundle", &manifest, NULL, 0));
+	assert_ok(bundle_write("bundle", &manifest, NULL, 0, NULL));
 	assert_ok(open_and_verify("bundle"));
 	bundle_manifest_deinit(&manifest);
 }
