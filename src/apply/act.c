@@ -443,12 +443,17 @@ static struct error *act_deferred(struct transaction *t, const struct action *ac
 /* Written before anything happens that stays: whoever comes after a kill must not go back. */
 static struct error *begin_deferred(struct transaction *t)
 {
-	struct error *error = NULL;
+	struct journal with = t->journal;
+	struct error *error;
 
-	if (!t->deferred_begun)
-		error = journal_begin_deferred(t->directory, &t->journal);
+	if (t->journal.deferred)
+		return NULL;
+	with.deferred = true;
 	fault_point();
-	t->deferred_begun |= !error;
+	error = journal_write(&with);
+	fault_point();
+	with.deferred = !error;
+	t->journal = with;
 	return error_wrap(error, "cannot note that what was deferred begins");
 }
 

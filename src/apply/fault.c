@@ -32,4 +32,9 @@ bool fault_whole_system(void)
 {
 	return getenv("OUA_WHOLE_SYSTEM");
 }
+
+bool fault_tears(void)
+{
+	return getenv("OUA_TEAR");
+}
 #endif

@@ -20,6 +20,8 @@ bool fault_no_exchange(void);
 bool fault_no_openat2(void);
 /* True where OUA_WHOLE_SYSTEM asks to act and to ask the package manager, whatever the root is. */
 bool fault_whole_system(void);
+/* True where OUA_TEAR asks for points at which half of a record is written. */
+bool fault_tears(void);
 #else
 static inline void fault_point(void)
 {
@@ -36,6 +38,11 @@ static inline bool fault_no_openat2(void)
 }
 
 static inline bool fault_whole_system(void)
+{
+	return false;
+}
+
+static inline bool fault_tears(void)
 {
 	return false;
 }

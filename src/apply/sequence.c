@@ -60,16 +60,26 @@ static void finish(struct transaction *t)
 	free(take_ptr(t->slots));
 	free(take_ptr(t->link_sources));
 	unit_states_deinit(&t->states);
+	journal_close(&t->journal);
 	tree_close(&t->tree);
 }
 
+/* From here on what is done may rest on what the journal says. */
+static struct error *read_journal(struct transaction *t)
+{
+	struct error *error = journal_read(t->directory, &t->journal, &t->tree);
+
+	return error ? error : journal_confirm(t->directory, &t->journal);
+}
+
+/* After a failure either phase may stand on the disk: what comes next must be right for both. */
 static struct error *enter_phase(struct transaction *t, enum phase phase)
 {
 	struct error *error;
 
 	t->journal.phase = phase;
 	fault_point();
-	error = journal_write(t->directory, &t->journal, &t->tree);
+	error = journal_write(&t->journal);
 	fault_point();
 	return error_wrap(error, "cannot write the journal");
 }
@@ -164,7 +174,7 @@ static const char *fail_early(struct transaction *t, struct error *error)
 	const char *result = result_of(error);
 	struct error *worse = NULL;
 
-	if (t->journal.phase == PHASE_SWITCHING)
+	if (t->journal.phase == PHASE_SWITCHING || t->journal.phase == PHASE_COMMITTED)
 		worse = go_back(t);
 	else if (t->journal.phase == PHASE_STAGING)
 		worse = remove_transaction(t);
@@ -239,14 +249,24 @@ static struct error *check(struct transaction *t, const struct apply_options *op
 	return error;
 }
 
+/* Everything the journal will ever hold has its place on the disk before anything else is touched. */
+static struct error *open_transaction(struct transaction *t, const uint8_t *index, size_t index_size)
+{
+	struct error *error;
+
+	t->journal.phase = PHASE_STAGING;
+	fault_point();
+	error = journal_create(t->directory, &t->journal, &t->tree, index, index_size, t->payload.header.n_entries);
+	fault_point();
+	return error_wrap(error, "cannot make the journal");
+}
+
 static struct error *stage(struct transaction *t, const uint8_t *index, size_t index_size)
 {
 	struct error *error;
 	struct event event;
 
-	error = journal_write_index(t->directory, index, index_size);
-	if (!error)
-		error = enter_phase(t, PHASE_STAGING);
+	error = open_transaction(t, index, index_size);
 	if (!error)
 		error = transaction_stage(t);
 	if (!error)
@@ -272,11 +292,8 @@ static struct error *switch_over(struct transaction *t)
 		return error;
 	t->journal.switched_ns = moment_after();
 	error = enter_phase(t, PHASE_COMMITTED);
-	if (error) {
-		/* Whether it reached the disk is not known; going back is right either way. */
-		t->journal.phase = PHASE_SWITCHING;
+	if (error)
 		return error;
-	}
 	say_number(t, "switched", "entries", entries);
 	return NULL;
 }
@@ -285,7 +302,7 @@ static struct error *act(struct transaction *t)
 {
 	struct error *error = transaction_act_after(t);
 
-	if (!error && t->strict && t->n_failed && !t->deferred_begun)
+	if (!error && t->strict && t->n_failed && !t->journal.deferred)
 		error = error_create(ERROR_CONFLICT, "%u actions failed", t->n_failed);
 	return error;
 }
@@ -309,7 +326,7 @@ static struct error *act_deferred(struct transaction *t)
 /* Files must not go back below scripts that ran on them, in this process or in one that was killed. */
 static const char *fail_concluding(struct transaction *t, struct error *error)
 {
-	return t->deferred_begun ? end(t, HELPER_RESULT_FAILED, error) : fail_late(t, error);
+	return t->journal.deferred ? end(t, HELPER_RESULT_FAILED, error) : fail_late(t, error);
 }
 
 /* From the commit on. */
@@ -318,7 +335,7 @@ static const char *conclude(struct transaction *t, bool with_actions)
 	struct error *error = NULL;
 	uint64_t files = 0;
 
-	t->deferred_begun = t->deferred_again = journal_deferred_begun(t->directory, &t->journal);
+	t->deferred_again = t->journal.deferred;
 	transaction_unlock_inner(t);
 	if (with_actions && does_actions(t))
 		error = act(t);
@@ -398,7 +415,7 @@ const char *sequence_apply(const struct apply_options *options, const char *dire
 
 	error = begin(options, directory, report_fd, &earlier);
 	if (!error)
-		error = journal_read(directory, &earlier.journal, &earlier.tree);
+		error = read_journal(&earlier);
 	if (error)
 		return end(&earlier, HELPER_RESULT_FAILED, error);
 	if ((earlier.journal.phase == PHASE_COMMITTED || earlier.journal.phase == PHASE_APPLIED) &&
@@ -425,7 +442,7 @@ const char *sequence_recover(const struct apply_options *options, const char *di
 
 	error = begin(options, directory, report_fd, &t);
 	if (!error)
-		error = journal_read(directory, &t.journal, &t.tree);
+		error = read_journal(&t);
 	if (error)
 		return end(&t, HELPER_RESULT_FAILED, error);
 	found = t.journal.phase;
@@ -472,6 +489,8 @@ const char *sequence_rollback(const struct apply_options *options, const char *d
 		return result;
 	error = transaction_lock(&t);
 	if (!error)
+		error = journal_confirm(directory, &t.journal);
+	if (!error)
 		error = load_transaction(&t);
 	if (!error)
 		error = transaction_unchanged(&t);
@@ -507,7 +526,7 @@ struct error *sequence_forget(const struct apply_options *options, const char *d
 
 	error = begin(options, directory, -1, &t);
 	if (!error)
-		error = journal_read(directory, &t.journal, &t.tree);
+		error = read_journal(&t);
 	if (error)
 		return error;
 	if (t.journal.phase == PHASE_SWITCHING || t.journal.phase == PHASE_UNDOING)

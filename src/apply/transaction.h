@@ -48,14 +48,14 @@ struct transaction {
 	uint64_t files, bytes;     /* staged */
 	struct unit_states states; /* of the units in the actions, before the first of them; empty: not asked */
 	uint32_t n_failed;         /* actions */
-	bool deferred_begun;       /* maintainer scripts that were put off: there is no way back */
 	bool deferred_again;       /* they had begun in a process that was killed */
 	uint32_t n_changed_since;  /* paths that somebody else changed after the switch: left alone */
 };
 
 #define TRANSACTION_INIT                                                                                               \
 	{                                                                                                              \
-		.tree = {.root_fd = -1, .parent_fd = -1}, .source = {.fd = -1}, .lock_fds = {-1, -1},                  \
+		.tree = {.root_fd = -1, .parent_fd = -1}, .journal = JOURNAL_INIT, .source = {.fd = -1},               \
+		.lock_fds = {-1, -1},                                                                                  \
 	}
 
 /* Name of an entry's slot in the stage. */

@@ -274,7 +274,7 @@ struct error *transaction_verify(struct transaction *t, uint64_t *ret_files)
 
 	t->n_changed_since = 0;
 	error = verify_all(&verify);
-	if (!error && !t->deferred_begun)
+	if (!error && !t->journal.deferred)
 		error = transaction_audit(t);
 	if (error)
 		return error;

@@ -96,9 +96,16 @@ static void crash_anywhere_without_exchange(void **state)
 	crash_apply_everywhere("OUA_NO_EXCHANGE=1");
 }
 
+/* Also in the middle of a record, of which half is on the disk then. */
+static void crash_anywhere_with_torn_records(void **state)
+{
+	need_root();
+	crash_apply_everywhere("OUA_TEAR=1");
+}
+
 static void crash_while_recovering(void **state)
 {
-	static const char *const environments[] = {NULL, "OUA_NO_EXCHANGE=1"};
+	static const char *const environments[] = {NULL, "OUA_NO_EXCHANGE=1", "OUA_TEAR=1"};
 	struct scene s;
 
 	need_root();
@@ -167,8 +174,11 @@ static void crash_and_apply_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(crash_anywhere),         cmocka_unit_test(crash_anywhere_without_exchange),
-		cmocka_unit_test(crash_while_recovering), cmocka_unit_test(crash_while_rolling_back),
+		cmocka_unit_test(crash_anywhere),
+		cmocka_unit_test(crash_anywhere_without_exchange),
+		cmocka_unit_test(crash_anywhere_with_torn_records),
+		cmocka_unit_test(crash_while_recovering),
+		cmocka_unit_test(crash_while_rolling_back),
 		cmocka_unit_test(crash_and_apply_again),
 	};
 
