@@ -350,7 +350,7 @@ static json_t *of_bundle(const struct resume *r, const char *key)
 
 static struct error *make_report(struct resume *r)
 {
-	static const char *const shown[] = {"staged", "switched", "restarted", "verified"};
+	static const char *const shown[] = {"started", "checked", "staged", "switched", "restarted", "verified"};
 	static const char *const carried[] = {"deferred", "scripts"};
 	struct state *state = &r->session->state;
 	json_t *timeline = json_pack("[{s:s, s:f}]", "event", "resumed", "t_s", 0.0);

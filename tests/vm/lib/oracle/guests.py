@@ -47,9 +47,10 @@ def base_guest():
 class Guest:
     """One copy: NAME.vm and what it names, in the directory `work`."""
 
-    def __init__(self, start, work, name):
+    def __init__(self, start, work, name, port=0):
+        """The host's 127.0.0.1:PORT leads to its ssh, unless that is 0."""
         self.work, self.name = pathlib.Path(work), name
-        shell("vm", 'vm_copy "$1" "$2" "$3" user', start.directory, work, name)
+        shell("vm", 'vm_copy "$1" "$2" "$3" user "$4"', start.directory, work, name, port)
 
     @property
     def disk(self):
@@ -111,9 +112,11 @@ def await_end(guest):
 
 
 def update_conventionally(guest, sources, words):
-    """apt in the running guest; its output. Failed: with the end of it."""
-    source = ("Dir::Etc::SourceList=/run/oracle.list", "Dir::Etc::SourceParts=/dev/null")
-    guest.put(sources, "/run/oracle.list")
+    """apt in the running guest, with its own sources where `sources` is None; its output. Failed: with the end of it."""
+    source = ()
+    if sources:
+        source = ("Dir::Etc::SourceList=/run/oracle.list", "Dir::Etc::SourceParts=/dev/null")
+        guest.put(sources, "/run/oracle.list")
     both = " && ".join(shlex.join(["env", "-i", *ENVIRONMENT, *apt_words(one, source)]) for one in (["update"], words))
     script = guest.work / "conventional.sh"
     script.write_text(f"{both}\necho $? >/run/oracle.status\necho {ENDED} >/dev/ttyS0\n")
