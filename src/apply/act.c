@@ -477,6 +477,14 @@ static struct error *finish_configuring(const struct action *action)
 	return run(argv, HELPER_DEFERRED_TIMEOUT_MS, &result);
 }
 
+bool transaction_has_deferred(const struct transaction *t)
+{
+	for (size_t i = 0; i < t->payload.actions.n; i++)
+		if (action_is_deferred(&t->payload.actions.items[i]))
+			return true;
+	return false;
+}
+
 struct error *transaction_act_deferred(struct transaction *t)
 {
 	const struct action_list *list = &t->payload.actions;

@@ -16,7 +16,7 @@ static int usage(const char *why)
 	fprintf(stderr,
 		"helper: %s\n"
 		"usage: helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions] [--root DIR]\n"
-		"       helper recover|status|rollback|look|forget [--no-actions] [--root DIR]\n",
+		"       helper recover|status|rollback|look|forget [--early] [--no-actions] [--root DIR]\n",
 		why);
 	return EXIT_USAGE;
 }
@@ -35,13 +35,10 @@ static bool parse_clock(const char *text, struct apply_options *options)
 static const char *parse(int argc, char **argv, struct apply_options *options, bool *has_id)
 {
 	static const struct option longs[] = {
-		{"payload", required_argument, NULL, 'p'},
-		{"sha256", required_argument, NULL, 's'},
-		{"clock", required_argument, NULL, 'c'},
-		{"no-actions", no_argument, NULL, 'n'},
-		{"root", required_argument, NULL, 'r'},
-		{"strict", no_argument, NULL, 'S'},
-		{},
+		{"payload", required_argument, NULL, 'p'}, {"sha256", required_argument, NULL, 's'},
+		{"clock", required_argument, NULL, 'c'},   {"no-actions", no_argument, NULL, 'n'},
+		{"root", required_argument, NULL, 'r'},    {"strict", no_argument, NULL, 'S'},
+		{"early", no_argument, NULL, 'e'},         {},
 	};
 	int c;
 
@@ -64,6 +61,9 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 			break;
 		case 'S':
 			options->strict = true;
+			break;
+		case 'e':
+			options->early = true;
 			break;
 		case 'r':
 			options->root = optarg;

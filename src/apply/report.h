@@ -12,6 +12,9 @@
  *     so that it is tried anew (`status` repeats it). --clock sets the guest's CLOCK_REALTIME (ns
  *     since the epoch) once the package manager's locks are held. --strict: goes back if an action fails.
  *   helper recover        finishes or undoes what a power loss cut; says what it found
+ *   helper recover --early  the same at boot, before services start, as the unit calls it that is there while an
+ *                         update is unfinished: without any action. Deferred ones keep the update committed, and the
+ *                         next apply of the same payload, or recover, does them
  *   helper status         repeats the last report
  *   helper rollback       undoes the last applied payload, if it is still kept
  *   helper look           who still uses old files: "stale" events, "looked", and the end; "nothing" without an update

@@ -13,6 +13,7 @@
 #include "apply/logs.h"
 #include "apply/report.h"
 #include "apply/transaction.h"
+#include "apply/units.h"
 #include "base/io.h"
 
 static void say(struct transaction *t, const char *name)
@@ -49,6 +50,7 @@ static struct error *begin(const struct apply_options *options, const char *dire
 	ret->whole_system = !strcmp(options->root, "/") || fault_whole_system();
 	ret->no_actions = options->no_actions;
 	ret->strict = options->strict;
+	ret->early = options->early;
 	return tree_open(options->root, &ret->tree);
 }
 
@@ -112,7 +114,12 @@ static struct error *remove_transaction(struct transaction *t)
 	if (!error)
 		error = runtime_forget(t);
 	fault_point();
-	return error ? error : journal_remove(t->directory);
+	if (!error)
+		error = journal_remove(t->directory);
+	fault_point();
+	if (!error)
+		units_remove_recovery(t);
+	return error;
 }
 
 /*
@@ -135,7 +142,7 @@ static struct error *go_back(struct transaction *t)
 
 static bool does_actions(const struct transaction *t)
 {
-	return !t->no_actions && t->whole_system;
+	return !t->no_actions && !t->early && t->whole_system;
 }
 
 /* Services run the old files again. */
@@ -148,9 +155,11 @@ static void restart_after_undo(struct transaction *t)
 	say_number(t, "restarted", "failed", t->n_failed);
 }
 
-/* What the actions before the switch had stopped runs again, with the old files. */
+/* What the actions before the switch had stopped runs again, with the old files. At boot that is systemd's. */
 static struct error *start_stopped(struct transaction *t)
 {
+	if (t->early)
+		return transaction_forget_stopped(t);
 	if (!does_actions(t))
 		return NULL;
 	transaction_unlock_inner(t);
@@ -267,6 +276,10 @@ static struct error *stage(struct transaction *t, const uint8_t *index, size_t i
 	struct event event;
 
 	error = open_transaction(t, index, index_size);
+	/* Durable with what is staged. */
+	if (!error)
+		error = units_add_recovery(t);
+	fault_point();
 	if (!error)
 		error = transaction_stage(t);
 	if (!error)
@@ -329,6 +342,36 @@ static const char *fail_concluding(struct transaction *t, struct error *error)
 	return t->journal.deferred ? end(t, HELPER_RESULT_FAILED, error) : fail_late(t, error);
 }
 
+/* All is verified: nothing is left for the next boot to do. */
+static struct error *enter_applied(struct transaction *t)
+{
+	struct error *error = enter_phase(t, PHASE_APPLIED);
+
+	if (!error)
+		units_remove_recovery(t);
+	fault_point();
+	return error;
+}
+
+/*
+ * At boot: the files stand. With actions put off, which need the services, the update stays committed, so that they are
+ * not forgotten.
+ */
+static const char *conclude_early(struct transaction *t, uint64_t files)
+{
+	struct error *error;
+
+	say_number(t, "verified", "files", files);
+	error = transaction_forget_stopped(t);
+	if (!error && transaction_has_deferred(t)) {
+		event_note(t->report_fd, NULL, "what was put off is done by the next apply or recover");
+		return end(t, HELPER_RESULT_APPLIED, NULL);
+	}
+	if (!error)
+		error = enter_applied(t);
+	return error ? end(t, HELPER_RESULT_FAILED, error) : end(t, HELPER_RESULT_APPLIED, NULL);
+}
+
 /* From the commit on. */
 static const char *conclude(struct transaction *t, bool with_actions)
 {
@@ -342,6 +385,8 @@ static const char *conclude(struct transaction *t, bool with_actions)
 	say_number(t, "restarted", "failed", t->n_failed);
 	if (!error)
 		error = transaction_verify(t, &files);
+	if (!error && t->early)
+		return conclude_early(t, files);
 	if (!error)
 		error = act_deferred(t);
 	logs_carry_late(t);
@@ -352,7 +397,7 @@ static const char *conclude(struct transaction *t, bool with_actions)
 		event_note(t->report_fd, NULL, "%u paths were changed by the guest since the switch",
 			   t->n_changed_since);
 	say_number(t, "verified", "files", files);
-	error = enter_phase(t, PHASE_APPLIED);
+	error = enter_applied(t);
 	if (!error && with_actions)
 		error = transaction_forget_stopped(t);
 	return error ? fail_concluding(t, error) : end(t, HELPER_RESULT_APPLIED, NULL);
@@ -446,8 +491,12 @@ const char *sequence_recover(const struct apply_options *options, const char *di
 	if (error)
 		return end(&t, HELPER_RESULT_FAILED, error);
 	found = t.journal.phase;
-	if (found == PHASE_NONE || found == PHASE_APPLIED)
+	if (t.early)
+		units_mark_recovery(&t);
+	if (found == PHASE_NONE || found == PHASE_APPLIED) {
+		units_remove_recovery(&t);
 		return end(&t, HELPER_RESULT_NOTHING, NULL);
+	}
 	error = transaction_lock(&t);
 	if (!error && found != PHASE_STAGING)
 		error = load_transaction(&t);

@@ -37,6 +37,7 @@ struct transaction {
 	bool whole_system;     /* the root is the running guest's: clock, actions and its package manager are ours */
 	bool no_actions;
 	bool strict; /* a failed action is a reason to go back */
+	bool early;  /* at boot, before services start: nothing is asked of them, and no action is done */
 	struct tree tree;
 	struct journal journal;
 	struct payload payload;
@@ -77,6 +78,7 @@ struct error *transaction_act_before(struct transaction *t) _must_check_;
 struct error *transaction_act_after(struct transaction *t) _must_check_;
 /* The maintainer scripts that were put off, when all else is right: what they do is not undone. */
 struct error *transaction_act_deferred(struct transaction *t) _must_check_;
+bool transaction_has_deferred(const struct transaction *t);
 /* After going back: whatever the actions touched is as it was, with the old files. */
 struct error *transaction_act_undo(struct transaction *t) _must_check_;
 /*
@@ -121,6 +123,7 @@ struct apply_options {
 	uint64_t clock_taken_ns; /* CLOCK_BOOTTIME when clock_ns was true */
 	bool no_actions;
 	bool strict; /* go back when an action fails */
+	bool early;  /* of recover: by the unit at boot */
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);

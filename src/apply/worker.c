@@ -205,7 +205,8 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *op
 	dup2(null, STDERR_FILENO);
 	if (!options->payload || strcmp(options->payload, "-"))
 		dup2(null, STDIN_FILENO);
-	surroundings_enter(whole_system, report_fd);
+	/* At boot we are where we should be, and systemd is not to be disturbed. */
+	surroundings_enter(whole_system && !options->early, report_fd);
 	switch (verb) {
 	case WORKER_APPLY:
 		result = sequence_apply(options, directory, report_fd);

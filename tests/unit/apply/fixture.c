@@ -228,29 +228,32 @@ int helper_wait(pid_t pid)
 	return WEXITSTATUS(status);
 }
 
-int helper(unsigned fault, const char *environment, const char *verb, const struct builder *b)
+int helper_with(unsigned fault, const char *environment, const char *verb, const struct builder *b,
+		const char *const *options)
 {
 	_cleanup_(close_fd) int out = open(FIXTURE_SPACE "/output", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	char *apply[] = {getenv("HELPER"),
-			 (char *)verb,
-			 (char *)"--root",
-			 (char *)FIXTURE_ROOT,
-			 (char *)"--payload",
-			 (char *)FIXTURE_PAYLOAD,
-			 (char *)"--sha256",
-			 b ? (char *)b->hex : NULL,
-			 NULL};
+	const char *argv[24] = {getenv("HELPER"), verb, "--root", FIXTURE_ROOT};
+	size_t used = 4;
 	ssize_t n;
 	int status;
 
-	assert_non_null(apply[0]);
-	if (!b)
-		apply[4] = NULL;
-	status = helper_wait(start_helper(fault, environment, apply, -1, out));
+	assert_non_null(argv[0]);
+	for (; options && *options && used < 16; options++)
+		argv[used++] = *options;
+	for (const char *const *word =
+		     (const char *const[]){"--payload", FIXTURE_PAYLOAD, "--sha256", b ? b->hex : NULL, NULL};
+	     b && *word; word++)
+		argv[used++] = *word;
+	status = helper_wait(start_helper(fault, environment, (char *const *)argv, -1, out));
 	n = pread(out, fixture_output, sizeof(fixture_output) - 1, 0);
 	assert_true(n >= 0);
 	fixture_output[n] = '\0';
 	return status;
+}
+
+int helper(unsigned fault, const char *environment, const char *verb, const struct builder *b)
+{
+	return helper_with(fault, environment, verb, b, NULL);
 }
 
 pid_t helper_start(const struct builder *b, int *ret_stdin)

@@ -39,6 +39,9 @@ void fixture_every_kind(struct builder *b);
  */
 extern char fixture_output[1 << 20];
 int helper(unsigned fault, const char *environment, const char *verb, const struct builder *b);
+/* The same with further options, NULL-terminated (at most 12). */
+int helper_with(unsigned fault, const char *environment, const char *verb, const struct builder *b,
+		const char *const *options);
 /* Starts `apply --payload -` in the background with a pipe. */
 pid_t helper_start(const struct builder *b, int *ret_stdin);
 /* The helper's exit status. */

@@ -268,8 +268,13 @@ static void dies_anywhere(void **state)
 		n_done++;
 		if (was_killed())
 			helper(0, NULL, "recover", NULL);
-		if (strstr(fixture_output, "\"nothing\""))
-			assert_int_equal(helper(0, NULL, "rollback", NULL), 4);
+		/* It died before its first word to the journal, or after the last: all is as it was, which is looked
+		 * at. */
+		if (strstr(fixture_output, "\"nothing\"")) {
+			int status = helper(0, NULL, "rollback", NULL);
+
+			assert_true(status == 4 || status == 6);
+		}
 		after = listing();
 		assert_string_equal(before, after);
 	}
