@@ -10,6 +10,7 @@
 #ifndef APPLY_CONTENT_H
 #define APPLY_CONTENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,5 +36,12 @@ struct error *content_end(struct content *content) _must_check_;
 
 /* Writes what is still missing from the source, whose next byte it is. */
 struct error *content_from_source(struct content *content, struct source *source) _must_check_;
+
+/*
+ * All of it, from a file that was written with the same content; `same_holes`: its holes are where they should be here.
+ * The file system shares the bytes where it can. Comes after content_begin() and stands for the rest: bytes that do not
+ * pass through here were compared with the hash when that file was written.
+ */
+struct error *content_share(struct content *content, int from, bool same_holes) _must_check_;
 
 #endif

@@ -34,16 +34,32 @@ const struct change *entry_change(const struct transaction *t, uint32_t entry)
 	return &t->payload.entries[entry].change;
 }
 
+/* The content of an earlier entry, which stands in its slot by now, perhaps on another file system. */
+static struct error *share_content(struct stage *stage, const struct payload_entry *entry)
+{
+	const struct payload_entry *carrier = &stage->t->payload.entries[entry->carrier];
+	_cleanup_(close_fd) int from = -1;
+	char name[SLOT_NAME_SIZE];
+
+	slot_name(entry->carrier, name);
+	from = openat(slot_stage(stage->t, entry->carrier), name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0)
+		return error_system(errno, carrier->change.path, "cannot read back");
+	return content_share(&stage->content, from, !((entry->flags ^ carrier->flags) & PAYLOAD_ENTRY_SPARSE));
+}
+
 /* The file is empty and at its start. */
 static struct error *write_content(struct stage *stage, const struct payload_entry *entry, int fd)
 {
 	struct source *source = &stage->t->source;
-	struct error *error = source_skip_to(source, stage->content_start + entry->content_offset);
+	struct error *error;
 
-	if (error)
-		return error;
 	content_begin(&stage->content, entry, fd);
-	error = content_from_source(&stage->content, source);
+	if (entry->flags & PAYLOAD_ENTRY_SHARED)
+		return share_content(stage, entry);
+	error = source_skip_to(source, stage->content_start + entry->content_offset);
+	if (!error)
+		error = content_from_source(&stage->content, source);
 	return error ? error : content_end(&stage->content);
 }
 

@@ -14,9 +14,9 @@
 #include "base/cursor.h"
 
 /* Least bytes of each element: what bounds an array before it is allocated. */
-#define ENTRY_SIZE_MIN  97
-#define ACTION_SIZE_MIN 64
-#define XATTR_SIZE_MIN  8
+#define ENTRY_SIZE_MIN  99
+#define ACTION_SIZE_MIN 69
+#define XATTR_SIZE_MIN  9
 
 #define NAME_BYTES_MAX  255 /* NAME_MAX, and XATTR_NAME_MAX */
 #define INODE_MODE_MASK 07777
@@ -90,13 +90,16 @@ static struct error *parse_string(struct cursor *c, uint32_t max, char **ret)
 	const uint8_t *bytes;
 	struct error *error;
 	uint32_t size;
+	uint8_t end;
 	char *string;
 
 	error = parse_bytes(c, max, &bytes, &size);
+	if (!error)
+		error = cursor_u8(c, &end);
 	if (error)
 		return error;
-	if (memchr(bytes, 0, size))
-		return cursor_error(c, "NUL in a string");
+	if (end || memchr(bytes, 0, size))
+		return cursor_error(c, "NUL in a string, or none behind it");
 	string = strndup((const char *)bytes, size);
 	if (!string)
 		return error_no_memory();
@@ -293,6 +296,13 @@ const char *payload_change_problem(const struct change *change)
 	return NULL;
 }
 
+bool payload_may_share(const struct change *change)
+{
+	static const char logs[] = "var/log/";
+
+	return change->kind == CHANGE_WRITE && change->size > 0 && strncmp(change->path, logs, strlen(logs)) != 0;
+}
+
 static bool flags_fit(const struct payload_entry *entry)
 {
 	switch (entry->flags) {
@@ -303,6 +313,9 @@ static bool flags_fit(const struct payload_entry *entry)
 		       S_ISREG(entry->change.attributes.mode);
 	case PAYLOAD_ENTRY_SPARSE:
 		return entry->change.kind == CHANGE_WRITE;
+	case PAYLOAD_ENTRY_SHARED:
+	case PAYLOAD_ENTRY_SHARED | PAYLOAD_ENTRY_SPARSE:
+		return payload_may_share(&entry->change);
 	default:
 		return false;
 	}
@@ -319,10 +332,28 @@ static struct error *check_entry(const struct cursor *c, const struct payload_en
 	return NULL;
 }
 
-/* Contents follow one another in the order of their entries, without gaps: one forward pass reads them all. */
-static struct error *check_content(const struct cursor *c, const struct payload_entry *entry, uint64_t content_size,
-				   uint64_t *position)
+static struct error *check_carrier(const struct cursor *c, const struct payload *payload, uint32_t i)
 {
+	const struct payload_entry *entry = &payload->entries[i], *carrier;
+
+	if (entry->carrier >= i)
+		return cursor_error(c, "content of %s is that of no earlier entry", entry->change.path);
+	carrier = &payload->entries[entry->carrier];
+	if (!payload_may_share(&carrier->change) || carrier->flags & PAYLOAD_ENTRY_SHARED ||
+	    carrier->change.size != entry->change.size ||
+	    memcmp(carrier->change.sha256, entry->change.sha256, SHA256_SIZE) != 0)
+		return cursor_error(c, "content of %s is not that of %s", entry->change.path, carrier->change.path);
+	return NULL;
+}
+
+/* Contents follow one another in the order of their entries, without gaps: one forward pass reads them all. */
+static struct error *check_content(const struct cursor *c, const struct payload *payload, uint32_t i,
+				   uint64_t content_size, uint64_t *position)
+{
+	const struct payload_entry *entry = &payload->entries[i];
+
+	if (entry->flags & PAYLOAD_ENTRY_SHARED)
+		return check_carrier(c, payload, i);
 	if (entry->change.kind != CHANGE_WRITE)
 		return entry->content_offset == 0 ? NULL : cursor_error(c, "content where none belongs");
 	if (entry->content_offset != *position)
@@ -333,10 +364,20 @@ static struct error *check_content(const struct cursor *c, const struct payload_
 	return NULL;
 }
 
+/* `content` has two meanings. A number that is none is one of no earlier entry. */
+static void set_content(struct payload_entry *entry, uint64_t content)
+{
+	if (entry->flags & PAYLOAD_ENTRY_SHARED)
+		entry->carrier = content < UINT32_MAX ? (uint32_t)content : UINT32_MAX;
+	else
+		entry->content_offset = content;
+}
+
 static struct error *parse_entry(struct cursor *c, struct payload_entry *entry)
 {
 	struct change *change = &entry->change;
 	uint16_t reserved;
+	uint64_t content;
 	struct error *error;
 	uint8_t kind;
 
@@ -345,11 +386,12 @@ static struct error *parse_entry(struct cursor *c, struct payload_entry *entry)
 	    (error = parse_string(c, PAYLOAD_STRING_MAX, &change->target)) ||
 	    (error = parse_attributes(c, &change->attributes)) || (error = cursor_le64(c, &change->size)) ||
 	    (error = cursor_le64(c, &change->rdev)) || (error = cursor_copy(c, change->sha256, SHA256_SIZE)) ||
-	    (error = cursor_le64(c, &entry->content_offset)) || (error = parse_preimage(c, &change->before)))
+	    (error = cursor_le64(c, &content)) || (error = parse_preimage(c, &change->before)))
 		return error;
 	if (reserved != 0)
 		return cursor_error(c, "reserved bytes are not zero");
 	change->kind = kind;
+	set_content(entry, content);
 	return check_entry(c, entry);
 }
 
@@ -368,7 +410,7 @@ static struct error *parse_entries(struct cursor *c, const struct payload_header
 		/* The half-parsed entry counts as well, so that what it holds is freed. */
 		payload->header.n_entries = i + 1;
 		if (!error)
-			error = check_content(c, &payload->entries[i], header->content_size, &position);
+			error = check_content(c, payload, i, header->content_size, &position);
 		if (error)
 			return error_wrap(error, "entry %u", i);
 	}

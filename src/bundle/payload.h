@@ -5,15 +5,16 @@
  * little-endian; doc/bundle-format.md holds the same grammar for people.
  *
  *   payload  = header index padding content*
- *   header   = "OUAPAYL\1" u32 version(2) u32 flags(0) u64 index_size u64 content_size
+ *   header   = "OUAPAYL\1" u32 version(3) u32 flags(0) u64 index_size u64 content_size
  *              u32 n_entries u32 n_actions u8[32] sha256(index) u64 0    (80 bytes)
  *   index    = entry{n_entries} action{n_actions}                        (index_size bytes)
  *   padding  = zero bytes up to a multiple of 4096
- *   content  = bytes of one WRITE, in the order of their entries, each padded with zeros to 4096
+ *   content  = bytes of one WRITE, in the order of their entries, each padded with zeros to 4096; none of one that
+ *              is SHARED
  *
  *   entry    = u8 kind u8 flags u16 0 string path string target attributes u64 size u64 rdev
- *              u8[32] sha256 u64 content_offset preimage
- *   string   = u32 length bytes                  (no NUL inside; at most PAYLOAD_STRING_MAX)
+ *              u8[32] sha256 u64 content preimage
+ *   string   = u32 length bytes u8 0             (no NUL inside; at most PAYLOAD_STRING_MAX without the one behind)
  *   attributes = u32 mode u32 uid u32 gid i64 mtime_s u32 mtime_ns u32 n_xattrs
  *              (string name u32 size bytes){n_xattrs}
  *   preimage = u8 exists [attributes u64 inode u64 size u32 nlink i64 ctime_s u32 ctime_ns
@@ -24,9 +25,12 @@
  *
  * A WRITE whose content is what the pre-image already has travels as ATTRIBUTES with the flag
  * PAYLOAD_ENTRY_REWRITTEN: the package manager wrote the same bytes again.
- * Other entries have content_offset 0. Of a pre-image that does not exist only the zero byte travels.
- * content_offset counts from the first content byte; holes are not kept in the payload, the
- * helper makes runs of 4096 zero bytes holes again where PAYLOAD_ENTRY_SPARSE is set.
+ * `content` of a WRITE is the offset of its bytes, counted from the first content byte. Identical content travels once:
+ * of a WRITE with PAYLOAD_ENTRY_SHARED it is the number of the earlier entry that carries the bytes (same size, same
+ * hash, not SHARED itself; payload_may_share() of both). Of other entries it is 0. Of a pre-image that does not exist
+ * only the zero byte travels.
+ * Holes are not kept in the payload, the helper makes runs of 4096 zero bytes holes again where PAYLOAD_ENTRY_SPARSE
+ * is set.
  */
 #ifndef BUNDLE_PAYLOAD_H
 #define BUNDLE_PAYLOAD_H
@@ -38,7 +42,7 @@
 #include "changes/changes.h"
 
 #define PAYLOAD_MAGIC       "OUAPAYL\1"
-#define PAYLOAD_VERSION     2 /* 1 had actions without phase and origin */
+#define PAYLOAD_VERSION     3 /* 1 had actions without phase and origin, 2 carried every content */
 #define PAYLOAD_HEADER_SIZE 80
 #define PAYLOAD_ALIGNMENT   4096
 #define PAYLOAD_STRING_MAX  4096         /* PATH_MAX of Linux */
@@ -50,6 +54,7 @@
 enum payload_entry_flags {
 	PAYLOAD_ENTRY_REWRITTEN = 1 << 0,
 	PAYLOAD_ENTRY_SPARSE = 1 << 1,
+	PAYLOAD_ENTRY_SHARED = 1 << 2,
 };
 
 struct payload_header {
@@ -61,7 +66,8 @@ struct payload_header {
 struct payload_entry {
 	struct change change; /* layer is unused */
 	uint8_t flags;
-	uint64_t content_offset; /* WRITE: of its bytes, from the first content byte; otherwise 0 */
+	uint64_t content_offset; /* WRITE, not SHARED: of its bytes, from the first content byte; otherwise 0 */
+	uint32_t carrier;        /* SHARED: the earlier entry that has the bytes; otherwise 0 */
 };
 
 struct payload {
@@ -87,6 +93,12 @@ void payload_deinit(struct payload *payload);
 
 /* Whether it is a path as in struct change: relative, no empty, "." or ".." component; "" is the root. */
 bool payload_path_valid(const char *path);
+
+/*
+ * Whether a change may take its content from another, or give it: a WRITE with bytes that is no log. A log that has
+ * grown in the guest meanwhile gets another content than the payload says.
+ */
+bool payload_may_share(const struct change *change);
 
 /* What is wrong with a change that came from outside, as a short text; NULL if nothing. `path` is not NULL. */
 const char *payload_change_problem(const struct change *change);

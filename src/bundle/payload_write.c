@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/io.h"
 #include "bundle/internal.h"
 #include "bundle/payload.h"
@@ -23,6 +24,8 @@ struct writer {
 	uint32_t *entry_of;            /* index of each change's entry */
 	struct payload_entry *entries; /* their changes borrow from the manifest's */
 	uint32_t n;
+	uint32_t *carriers; /* hash table: entries that others may share the content of, + 1; 0: free */
+	size_t carriers_mask;
 	const struct action_list *actions;
 	struct payload_header header;
 	struct payload_entry *current; /* whose content is under way; NULL: not carried */
@@ -92,6 +95,48 @@ static bool is_link_already(const struct change *change, const struct change_ind
 	       target->before.inode == change->before.inode && target->layer == change->layer;
 }
 
+/* At most half full, so that a search always ends. */
+static struct error *make_carriers(struct writer *w, size_t n)
+{
+	size_t size = 16;
+
+	while (size < 2 * n)
+		size *= 2;
+	w->carriers = calloc(size, sizeof(*w->carriers));
+	w->carriers_mask = size - 1;
+	return w->carriers ? NULL : error_no_memory();
+}
+
+/* The place of the entry that carries this content, or the free one where its number belongs. */
+static uint32_t *find_carrier(const struct writer *w, const struct change *change)
+{
+	/* The content's hash is as good as any. */
+	for (size_t at = le64_at(change->sha256) & w->carriers_mask;; at = (at + 1) & w->carriers_mask) {
+		uint32_t *place = &w->carriers[at];
+		const struct change *other = *place ? &w->entries[*place - 1].change : NULL;
+
+		if (!other || (other->size == change->size && memcmp(other->sha256, change->sha256, SHA256_SIZE) == 0))
+			return place;
+	}
+}
+
+/* Identical content travels once. */
+static bool share(struct writer *w, struct payload_entry *entry)
+{
+	uint32_t *place;
+
+	if (!payload_may_share(&entry->change))
+		return false;
+	place = find_carrier(w, &entry->change);
+	if (!*place) {
+		*place = w->n;
+		return false;
+	}
+	entry->carrier = *place - 1;
+	entry->flags |= PAYLOAD_ENTRY_SHARED;
+	return true;
+}
+
 static void add_entry(struct writer *w, const struct change *change)
 {
 	struct payload_entry *entry = &w->entries[w->n];
@@ -102,7 +147,7 @@ static void add_entry(struct writer *w, const struct change *change)
 		entry->change.kind = CHANGE_ATTRIBUTES;
 		entry->flags = PAYLOAD_ENTRY_REWRITTEN;
 	}
-	if (entry->change.kind != CHANGE_WRITE)
+	if (entry->change.kind != CHANGE_WRITE || share(w, entry))
 		return;
 	entry->content_offset = w->header.content_size;
 	w->header.content_size += (change->size + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;
@@ -118,7 +163,9 @@ static struct error *add_entries(struct writer *w, const struct change_list *lis
 	w->changes = list->items;
 	w->entries = calloc(list->n + 1, sizeof(*w->entries));
 	w->entry_of = calloc(list->n + 1, sizeof(*w->entry_of));
-	error = w->entries && w->entry_of ? index_changes(list, &index) : error_no_memory();
+	error = w->entries && w->entry_of ? make_carriers(w, list->n) : error_no_memory();
+	if (!error)
+		error = index_changes(list, &index);
 	for (size_t i = 0; !error && i < list->n; i++) {
 		const struct change *change = &list->items[i];
 
@@ -133,7 +180,7 @@ static struct error *add_entries(struct writer *w, const struct change_list *lis
 
 static size_t string_size(const char *text)
 {
-	return 4 + (text ? strlen(text) : 0);
+	return 4 + (text ? strlen(text) : 0) + 1;
 }
 
 static size_t attributes_size(const struct change_attributes *attributes)
@@ -185,6 +232,7 @@ static void pack_string(struct packer *p, const char *text)
 
 	pack_le32(p, (uint32_t)size);
 	pack_bytes(p, text, size);
+	pack_u8(p, 0);
 }
 
 static void pack_attributes(struct packer *p, const struct change_attributes *attributes)
@@ -231,7 +279,7 @@ static void pack_entry(struct packer *p, const struct payload_entry *entry)
 	pack_le64(p, change->size);
 	pack_le64(p, change->rdev);
 	pack_bytes(p, change->sha256, SHA256_SIZE);
-	pack_le64(p, entry->content_offset);
+	pack_le64(p, entry->flags & PAYLOAD_ENTRY_SHARED ? entry->carrier : entry->content_offset);
 	pack_preimage(p, &change->before);
 }
 
@@ -277,11 +325,14 @@ static struct error *begin_content(void *data, const struct layer_record *record
 	struct writer *w = data;
 	struct payload_entry *entry = &w->entries[w->entry_of[record->change - w->changes]];
 
-	w->current = entry->change.kind == CHANGE_WRITE ? entry : NULL;
-	if (!w->current)
+	w->current = NULL;
+	if (entry->change.kind != CHANGE_WRITE)
 		return NULL;
 	if (sparse)
-		w->current->flags |= PAYLOAD_ENTRY_SPARSE;
+		entry->flags |= PAYLOAD_ENTRY_SPARSE;
+	if (entry->flags & PAYLOAD_ENTRY_SHARED)
+		return NULL;
+	w->current = entry;
 	w->position = payload_content_start(&w->header) + w->current->content_offset;
 	return NULL;
 }
@@ -391,6 +442,7 @@ struct error *bundle_write_payload(struct bundle *bundle, const struct action_li
 	error = write_payload(bundle, &w, sha256, &size);
 	free(w.entries);
 	free(w.entry_of);
+	free(w.carriers);
 	if (error) {
 		unlink(path);
 		return error;

@@ -149,6 +149,13 @@ void builder_content(struct builder_entry *e, const void *content, size_t size)
 	digest(content, size, e->change.sha256);
 }
 
+void builder_share(const struct builder *b, struct builder_entry *e, const struct builder_entry *carrier)
+{
+	builder_content(e, carrier->content, carrier->change.size);
+	e->flags |= PAYLOAD_ENTRY_SHARED;
+	e->carrier = carrier - b->entries;
+}
+
 void builder_target(struct builder_entry *e, const char *target)
 {
 	free(e->change.target);
@@ -186,7 +193,7 @@ static void put64(FILE *f, uint64_t x)
 static void put_string(FILE *f, const char *s)
 {
 	put32(f, strlen(s));
-	put(f, s, strlen(s));
+	put(f, s, strlen(s) + 1);
 }
 
 static void put_attributes(FILE *f, const struct change_attributes *a)
@@ -223,6 +230,7 @@ static void put_preimage(FILE *f, const struct change_preimage *p)
 static void put_entry(FILE *f, const struct builder_entry *e, uint64_t *offset)
 {
 	const struct change *c = &e->change;
+	bool carries = c->kind == CHANGE_WRITE && !(e->flags & PAYLOAD_ENTRY_SHARED);
 
 	put8(f, c->kind);
 	put8(f, e->flags);
@@ -233,9 +241,9 @@ static void put_entry(FILE *f, const struct builder_entry *e, uint64_t *offset)
 	put64(f, c->size);
 	put64(f, c->rdev);
 	put(f, c->sha256, SHA256_SIZE);
-	put64(f, c->kind == CHANGE_WRITE ? *offset : 0);
+	put64(f, carries ? *offset : e->carrier);
 	put_preimage(f, &c->before);
-	if (c->kind == CHANGE_WRITE)
+	if (carries)
 		*offset += (c->size + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;
 }
 
@@ -305,7 +313,8 @@ void builder_write(struct builder *b, const char *path)
 	pad(f);
 	b->content_start = ftell(f);
 	for (size_t i = 0; i < b->n_entries; i++) {
-		put(f, b->entries[i].content, b->entries[i].content ? b->entries[i].change.size : 0);
+		if (b->entries[i].content && !(b->entries[i].flags & PAYLOAD_ENTRY_SHARED))
+			put(f, b->entries[i].content, b->entries[i].change.size);
 		pad(f);
 	}
 	fclose(f);

@@ -16,6 +16,7 @@
 struct builder_entry {
 	struct change change;
 	uint8_t flags;
+	uint32_t carrier; /* SHARED: the entry that has the content */
 	void *content;
 };
 
@@ -38,6 +39,8 @@ struct builder_entry *builder_add(struct builder *b, enum change_kind kind, cons
 /* The same for a path that an earlier entry deletes: no pre-image. */
 struct builder_entry *builder_add_fresh(struct builder *b, enum change_kind kind, const char *path, uint32_t mode);
 void builder_content(struct builder_entry *e, const void *content, size_t size);
+/* The content of an earlier WRITE, which alone carries it. */
+void builder_share(const struct builder *b, struct builder_entry *e, const struct builder_entry *carrier);
 void builder_target(struct builder_entry *e, const char *target);
 void builder_xattr(struct builder_entry *e, const char *name, const void *value, size_t size);
 

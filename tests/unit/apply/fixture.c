@@ -106,6 +106,15 @@ static void add_special_files(struct builder *b)
 	builder_content(e, holes, sizeof(holes));
 	e->flags = PAYLOAD_ENTRY_SPARSE;
 
+	/* The same with holes and without, and small, here and (if something is mounted there) on another file system.
+	 */
+	builder_share(b, builder_add(b, CHANGE_WRITE, "odd/holes", S_IFREG | 0600), e);
+	b->entries[b->n_entries - 1].flags |= PAYLOAD_ENTRY_SPARSE;
+	builder_share(b, builder_add(b, CHANGE_WRITE, "odd/filled", S_IFREG | 0600), e);
+	e = &b->entries[3];
+	builder_share(b, builder_add(b, CHANGE_WRITE, "etc/conf-too", S_IFREG | 0644), e);
+	builder_share(b, builder_add(b, CHANGE_WRITE, "usr/lib/conf-three", S_IFREG | 0640), e);
+
 	e = builder_add(b, CHANGE_SYMLINK, "etc/link", S_IFLNK | 0777);
 	builder_target(e, "/absolute/../target");
 	e->change.attributes.uid = 33;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -437,6 +438,59 @@ static void stages_on_each_file_system(void **state)
 	shell("umount %s/usr/lib", FIXTURE_ROOT);
 }
 
+/* Identical content comes once, and on xfs it is there once: the second file costs no room. */
+static void shares_content(void **state)
+{
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *random = NULL;
+	struct builder_entry *carrier;
+	struct statvfs before, after;
+	size_t size = 0;
+
+	need_root();
+	fixture_copy();
+	shell("truncate -s 400M " FIXTURE_SPACE "/xfs && mkfs.xfs -q -m reflink=1 " FIXTURE_SPACE "/xfs && "
+	      "mount -o loop " FIXTURE_SPACE "/xfs " FIXTURE_ROOT "/usr/lib");
+	shell("head -c 8M /dev/urandom > " FIXTURE_SPACE "/random");
+	assert_ok(io_read_file(FIXTURE_SPACE "/random", 8 << 20, &random, &size));
+	builder_init(&b, FIXTURE_ROOT);
+	carrier = builder_add(&b, CHANGE_WRITE, "usr/lib/one", S_IFREG | 0644);
+	builder_content(carrier, random, size);
+	builder_share(&b, builder_add(&b, CHANGE_WRITE, "usr/lib/two", S_IFREG | 0600), carrier);
+	builder_share(&b, builder_add(&b, CHANGE_WRITE, "etc/three", S_IFREG | 0644), carrier);
+	builder_write(&b, FIXTURE_PAYLOAD);
+	assert_true(b.size < size + (1 << 20));
+	assert_int_equal(statvfs(FIXTURE_ROOT "/usr/lib", &before), 0);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_int_equal(statvfs(FIXTURE_ROOT "/usr/lib", &after), 0);
+	shell("cd " FIXTURE_ROOT "; for f in usr/lib/one usr/lib/two etc/three; do cmp " FIXTURE_SPACE
+	      "/random $f; done");
+	assert_true((before.f_bfree - after.f_bfree) * after.f_frsize < size + size / 2);
+	/* They are files of their own. */
+	shell("cd " FIXTURE_ROOT "; printf x >> usr/lib/one; cmp " FIXTURE_SPACE "/random usr/lib/two; umount usr/lib");
+}
+
+/* The payload's last byte is of a content that others share: none of them stays. */
+static void a_damaged_shared_content_changes_nothing(void **state)
+{
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *before = NULL;
+	struct builder_entry *carrier;
+
+	need_root();
+	fixture_copy();
+	before = dump_tree(FIXTURE_ROOT);
+	builder_init(&b, FIXTURE_ROOT);
+	carrier = builder_add(&b, CHANGE_WRITE, "etc/new", S_IFREG | 0644);
+	builder_content(carrier, "content", 7);
+	builder_share(&b, builder_add(&b, CHANGE_WRITE, "etc/new-too", S_IFREG | 0644), carrier);
+	builder_write(&b, NULL);
+	b.bytes[b.content_start] ^= 1;
+	assert_ok(io_replace_file(FIXTURE_PAYLOAD, b.bytes, b.size, 0600));
+	assert_int_equal(helper(0, NULL, "apply", &b), 1);
+	assert_tree(FIXTURE_ROOT, before);
+}
+
 static void says_when_there_is_no_space(void **state)
 {
 	_cleanup_(builder_deinit) struct builder b;
@@ -557,6 +611,8 @@ int main(void)
 		cmocka_unit_test(refuses_hostile_payloads),
 		cmocka_unit_test(refuses_a_stage_of_somebody_else),
 		cmocka_unit_test(stages_on_each_file_system),
+		cmocka_unit_test(shares_content),
+		cmocka_unit_test(a_damaged_shared_content_changes_nothing),
 		cmocka_unit_test(says_when_there_is_no_space),
 		cmocka_unit_test(refuses_read_only_and_immutable),
 		cmocka_unit_test(waits_for_the_package_manager),

@@ -15,6 +15,9 @@ struct sample {
 	uint32_t mode, mtime_ns;
 	const char *xattrs[3]; /* names */
 	uint64_t size, offset, content_size;
+	uint8_t hash; /* the first byte of it */
+	uint8_t string_end;
+	const struct sample *first; /* an entry that comes before */
 	uint8_t exists;
 	uint32_t before_mode;
 	uint8_t action_kind, phase, queued;
@@ -33,6 +36,7 @@ static const struct sample good = {
 	.xattrs = {"security.capability", "user.x"},
 	.size = 5000,
 	.content_size = 8192,
+	.hash = 1,
 	.exists = 1,
 	.before_mode = S_IFREG | 0644,
 	.action_kind = ACTION_SYSTEMD,
@@ -45,7 +49,7 @@ static const struct sample good = {
 static void pack_string(struct packer *p, const char *text)
 {
 	pack_le32(p, (uint32_t)strlen(text));
-	pack_bytes(p, text, strlen(text));
+	pack_bytes(p, text, strlen(text) + 1);
 }
 
 static void pack_attributes(struct packer *p, uint32_t mode, uint32_t ns, const char *const *xattrs)
@@ -91,15 +95,16 @@ static void pack_action(struct packer *p, const struct sample *s)
 		pack_string(p, "word");
 }
 
-static void pack_sample(struct packer *p, const struct sample *s)
+static void pack_entry(struct packer *p, const struct sample *s)
 {
 	static const char *const none[] = {NULL};
-	static const uint8_t hash[SHA256_SIZE] = {1, 2, 3};
+	const uint8_t hash[SHA256_SIZE] = {s->hash, 2, 3};
 
 	pack_u8(p, s->kind);
 	pack_u8(p, s->flags);
 	pack_le16(p, s->reserved);
 	pack_string(p, s->path);
+	p->data[p->size - 1] = s->string_end;
 	pack_string(p, s->target);
 	pack_attributes(p, s->mode, s->mtime_ns, s->xattrs);
 	pack_le64(p, s->size);
@@ -118,6 +123,13 @@ static void pack_sample(struct packer *p, const struct sample *s)
 		pack_bytes(p, hash, sizeof(hash));
 		pack_string(p, "");
 	}
+}
+
+static void pack_sample(struct packer *p, const struct sample *s)
+{
+	if (s->first)
+		pack_entry(p, s->first);
+	pack_entry(p, s);
 	pack_action(p, s);
 }
 
@@ -223,7 +235,9 @@ static void test_kinds_and_modes(void **state)
 	BAD(mtime_ns = 1000000000);
 	BAD(reserved = 1);
 	BAD(flags = PAYLOAD_ENTRY_REWRITTEN);
-	BAD(flags = 4);
+	BAD(flags = PAYLOAD_ENTRY_SHARED);
+	BAD(flags = 8);
+	BAD(string_end = 'x');
 	BAD(exists = 2);
 }
 
@@ -238,6 +252,56 @@ static void test_contents(void **state)
 	BAD(content_size = 4096);
 	BAD(content_size = 12288);
 	BAD(content_size = 0);
+}
+
+/* A second entry with the content of the first. */
+static void test_shared(void **state)
+{
+	struct sample first = good, s = good;
+	struct payload payload;
+
+	s.first = &first;
+	s.n_entries = 2;
+	s.path = "usr/bin/y";
+	s.flags = PAYLOAD_ENTRY_SHARED;
+	s.content_size = 8192;
+	assert_ok(parse(&s, &payload));
+	assert_int_equal(payload.entries[1].flags, PAYLOAD_ENTRY_SHARED);
+	assert_int_equal(payload.entries[1].carrier, 0);
+	assert_int_equal(payload.entries[1].content_offset, 0);
+	payload_deinit(&payload);
+	s.flags = PAYLOAD_ENTRY_SHARED | PAYLOAD_ENTRY_SPARSE;
+	assert_ok(parse(&s, &payload));
+	payload_deinit(&payload);
+	for (uint64_t i = 1; i; i = i == 3 ? UINT32_MAX : i == UINT32_MAX ? 1ull << 32 : i == 1ull << 32 ? 0 : i + 1) {
+		s.offset = i;
+		bad(s, "the content of itself or of what is no entry");
+	}
+	s.offset = 0;
+	s.hash = 9;
+	bad(s, "another hash");
+	s.hash = 1;
+	s.size = 5001;
+	bad(s, "another size");
+	s.size = first.size = s.content_size = 0;
+	bad(s, "no bytes to share");
+	s.size = first.size = 5000;
+	s.content_size = 8192;
+	s.path = "var/log/x";
+	bad(s, "shared by a log");
+	s.path = "usr/bin/y";
+	first.path = "var/log/x";
+	bad(s, "a log's content");
+	first = good;
+	s.kind = CHANGE_ATTRIBUTES;
+	bad(s, "shared by what has no content");
+	s.kind = CHANGE_WRITE;
+	first.kind = CHANGE_ATTRIBUTES;
+	s.content_size = 0;
+	bad(s, "the content of what has none");
+	first.kind = CHANGE_WRITE;
+	first.flags = PAYLOAD_ENTRY_SHARED;
+	bad(s, "the content of one that shares itself");
 }
 
 static void test_xattrs(void **state)
@@ -342,8 +406,8 @@ int main(void)
 		cmocka_unit_test(test_good),       cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_long_names), cmocka_unit_test(test_kinds_and_modes),
 		cmocka_unit_test(test_contents),   cmocka_unit_test(test_xattrs),
-		cmocka_unit_test(test_actions),    cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_shared),     cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_ends),       cmocka_unit_test(test_headers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
