@@ -103,7 +103,27 @@ static struct error *set_all(int fd, const struct change_attributes *to, const s
 	return NULL;
 }
 
-struct error *attributes_set(int directory, const char *name, const struct change_attributes *to,
+static struct error *check_inode(const struct node *node, uint64_t inode, const char *path)
+{
+	if (!inode || (node->exists && node->inode == inode))
+		return NULL;
+	return conflict(path, "it was replaced since it was checked");
+}
+
+/* Most of what changes at all: by name, which saves two calls, and looked at afterwards. */
+static struct error *set_time_alone(int directory, const char *name, uint64_t inode, const struct change_attributes *to,
+				    const char *path)
+{
+	struct error *error = attributes_set_time(directory, name, to->mtime_s, to->mtime_ns, path);
+	struct node node;
+
+	if (error || !inode)
+		return error;
+	error = node_read(directory, name, path, &node);
+	return error ? error : check_inode(&node, inode, path);
+}
+
+struct error *attributes_set(int directory, const char *name, uint64_t inode, const struct change_attributes *to,
 			     const struct change_attributes *from, bool all, const char *path)
 {
 	_cleanup_(close_fd) int fd = -1;
@@ -112,12 +132,14 @@ struct error *attributes_set(int directory, const char *name, const struct chang
 
 	if (!all && from && from->mode == to->mode && from->uid == to->uid && from->gid == to->gid &&
 	    same_xattrs(from, to))
-		return attributes_set_time(directory, name, to->mtime_s, to->mtime_ns, path);
+		return set_time_alone(directory, name, inode, to, path);
 
 	fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return error_system(errno, path, "cannot open");
 	error = node_read(fd, "", path, &node);
+	if (!error)
+		error = check_inode(&node, inode, path);
 	if (error)
 		return error;
 	if ((node.mode ^ to->mode) & S_IFMT)

@@ -17,8 +17,10 @@ struct error *attributes_set_new(int fd, uint32_t mode, const struct change_attr
  * Of the inode `name` names in `directory`, which is not followed. `from` is what it has now:
  * what it shares with `to` is left alone, its xattrs that `to` lacks are removed. With `all`
  * nothing is believed to be as `from` says, but for the names of xattrs. `from` may be NULL.
+ * `inode` is the number it must have (0: any, in a directory of our own): who may rename in the directory could put
+ * a program of his own there, to be given to root with the set-id bit. ERROR_CONFLICT then, and at most a time is set.
  */
-struct error *attributes_set(int directory, const char *name, const struct change_attributes *to,
+struct error *attributes_set(int directory, const char *name, uint64_t inode, const struct change_attributes *to,
 			     const struct change_attributes *from, bool all, const char *path) _must_check_;
 
 /* Only the modification time. */

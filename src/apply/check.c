@@ -142,6 +142,11 @@ static struct error *check_emptied(struct check *check, int directory, const cha
 	return errno ? error_system(errno, path, "cannot read the directory") : NULL;
 }
 
+static struct error *malformed(const struct change *change, const char *why)
+{
+	return error_format(change->path, ERROR_NO_ADDRESS, "the payload is wrong: %s", why);
+}
+
 static struct error *check_on_disk(struct check *check, uint32_t i)
 {
 	struct transaction *t = check->t;
@@ -152,6 +157,8 @@ static struct error *check_on_disk(struct check *check, uint32_t i)
 	const char *name;
 	int directory;
 
+	if (change->kind == CHANGE_ATTRIBUTES && !change->before.exists)
+		return malformed(change, "attributes of what is not there");
 	error = tree_file_system(&t->tree, change->path, &slot->file_system);
 	if (error && error->code == ERROR_NOT_FOUND)
 		return error_recode(error, ERROR_CONFLICT);
@@ -177,11 +184,6 @@ static struct error *check_on_disk(struct check *check, uint32_t i)
 	return NULL;
 }
 
-static struct error *malformed(const struct change *change, const char *why)
-{
-	return error_format(change->path, ERROR_NO_ADDRESS, "the payload is wrong: %s", why);
-}
-
 /* The path was touched by an earlier entry. */
 static struct error *check_again(struct check *check, uint32_t i, uint32_t earlier)
 {
@@ -189,8 +191,10 @@ static struct error *check_again(struct check *check, uint32_t i, uint32_t earli
 
 	check->t->slots[i].file_system = check->t->slots[earlier].file_system;
 	if (change->kind == CHANGE_ATTRIBUTES && before->kind != CHANGE_DELETE &&
-	    !((change->attributes.mode ^ before->attributes.mode) & S_IFMT))
+	    !((change->attributes.mode ^ before->attributes.mode) & S_IFMT)) {
+		check->t->link_sources[i] = earlier;
 		return NULL;
+	}
 	if (before->kind != CHANGE_DELETE || change->kind == CHANGE_DELETE)
 		return malformed(change, "it is changed twice");
 	return NULL;
@@ -211,6 +215,30 @@ static struct error *check_below(struct check *check, uint32_t i, uint32_t paren
 	return NULL;
 }
 
+/* What is linked to and stays where it is. It is looked at again when the link is made. */
+static struct error *check_link_target(struct transaction *t, uint32_t i)
+{
+	const struct change *change = entry_change(t, i);
+	uint32_t file_system;
+	struct error *error;
+	struct node node;
+
+	error = tree_node(&t->tree, change->target, &node);
+	if (!error && !node.exists)
+		error = conflict(change->path, "%s, which it should be a link to, is not there", change->target);
+	if (!error && ((node.mode ^ change->attributes.mode) & S_IFMT))
+		error = conflict(change->path, "%s, which it should be a link to, is of another type", change->target);
+	if (!error && node.locked)
+		error = conflict(change->path, "%s, which it should be a link to, is immutable or append-only",
+				 change->target);
+	if (!error)
+		error = tree_file_system(&t->tree, change->target, &file_system);
+	if (!error && file_system != t->slots[i].file_system)
+		error = conflict(change->path, "%s, which it should be a link to, is on another file system",
+				 change->target);
+	return error;
+}
+
 static struct error *check_link(struct check *check, uint32_t i)
 {
 	const struct change *change = entry_change(check->t, i), *target;
@@ -219,11 +247,9 @@ static struct error *check_link(struct check *check, uint32_t i)
 	check->t->link_sources[i] = NO_ENTRY;
 	if (is_ours(change->target))
 		return malformed(change, "it is a link to what belongs to the helper");
-	if (earlier == NO_ENTRY)
-		return NULL;
-	target = entry_change(check->t, earlier);
-	if (target->kind == CHANGE_ATTRIBUTES)
-		return NULL;
+	target = earlier == NO_ENTRY ? NULL : entry_change(check->t, earlier);
+	if (!target || target->kind == CHANGE_ATTRIBUTES)
+		return check_link_target(check->t, i);
 	if (target->kind == CHANGE_DELETE || target->kind == CHANGE_DIRECTORY)
 		return malformed(change, "it is a link to what is no file by then");
 	check->t->link_sources[i] = earlier;

@@ -112,7 +112,7 @@ static struct error *set_special(int directory, const char *name, const struct c
 	const struct change_attributes *to = &change->attributes;
 
 	if (to->n_xattrs)
-		return attributes_set(directory, name, to, NULL, true, change->path);
+		return attributes_set(directory, name, 0, to, NULL, true, change->path);
 	if ((to->uid || to->gid) && fchownat(directory, name, to->uid, to->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_system(errno, change->path, "cannot set the owner of");
 	if (!S_ISLNK(to->mode) && fchmodat(directory, name, to->mode & 07777, 0) < 0)

@@ -101,6 +101,14 @@ static struct error *set_new_directory_time(struct transaction *t, uint32_t i)
 				   change->path);
 }
 
+/* What is at the path of a change of attributes: an inode that was checked, or that an earlier entry has put there. */
+static uint64_t inode_of(const struct transaction *t, uint32_t i)
+{
+	while (entry_change(t, i)->kind == CHANGE_ATTRIBUTES && !t->slots[i].old)
+		i = t->link_sources[i];
+	return t->slots[i].staged ? t->slots[i].staged : t->slots[i].old;
+}
+
 static struct error *set_attributes(struct transaction *t, uint32_t i)
 {
 	const struct change *change = entry_change(t, i);
@@ -121,7 +129,8 @@ static struct error *set_attributes(struct transaction *t, uint32_t i)
 	}
 	if (error)
 		return error;
-	return attributes_set(directory, name, &to, known ? &change->before.attributes : NULL, !known, change->path);
+	return attributes_set(directory, name, inode_of(t, i), &to, known ? &change->before.attributes : NULL, !known,
+			      change->path);
 }
 
 struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries)

@@ -41,9 +41,9 @@ struct transaction {
 	struct tree tree;
 	struct journal journal;
 	struct payload payload;
-	struct slot *slots; /* one an entry */
-	uint32_t *
-		link_sources; /* LINK: the earlier entry it is another name of, NO_ENTRY if it is in the tree already */
+	struct slot *slots;     /* one an entry */
+	uint32_t *link_sources; /* LINK: the earlier entry it is another name of, NO_ENTRY if it is in the tree already;
+				   ATTRIBUTES again: the earlier entry of its path */
 	struct source source;
 	int lock_fds[2];           /* dpkg's lock-frontend and lock, -1 if not held */
 	uint64_t files, bytes;     /* staged */
@@ -51,6 +51,7 @@ struct transaction {
 	uint32_t n_failed;         /* actions */
 	bool deferred_again;       /* they had begun in a process that was killed */
 	uint32_t n_changed_since;  /* paths that somebody else changed after the switch: left alone */
+	uint32_t n_waits;          /* for directories that were missing, while going back */
 };
 
 #define TRANSACTION_INIT                                                                                               \

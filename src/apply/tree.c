@@ -122,6 +122,23 @@ struct error *tree_node(struct tree *tree, const char *path, struct node *ret)
 	return node_read(fd, name, path, ret);
 }
 
+/*
+ * The kernel says of a symlink, too, that it is no directory. To be told apart: where no directory is nothing of ours
+ * can be, behind a symlink it may.
+ */
+static int open_component(int directory, const char *name)
+{
+	int fd = openat(directory, name, OPEN_DIRECTORY);
+	struct stat s;
+
+	if (fd < 0 && errno == ENOTDIR)
+		errno = fstatat(directory, name, &s, AT_SYMLINK_NOFOLLOW) < 0 || S_ISLNK(s.st_mode) ||
+					S_ISDIR(s.st_mode)
+				? ELOOP
+				: ENOTDIR;
+	return fd;
+}
+
 /* openat2 came with Linux 5.6; before it, one openat a component, none of which follows a symlink. */
 static int open_components(int root_fd, const char *path)
 {
@@ -138,7 +155,7 @@ static int open_components(int root_fd, const char *path)
 		}
 		memcpy(name, path, n);
 		name[n] = '\0';
-		next = openat(fd, name, OPEN_DIRECTORY);
+		next = open_component(fd, name);
 		close_fd(&fd);
 		fd = next;
 		path += n + (path[n] == '/');

@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "apply/attributes.h"
 #include "apply/events.h"
@@ -14,6 +15,9 @@
 #include "apply/order.h"
 #include "apply/place.h"
 #include "apply/transaction.h"
+
+#define WAIT_NS   10000000
+#define WAITS_MAX 100
 
 /* Somebody replaced the path after the switch. What they put there is theirs. */
 static void leave(struct transaction *t, const char *path)
@@ -57,20 +61,48 @@ static struct error *undo_new(struct transaction *t, uint32_t i, const struct pl
 	return NULL;
 }
 
-static struct error *undo_entry(struct transaction *t, uint32_t i)
+/*
+ * Who moves a directory about while we go back may put it into its place again: what is missing for a moment must not
+ * stay half undone. In all we wait for a second; whoever removed it for good is not waited for again and again.
+ */
+static bool wait_a_moment(struct transaction *t)
+{
+	static const struct timespec pause = {.tv_nsec = WAIT_NS};
+
+	if (t->n_waits == WAITS_MAX)
+		return false;
+	t->n_waits++;
+	nanosleep(&pause, NULL);
+	tree_forget_parent(&t->tree);
+	return true;
+}
+
+/* The directory that would hold it is not there. If the entry was not switched, it never came. */
+static struct error *undo_nowhere(struct transaction *t, uint32_t i, struct error *error)
+{
+	const struct change *change = entry_change(t, i);
+	char name[SLOT_NAME_SIZE];
+	struct error *worse;
+	struct node slot;
+
+	slot_name(i, name);
+	worse = node_read(slot_stage(t, i), name, change->path, &slot);
+	if (!worse && (change->kind == CHANGE_DELETE ? slot.exists : slot.inode != t->slots[i].staged))
+		return error;
+	error_destroy(error);
+	return worse;
+}
+
+static struct error *try_entry(struct transaction *t, uint32_t i)
 {
 	const struct change *change = entry_change(t, i);
 	struct node path, slot;
 	struct error *error;
 	struct place p;
 
-	fault_point();
 	error = place_find(t, i, &p);
-	/* The directory that would hold it is not there: so far it never came. */
-	if (error && error->code == ERROR_NOT_FOUND) {
-		error_destroy(error);
-		return NULL;
-	}
+	if (error && error->code == ERROR_NOT_FOUND)
+		return undo_nowhere(t, i, error);
 	if (!error)
 		error = place_settle(&p, t->slots[i].staged);
 	if (!error)
@@ -91,8 +123,27 @@ static struct error *undo_entry(struct transaction *t, uint32_t i)
 	return error;
 }
 
+static bool may_pass(const struct error *error)
+{
+	return error->code == ERROR_NOT_FOUND || error->code == ERROR_CONFLICT;
+}
+
+static struct error *undo_entry(struct transaction *t, uint32_t i)
+{
+	struct error *error;
+
+	fault_point();
+	while ((error = try_entry(t, i)) && may_pass(error) && wait_a_moment(t))
+		error_destroy(error);
+	if (!error || error->code != ERROR_NOT_FOUND)
+		return error;
+	error_destroy(error);
+	leave(t, entry_change(t, i)->path);
+	return NULL;
+}
+
 /* Attributes, and the times of directories, which the moves below them have changed. */
-static struct error *undo_attributes(struct transaction *t, uint32_t i)
+static struct error *try_attributes(struct transaction *t, uint32_t i)
 {
 	const struct change *change = entry_change(t, i);
 	struct change_attributes to = change->before.attributes;
@@ -101,10 +152,11 @@ static struct error *undo_attributes(struct transaction *t, uint32_t i)
 	const char *name;
 	int directory;
 
-	fault_point();
 	error = tree_node(&t->tree, change->path, &node);
-	if (error || !node.exists || node.inode != t->slots[i].old)
+	if (error)
 		return error;
+	if (!node.exists || node.inode != t->slots[i].old)
+		return error_create(ERROR_NOT_FOUND, "%s: what it was is not there", change->path);
 	error = tree_parent(&t->tree, change->path, &directory, &name);
 	if (error)
 		return error;
@@ -113,7 +165,21 @@ static struct error *undo_attributes(struct transaction *t, uint32_t i)
 	log_keep_time(change, &node, &change->attributes, &to);
 	if (change->kind != CHANGE_ATTRIBUTES)
 		return attributes_set_time(directory, name, to.mtime_s, to.mtime_ns, change->path);
-	return attributes_set(directory, name, &to, &change->attributes, true, change->path);
+	return attributes_set(directory, name, t->slots[i].old, &to, &change->attributes, true, change->path);
+}
+
+static struct error *undo_attributes(struct transaction *t, uint32_t i)
+{
+	struct error *error;
+
+	fault_point();
+	while ((error = try_attributes(t, i)) && may_pass(error) && wait_a_moment(t))
+		error_destroy(error);
+	if (!error || error->code != ERROR_NOT_FOUND)
+		return error;
+	error_destroy(error);
+	leave(t, entry_change(t, i)->path);
+	return NULL;
 }
 
 static bool has_attributes_to_undo(const struct transaction *t, uint32_t i)

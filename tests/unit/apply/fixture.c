@@ -71,6 +71,7 @@ void fixture_copy(void)
 {
 	/* A test that failed may have left something mounted. */
 	umount2(FIXTURE_ROOT "/usr/lib", MNT_DETACH);
+	umount2(FIXTURE_ROOT "/other", MNT_DETACH);
 	assert_ok(io_remove_tree(FIXTURE_ROOT));
 	shell("cp -a %s %s", FIXTURE_BASE, FIXTURE_ROOT);
 }

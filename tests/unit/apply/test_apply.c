@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The helper as a program, on a tree of its own: every kind of change, every kind of conflict,
- * hostile payloads, full file systems, rollback. $HELPER says which build of it.
+ * full file systems, rollback. $HELPER says which build of it.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -333,63 +333,6 @@ static void a_cut_payload_changes_nothing(void **state)
 	}
 }
 
-/* Each is one entry that must be refused before anything is touched. */
-static const struct {
-	enum change_kind kind;
-	const char *path;
-	uint32_t mode;
-	const char *target;
-	bool existing;
-} hostile[] = {
-	{CHANGE_WRITE, "../outside", S_IFREG | 0644, "", false},
-	{CHANGE_WRITE, "/etc/absolute", S_IFREG | 0644, "", false},
-	{CHANGE_WRITE, "etc/../../outside", S_IFREG | 0644, "", false},
-	{CHANGE_WRITE, "out/outside", S_IFREG | 0644, "", false},
-	{CHANGE_DELETE, "out/victim", S_IFREG | 0644, "", true},
-	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "/etc/shadow", false},
-	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "../victim", false},
-	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "out/victim", false},
-	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "var/lib/ouassister/report", false},
-	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "etc/missing", false},
-	{CHANGE_LINK, "etc/grab", S_IFREG | 0644, "etc/link", false},
-	{CHANGE_WRITE, "var/lib/ouassister/report", S_IFREG | 0644, "", false},
-	{CHANGE_WRITE, ".ouassister/0", S_IFREG | 0644, "", false},
-	{CHANGE_WRITE, "etc/.ouassister", S_IFREG | 0644, "", false},
-	{CHANGE_WRITE, "var/lib/dpkg/lock", S_IFREG | 0644, "", false},
-	{CHANGE_DELETE, "etc", S_IFDIR | 0755, "", true},
-	{CHANGE_DIRECTORY, "usr", S_IFDIR | 0755, "", true},
-	{CHANGE_WRITE, "missing/file", S_IFREG | 0644, "", false},
-	{CHANGE_WRITE, "etc/conf/file", S_IFREG | 0644, "", false},
-};
-
-static void refuses_hostile_payloads(void **state)
-{
-	need_root();
-	for (size_t i = 0; i < ARRAY_SIZE(hostile); i++) {
-		_cleanup_(builder_deinit) struct builder b;
-		_cleanup_(free_ptr) char *before = NULL;
-		_cleanup_(free_ptr) char *outside = NULL;
-		struct builder_entry *e;
-
-		fixture_copy();
-		shell("cd %s; rm -rf outside; mkdir outside; echo v > outside/victim; ln -s ../outside root/out",
-		      FIXTURE_SPACE);
-		before = dump_tree(FIXTURE_ROOT);
-		outside = dump_tree(FIXTURE_SPACE "/outside");
-		builder_init(&b, FIXTURE_ROOT);
-		e = hostile[i].existing ? builder_add(&b, hostile[i].kind, hostile[i].path, hostile[i].mode)
-					: builder_add_fresh(&b, hostile[i].kind, hostile[i].path, hostile[i].mode);
-		builder_target(e, hostile[i].target);
-		if (hostile[i].kind == CHANGE_WRITE)
-			builder_content(e, "x", 1);
-		builder_write(&b, FIXTURE_PAYLOAD);
-		if (helper(0, NULL, "apply", &b) == 0)
-			fail_msg("applied: %s %s", hostile[i].path, hostile[i].target);
-		assert_tree(FIXTURE_ROOT, before);
-		assert_tree(FIXTURE_SPACE "/outside", outside);
-	}
-}
-
 static void refuses_a_stage_of_somebody_else(void **state)
 {
 	static const char *const stages[] = {"mkdir -m 777 .ouassister",
@@ -608,7 +551,6 @@ int main(void)
 		cmocka_unit_test(sees_what_changes_while_it_stages),
 		cmocka_unit_test(survives_its_channel),
 		cmocka_unit_test(a_cut_payload_changes_nothing),
-		cmocka_unit_test(refuses_hostile_payloads),
 		cmocka_unit_test(refuses_a_stage_of_somebody_else),
 		cmocka_unit_test(stages_on_each_file_system),
 		cmocka_unit_test(shares_content),
