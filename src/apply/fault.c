@@ -28,6 +28,11 @@ bool fault_no_openat2(void)
 	return getenv("OUA_NO_OPENAT2");
 }
 
+const char *fault_cgroup(void)
+{
+	return getenv("OUA_CGROUP");
+}
+
 bool fault_whole_system(void)
 {
 	return getenv("OUA_WHOLE_SYSTEM");

@@ -7,6 +7,7 @@
 #define APPLY_FAULT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #ifdef APPLY_FAULT_POINTS
 /*
@@ -22,6 +23,8 @@ bool fault_no_openat2(void);
 bool fault_whole_system(void);
 /* True where OUA_TEAR asks for points at which half of a record is written. */
 bool fault_tears(void);
+/* The cgroup directory in OUA_CGROUP, below which processes are frozen, whatever the root is; NULL if there is none. */
+const char *fault_cgroup(void);
 #else
 static inline void fault_point(void)
 {
@@ -35,6 +38,11 @@ static inline bool fault_no_exchange(void)
 static inline bool fault_no_openat2(void)
 {
 	return false;
+}
+
+static inline const char *fault_cgroup(void)
+{
+	return NULL;
 }
 
 static inline bool fault_whole_system(void)

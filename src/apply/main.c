@@ -15,8 +15,10 @@ static int usage(const char *why)
 {
 	fprintf(stderr,
 		"helper: %s\n"
-		"usage: helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions] [--root DIR]\n"
-		"       helper recover|status|rollback|look|forget [--early] [--no-actions] [--root DIR]\n",
+		"usage: helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions] [--freeze MS] [--root "
+		"DIR]\n"
+		"       helper recover|status|rollback|look|forget [--early] [--no-actions] [--freeze MS] [--root "
+		"DIR]\n",
 		why);
 	return EXIT_USAGE;
 }
@@ -31,14 +33,30 @@ static bool parse_clock(const char *text, struct apply_options *options)
 	return *text && !*rest && !errno && options->clock_ns > 0;
 }
 
+static bool parse_freeze(const char *text, struct apply_options *options)
+{
+	unsigned long ms;
+	char *rest;
+
+	errno = 0;
+	ms = strtoul(text, &rest, 10);
+	options->freeze_ms = ms;
+	return *text >= '0' && *text <= '9' && !*rest && !errno && ms <= FREEZER_LIMIT_MS_MAX;
+}
+
 /* NULL, or what is wrong. */
 static const char *parse(int argc, char **argv, struct apply_options *options, bool *has_id)
 {
 	static const struct option longs[] = {
-		{"payload", required_argument, NULL, 'p'}, {"sha256", required_argument, NULL, 's'},
-		{"clock", required_argument, NULL, 'c'},   {"no-actions", no_argument, NULL, 'n'},
-		{"root", required_argument, NULL, 'r'},    {"strict", no_argument, NULL, 'S'},
-		{"early", no_argument, NULL, 'e'},         {},
+		{"payload", required_argument, NULL, 'p'},
+		{"sha256", required_argument, NULL, 's'},
+		{"clock", required_argument, NULL, 'c'},
+		{"no-actions", no_argument, NULL, 'n'},
+		{"root", required_argument, NULL, 'r'},
+		{"strict", no_argument, NULL, 'S'},
+		{"early", no_argument, NULL, 'e'},
+		{"freeze", required_argument, NULL, 'f'},
+		{},
 	};
 	int c;
 
@@ -55,6 +73,10 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 		case 'c':
 			if (!parse_clock(optarg, options))
 				return "--clock wants nanoseconds since the epoch";
+			break;
+		case 'f':
+			if (!parse_freeze(optarg, options))
+				return "--freeze wants milliseconds, at most 60000, 0 for never";
 			break;
 		case 'n':
 			options->no_actions = true;
@@ -77,7 +99,7 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 
 int main(int argc, char **argv)
 {
-	struct apply_options options = {.root = "/"};
+	struct apply_options options = {.root = "/", .freeze_ms = FREEZER_LIMIT_MS};
 	bool has_id = false;
 	const char *wrong, *verb;
 

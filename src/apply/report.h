@@ -21,6 +21,8 @@
  *   helper forget         removes everything the helper left in the guest, itself included; exit 0
  *                         without a line, or an "end" that says why not
  *
+ * --freeze MS: how long the guest's processes may stand still while files are exchanged (2000; 0: they go on).
+ *
  * --root DIR (tests; a tree that is not the running system): works on that tree, HELPER_DIRECTORY
  * below it; no clock, no actions, no dpkg --audit, no change of cgroup or namespace.
  *
@@ -36,7 +38,9 @@
  *                                            one a recorded action, of those before the files here, of the others
  *                                            after "switched"; "skipped": why it makes no sense in this guest;
  *                                            "journal": of a unit that failed; both and the origin may be absent
- *   {"event":"switched","entries":N}         from here on the update is in the file system
+ *   {"event":"switched","entries":N,"frozen_us":N}
+ *                                            from here on the update is in the file system; "frozen_us": how long the
+ *                                            guest's processes stood still for it, 0: they went on
  *   {"event":"restarted","failed":N}
  *   {"event":"deferred","failed":N}                  with the maintainer scripts that were put off: of all actions
  *   {"event":"stale","pid":N,"start_ticks":N,"name":"…","unit":"…","file":"…","files":N,"earlier":1}

@@ -51,6 +51,11 @@ static struct error *begin(const struct apply_options *options, const char *dire
 	ret->no_actions = options->no_actions;
 	ret->strict = options->strict;
 	ret->early = options->early;
+	/* A tree that is not the running system has no processes, and early in the boot none runs that could mind. */
+	ret->freezer.limit_ms = !strcmp(options->root, "/") || fault_cgroup() ? options->freeze_ms : 0;
+	if (options->early)
+		ret->freezer.limit_ms = 0;
+	ret->freezer.spared = options->spared;
 	return tree_open(options->root, &ret->tree);
 }
 
@@ -296,6 +301,7 @@ static struct error *stage(struct transaction *t, const uint8_t *index, size_t i
 static struct error *switch_over(struct transaction *t)
 {
 	struct error *error;
+	struct event event;
 	uint32_t entries;
 
 	error = enter_phase(t, PHASE_SWITCHING);
@@ -307,7 +313,10 @@ static struct error *switch_over(struct transaction *t)
 	error = enter_phase(t, PHASE_COMMITTED);
 	if (error)
 		return error;
-	say_number(t, "switched", "entries", entries);
+	event_begin(&event, "switched");
+	event_number(&event, "entries", entries);
+	event_number(&event, "frozen_us", t->freezer.frozen_us);
+	event_write(&event, t->report_fd);
 	return NULL;
 }
 

@@ -133,7 +133,7 @@ static struct error *set_attributes(struct transaction *t, uint32_t i)
 			      change->path);
 }
 
-struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries)
+static struct error *switch_all(struct transaction *t)
 {
 	uint32_t n = t->payload.header.n_entries;
 	struct error *error = NULL;
@@ -148,12 +148,21 @@ struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries)
 	for (uint32_t i = 0; i < n && !error; i++)
 		if (entry_change(t, i)->kind == CHANGE_ATTRIBUTES)
 			error = set_attributes(t, i);
-	if (!error)
-		error = logs_carry(t);
+	return error ? error : logs_carry(t);
+}
+
+struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries)
+{
+	struct error *error;
+
+	freezer_freeze(&t->freezer, &t->tree, t->report_fd);
+	error = switch_all(t);
+	/* How long the disk takes is nothing that processes have to wait for. */
+	freezer_thaw(&t->freezer, t->report_fd);
 	if (!error)
 		error = tree_sync(&t->tree);
 	if (error)
 		return error;
-	*ret_entries = n;
+	*ret_entries = t->payload.header.n_entries;
 	return NULL;
 }

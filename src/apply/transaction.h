@@ -14,6 +14,7 @@
 #ifndef APPLY_TRANSACTION_H
 #define APPLY_TRANSACTION_H
 
+#include "apply/freezer.h"
 #include "apply/journal.h"
 #include "apply/source.h"
 #include "apply/tree.h"
@@ -45,6 +46,7 @@ struct transaction {
 	uint32_t *link_sources; /* LINK: the earlier entry it is another name of, NO_ENTRY if it is in the tree already;
 				   ATTRIBUTES again: the earlier entry of its path */
 	struct source source;
+	struct freezer freezer;
 	int lock_fds[2];           /* dpkg's lock-frontend and lock, -1 if not held */
 	uint64_t files, bytes;     /* staged */
 	struct unit_states states; /* of the units in the actions, before the first of them; empty: not asked */
@@ -70,7 +72,7 @@ const struct change *entry_change(const struct transaction *t, uint32_t entry);
 struct error *transaction_check(struct transaction *t) _must_check_;
 /* stage.c: fills slots (staged inodes). */
 struct error *transaction_stage(struct transaction *t) _must_check_;
-/* switch.c */
+/* switch.c: the guest's processes stand still while paths are exchanged, here and when it is undone. */
 struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries) _must_check_;
 /* undo.c: idempotent. Paths that are neither the old nor the new inode are left, counted in n_changed_since. */
 struct error *transaction_undo(struct transaction *t) _must_check_;
@@ -123,8 +125,10 @@ struct apply_options {
 	int64_t clock_ns;        /* CLOCK_REALTIME to be set; 0: leave it */
 	uint64_t clock_taken_ns; /* CLOCK_BOOTTIME when clock_ns was true */
 	bool no_actions;
-	bool strict; /* go back when an action fails */
-	bool early;  /* of recover: by the unit at boot */
+	bool strict;                      /* go back when an action fails */
+	bool early;                       /* of recover: by the unit at boot */
+	unsigned freeze_ms;               /* how long processes may stand still; 0: never */
+	const struct cgroup_list *spared; /* by that; NULL: not known, and none is frozen */
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);

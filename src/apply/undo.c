@@ -191,9 +191,23 @@ static bool has_attributes_to_undo(const struct transaction *t, uint32_t i)
 	return change->kind == CHANGE_ATTRIBUTES || S_ISDIR(change->before.attributes.mode);
 }
 
-struct error *transaction_undo(struct transaction *t)
+static struct error *undo_all(struct transaction *t)
 {
 	uint32_t n = t->payload.header.n_entries;
+	struct error *error = NULL;
+
+	for (unsigned pass = PASS_END; pass-- > PASS_MOST && !error;)
+		for (uint32_t i = n; i-- > 0 && !error;)
+			if (order_pass(entry_change(t, i)) == pass)
+				error = undo_entry(t, i);
+	for (uint32_t i = n; i-- > 0 && !error;)
+		if (has_attributes_to_undo(t, i))
+			error = undo_attributes(t, i);
+	return error;
+}
+
+struct error *transaction_undo(struct transaction *t)
+{
 	struct error *error;
 
 	tree_forget_parent(&t->tree);
@@ -202,12 +216,10 @@ struct error *transaction_undo(struct transaction *t)
 		if (t->tree.file_systems[i].stage_fd < 0)
 			error = error_create(ERROR_FAILED, "/%s: the staging directory is gone, the old files with it",
 					     t->tree.file_systems[i].mount);
-	for (unsigned pass = PASS_END; pass-- > PASS_MOST && !error;)
-		for (uint32_t i = n; i-- > 0 && !error;)
-			if (order_pass(entry_change(t, i)) == pass)
-				error = undo_entry(t, i);
-	for (uint32_t i = n; i-- > 0 && !error;)
-		if (has_attributes_to_undo(t, i))
-			error = undo_attributes(t, i);
+	if (error)
+		return error;
+	freezer_freeze(&t->freezer, &t->tree, t->report_fd);
+	error = undo_all(t);
+	freezer_thaw(&t->freezer, t->report_fd);
 	return error ? error : tree_sync(&t->tree);
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "apply/events.h"
+#include "apply/fault.h"
 #include "apply/report.h"
 #include "apply/surroundings.h"
 #include "base/io.h"
@@ -190,14 +191,28 @@ static void started(const struct apply_options *options, int report_fd)
 	event_write(&event, report_fd);
 }
 
-/* In the child. Standard input stays: the payload may come from there. */
-_Noreturn static void work(enum worker_verb verb, const struct apply_options *options, const char *directory,
-			   int report_fd)
+/* What processes a helper before this one may have left frozen; only of the system that runs, or a test's. */
+static void thaw_left(const struct apply_options *options, int report_fd)
 {
 	bool whole_system = !strcmp(options->root, "/");
+
+	if (whole_system || fault_cgroup())
+		freezer_thaw_left(whole_system ? "" : options->root, report_fd);
+}
+
+/* In the child. Standard input stays: the payload may come from there. */
+_Noreturn static void work(enum worker_verb verb, const struct apply_options *asked, const char *directory,
+			   int report_fd)
+{
+	bool whole_system = !strcmp(asked->root, "/");
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct apply_options with_spared = *asked, *options = &with_spared;
+	struct cgroup_list spared = {};
 	const char *result;
 
+	/* Before we are somewhere else. */
+	freezer_spare_channel(&spared);
+	options->spared = &spared;
 	setsid();
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -207,6 +222,7 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *op
 		dup2(null, STDIN_FILENO);
 	/* At boot we are where we should be, and systemd is not to be disturbed. */
 	surroundings_enter(whole_system && !options->early, report_fd);
+	thaw_left(options, report_fd);
 	switch (verb) {
 	case WORKER_APPLY:
 		result = sequence_apply(options, directory, report_fd);
@@ -360,6 +376,8 @@ int worker_forget(const struct apply_options *options)
 	_cleanup_(close_fd) int lock_fd = -1;
 	struct error *error = open_directory(options, &directory, &lock_fd);
 
+	if (!error)
+		thaw_left(options, STDOUT_FILENO);
 	if (!error)
 		error = sequence_forget(options, directory);
 	if (!error)

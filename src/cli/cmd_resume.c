@@ -151,6 +151,9 @@ static void print(const json_t *document)
 		printf("%13.2f s  %s\n", json_number_value(json_object_get(event, "t_s")),
 		       json_string_value(json_object_get(event, "event")));
 	output_member("files", document, "files");
+	if (json_integer_value(json_object_get(document, "frozen_us")) > 0)
+		printf("%-16s %.1f\n", "frozen (ms)",
+		       (double)json_integer_value(json_object_get(document, "frozen_us")) / 1e3);
 	output_member("online (s)", document, "online_s");
 	print_deferred(document);
 	print_actions(json_object_get(document, "actions"));

@@ -81,6 +81,8 @@ static struct error *take_event(struct helper_report *report, json_t *event)
 		report->files = number(event, "files");
 		report->bytes = number(event, "bytes");
 	}
+	if (!strcmp(name, "switched"))
+		report->frozen_us = number(event, "frozen_us");
 	if (!strcmp(name, "restarted") || !strcmp(name, "deferred"))
 		report->failed_actions = number(event, "failed");
 	if (!strcmp(name, "end")) {

@@ -26,6 +26,7 @@ struct helper_report {
 	} events[HELPER_EVENTS_MAX];
 	size_t n_events;
 	uint64_t files, bytes;   /* of "staged" */
+	uint64_t frozen_us;      /* of "switched": how long the guest's processes stood still; 0: they went on */
 	uint64_t failed_actions; /* of "restarted" */
 	json_t *actions;         /* [{"argv","status","output"}]; owned */
 	json_t *stale;           /* of "stale", as the guest says; owned */

@@ -365,11 +365,12 @@ static struct error *make_report(struct resume *r)
 				return error_no_memory();
 	json_decref(state->report);
 	state->report =
-		json_pack("{s:o, s:I, s:I, s:O*, s:I, s:O*, s:O*, s:O*, s:b}", "timeline", timeline, "files",
-			  (json_int_t)r->report.files, "bytes", (json_int_t)r->report.bytes, "actions",
-			  r->report.actions, "failed_actions", (json_int_t)r->report.failed_actions, "kernel_pending",
-			  of_bundle(r, "kernel_pending"), "kernel_pending_build", of_bundle(r, "kernel_pending_build"),
-			  "packages", of_bundle(r, "packages"), "cold_boot", (int)(r->cold || r->shut_down));
+		json_pack("{s:o, s:I, s:I, s:I, s:O*, s:I, s:O*, s:O*, s:O*, s:b}", "timeline", timeline, "files",
+			  (json_int_t)r->report.files, "bytes", (json_int_t)r->report.bytes, "frozen_us",
+			  (json_int_t)r->report.frozen_us, "actions", r->report.actions, "failed_actions",
+			  (json_int_t)r->report.failed_actions, "kernel_pending", of_bundle(r, "kernel_pending"),
+			  "kernel_pending_build", of_bundle(r, "kernel_pending_build"), "packages",
+			  of_bundle(r, "packages"), "cold_boot", (int)(r->cold || r->shut_down));
 	for (size_t i = 0; state->report && r->bundle && i < ARRAY_SIZE(carried); i++) {
 		json_t *value = json_object_get(bundle_manifest(r->bundle)->info, carried[i]);
 
