@@ -42,4 +42,9 @@ bool fault_tears(void)
 {
 	return getenv("OUA_TEAR");
 }
+
+bool fault_no_journal(void)
+{
+	return getenv("OUA_NO_JOURNAL");
+}
 #endif

@@ -25,6 +25,9 @@ bool fault_whole_system(void);
 bool fault_tears(void);
 /* The cgroup directory in OUA_CGROUP, below which processes are frozen, whatever the root is; NULL if there is none. */
 const char *fault_cgroup(void);
+/* True where OUA_NO_JOURNAL asks for an update without a journal: what a power loss then leaves proves that a test sees
+ * it. */
+bool fault_no_journal(void);
 #else
 static inline void fault_point(void)
 {
@@ -51,6 +54,11 @@ static inline bool fault_whole_system(void)
 }
 
 static inline bool fault_tears(void)
+{
+	return false;
+}
+
+static inline bool fault_no_journal(void)
 {
 	return false;
 }

@@ -85,6 +85,8 @@ static struct error *enter_phase(struct transaction *t, enum phase phase)
 	struct error *error;
 
 	t->journal.phase = phase;
+	if (fault_no_journal())
+		return NULL;
 	fault_point();
 	error = journal_write(&t->journal);
 	fault_point();

@@ -6,7 +6,8 @@
  *     reads the change list of the overlays (the first is mounted on "/") and writes a bundle
  *   bundle-tool list BUNDLE        one line a change
  *   bundle-tool verify BUNDLE
- *   bundle-tool payload BUNDLE OUT writes the payload, prints its hash
+ *   bundle-tool payload BUNDLE OUT [COMMAND]...
+ *     writes the payload, with an action after the switch for each command of the shell; prints its hash
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -71,14 +72,32 @@ static struct error *write_bundle(char **args, int n)
 	return error;
 }
 
-static struct error *write_payload(struct bundle *bundle, const char *path)
+static struct error *add_commands(struct action_list *actions, char **commands, int n)
 {
+	struct error *error = NULL;
+
+	for (int i = 0; i < n && !error; i++) {
+		char *argv[] = {(char *)"/bin/sh", (char *)"-c", commands[i], NULL};
+		struct action action = {}, borrowed = {.kind = ACTION_COMMAND, .argv = argv};
+
+		error = action_copy(&borrowed, &action);
+		if (!error)
+			error = action_list_append(actions, action);
+	}
+	return error;
+}
+
+static struct error *write_payload(struct bundle *bundle, const char *path, char **commands, int n)
+{
+	_cleanup_(action_list_deinit) struct action_list actions = {};
 	char hex[SHA256_HEX_SIZE];
 	uint8_t sha256[SHA256_SIZE];
 	struct error *error;
 	uint64_t size;
 
-	error = bundle_write_payload(bundle, &bundle_manifest(bundle)->actions, path, sha256, &size);
+	error = add_commands(&actions, commands, n);
+	if (!error)
+		error = bundle_write_payload(bundle, &actions, path, sha256, &size);
 	if (error)
 		return error;
 	sha256_to_hex(sha256, hex);
@@ -96,8 +115,8 @@ static struct error *use_bundle(char **args, int n)
 		return error;
 	if (strcmp(args[0], "verify") == 0)
 		return bundle_verify(bundle);
-	if (strcmp(args[0], "payload") == 0 && n == 3)
-		return write_payload(bundle, args[2]);
+	if (strcmp(args[0], "payload") == 0 && n >= 3)
+		return write_payload(bundle, args[2], args + 3, n - 3);
 	for (size_t i = 0; i < bundle_manifest(bundle)->changes.n; i++)
 		print_change(&bundle_manifest(bundle)->changes.items[i]);
 	return NULL;

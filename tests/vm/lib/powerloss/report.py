@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""doc/reliability.md, of the results that are kept."""
+import json
+
+from . import points, tree
+
+HEAD = """# What a power loss leaves
+
+`tests/vm/powerloss` records one apply: a small guest (Debian's kernel, a few hundred files of Debian with their dpkg database,
+an update of 14 packages made by this project's own code: new versions, a new package with every kind of entry, a removed one)
+applies it to a disk whose writes and flushes QEMU logs (`blklogwrites`). The helper's events are in that log as well, so that
+each request belongs to a phase. At points spread over the phases the disk is made anew as it could stand on the platter:
+
+- *with*: every request up to the point has reached it;
+- *without*: none of those after the last flush has;
+- *some*: a part of those has, drawn by a seed, in any order; some of them with lost sectors.
+
+Another guest boots, mounts the disk, runs `helper recover`, and runs it once more, which must find nothing to do. Then the
+whole tree is compared with the one before the update and the one after it: content, type, mode, owner, extended attributes,
+names of one inode, times; of a tree that was put back also the inode numbers. `dpkg --audit` in that tree, `e2fsck -fn` or
+`xfs_repair -n` must find nothing; after going back no stage and no journal may be left. Kept aside are the helper's own
+directories, and the neighbour's.
+
+*Busy*: another process calls fsync all the time, as databases do, so that what the helper did so far becomes durable in the
+middle of every phase. *Quiet*: only the helper flushes. *Without a journal*: the helper's test build leaves it out; mixed
+trees prove that the test would see them.
+
+    tests/vm/powerloss --short      # 20 points, as ./check does
+    tests/vm/powerloss --all        # all; goes on where it was stopped
+    tests/vm/powerloss --report     # this page, of the results that are kept
+
+A request that was under way while a flush was logged before it counts as flushed; file systems wait for a write before they
+flush for it. What a disk does that lies about its flushes nobody can mend.
+
+This page is generated.
+"""
+
+
+def document(directory):
+    series = [json.loads(path.read_text()) for path in sorted(directory.glob("*/results.json"))]
+    if not series:
+        return HEAD + "\nNothing was run.\n"
+    with_journal = [results for results in series if "without" not in results["series"]]
+    control = [results for results in series if "without" in results["series"]]
+    dates = sorted({case["date"] for results in series for case in results["cases"].values()})
+    lines = [HEAD, f"Run {' to '.join(sorted({dates[0], dates[-1]}))}; QEMU {series[0]['qemu']}; guest's kernel {series[0]['kernel']}; "
+             f"the update: {series[0]['changes']} entries, {series[0]['bytes']:,} bytes.", "", "## With the journal", "", *table(with_journal),
+             "", "## Without it", "", *table(control), "", "## What was not right", ""]
+    wrong = [f"- {results['series']}, {case['phase']}, request {case['point']}, {case['variant']}: {case['tree']}; "
+             f"{'; '.join(case['problems'])}" for results in with_journal for case in results["cases"].values() if not right(case)]
+    return "\n".join(lines + (wrong or ["Nothing."])) + "\n"
+
+
+def right(case):
+    return case["tree"] != tree.MIXED and not case["problems"]
+
+
+def table(series):
+    lines = ["| series | phase | requests | points | disks | different | most unflushed | all of it | none of it | mixed | other faults |",
+             "| --- " * 11 + "|"]
+    for results in series:
+        for phase in points.PHASES:
+            cases = [case for case in results["cases"].values() if case["phase"] == phase]
+            first, last = results["phases"][phase]
+            if cases:
+                lines.append(row(results["series"], phase, last - first + 1, cases))
+        lines.append(row(results["series"], "all", results["entries"], list(results["cases"].values())))
+    return lines
+
+
+def row(name, phase, requests, cases):
+    trees = [case["tree"] for case in cases]
+    faults = sum(case["tree"] != tree.MIXED and bool(case["problems"]) for case in cases)
+    cells = [name, phase, requests, len({case["point"] for case in cases}), len(cases), len({case["disk"] for case in cases}),
+             max(case["unflushed"] for case in cases), *(trees.count(kind) for kind in (tree.ALL, tree.NONE, tree.MIXED)), faults]
+    return "| " + " | ".join(map(str, cells)) + " |"
