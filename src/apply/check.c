@@ -24,6 +24,8 @@
 struct check {
 	struct transaction *t;
 	struct paths paths;
+	const char *grown; /* the last path with a new name, borrowed; NULL: none so far */
+	size_t grown_size; /* of its directory */
 };
 
 /* Names nobody may ask us to touch. */
@@ -280,6 +282,30 @@ static void add_needs(struct transaction *t, uint32_t i)
 	}
 }
 
+/*
+ * What directories that stand may grow by when names come into them: of ext4 a name takes 8 bytes and itself, and a
+ * block that is split is half full. Names of one directory follow each other.
+ */
+static void add_reserve(struct check *check, uint32_t i, bool in_new_directory)
+{
+	const struct transaction *t = check->t;
+	struct file_system *f = &t->tree.file_systems[t->slots[i].file_system];
+	const struct change *change = entry_change(t, i);
+	const char *slash = strrchr(change->path, '/'), *name = slash ? slash + 1 : change->path;
+	size_t parent = slash ? (size_t)(slash - change->path) : 0;
+
+	if (change->kind == CHANGE_DELETE)
+		f->reserve_bytes += 2 * SLOT_NAME_SIZE;
+	if (change->kind == CHANGE_DELETE || change->kind == CHANGE_ATTRIBUTES || t->slots[i].old)
+		return;
+	f->reserve_bytes += 2 * (8 + strlen(name));
+	if (!in_new_directory &&
+	    (!check->grown || parent != check->grown_size || memcmp(change->path, check->grown, parent) != 0))
+		f->reserve_bytes += BLOCK_SIZE;
+	check->grown = change->path;
+	check->grown_size = parent;
+}
+
 static struct error *check_entry(struct check *check, uint32_t i)
 {
 	const struct change *change = entry_change(check->t, i);
@@ -303,13 +329,14 @@ static struct error *check_entry(struct check *check, uint32_t i)
 		return error;
 	paths_put(&check->paths, i);
 	add_needs(check->t, i);
+	add_reserve(check, i, parent != NO_ENTRY && entry_change(check->t, parent)->kind == CHANGE_DIRECTORY);
 	return NULL;
 }
 
 static struct error *check_room(const struct file_system *f)
 {
 	struct statvfs s;
-	uint64_t margin, free_bytes;
+	uint64_t need = f->need_bytes + STAGE_RESERVE_MIN + f->reserve_bytes, margin, free_bytes;
 
 	if (fstatvfs(f->root_fd, &s) < 0)
 		return error_system(errno, f->mount, "cannot ask for the free space at");
@@ -319,9 +346,9 @@ static struct error *check_room(const struct file_system *f)
 	if (margin > MARGIN_BYTES_MAX)
 		margin = MARGIN_BYTES_MAX;
 	free_bytes = s.f_bavail * s.f_frsize;
-	if (f->need_bytes + margin > free_bytes)
+	if (need + margin > free_bytes)
 		return error_system(ENOSPC, f->mount, "%llu bytes and a margin of %llu are needed, %llu are free",
-				    (unsigned long long)f->need_bytes, (unsigned long long)margin,
+				    (unsigned long long)need, (unsigned long long)margin,
 				    (unsigned long long)free_bytes);
 	/* File systems that make inodes as needed say 0. */
 	if (s.f_files && f->need_inodes + MARGIN_INODES > s.f_favail)

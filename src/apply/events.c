@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apply/events.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
+
+static char *end_memory;
+static size_t end_memory_size;
 
 /* Bytes outside printable ASCII become \u00XX: paths are bytes, not text. */
 static void put_string(FILE *stream, const char *s)
@@ -71,12 +77,25 @@ void event_strings(struct event *event, const char *key, char *const *values)
 	fputc(']', event->stream);
 }
 
+/*
+ * Where the line would begin on a file: room for all of it, or none of it is written. Whatever else has no such call
+ * can take it or not.
+ */
+static bool has_room(int fd, size_t size)
+{
+	struct stat s;
+
+	if (fstat(fd, &s) < 0 || !S_ISREG(s.st_mode) || fallocate(fd, FALLOC_FL_KEEP_SIZE, s.st_size, (off_t)size) == 0)
+		return true;
+	return errno != ENOSPC && errno != EDQUOT;
+}
+
 void event_write(struct event *event, int fd)
 {
 	if (!event->stream)
 		return;
 	fputs("}\n", event->stream);
-	if (fclose(event->stream) == 0)
+	if (fclose(event->stream) == 0 && has_room(fd, event->size))
 		error_destroy(io_write(fd, event->text, event->size, NULL));
 	free(event->text);
 	*event = (struct event){};
@@ -102,6 +121,12 @@ void event_note(int fd, const char *path, const char *format, ...)
 	event_write(&event, fd);
 }
 
+void event_end_to_memory(char *memory, size_t size)
+{
+	end_memory = memory;
+	end_memory_size = memory ? size : 0;
+}
+
 void event_end(int fd, const char *result, const struct error *error)
 {
 	struct event event;
@@ -111,5 +136,9 @@ void event_end(int fd, const char *result, const struct error *error)
 	event_string(&event, "path", error ? error->path : NULL);
 	event_string(&event, "message", error ? error->message : NULL);
 	event_number(&event, "uptime_end_ns", clock_boottime_ns());
+	if (event.stream && fflush(event.stream) == 0 && event.size + 3 < end_memory_size) {
+		memcpy(end_memory, event.text, event.size);
+		memcpy(end_memory + event.size, "}\n", 3);
+	}
 	event_write(&event, fd);
 }

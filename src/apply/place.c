@@ -23,10 +23,38 @@ struct error *place_find(struct transaction *t, uint32_t entry, struct place *re
 	return NULL;
 }
 
-/* musl 1.2.3 has no renameat2(). */
-static int rename_with(int from, const char *from_name, int to, const char *to_name, unsigned flags)
+/* musl 1.2.3 has no renameat2(), kernels before 3.15 neither. */
+static int rename_once(int from, const char *from_name, int to, const char *to_name, unsigned flags)
 {
-	return syscall(SYS_renameat2, from, from_name, to, to_name, flags);
+	int r = (int)syscall(SYS_renameat2, from, from_name, to, to_name, flags);
+
+	return r < 0 && errno == ENOSYS && !flags ? renameat(from, from_name, to, to_name) : r;
+}
+
+/* A directory that must grow to take a name finds no block on a full disk: those put aside for it are there then. */
+static int rename_with(const struct place *p, int from, const char *from_name, int to, const char *to_name,
+		       unsigned flags)
+{
+	int r, errnum;
+
+	do {
+		r = rename_once(from, from_name, to, to_name, flags);
+		errnum = r < 0 ? errno : 0;
+	} while (errnum && stage_makes_room(p->stage, errnum));
+	errno = errnum;
+	return r;
+}
+
+static int link_aside(const struct place *p)
+{
+	int r, errnum;
+
+	do {
+		r = linkat(p->directory, p->name, p->stage, p->aside, 0);
+		errnum = r < 0 ? errno : 0;
+	} while (errnum && stage_makes_room(p->stage, errnum));
+	errno = errnum;
+	return r;
 }
 
 static bool unsupported(int errnum)
@@ -34,35 +62,35 @@ static bool unsupported(int errnum)
 	return errnum == EINVAL || errnum == ENOSYS;
 }
 
-static struct error *move(int from, const char *from_name, int to, const char *to_name, const char *path)
+static struct error *move(const struct place *p, int from, const char *from_name, int to, const char *to_name)
 {
 	struct node node;
 	struct error *error;
 
-	if (rename_with(from, from_name, to, to_name, RENAME_NOREPLACE) == 0)
+	if (rename_with(p, from, from_name, to, to_name, RENAME_NOREPLACE) == 0)
 		return NULL;
 	if (errno == EEXIST)
-		return conflict(path, "something came into being in its place");
+		return conflict(p->path, "something came into being in its place");
 	if (!unsupported(errno))
-		return error_system(errno, path, "cannot move");
-	error = node_read(to, to_name, path, &node);
+		return error_system(errno, p->path, "cannot move");
+	error = node_read(to, to_name, p->path, &node);
 	if (error)
 		return error;
 	if (node.exists)
-		return conflict(path, "something came into being in its place");
-	if (renameat(from, from_name, to, to_name) < 0)
-		return error_system(errno, path, "cannot move");
+		return conflict(p->path, "something came into being in its place");
+	if (rename_with(p, from, from_name, to, to_name, 0) < 0)
+		return error_system(errno, p->path, "cannot move");
 	return NULL;
 }
 
 struct error *place_put(const struct place *p)
 {
-	return move(p->stage, p->slot, p->directory, p->name, p->path);
+	return move(p, p->stage, p->slot, p->directory, p->name);
 }
 
 struct error *place_take(const struct place *p)
 {
-	return move(p->directory, p->name, p->stage, p->slot, p->path);
+	return move(p, p->directory, p->name, p->stage, p->slot);
 }
 
 /*
@@ -73,15 +101,15 @@ static struct error *exchange_by_steps(const struct place *p, bool moves_directo
 {
 	struct error *error = NULL;
 
-	if (moves_directory || linkat(p->directory, p->name, p->stage, p->aside, 0) < 0)
-		error = move(p->directory, p->name, p->stage, p->aside, p->path);
+	if (moves_directory || link_aside(p) < 0)
+		error = move(p, p->directory, p->name, p->stage, p->aside);
 	if (error)
 		return error;
 	fault_point();
-	if (renameat(p->stage, p->slot, p->directory, p->name) < 0)
+	if (rename_with(p, p->stage, p->slot, p->directory, p->name, 0) < 0)
 		return error_system(errno, p->path, "cannot replace");
 	fault_point();
-	if (renameat(p->stage, p->aside, p->stage, p->slot) < 0)
+	if (rename_with(p, p->stage, p->aside, p->stage, p->slot, 0) < 0)
 		return error_system(errno, p->path, "cannot keep the old");
 	return NULL;
 }
@@ -89,7 +117,7 @@ static struct error *exchange_by_steps(const struct place *p, bool moves_directo
 struct error *place_exchange(const struct place *p, bool moves_directory)
 {
 	if (!fault_no_exchange()) {
-		if (rename_with(p->stage, p->slot, p->directory, p->name, RENAME_EXCHANGE) == 0)
+		if (rename_with(p, p->stage, p->slot, p->directory, p->name, RENAME_EXCHANGE) == 0)
 			return NULL;
 		if (errno == ENOENT)
 			return conflict(p->path, "it vanished since it was checked");
@@ -101,7 +129,7 @@ struct error *place_exchange(const struct place *p, bool moves_directory)
 
 static struct error *rename_in_stage(const struct place *p, const char *from, int to, const char *to_name)
 {
-	if (renameat(p->stage, from, to, to_name) < 0)
+	if (rename_with(p, p->stage, from, to, to_name, 0) < 0)
 		return error_system(errno, p->path, "cannot restore");
 	return NULL;
 }

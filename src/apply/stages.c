@@ -41,6 +41,47 @@ struct error *tree_open_stages(struct tree *tree)
 	return NULL;
 }
 
+/* Where blocks cannot be had without being written, zeros are. */
+static struct error *fill_reserve(int fd, uint64_t size, const char *mount)
+{
+	static const uint8_t zeros[STAGE_RESERVE_MIN];
+	struct error *error = NULL;
+	int errnum = posix_fallocate(fd, 0, (off_t)size);
+
+	if (errnum != EOPNOTSUPP && errnum != EINVAL && errnum != ENOSYS)
+		return errnum ? error_system(errnum, mount, "cannot reserve %llu bytes at", (unsigned long long)size)
+			      : NULL;
+	for (uint64_t done = 0; done < size && !error; done += sizeof(zeros))
+		error = io_write(fd, zeros, sizeof(zeros), mount);
+	return error;
+}
+
+static struct error *make_reserve(const struct file_system *f)
+{
+	_cleanup_(close_fd) int fd =
+		openat(f->stage_fd, STAGE_RESERVE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_system(errno, f->mount, "cannot make a reserve at");
+	return fill_reserve(fd, STAGE_RESERVE_MIN + f->reserve_bytes, f->mount);
+}
+
+/* The file system gives out the blocks of a removed file when the removal is durable, not before. */
+bool stage_makes_room(int stage_fd, int errnum)
+{
+	return (errnum == ENOSPC || errnum == EDQUOT) && unlinkat(stage_fd, STAGE_RESERVE, 0) == 0 &&
+	       fsync(stage_fd) == 0;
+}
+
+bool stage_made_room(int stage_fd, struct error **error)
+{
+	if (!*error || !stage_makes_room(stage_fd, (*error)->errnum))
+		return false;
+	error_destroy(*error);
+	*error = NULL;
+	return true;
+}
+
 struct error *tree_make_stages(struct tree *tree)
 {
 	struct error *error;
@@ -55,6 +96,9 @@ struct error *tree_make_stages(struct tree *tree)
 			return error;
 		if (f->stage_fd < 0)
 			return conflict(STAGE_NAME, "the staging directory vanished");
+		error = make_reserve(f);
+		if (error)
+			return error;
 	}
 	return NULL;
 }

@@ -129,8 +129,11 @@ static struct error *set_attributes(struct transaction *t, uint32_t i)
 	}
 	if (error)
 		return error;
-	return attributes_set(directory, name, inode_of(t, i), &to, known ? &change->before.attributes : NULL, !known,
-			      change->path);
+	do
+		error = attributes_set(directory, name, inode_of(t, i), &to, known ? &change->before.attributes : NULL,
+				       !known, change->path);
+	while (stage_made_room(slot_stage(t, i), &error));
+	return error;
 }
 
 static struct error *switch_all(struct transaction *t)

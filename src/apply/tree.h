@@ -36,6 +36,7 @@ struct file_system {
 	int root_fd;                      /* the mount point */
 	int stage_fd;                     /* -1 until tree_make_stages() or tree_open_stages() */
 	uint64_t need_bytes, need_inodes; /* of what will be staged there */
+	uint64_t reserve_bytes;           /* more than STAGE_RESERVE_MIN that directories may grow by in the switch */
 };
 
 #define FILE_SYSTEMS_MAX 256
@@ -75,10 +76,25 @@ struct error *tree_file_system(struct tree *tree, const char *path, uint32_t *re
 /* Takes note of the mount point `mount` (relative to the root), as a journal names it. */
 struct error *tree_add_mount(struct tree *tree, const char *mount) _must_check_;
 
-/* Makes the stages, which must be empty or absent; ERROR_CONFLICT if the name is somebody else's. */
+/*
+ * A file of a stage that holds STAGE_RESERVE_MIN bytes and what else the directories concerned may need to grow when
+ * names move. It stays, like the old files, for going back.
+ */
+#define STAGE_RESERVE     "reserve"
+#define STAGE_RESERVE_MIN (64 * 1024)
+
+/* Makes the stages, which must be empty or absent, with their reserves; ERROR_CONFLICT if the name is somebody else's.
+ */
 struct error *tree_make_stages(struct tree *tree) _must_check_;
 /* Opens those that are there; an absent one keeps stage_fd -1. */
 struct error *tree_open_stages(struct tree *tree) _must_check_;
+/*
+ * Whether a call that failed with `*error` can be made once more, because the file system was full (no other error is
+ * looked at) and the reserve of that stage is free now. Then *error is destroyed and NULL.
+ */
+bool stage_made_room(int stage_fd, struct error **error);
+/* The same of a call that failed with `errnum`. */
+bool stage_makes_room(int stage_fd, int errnum);
 /* Removes them with all they hold. */
 struct error *tree_remove_stages(struct tree *tree) _must_check_;
 /* One syncfs for each. */

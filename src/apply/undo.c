@@ -173,7 +173,8 @@ static struct error *undo_attributes(struct transaction *t, uint32_t i)
 	struct error *error;
 
 	fault_point();
-	while ((error = try_attributes(t, i)) && may_pass(error) && wait_a_moment(t))
+	while ((error = try_attributes(t, i)) &&
+	       (stage_makes_room(slot_stage(t, i), error->errnum) || (may_pass(error) && wait_a_moment(t))))
 		error_destroy(error);
 	if (!error || error->code != ERROR_NOT_FOUND)
 		return error;

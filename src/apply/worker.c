@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -15,10 +16,13 @@
 #include "base/io.h"
 
 /* The report is looked at after 1 ms, 2 ms, … so that a short run is not slept over. */
-#define POLL_FIRST_NS (1000 * 1000)
-#define EXIT_POLLS    10000
-#define POLL_MOST_NS  (16 * 1000 * 1000)
-#define REPORT_MAX    (64u << 20) /* more than 90 actions with all their output, escaped */
+#define POLL_FIRST_NS  (1000 * 1000)
+#define EXIT_POLLS     10000
+#define POLL_MOST_NS   (16 * 1000 * 1000)
+#define REPORT_MAX     (64u << 20) /* more than 90 actions with all their output, escaped */
+/* Room for a report is taken before anything else. What is longer may be lost on a full disk, but for the end. */
+#define REPORT_RESERVE (256 * 1024)
+#define END_MAX        (256 * 1024) /* a path and a message with all their bytes escaped */
 
 static int exit_status(const char *result)
 {
@@ -153,8 +157,15 @@ static void wait_for_exit(int lock_fd)
 		nanosleep(&(struct timespec){.tv_nsec = POLL_FIRST_NS}, NULL);
 }
 
-/* Copies the report from its beginning until its end event. */
-static int relay(int report_fd, int lock_fd)
+/* What the worker could not write into the report. */
+static int say_end(const char *line, const char *result)
+{
+	error_destroy(io_write(STDOUT_FILENO, line, strlen(line), NULL));
+	return exit_status(result);
+}
+
+/* Copies the report from its beginning until its end event, which may be in memory alone (`end`, may be NULL). */
+static int relay(int report_fd, int lock_fd, const char *end)
 {
 	char line[512] = "", result[32];
 	long pause_ns = POLL_FIRST_NS;
@@ -172,6 +183,8 @@ static int relay(int report_fd, int lock_fd)
 			return exit_status(result);
 		}
 		/* Once more after the lock was let go: the end may have come in between. */
+		if (!was_locked && !locked && end && find_result(end, result, sizeof(result)))
+			return say_end(end, result);
 		if (!was_locked && !locked)
 			return fail(error_create(ERROR_FAILED, "the helper was killed; run apply or recover again"));
 		if (locked)
@@ -189,6 +202,21 @@ static void started(const struct apply_options *options, int report_fd)
 	event_begin(&event, "started");
 	event_string(&event, "id", id);
 	event_write(&event, report_fd);
+}
+
+/* Blocks behind the end, which appending takes without asking for others. Where that is unknown there are none. */
+static void reserve_report(int fd)
+{
+	(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, REPORT_RESERVE);
+}
+
+static void release_report(int fd)
+{
+	struct stat s;
+
+	/* To the size it has: what is behind it goes. It costs room if it stays, and nothing else. */
+	if (fstat(fd, &s) == 0 && ftruncate(fd, s.st_size) < 0)
+		errno = 0;
 }
 
 /* What processes a helper before this one may have left frozen; only of the system that runs, or a test's. */
@@ -235,29 +263,41 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 		result = sequence_rollback(options, directory, report_fd);
 		break;
 	}
+	release_report(report_fd);
 	fsync(report_fd);
 	exit(exit_status(result));
 }
 
-/* With the lock in our hands: a new report and a worker that inherits the lock. */
+/*
+ * With the lock in our hands: a new report and a worker that inherits the lock. *ret_end is where its last line comes
+ * to lie, "" until then; it lasts as long as this process.
+ */
 static struct error *start(enum worker_verb verb, const struct apply_options *options, const char *directory,
-			   int *lock_fd)
+			   int *lock_fd, char **ret_end)
 {
 	_cleanup_(close_fd) int report_fd = -1;
+	char *end;
 	struct error *error;
 	pid_t pid;
 
 	error = open_in(directory, "report", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, &report_fd);
 	if (error)
 		return error;
+	reserve_report(report_fd);
 	if (verb == WORKER_APPLY)
 		started(options, report_fd);
+	end = mmap(NULL, END_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (end == MAP_FAILED)
+		return error_system(errno, NULL, "cannot share memory with the worker");
+	event_end_to_memory(end, END_MAX);
 	pid = fork();
 	if (pid < 0)
 		return error_system(errno, NULL, "cannot start the worker");
 	if (pid == 0)
 		work(verb, options, directory, report_fd);
+	event_end_to_memory(NULL, 0);
 	close_fd(lock_fd);
+	*ret_end = end;
 	return NULL;
 }
 
@@ -298,6 +338,7 @@ int worker_run(enum worker_verb verb, const struct apply_options *options)
 	_cleanup_(close_fd) int lock_fd = -1, report_fd = -1;
 	struct error *error;
 	bool attach = false;
+	char *end = NULL;
 
 	error = make_directory(options, &directory);
 	if (!error)
@@ -308,14 +349,14 @@ int worker_run(enum worker_verb verb, const struct apply_options *options)
 		return fail(error);
 	error = may_attach(verb, options, report_fd, flock(lock_fd, LOCK_EX | LOCK_NB) < 0, &attach);
 	if (!error && !attach)
-		error = start(verb, options, directory, &lock_fd);
+		error = start(verb, options, directory, &lock_fd, &end);
 	if (!error && lock_fd < 0)
 		error = open_in(directory, "lock", O_RDWR, &lock_fd);
 	if (error)
 		return fail(error);
 	if (lseek(report_fd, 0, SEEK_SET) < 0)
 		return fail(error_system(errno, "report", "cannot read"));
-	return relay(report_fd, lock_fd);
+	return relay(report_fd, lock_fd, end);
 }
 
 int worker_status(const struct apply_options *options)
