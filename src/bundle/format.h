@@ -55,6 +55,11 @@
 /* Compressed and as JSON: a full upgrade has 8,000 changes of about 700 bytes each; 50 times that, held in memory. */
 #define BUNDLE_MANIFEST_MAX    (64u << 20)
 #define BUNDLE_JSON_MAX        (256u << 20)
+/*
+ * Values in the JSON, counted by its commas and brackets: about 30 a change. Each takes memory, however short it is
+ * written: without this the maximum above could stand for ten times as much.
+ */
+#define BUNDLE_VALUES_MAX      (BUNDLE_JSON_MAX / 16)
 /* More than PAYLOAD_ENTRIES_MAX could not be applied. */
 #define BUNDLE_CHANGES_MAX     2000000u
 /* The decoder's memory: what level 3 to 19 of zstd need, as `zstd -dc` accepts by default. */

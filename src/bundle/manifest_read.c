@@ -359,6 +359,19 @@ static struct error *check_format(const json_t *root)
 	return NULL;
 }
 
+/* An upper bound: what stands in strings is counted, too. */
+static struct error *check_values(const char *text, size_t size, const char *path)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size; i++)
+		n += text[i] == ',' || text[i] == '[' || text[i] == '{';
+	if (n > BUNDLE_VALUES_MAX)
+		return error_format(path, ERROR_NO_ADDRESS, "the manifest has %zu values, %u are the most", n,
+				    BUNDLE_VALUES_MAX);
+	return NULL;
+}
+
 struct error *manifest_from_json(const char *text, size_t size, const char *path, struct bundle_manifest *ret)
 {
 	_cleanup_(bundle_manifest_deinit) struct bundle_manifest manifest = {};
@@ -366,8 +379,8 @@ struct error *manifest_from_json(const char *text, size_t size, const char *path
 	struct error *error;
 	json_t *info;
 
-	if ((error = json_parse(text, size, path, &root)) || (error = check_format(root)) ||
-	    (error = json_get_object(root, "info", &info)))
+	if ((error = check_values(text, size, path)) || (error = json_parse(text, size, path, &root)) ||
+	    (error = check_format(root)) || (error = json_get_object(root, "info", &info)))
 		return error;
 	manifest.info = json_incref(info);
 	if ((error = get_changes(root, &manifest.changes)) || (error = get_actions(root, &manifest.actions)))

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -400,6 +401,20 @@ static struct error *write_front(struct writer *w, uint8_t ret_sha256[SHA256_SIZ
 	return error ? error : io_pwrite(w->fd, front, size, 0, w->path);
 }
 
+/* What a bundle of a few kilobytes unpacks to may be anything. It is asked before the first byte is. */
+static struct error *check_room(const struct writer *w, uint64_t size)
+{
+	struct statvfs s;
+
+	if (fstatvfs(w->fd, &s) < 0)
+		return error_system(errno, w->path, "cannot ask for the free space at");
+	if (size / s.f_frsize < s.f_bavail)
+		return NULL;
+	return error_remedy(error_system(ENOSPC, w->path, "the update unpacks to %llu bytes, %llu are free",
+					 (unsigned long long)size, (unsigned long long)s.f_bavail * s.f_frsize),
+			    "make room in the state directory, if the bundle is to be trusted");
+}
+
 static struct error *write_payload(struct bundle *bundle, struct writer *w, uint8_t ret_sha256[SHA256_SIZE],
 				   uint64_t *ret_size)
 {
@@ -417,6 +432,9 @@ static struct error *write_payload(struct bundle *bundle, struct writer *w, uint
 	w->header.n_entries = w->n;
 	w->header.n_actions = (uint32_t)w->actions->n;
 	size = payload_content_start(&w->header) + w->header.content_size;
+	error = check_room(w, size);
+	if (error)
+		return error;
 	/* The paddings are the zeros of a file made longer. */
 	if (ftruncate(w->fd, (off_t)size) < 0)
 		return error_system(errno, w->path, "cannot write the payload");

@@ -12,6 +12,8 @@ static const struct option_spec options[] = {
 	{"reboot", 0, "WHEN", "if-needed: into a new kernel, before the network opens; never (default)"},
 	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
 	{"without-update", 0, NULL, "wake it although no bundle waits"},
+	{"allow-device-nodes", 0, NULL,
+	 "take a bundle that makes device nodes of more than null, zero, full and random"},
 	{"verify-key", 0, "FILE", "only a bundle signed by a key of this file or directory (OUASSISTER_VERIFY_KEY)"},
 	{"wait", 0, "SECONDS", "how long the guest may take to answer (300)"},
 	{0},
@@ -50,6 +52,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 		.keep = invocation_option(invocation, "keep"),
 		.strict = invocation_option(invocation, "strict"),
 		.without_update = invocation_option(invocation, "without-update"),
+		.allow_device_nodes = invocation_option(invocation, "allow-device-nodes"),
 	};
 	uint64_t wait_s = 300;
 	struct error *error = invocation_number(invocation, "wait", 100000, &wait_s);

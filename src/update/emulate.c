@@ -16,6 +16,7 @@
 #include "bundle/bundle.h"
 #include "shadow/shadow.h"
 #include "update/apt.h"
+#include "update/device_policy.h"
 #include "update/document.h"
 #include "update/emulation.h"
 #include "update/failures.h"
@@ -273,8 +274,13 @@ static struct error *write_bundle(struct emulation *e)
 	size_t n_layers;
 	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
 	struct session *session = e->session;
+	const struct change *device;
 	struct error *error;
 
+	device = device_policy_find(&e->manifest.changes);
+	if (device)
+		log_warning("%s: the update has a device node, /%s: resume will want --allow-device-nodes",
+			    session->file.name, device->path);
 	progress_step("bundle", "writing the bundle");
 	error = bundle_write(session->bundle_path, &e->manifest, layers, n_layers, e->key);
 	if (error)

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "bundle/bundle.h"
+#include "update/device_policy.h"
 #include "update/document.h"
 #include "update/fingerprint.h"
 #include "update/helper.h"
@@ -39,7 +40,7 @@ struct resume {
 	bool cold;      /* the process had died: the guest boots from its disk */
 };
 
-/* Who made it, and that it says for which images. */
+/* Who made it, that it says for which images it is, and that it asks for nothing the user must allow. */
 static struct error *check_origin(struct resume *r)
 {
 	const json_t *fingerprint = json_object_get(bundle_manifest(r->bundle)->info, "fingerprint");
@@ -53,7 +54,7 @@ static struct error *check_origin(struct resume *r)
 						 "the bundle does not say for which memory and disk it is"),
 				    "run the update again");
 	r->shut_down = !fingerprint_has_memory(fingerprint);
-	return NULL;
+	return device_policy_check(&bundle_manifest(r->bundle)->changes, r->options->allow_device_nodes);
 }
 
 static struct error *open_bundle(struct resume *r)

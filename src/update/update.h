@@ -114,6 +114,7 @@ struct resume_options {
 	bool keep;                   /* leave the old files in the guest, for `rollback` */
 	bool strict;                 /* an action that fails is a reason to roll back */
 	bool without_update;         /* wake it although no bundle waits */
+	bool allow_device_nodes;     /* the bundle may have device nodes that are not harmless */
 	uint64_t channel_timeout_ms; /* how long the guest may take to answer */
 };
 /* Wakes the VM behind the closed gate, applies, verifies, opens. Called again it continues where it was. */

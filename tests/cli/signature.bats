@@ -80,6 +80,18 @@ refused() {
 	done
 }
 
+@test "device nodes must be allowed, harmless ones need not" {
+	for device in 'b 8:1' 'c 1:1' 'c 10:200' 'b 1:3' 'c 5:1'; do
+		BUNDLE_DEVICE=$device "$BATS_TEST_DIRNAME/make-bundle" "$bundle"
+		refused 4 'device node: /dev/node'
+		woken --allow-device-nodes
+	done
+	for device in 'c 1:3' 'c 1:9' 'c 0:0'; do
+		BUNDLE_DEVICE=$device "$BATS_TEST_DIRNAME/make-bundle" "$bundle"
+		woken
+	done
+}
+
 @test "a signature of another bundle, one cut off, a damaged one" {
 	"$BATS_TEST_DIRNAME/make-bundle" "$bundle" good.key
 	cp "$bundle" whole
