@@ -4,8 +4,44 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "bundle/packed.h"
+
 /* What was read is of no more use to a guest of 256 MiB: the cache is told so in steps of this. */
 #define DROP_STEP (8 * 1024 * 1024)
+
+/* Of a payload that comes packed. */
+struct unpacking {
+	struct unpacker *unpacker;
+	uint8_t *packed, *bytes; /* PACKED_SIZE_MAX each: a piece, and what comes out of it */
+	uint8_t *old;            /* PACKED_OLD_MAX; NULL: not needed so far */
+	size_t filled, used;     /* of `bytes` */
+};
+
+static void unpacking_destroy(struct unpacking *u)
+{
+	if (!u)
+		return;
+	unpacker_destroy(u->unpacker);
+	free(u->packed);
+	free(u->bytes);
+	free(u->old);
+	free(u);
+}
+
+static struct unpacking *unpacking_create(void)
+{
+	struct unpacking *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->unpacker = unpacker_create();
+	u->packed = malloc(PACKED_SIZE_MAX);
+	u->bytes = malloc(PACKED_SIZE_MAX);
+	if (u->unpacker && u->packed && u->bytes)
+		return u;
+	unpacking_destroy(u);
+	return NULL;
+}
 
 struct error *source_open(const char *path, struct source *ret)
 {
@@ -33,6 +69,7 @@ struct error *source_open(const char *path, struct source *ret)
 void source_close(struct source *source)
 {
 	close_fd(&source->fd);
+	unpacking_destroy(source->unpacking);
 	free(source->buffer);
 	free(source->path);
 	*source = (struct source){.fd = -1};
@@ -59,7 +96,8 @@ static struct error *fill(struct source *source)
 	return NULL;
 }
 
-struct error *source_next(struct source *source, uint64_t max, const uint8_t **ret, size_t *ret_size)
+/* The bytes as they come. */
+static struct error *next_raw(struct source *source, uint64_t max, const uint8_t **ret, size_t *ret_size)
 {
 	size_t n;
 
@@ -75,8 +113,116 @@ struct error *source_next(struct source *source, uint64_t max, const uint8_t **r
 	*ret = source->buffer + source->used;
 	*ret_size = n;
 	source->used += n;
-	source->position += n;
 	return NULL;
+}
+
+static struct error *read_raw(struct source *source, uint8_t *to, size_t size)
+{
+	while (size) {
+		const uint8_t *bytes;
+		size_t n;
+		struct error *error = next_raw(source, size, &bytes, &n);
+
+		if (error)
+			return error;
+		memcpy(to, bytes, n);
+		to += n;
+		size -= n;
+	}
+	return NULL;
+}
+
+static struct error *read_old(struct source *source, const struct packed_piece *piece)
+{
+	struct unpacking *u = source->unpacking;
+
+	if (!source->old.read)
+		return error_format(source->path, source->position, "a difference where no file is known yet");
+	if (!u->old)
+		u->old = malloc(PACKED_OLD_MAX);
+	if (!u->old)
+		return error_no_memory();
+	return source->old.read(source->old.data, piece->entry, piece->old_offset, u->old, piece->old_size);
+}
+
+static struct error *unpack(struct source *source)
+{
+	struct unpacking *u = source->unpacking;
+	uint8_t header[PACKED_PIECE_HEADER_SIZE];
+	struct packed_piece piece;
+	struct error *error;
+
+	error = read_raw(source, header, sizeof(header));
+	if (!error)
+		error = packed_parse_piece(header, &piece);
+	if (!error)
+		error = read_raw(source, u->packed, piece.packed_size);
+	if (!error && piece.kind == PACKED_DELTA)
+		error = read_old(source, &piece);
+	if (!error)
+		error = unpacker_run(u->unpacker, &piece, u->packed, u->old, u->bytes);
+	if (error)
+		return error;
+	u->filled = piece.size;
+	u->used = 0;
+	return NULL;
+}
+
+static struct error *next_unpacked(struct source *source, uint64_t max, const uint8_t **ret, size_t *ret_size)
+{
+	struct unpacking *u = source->unpacking;
+	size_t n;
+
+	if (u->used == u->filled) {
+		struct error *error = unpack(source);
+
+		if (error)
+			return error;
+	}
+	n = u->filled - u->used;
+	if (n > max)
+		n = max;
+	*ret = u->bytes + u->used;
+	*ret_size = n;
+	u->used += n;
+	return NULL;
+}
+
+/* Whether it comes packed is to be seen from its first bytes, which a pipe may give one by one. */
+static struct error *detect(struct source *source)
+{
+	struct error *error;
+
+	while (source->filled < PACKED_HEADER_SIZE) {
+		ssize_t n = read(source->fd, source->buffer + source->filled, SOURCE_BUFFER_SIZE - source->filled);
+
+		if (n < 0 && errno != EINTR)
+			return error_system(errno, source->path, "cannot read the payload");
+		if (n == 0)
+			return error_format(source->path, source->filled, "the payload ends too early");
+		source->filled += n > 0 ? n : 0;
+	}
+	source->read = source->filled;
+	if (!packed_is(source->buffer))
+		return NULL;
+	error = packed_parse_header(source->buffer);
+	if (error)
+		return error;
+	source->used = PACKED_HEADER_SIZE;
+	source->unpacking = unpacking_create();
+	return source->unpacking ? NULL : error_no_memory();
+}
+
+struct error *source_next(struct source *source, uint64_t max, const uint8_t **ret, size_t *ret_size)
+{
+	struct error *error = source->read ? NULL : detect(source);
+
+	if (!error)
+		error = source->unpacking ? next_unpacked(source, max, ret, ret_size)
+					  : next_raw(source, max, ret, ret_size);
+	if (!error)
+		source->position += *ret_size;
+	return error;
 }
 
 struct error *source_skip_to(struct source *source, uint64_t position)

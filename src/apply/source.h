@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The payload's bytes in one forward pass, from a disk, a file or a pipe, in large reads.
+ * The payload's bytes in one forward pass, from a disk, a file or a pipe, in large reads. It may come packed
+ * (bundle/packed.h); who reads it sees no difference.
  */
 #ifndef APPLY_SOURCE_H
 #define APPLY_SOURCE_H
@@ -14,13 +15,26 @@
 
 #define SOURCE_BUFFER_SIZE (1024 * 1024)
 
+/*
+ * What the guest has at the path of an entry, before the update: exactly `size` bytes at `offset`. ERROR_CONFLICT if it
+ * is not what was checked.
+ */
+struct old_content {
+	struct error *(*read)(void *data, uint32_t entry, uint64_t offset, uint8_t *to, size_t size);
+	void *data;
+};
+
+struct unpacking;
+
 struct source {
 	int fd;
 	char *path;
-	uint8_t *buffer;        /* SOURCE_BUFFER_SIZE bytes */
-	size_t filled, used;    /* of the buffer */
-	uint64_t position;      /* of the next byte handed out, from the payload's start */
-	uint64_t read, dropped; /* from fd so far; of these the page cache was told to forget */
+	uint8_t *buffer;             /* SOURCE_BUFFER_SIZE bytes, as they come */
+	size_t filled, used;         /* of the buffer */
+	uint64_t position;           /* of the next byte handed out, from the payload's start */
+	uint64_t read, dropped;      /* from fd so far; of these the page cache was told to forget */
+	struct unpacking *unpacking; /* NULL: it comes as it is; owned */
+	struct old_content old;      /* set by who knows the guest's tree; before that no piece may ask for it */
 };
 
 /* "-" is standard input. */

@@ -12,11 +12,14 @@
 #include "apply/fault.h"
 #include "apply/logs.h"
 #include "apply/transaction.h"
+#include "base/io.h"
 
 struct stage {
 	struct transaction *t;
 	struct content content;
 	uint64_t content_start;
+	int old_fd; /* what old_entry has at its path, -1: none is open */
+	uint32_t old_entry;
 };
 
 void slot_name(uint32_t entry, char name[SLOT_NAME_SIZE])
@@ -210,17 +213,59 @@ static struct error *stage_entry(struct stage *stage, uint32_t i)
 	return NULL;
 }
 
+/* The file at the path must be the very one that was checked. */
+static struct error *open_old(struct stage *stage, uint32_t i)
+{
+	struct transaction *t = stage->t;
+	struct error *error;
+	const char *name, *path;
+	int directory;
+	struct stat s;
+
+	if (i >= t->payload.header.n_entries || !t->slots[i].old || entry_change(t, i)->kind != CHANGE_WRITE)
+		return error_format("payload", ERROR_NO_ADDRESS, "entry %u has no old content", i);
+	path = entry_change(t, i)->path;
+	error = tree_parent(&t->tree, path, &directory, &name);
+	if (error)
+		return error;
+	close_fd(&stage->old_fd);
+	stage->old_fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (stage->old_fd < 0 || fstat(stage->old_fd, &s) < 0)
+		return error_system(errno, path, "cannot open");
+	if (s.st_ino != t->slots[i].old || !S_ISREG(s.st_mode))
+		return conflict(path, "it was replaced since it was checked");
+	stage->old_entry = i;
+	return NULL;
+}
+
+static struct error *read_old(void *data, uint32_t entry, uint64_t offset, uint8_t *to, size_t size)
+{
+	struct stage *stage = data;
+	struct error *error = NULL;
+
+	if (stage->old_fd < 0 || stage->old_entry != entry)
+		error = open_old(stage, entry);
+	if (error)
+		return error;
+	error = io_pread(stage->old_fd, to, size, offset, entry_change(stage->t, entry)->path);
+	/* It ends too early: the difference was made to another file. */
+	return error && error->code == ERROR_FORMAT ? error_recode(error, ERROR_CONFLICT) : error;
+}
+
 static void stage_deinit(struct stage *stage)
 {
+	stage->t->source.old = (struct old_content){};
+	close_fd(&stage->old_fd);
 	content_deinit(&stage->content);
 }
 
 struct error *transaction_stage(struct transaction *t)
 {
-	_cleanup_(stage_deinit) struct stage stage = {.t = t,
-						      .content_start = payload_content_start(&t->payload.header)};
+	_cleanup_(stage_deinit) struct stage stage = {
+		.t = t, .content_start = payload_content_start(&t->payload.header), .old_fd = -1};
 	struct error *error;
 
+	t->source.old = (struct old_content){.read = read_old, .data = &stage};
 	error = content_init(&stage.content);
 	if (!error)
 		error = tree_make_stages(&t->tree);

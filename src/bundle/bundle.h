@@ -92,4 +92,15 @@ struct error *bundle_key_fingerprint(const uint8_t key[BUNDLE_KEY_SIZE], char re
 struct error *bundle_write_payload(struct bundle *bundle, const struct action_list *actions, const char *path,
 				   uint8_t ret_sha256[SHA256_SIZE], uint64_t *ret_size) _must_check_;
 
+struct pack_totals {
+	uint64_t size, packed_size; /* bytes of the payload, and of what was written */
+};
+
+/*
+ * Writes a payload file to `out` in the form of bundle/packed.h, for a channel that is slower than the guest unpacks.
+ * The payload is our own: it is not checked again. `out` may be a pipe whose reader has gone: ERROR_SYSTEM with EPIPE,
+ * if the signal is blocked or ignored. *ret_totals may be NULL.
+ */
+struct error *payload_pack(const char *payload_path, int out, struct pack_totals *ret_totals) _must_check_;
+
 #endif

@@ -171,15 +171,24 @@ struct error *vm_channel_put(struct vm *vm, const void *data, size_t size, const
 {
 	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
+	uint64_t start_ns;
 
 	if (size > CHANNEL_PUT_MAX)
 		return error_create(ERROR_USAGE, "%s: %zu bytes are too many to put into the guest", guest_path, size);
 	if (guest_path[0] != '/' || !strchr(guest_path + 1, '/') || guest_path[strlen(guest_path) - 1] == '/')
 		return error_create(ERROR_USAGE, "%s: not an absolute path below a directory", guest_path);
 	error = memory_file(data, size, &fd);
+	start_ns = clock_monotonic_ns();
 	if (!error)
 		error = vm->channel->put(vm, fd, guest_path, guest_path);
+	if (!error)
+		vm->channel_speed = size * 1000000000ull / (clock_monotonic_ns() - start_ns + 1);
 	return of_vm(vm, error_wrap(error, "cannot put %s into the guest", guest_path));
+}
+
+uint64_t vm_channel_speed(const struct vm *vm)
+{
+	return vm->channel_speed;
 }
 
 struct error *vm_channel_run(struct vm *vm, const char *const *argv, int stdin_fd, uint64_t timeout_ms,

@@ -87,6 +87,9 @@ struct error *vm_channel_wait(struct vm *vm, uint64_t timeout_ms) _must_check_;
 /* Puts a file into the guest, 0700, replacing one that is there. At most 4 MiB. */
 struct error *vm_channel_put(struct vm *vm, const void *data, size_t size, const char *guest_path) _must_check_;
 
+/* Bytes per second of the last put, with the time it takes to begin and to end; 0 before it. */
+uint64_t vm_channel_speed(const struct vm *vm);
+
 struct channel_result {
 	int status;   /* exit status, 128 + signal */
 	char *output; /* standard output, at most 16 MiB, NUL-terminated; owned */
@@ -101,7 +104,7 @@ void channel_result_deinit(struct channel_result *result);
 enum payload_way {
 	PAYLOAD_DISK,  /* a hot-plugged read-only disk: give the helper its device path */
 	PAYLOAD_STDIN, /* vm_channel_run() with stdin_fd */
-	PAYLOAD_FILE,  /* written into the guest through the agent */
+	PAYLOAD_FILE,  /* to be written into the guest by vm_payload_write() */
 };
 struct payload_place {
 	enum payload_way way;
@@ -109,6 +112,9 @@ struct payload_place {
 };
 /* Makes the payload reachable by the guest, the best way this VM has. */
 struct error *vm_payload_attach(struct vm *vm, const char *payload_path, struct payload_place *ret) _must_check_;
+/* For the way PAYLOAD_FILE: what `fd` gives until its end becomes the place's file in the guest. `name` is for errors.
+ */
+struct error *vm_payload_write(struct vm *vm, int fd, const char *name, const struct payload_place *place) _must_check_;
 /* Takes it away again (waits for DEVICE_DELETED); harmless if nothing is attached. */
 struct error *vm_payload_detach(struct vm *vm) _must_check_;
 

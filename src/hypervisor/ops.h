@@ -86,6 +86,7 @@ struct vm {
 	pid_t child;                 /* the process we started, which may have made QEMU and ended; 0: none */
 	struct qga *agent;           /* open connection, or NULL */
 	bool payload_file;           /* ... has written a file */
+	uint64_t channel_speed;      /* bytes per second of the last put; 0: none yet */
 };
 
 extern const struct hypervisor_ops hypervisor_qemu;

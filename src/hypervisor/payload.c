@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The payload's way into the guest: a disk where one can be plugged and is seen, else the channel. */
-#include <fcntl.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -66,22 +65,22 @@ static struct error *attach_disk(struct vm *vm, const char *path, struct payload
 	return NULL;
 }
 
-static struct error *attach_file(struct vm *vm, const char *path, struct payload_place *ret)
+static struct error *choose_file(struct vm *vm, struct payload_place *ret)
 {
-	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	_cleanup_(free_ptr) char *guest_path = strdup(PAYLOAD_GUEST_FILE);
-	struct error *error;
+	char *guest_path = strdup(PAYLOAD_GUEST_FILE);
 
 	if (!guest_path)
 		return error_no_memory();
-	if (fd < 0)
-		return error_system(errno, path, "cannot open payload");
-	error = vm->channel->put(vm, fd, path, guest_path);
-	if (error)
-		return error;
-	vm->payload_file = true;
-	*ret = (struct payload_place){.way = PAYLOAD_FILE, .guest_path = take_ptr(guest_path)};
+	*ret = (struct payload_place){.way = PAYLOAD_FILE, .guest_path = guest_path};
 	return NULL;
+}
+
+struct error *vm_payload_write(struct vm *vm, int fd, const char *name, const struct payload_place *place)
+{
+	/* Also a part of it is to be removed. */
+	vm->payload_file = true;
+	return error_wrap(vm->channel->put(vm, fd, name, place->guest_path), "cannot hand the payload to %s",
+			  vm->settings.name);
 }
 
 struct error *vm_payload_attach(struct vm *vm, const char *payload_path, struct payload_place *ret)
@@ -103,7 +102,7 @@ struct error *vm_payload_attach(struct vm *vm, const char *payload_path, struct 
 		*ret = (struct payload_place){.way = PAYLOAD_STDIN};
 		return NULL;
 	}
-	return error_wrap(attach_file(vm, payload_path, ret), "cannot hand the payload to %s", vm->settings.name);
+	return choose_file(vm, ret);
 }
 
 static void forget_file(struct vm *vm)

@@ -8,6 +8,7 @@
  *   bundle-tool verify BUNDLE
  *   bundle-tool payload BUNDLE OUT [COMMAND]...
  *     writes the payload, with an action after the switch for each command of the shell; prints its hash
+ *   bundle-tool pack PAYLOAD       packs it to standard output
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -134,6 +135,8 @@ int main(int argc, char **argv)
 	log_set(print_log, NULL);
 	if (argc >= 6 && strcmp(argv[1], "write") == 0)
 		error = write_bundle(argv + 2, argc - 2);
+	else if (argc == 3 && strcmp(argv[1], "pack") == 0)
+		error = payload_pack(argv[2], 1, NULL);
 	else if (argc >= 3)
 		error = use_bundle(argv + 1, argc - 1);
 	else

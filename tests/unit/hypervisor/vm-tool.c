@@ -168,7 +168,13 @@ static struct error *do_attach(struct vm *vm, char **arguments, int *ret)
 	static const char *const ways[] = {[PAYLOAD_DISK] = "disk", [PAYLOAD_STDIN] = "stdin", [PAYLOAD_FILE] = "file"};
 	struct payload_place place = {};
 	struct error *error = vm_payload_attach(vm, arguments[0], &place);
+	_cleanup_(close_fd) int fd = -1;
 
+	if (!error && place.way == PAYLOAD_FILE) {
+		fd = open(arguments[0], O_RDONLY | O_CLOEXEC);
+		error = fd < 0 ? error_system(errno, arguments[0], "cannot open")
+			       : vm_payload_write(vm, fd, arguments[0], &place);
+	}
 	if (error)
 		return error;
 	printf("%s %s\n", ways[place.way], place.guest_path ? place.guest_path : "-");

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "update/pack_stream.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static void *pack(void *data)
+{
+	struct pack_stream *stream = data;
+
+	stream->error = payload_pack(stream->payload_path, stream->out, &stream->totals);
+	close_fd(&stream->out);
+	return NULL;
+}
+
+/* A thread begins with the signals of who makes it: blocked there, a reader that goes away is an error code in it. */
+static int start(struct pack_stream *stream)
+{
+	sigset_t all, before;
+	int errnum;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	errnum = pthread_create(&stream->thread, NULL, pack, stream);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return errnum;
+}
+
+struct error *pack_stream_open(struct pack_stream *stream, const char *payload_path, int *ret)
+{
+	int fds[2], errnum;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return error_system(errno, NULL, "cannot create a pipe");
+	*stream = (struct pack_stream){.out = fds[1], .payload_path = payload_path};
+	errnum = start(stream);
+	if (errnum) {
+		close(fds[0]);
+		close(fds[1]);
+		return error_system(errnum, NULL, "cannot start a thread");
+	}
+	stream->open = true;
+	*ret = fds[0];
+	return NULL;
+}
+
+struct error *pack_stream_close(struct pack_stream *stream)
+{
+	if (!stream->open)
+		return NULL;
+	pthread_join(stream->thread, NULL);
+	stream->open = false;
+	if (!stream->error)
+		log_debug("%llu bytes of payload went as %llu", (unsigned long long)stream->totals.size,
+			  (unsigned long long)stream->totals.packed_size);
+	if (!stream->error || stream->error->errnum != EPIPE)
+		return stream->error;
+	error_destroy(stream->error);
+	return NULL;
+}

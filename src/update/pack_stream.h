@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A payload that is packed while a channel reads it: a thread packs, its output is a pipe. So packing takes no time of
+ * the guest's, who waits for the channel anyway.
+ */
+#ifndef UPDATE_PACK_STREAM_H
+#define UPDATE_PACK_STREAM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "bundle/bundle.h"
+
+/* Zeroed: not open. It stays where it is while it is open. */
+struct pack_stream {
+	bool open;
+	pthread_t thread;
+	int out; /* the pipe's other end; the thread's */
+	const char *payload_path;
+	struct error *error; /* the thread's, as what follows */
+	struct pack_totals totals;
+};
+
+/* `payload_path` is borrowed until the end. *ret is what to read, the caller's. */
+struct error *pack_stream_open(struct pack_stream *stream, const char *payload_path, int *ret) _must_check_;
+
+/*
+ * After the caller has closed its end: waits for the thread. A reader that went away early is no error here. Of a
+ * stream that is not open: nothing.
+ */
+struct error *pack_stream_close(struct pack_stream *stream) _must_check_;
+
+#endif
