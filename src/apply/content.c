@@ -16,19 +16,19 @@
 
 struct error *content_init(struct content *content)
 {
-	*content = (struct content){.hash = sha256_create(), .fd = -1};
-	return content->hash ? NULL : error_no_memory();
+	*content = (struct content){.checksum = checksum_create(), .fd = -1};
+	return content->checksum ? NULL : error_no_memory();
 }
 
 void content_deinit(struct content *content)
 {
-	sha256_destroy(content->hash);
+	checksum_destroy(content->checksum);
 	*content = (struct content){.fd = -1};
 }
 
 void content_begin(struct content *content, const struct payload_entry *entry, int fd)
 {
-	sha256_reset(content->hash);
+	checksum_reset(content->checksum);
 	content->entry = entry;
 	content->fd = fd;
 	content->position = 0;
@@ -70,7 +70,7 @@ struct error *content_write(struct content *content, const uint8_t *bytes, size_
 
 	if (n > change->size - content->position)
 		return damaged(content);
-	sha256_update(content->hash, bytes, n);
+	checksum_update(content->checksum, bytes, n);
 	error = content->entry->flags & PAYLOAD_ENTRY_SPARSE ? write_sparse(content, bytes, n)
 							     : io_write(content->fd, bytes, n, change->path);
 	if (error)
@@ -82,10 +82,8 @@ struct error *content_write(struct content *content, const uint8_t *bytes, size_
 struct error *content_end(struct content *content)
 {
 	const struct change *change = &content->entry->change;
-	uint8_t digest[SHA256_SIZE];
 
-	sha256_final(content->hash, digest);
-	if (content->position != change->size || memcmp(digest, change->sha256, SHA256_SIZE) != 0)
+	if (content->position != change->size || checksum_value(content->checksum) != content->entry->checksum)
 		return damaged(content);
 	/* A hole at the end is not there until the size says so. */
 	if (content->entry->flags & PAYLOAD_ENTRY_SPARSE && ftruncate(content->fd, change->size) < 0)

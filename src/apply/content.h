@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes of one new file: hashed while they are written, wherever they come from. A struct content is one file under
- * way at a time and knows of no other, so that several threads have one each:
+ * The bytes of one new file: their checksum is made while they are written, wherever they come from. A struct content
+ * is one file under way at a time and knows of no other, so that several threads have one each:
  *
  *   content_begin(), then content_write() with all bytes in order, in pieces of any size, then content_end().
  *
@@ -15,10 +15,10 @@
 #include <stdint.h>
 
 #include "apply/source.h"
-#include "base/sha256.h"
+#include "base/checksum.h"
 
 struct content {
-	struct sha256 *hash;
+	struct checksum *checksum;
 	const struct payload_entry *entry; /* borrowed */
 	int fd;                            /* empty file, at its start; borrowed */
 	uint64_t position;                 /* bytes so far */

@@ -13,6 +13,7 @@
 #include "apply/paths.h"
 #include "apply/run.h"
 #include "apply/transaction.h"
+#include "base/checksum.h"
 
 #define AUDIT_TIMEOUT_MS 120000
 
@@ -41,22 +42,23 @@ static struct error *foreign(struct verify *verify, const char *path)
 	return NULL;
 }
 
-static struct error *compare_content(int directory, const char *name, const struct change *change)
+static struct error *compare_content(int directory, const char *name, const struct payload_entry *entry)
 {
 	_cleanup_(close_fd) int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	uint8_t digest[SHA256_SIZE];
+	const char *path = entry->change.path;
 	struct error *error;
+	uint64_t checksum;
 
 	if (fd < 0)
-		return error_system(errno, change->path, "cannot open");
+		return error_system(errno, path, "cannot open");
 	/* So that the bytes come from the disk; pages that a process has mapped stay. */
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	error = sha256_fd(fd, change->path, digest);
+	error = checksum_fd(fd, path, &checksum);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (error)
 		return error;
-	if (memcmp(digest, change->sha256, SHA256_SIZE))
-		return conflict(change->path, "its content does not read back as it was written");
+	if (checksum != entry->checksum)
+		return conflict(path, "its content does not read back as it was written");
 	return NULL;
 }
 
@@ -155,7 +157,7 @@ static struct error *verify_present(struct verify *verify, uint32_t i, int direc
 	if (change->kind != CHANGE_WRITE)
 		return NULL;
 	verify->files++;
-	return verify->content ? compare_content(directory, name, change) : NULL;
+	return verify->content ? compare_content(directory, name, &t->payload.entries[i]) : NULL;
 }
 
 static struct error *verify_entry(struct verify *verify, uint32_t i)

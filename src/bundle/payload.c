@@ -341,7 +341,8 @@ static struct error *check_carrier(const struct cursor *c, const struct payload 
 	carrier = &payload->entries[entry->carrier];
 	if (!payload_may_share(&carrier->change) || carrier->flags & PAYLOAD_ENTRY_SHARED ||
 	    carrier->change.size != entry->change.size ||
-	    memcmp(carrier->change.sha256, entry->change.sha256, SHA256_SIZE) != 0)
+	    memcmp(carrier->change.sha256, entry->change.sha256, SHA256_SIZE) != 0 ||
+	    carrier->checksum != entry->checksum)
 		return cursor_error(c, "content of %s is not that of %s", entry->change.path, carrier->change.path);
 	return NULL;
 }
@@ -355,7 +356,9 @@ static struct error *check_content(const struct cursor *c, const struct payload 
 	if (entry->flags & PAYLOAD_ENTRY_SHARED)
 		return check_carrier(c, payload, i);
 	if (entry->change.kind != CHANGE_WRITE)
-		return entry->content_offset == 0 ? NULL : cursor_error(c, "content where none belongs");
+		return entry->content_offset == 0 && entry->checksum == 0
+			       ? NULL
+			       : cursor_error(c, "content where none belongs");
 	if (entry->content_offset != *position)
 		return cursor_error(c, "content of %s is out of order", entry->change.path);
 	if (entry->change.size > content_size - *position)
@@ -386,7 +389,8 @@ static struct error *parse_entry(struct cursor *c, struct payload_entry *entry)
 	    (error = parse_string(c, PAYLOAD_STRING_MAX, &change->target)) ||
 	    (error = parse_attributes(c, &change->attributes)) || (error = cursor_le64(c, &change->size)) ||
 	    (error = cursor_le64(c, &change->rdev)) || (error = cursor_copy(c, change->sha256, SHA256_SIZE)) ||
-	    (error = cursor_le64(c, &content)) || (error = parse_preimage(c, &change->before)))
+	    (error = cursor_le64(c, &content)) || (error = cursor_le64(c, &entry->checksum)) ||
+	    (error = parse_preimage(c, &change->before)))
 		return error;
 	if (reserved != 0)
 		return cursor_error(c, "reserved bytes are not zero");

@@ -13,7 +13,7 @@
  *              is SHARED
  *
  *   entry    = u8 kind u8 flags u16 0 string path string target attributes u64 size u64 rdev
- *              u8[32] sha256 u64 content preimage
+ *              u8[32] sha256 u64 content u64 checksum preimage
  *   string   = u32 length bytes u8 0             (no NUL inside; at most PAYLOAD_STRING_MAX without the one behind)
  *   attributes = u32 mode u32 uid u32 gid i64 mtime_s u32 mtime_ns u32 n_xattrs
  *              (string name u32 size bytes){n_xattrs}
@@ -29,8 +29,10 @@
  * of a WRITE with PAYLOAD_ENTRY_SHARED it is the number of the earlier entry that carries the bytes (same size, same
  * hash, not SHARED itself; payload_may_share() of both). Of other entries it is 0. Of a pre-image that does not exist
  * only the zero byte travels.
- * Holes are not kept in the payload, the helper makes runs of 4096 zero bytes holes again where PAYLOAD_ENTRY_SPARSE
- * is set.
+ * `checksum` of a WRITE is XXH64 of its content (base/checksum.h), of other entries 0: what the helper compares with
+ * what it got and with what it reads back. That the bytes are those of the bundle is proved by their SHA-256 on the
+ * host, where the payload is made. Holes are not kept in the payload, the helper makes runs of 4096 zero bytes holes
+ * again where PAYLOAD_ENTRY_SPARSE is set.
  */
 #ifndef BUNDLE_PAYLOAD_H
 #define BUNDLE_PAYLOAD_H
@@ -68,6 +70,7 @@ struct payload_entry {
 	uint8_t flags;
 	uint64_t content_offset; /* WRITE, not SHARED: of its bytes, from the first content byte; otherwise 0 */
 	uint32_t carrier;        /* SHARED: the earlier entry that has the bytes; otherwise 0 */
+	uint64_t checksum;       /* WRITE: of its content; otherwise 0 */
 };
 
 struct payload {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/checksum.h"
 #include "base/io.h"
 #include "bundle/internal.h"
 #include "bundle/payload.h"
@@ -31,6 +32,7 @@ struct writer {
 	struct payload_header header;
 	struct payload_entry *current; /* whose content is under way; NULL: not carried */
 	uint64_t position;             /* in the file, of the next byte of it */
+	struct checksum *checksum;     /* of its bytes so far */
 };
 
 /*
@@ -148,7 +150,10 @@ static void add_entry(struct writer *w, const struct change *change)
 		entry->change.kind = CHANGE_ATTRIBUTES;
 		entry->flags = PAYLOAD_ENTRY_REWRITTEN;
 	}
-	if (entry->change.kind != CHANGE_WRITE || share(w, entry))
+	if (entry->change.kind != CHANGE_WRITE)
+		return;
+	entry->checksum = checksum_of(NULL, 0);
+	if (share(w, entry))
 		return;
 	entry->content_offset = w->header.content_size;
 	w->header.content_size += (change->size + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;
@@ -197,7 +202,7 @@ static size_t entry_size(const struct payload_entry *entry)
 {
 	const struct change *change = &entry->change;
 	size_t size = 4 + string_size(change->path) + string_size(change->target) +
-		      attributes_size(&change->attributes) + 8 + 8 + SHA256_SIZE + 8 + 1;
+		      attributes_size(&change->attributes) + 8 + 8 + SHA256_SIZE + 8 + 8 + 1;
 
 	if (change->before.exists)
 		size += attributes_size(&change->before.attributes) + 8 + 8 + 4 + 8 + 4 + 8 + SHA256_SIZE +
@@ -281,6 +286,7 @@ static void pack_entry(struct packer *p, const struct payload_entry *entry)
 	pack_le64(p, change->rdev);
 	pack_bytes(p, change->sha256, SHA256_SIZE);
 	pack_le64(p, entry->flags & PAYLOAD_ENTRY_SHARED ? entry->carrier : entry->content_offset);
+	pack_le64(p, entry->checksum);
 	pack_preimage(p, &change->before);
 }
 
@@ -335,6 +341,7 @@ static struct error *begin_content(void *data, const struct layer_record *record
 		return NULL;
 	w->current = entry;
 	w->position = payload_content_start(&w->header) + w->current->content_offset;
+	checksum_reset(w->checksum);
 	return NULL;
 }
 
@@ -345,10 +352,20 @@ static struct error *content_bytes(void *data, const void *bytes, size_t size)
 
 	if (!w->current)
 		return NULL;
+	checksum_update(w->checksum, bytes, size);
 	error = io_pwrite(w->fd, bytes, size, w->position, w->path);
 	if (!error)
 		w->position += size;
 	return error;
+}
+
+static struct error *end_content(void *data)
+{
+	struct writer *w = data;
+
+	if (w->current)
+		w->current->checksum = checksum_value(w->checksum);
+	return NULL;
 }
 
 static void pack_header(struct packer *p, const struct payload_header *header)
@@ -386,8 +403,11 @@ static struct error *write_front(struct writer *w, uint8_t ret_sha256[SHA256_SIZ
 
 	if (!front)
 		return error_no_memory();
-	for (uint32_t i = 0; i < w->n; i++)
+	for (uint32_t i = 0; i < w->n; i++) {
+		if (w->entries[i].flags & PAYLOAD_ENTRY_SHARED)
+			w->entries[i].checksum = w->entries[w->entries[i].carrier].checksum;
 		pack_entry(&index, &w->entries[i]);
+	}
 	for (size_t i = 0; i < w->actions->n; i++)
 		pack_action(&index, &w->actions->items[i]);
 	if (index.size != w->header.index_size)
@@ -418,7 +438,7 @@ static struct error *check_room(const struct writer *w, uint64_t size)
 static struct error *write_payload(struct bundle *bundle, struct writer *w, uint8_t ret_sha256[SHA256_SIZE],
 				   uint64_t *ret_size)
 {
-	const struct layer_consumer consumer = {begin_content, content_bytes, NULL, w};
+	const struct layer_consumer consumer = {begin_content, content_bytes, end_content, w};
 	struct error *error;
 	uint64_t size = 0;
 
@@ -457,7 +477,9 @@ struct error *bundle_write_payload(struct bundle *bundle, const struct action_li
 	if (fd < 0)
 		return error_system(errno, path, "cannot create the payload");
 	w.fd = fd;
-	error = write_payload(bundle, &w, sha256, &size);
+	w.checksum = checksum_create();
+	error = w.checksum ? write_payload(bundle, &w, sha256, &size) : error_no_memory();
+	checksum_destroy(w.checksum);
 	free(w.entries);
 	free(w.entry_of);
 	free(w.carriers);

@@ -7,6 +7,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/checksum.h"
 #include "base/io.h"
 #include "tests/unit/test.h"
 
@@ -242,6 +243,7 @@ static void put_entry(FILE *f, const struct builder_entry *e, uint64_t *offset)
 	put64(f, c->rdev);
 	put(f, c->sha256, SHA256_SIZE);
 	put64(f, carries ? *offset : e->carrier);
+	put64(f, c->kind == CHANGE_WRITE ? checksum_of(e->content, c->size) : 0);
 	put_preimage(f, &c->before);
 	if (carries)
 		*offset += (c->size + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;

@@ -14,7 +14,7 @@ struct sample {
 	const char *path, *target;
 	uint32_t mode, mtime_ns;
 	const char *xattrs[3]; /* names */
-	uint64_t size, offset, content_size;
+	uint64_t size, offset, content_size, checksum;
 	uint8_t hash; /* the first byte of it */
 	uint8_t string_end;
 	const struct sample *first; /* an entry that comes before */
@@ -36,6 +36,7 @@ static const struct sample good = {
 	.xattrs = {"security.capability", "user.x"},
 	.size = 5000,
 	.content_size = 8192,
+	.checksum = 0x123456789abcdef0,
 	.hash = 1,
 	.exists = 1,
 	.before_mode = S_IFREG | 0644,
@@ -111,6 +112,7 @@ static void pack_entry(struct packer *p, const struct sample *s)
 	pack_le64(p, 0);
 	pack_bytes(p, hash, sizeof(hash));
 	pack_le64(p, s->offset);
+	pack_le64(p, s->checksum);
 	pack_u8(p, s->exists);
 	if (s->exists) {
 		pack_attributes(p, s->before_mode, 0, none);
@@ -283,6 +285,10 @@ static void test_shared(void **state)
 	s.hash = 1;
 	s.size = 5001;
 	bad(s, "another size");
+	s.size = 5000;
+	s.checksum++;
+	bad(s, "another checksum");
+	s.checksum--;
 	s.size = first.size = s.content_size = 0;
 	bad(s, "no bytes to share");
 	s.size = first.size = 5000;
@@ -294,7 +300,9 @@ static void test_shared(void **state)
 	bad(s, "a log's content");
 	first = good;
 	s.kind = CHANGE_ATTRIBUTES;
+	s.checksum = 0;
 	bad(s, "shared by what has no content");
+	s.checksum = good.checksum;
 	s.kind = CHANGE_WRITE;
 	first.kind = CHANGE_ATTRIBUTES;
 	s.content_size = 0;
