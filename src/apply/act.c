@@ -338,7 +338,8 @@ struct error *transaction_act_before(struct transaction *t)
 	uint32_t failed = 0;
 	struct error *error = NULL;
 
-	if (has_systemd())
+	/* Whoever held the timers has asked. */
+	if (has_systemd() && !t->states.n)
 		error = unit_states_ask(&t->payload.actions, &t->states);
 	if (!error)
 		error = note_stopped(t);

@@ -22,6 +22,8 @@ void outcome_deinit(struct outcome *outcome);
 
 /* Asks for all units of the list's requests to the service manager in one call. */
 struct error *unit_states_ask(const struct action_list *list, struct unit_states *ret) _must_check_;
+/* For the units of `n` requests, in their order, repetitions included. */
+struct error *unit_states_of(const struct action *const *actions, size_t n, struct unit_states *ret) _must_check_;
 void unit_states_deinit(struct unit_states *states);
 /* NULL: not asked for. */
 const struct unit_state *unit_states_find(const struct unit_states *states, const char *unit);
@@ -41,6 +43,9 @@ bool unit_is_stopped_by(const struct action *action, const struct unit_states *b
  * stop of another one takes with it (PartOf=, BindsTo=), and these need their programs to stop.
  */
 struct error *units_await_stops(bool *ret_all) _must_check_;
+
+/* Whether one of the lines is the word. */
+bool lines_have(const char *lines, const char *word);
 
 /*
  * The requests to stop once more what was stopped before the files (`stopped`: its units, one a line) and runs now, how

@@ -96,8 +96,7 @@ static struct error *ask(struct unit_states *states)
 	return NULL;
 }
 
-/* In the order of `units`, repetitions included. */
-static struct error *states_of(const struct action *const *actions, size_t n, struct unit_states *ret)
+struct error *unit_states_of(const struct action *const *actions, size_t n, struct unit_states *ret)
 {
 	struct unit_states states = {.items = calloc(n + 1, sizeof(*states.items)), .n = n};
 	struct error *error;
@@ -124,7 +123,7 @@ struct error *unit_states_ask(const struct action_list *list, struct unit_states
 	for (size_t i = 0; i < list->n; i++)
 		if (list->items[i].kind == ACTION_SYSTEMD && list->items[i].unit)
 			actions[n++] = &list->items[i];
-	return states_of(actions, n, ret);
+	return unit_states_of(actions, n, ret);
 }
 
 static bool is_any_of(const char *word, const char *const *words)
@@ -203,7 +202,7 @@ struct error *units_await_stops(bool *ret_all)
 	}
 }
 
-static bool has_line(const char *lines, const char *word)
+bool lines_have(const char *lines, const char *word)
 {
 	size_t n = strlen(word);
 
@@ -221,7 +220,7 @@ size_t units_running_again(const struct action_list *list, const char *stopped, 
 	for (size_t i = 0; i < list->n; i++) {
 		const struct action *action = &list->items[i];
 
-		if (!unit_is_stopped_by(action, now) || !has_line(stopped, action->unit))
+		if (!unit_is_stopped_by(action, now) || !lines_have(stopped, action->unit))
 			continue;
 		ret[n] = *action;
 		ret[n++].phase = ACTION_AFTER;
@@ -263,7 +262,7 @@ static struct error *blame(const struct action *const *actions, size_t n, const 
 			   const struct run_result *result, struct outcome *outcomes)
 {
 	struct unit_states states = {};
-	struct error *error = states_of(actions, n, &states);
+	struct error *error = unit_states_of(actions, n, &states);
 
 	for (size_t i = 0; !error && i < n; i++) {
 		if (!strcmp(states.items[i].load, "not-found")) {

@@ -10,15 +10,16 @@
 #include "base/io.h"
 
 #define EXIT_USAGE 2
+#define KEEP_MAX_S (100ll * 366 * 86400)
 
 static int usage(const char *why)
 {
 	fprintf(stderr,
 		"helper: %s\n"
-		"usage: helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions] [--freeze MS] [--root "
-		"DIR]\n"
-		"       helper recover|status|rollback|look|forget [--early] [--no-actions] [--freeze MS] [--root "
-		"DIR]\n",
+		"usage: helper apply --payload PATH|- --sha256 HEX [--clock NS] [--keep SECONDS|none] [--no-actions] "
+		"[--freeze MS] [--root DIR]\n"
+		"       helper recover|status|rollback|look|expire|forget [--early] [--keep SECONDS|none] "
+		"[--no-actions] [--freeze MS] [--root DIR]\n",
 		why);
 	return EXIT_USAGE;
 }
@@ -44,19 +45,25 @@ static bool parse_freeze(const char *text, struct apply_options *options)
 	return *text >= '0' && *text <= '9' && !*rest && !errno && ms <= FREEZER_LIMIT_MS_MAX;
 }
 
+static bool parse_keep(const char *text, struct apply_options *options)
+{
+	char *rest;
+
+	errno = 0;
+	options->keep_s = strcmp(text, "none") ? strtoll(text, &rest, 10) : 0;
+	return !strcmp(text, "none") ||
+	       (*text && !*rest && !errno && options->keep_s > 0 && options->keep_s < KEEP_MAX_S);
+}
+
 /* NULL, or what is wrong. */
 static const char *parse(int argc, char **argv, struct apply_options *options, bool *has_id)
 {
 	static const struct option longs[] = {
-		{"payload", required_argument, NULL, 'p'},
-		{"sha256", required_argument, NULL, 's'},
-		{"clock", required_argument, NULL, 'c'},
-		{"no-actions", no_argument, NULL, 'n'},
-		{"root", required_argument, NULL, 'r'},
-		{"strict", no_argument, NULL, 'S'},
-		{"early", no_argument, NULL, 'e'},
-		{"freeze", required_argument, NULL, 'f'},
-		{},
+		{"payload", required_argument, NULL, 'p'}, {"sha256", required_argument, NULL, 's'},
+		{"clock", required_argument, NULL, 'c'},   {"no-actions", no_argument, NULL, 'n'},
+		{"root", required_argument, NULL, 'r'},    {"strict", no_argument, NULL, 'S'},
+		{"early", no_argument, NULL, 'e'},         {"freeze", required_argument, NULL, 'f'},
+		{"keep", required_argument, NULL, 'k'},    {},
 	};
 	int c;
 
@@ -84,6 +91,10 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 		case 'S':
 			options->strict = true;
 			break;
+		case 'k':
+			if (!parse_keep(optarg, options))
+				return "--keep wants seconds or none";
+			break;
 		case 'e':
 			options->early = true;
 			break;
@@ -99,7 +110,7 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 
 int main(int argc, char **argv)
 {
-	struct apply_options options = {.root = "/", .freeze_ms = FREEZER_LIMIT_MS};
+	struct apply_options options = {.root = "/", .keep_s = -1, .freeze_ms = FREEZER_LIMIT_MS};
 	bool has_id = false;
 	const char *wrong, *verb;
 
@@ -126,5 +137,7 @@ int main(int argc, char **argv)
 		return worker_look(&options);
 	if (!strcmp(verb, "forget"))
 		return worker_forget(&options);
+	if (!strcmp(verb, "expire"))
+		return worker_expire(&options);
 	return usage("unknown verb");
 }

@@ -5,12 +5,14 @@
  *
  * The helper is one static program, put at HELPER_PATH in the guest:
  *
- *   helper apply --payload PATH|- --sha256 HEX [--clock NS] [--no-actions] [--strict]
+ *   helper apply --payload PATH|- --sha256 HEX [--clock NS] [--keep SECONDS|none] [--no-actions] [--strict]
  *     Applies the payload whose SHA-256 over its header (80 bytes, which holds the index's hash)
  *     is HEX. Works in a process of its own that survives its channel: called again with the same
  *     HEX it waits for the one at work, or repeats "applied"; any other result has changed nothing,
  *     so that it is tried anew (`status` repeats it). --clock sets the guest's CLOCK_REALTIME (ns
  *     since the epoch) once the package manager's locks are held. --strict: goes back if an action fails.
+ *     --keep: how long the old files are kept, from "applied" on; without it until `forget`. What is not kept stays
+ *     until then, too, so that `look` has it.
  *   helper recover        finishes or undoes what a power loss cut; says what it found
  *   helper recover --early  the same at boot, before services start, as the unit calls it that is there while an
  *                         update is unfinished: without any action. Deferred ones keep the update committed, and the
@@ -18,6 +20,7 @@
  *   helper status         repeats the last report
  *   helper rollback       undoes the last applied payload, if it is still kept
  *   helper look           who still uses old files: "stale" events, "looked", and the end; "nothing" without an update
+ *   helper expire         forgets, if the keep time has passed and nobody is at work; exit 0 either way
  *   helper forget         removes everything the helper left in the guest, itself included; exit 0
  *                         without a line, or an "end" that says why not
  *
@@ -49,6 +52,8 @@
  *                                            "start_ticks" as in /proc/PID/stat; "unit" may be absent
  *   {"event":"looked","processes":N,"stale":N}  at all processes; of the stale ones 512 are named
  *   {"event":"verified","files":N}
+ *   {"event":"kept","until_s":N,"why":"…"}   with --keep: until when the old files are kept, in seconds since the
+ * epoch; 0: not at all, and if that was not asked for, why
  *   {"event":"rolled-back"}                  only after a failure between switched and verified, and of
  *                                            recover and rollback; actions and restarted may come before it again
  *   {"event":"end","result":R,"path":"…","message":"…","uptime_end_ns":N}

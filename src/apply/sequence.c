@@ -10,8 +10,10 @@
 #include "apply/act.h"
 #include "apply/events.h"
 #include "apply/fault.h"
+#include "apply/keep.h"
 #include "apply/logs.h"
 #include "apply/report.h"
+#include "apply/timers.h"
 #include "apply/transaction.h"
 #include "apply/units.h"
 #include "base/io.h"
@@ -56,6 +58,7 @@ static struct error *begin(const struct apply_options *options, const char *dire
 	if (options->early)
 		ret->freezer.limit_ms = 0;
 	ret->freezer.spared = options->spared;
+	ret->keep_s = options->keep_s;
 	return tree_open(options->root, &ret->tree);
 }
 
@@ -116,6 +119,8 @@ static struct error *remove_transaction(struct transaction *t)
 
 	if (t->journal.phase != PHASE_STAGING && t->journal.phase != PHASE_NONE)
 		error = enter_phase(t, PHASE_STAGING);
+	if (!error)
+		error = keep_end(t);
 	if (!error)
 		error = tree_remove_stages(&t->tree);
 	if (!error)
@@ -251,11 +256,22 @@ static int64_t moment_after(void)
 	return moment;
 }
 
+/* For what comes after a commit: the units of its actions may be in the middle of them. */
+static struct error *lock_and_hold(struct transaction *t)
+{
+	struct error *error = transaction_lock(t);
+
+	return error || !does_actions(t) ? error : timers_hold(t, false);
+}
+
 static struct error *check(struct transaction *t, const struct apply_options *options)
 {
 	struct error *error;
 
 	error = transaction_lock(t);
+	/* The clock's jump would fire them. */
+	if (!error && does_actions(t))
+		error = timers_hold(t, true);
 	if (!error)
 		error = set_clock(options);
 	if (!error)
@@ -356,7 +372,10 @@ static const char *fail_concluding(struct transaction *t, struct error *error)
 /* All is verified: nothing is left for the next boot to do. */
 static struct error *enter_applied(struct transaction *t)
 {
-	struct error *error = enter_phase(t, PHASE_APPLIED);
+	struct error *error;
+
+	keep_begin(t);
+	error = enter_phase(t, PHASE_APPLIED);
 
 	if (!error)
 		units_remove_recovery(t);
@@ -372,6 +391,7 @@ static const char *conclude_early(struct transaction *t, uint64_t files)
 {
 	struct error *error;
 
+	logs_carry_late(t);
 	say_number(t, "verified", "files", files);
 	error = transaction_forget_stopped(t);
 	if (!error && transaction_has_deferred(t)) {
@@ -479,7 +499,7 @@ const char *sequence_apply(const struct apply_options *options, const char *dire
 		/* The worker was killed after the commit. */
 		error = load_transaction(&earlier);
 		if (!error)
-			error = transaction_lock(&earlier);
+			error = lock_and_hold(&earlier);
 		return error ? end(&earlier, HELPER_RESULT_FAILED, error) : conclude(&earlier, true);
 	}
 	error = clear_earlier(&earlier);
@@ -502,13 +522,15 @@ const char *sequence_recover(const struct apply_options *options, const char *di
 	if (error)
 		return end(&t, HELPER_RESULT_FAILED, error);
 	found = t.journal.phase;
-	if (t.early)
+	if (t.early) {
 		units_mark_recovery(&t);
+		timers_forget(t.directory);
+	}
 	if (found == PHASE_NONE || found == PHASE_APPLIED) {
 		units_remove_recovery(&t);
 		return end(&t, HELPER_RESULT_NOTHING, NULL);
 	}
-	error = transaction_lock(&t);
+	error = lock_and_hold(&t);
 	if (!error && found != PHASE_STAGING)
 		error = load_transaction(&t);
 	/* A power loss ended all processes that ran old code: there is nothing to restart. */
@@ -547,7 +569,7 @@ const char *sequence_rollback(const struct apply_options *options, const char *d
 
 	if (result)
 		return result;
-	error = transaction_lock(&t);
+	error = lock_and_hold(&t);
 	if (!error)
 		error = journal_confirm(directory, &t.journal);
 	if (!error)
@@ -579,7 +601,17 @@ const char *sequence_look(const struct apply_options *options, const char *direc
 	return end(&t, HELPER_RESULT_APPLIED, NULL);
 }
 
-struct error *sequence_forget(const struct apply_options *options, const char *directory)
+static struct error *forget(struct transaction *t, bool *ret_timers)
+{
+	struct error *error;
+
+	if (t->journal.phase == PHASE_SWITCHING || t->journal.phase == PHASE_UNDOING)
+		return error_create(ERROR_BUSY, "an update is unfinished: run recover first");
+	error = remove_transaction(t);
+	return error ? error : units_remove_keep(t, NULL, ret_timers);
+}
+
+struct error *sequence_forget(const struct apply_options *options, const char *directory, bool *ret_timers)
 {
 	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
 	struct error *error;
@@ -587,9 +619,16 @@ struct error *sequence_forget(const struct apply_options *options, const char *d
 	error = begin(options, directory, -1, &t);
 	if (!error)
 		error = read_journal(&t);
-	if (error)
-		return error;
-	if (t.journal.phase == PHASE_SWITCHING || t.journal.phase == PHASE_UNDOING)
-		return error_create(ERROR_BUSY, "an update is unfinished: run recover first");
-	return remove_transaction(&t);
+	return error ? error : forget(&t, ret_timers);
+}
+
+struct error *sequence_is_over(const struct apply_options *options, const char *directory, bool *ret)
+{
+	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
+	struct error *error;
+
+	error = begin(options, directory, -1, &t);
+	if (!error)
+		error = read_journal(&t);
+	return error ? error : keep_is_over(&t, ret);
 }

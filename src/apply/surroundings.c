@@ -86,6 +86,13 @@ void surroundings_enter(bool whole_system, int report_fd)
 		event_note(report_fd, "/", "cannot change to it: %s", strerror(errno));
 }
 
+void surroundings_join(bool whole_system)
+{
+	set_environment();
+	if (whole_system)
+		join_mount_namespace(-1);
+}
+
 void surroundings_forget(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(hierarchies); i++) {

@@ -13,6 +13,8 @@
  * and no interest for the OOM killer. What cannot be had is noted in the report.
  */
 void surroundings_enter(bool whole_system, int report_fd);
+/* For what the foreground does itself: the environment, and with `whole_system` the mount namespace. */
+void surroundings_join(bool whole_system);
 /* Removes the cgroups, once nothing is in them. */
 void surroundings_forget(void);
 

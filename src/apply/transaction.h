@@ -37,8 +37,9 @@ struct transaction {
 	int report_fd;         /* borrowed */
 	bool whole_system;     /* the root is the running guest's: clock, actions and its package manager are ours */
 	bool no_actions;
-	bool strict; /* a failed action is a reason to go back */
-	bool early;  /* at boot, before services start: nothing is asked of them, and no action is done */
+	bool strict;    /* a failed action is a reason to go back */
+	bool early;     /* at boot, before services start: nothing is asked of them, and no action is done */
+	int64_t keep_s; /* how long old files are kept: 0: not at all, negative: until `forget` */
 	struct tree tree;
 	struct journal journal;
 	struct payload payload;
@@ -129,12 +130,19 @@ struct apply_options {
 	bool early;                       /* of recover: by the unit at boot */
 	unsigned freeze_ms;               /* how long processes may stand still; 0: never */
 	const struct cgroup_list *spared; /* by that; NULL: not known, and none is frozen */
+	int64_t keep_s;                   /* as struct transaction has it */
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_look(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_rollback(const struct apply_options *options, const char *directory, int report_fd);
-/* Removes the stages and the journal; ERROR_BUSY while an update is unfinished. Writes no report. */
-struct error *sequence_forget(const struct apply_options *options, const char *directory) _must_check_;
+/*
+ * Removes the stages, the journal and the units; ERROR_BUSY while an update is unfinished. Writes no report.
+ * *ret_timers: there were timers of ours, which systemd still has.
+ */
+struct error *sequence_forget(const struct apply_options *options, const char *directory, bool *ret_timers)
+	_must_check_;
+/* Whether the time that old files are kept has passed, or none are. */
+struct error *sequence_is_over(const struct apply_options *options, const char *directory, bool *ret) _must_check_;
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apply/units.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "apply/events.h"
 #include "apply/report.h"
@@ -31,8 +33,35 @@
 	"\n"                                                                                                           \
 	"[Service]\n"                                                                                                  \
 	"Type=oneshot\n"                                                                                               \
-	"ExecStart=" HELPER_PATH " recover --early\n"                                                                  \
+	"ExecStart=" HELPER_PATH " recover --early%s\n"                                                                \
 	"SuccessExitStatus=4 6\n"
+
+#define KEEP            "ouassister-keep"
+#define KEEP_TARGET     "timers.target.d"
+/* Where systemd notes when a timer fired last, by which it knows that it missed one. */
+#define STAMP_DIRECTORY "var/lib/systemd/timers"
+
+/* After a run that found somebody at work, or the time not come, it looks again. */
+#define KEEP_TIMER_TEXT                                                                                                \
+	"[Unit]\n"                                                                                                     \
+	"Description=When the old files of an update go\n"                                                             \
+	"\n"                                                                                                           \
+	"[Timer]\n"                                                                                                    \
+	"OnCalendar=%s UTC\n"                                                                                          \
+	"Persistent=true\n"                                                                                            \
+	"OnUnitInactiveSec=6h\n"                                                                                       \
+	"Unit=" KEEP ".service\n"
+
+#define KEEP_SERVICE_TEXT                                                                                              \
+	"[Unit]\n"                                                                                                     \
+	"Description=Remove the old files of an update\n"                                                              \
+	"ConditionPathExists=" HELPER_PATH "\n"                                                                        \
+	"\n"                                                                                                           \
+	"[Service]\n"                                                                                                  \
+	"Type=oneshot\n"                                                                                               \
+	"ExecStart=" HELPER_PATH " expire\n"                                                                           \
+	"Nice=19\n"                                                                                                    \
+	"IOSchedulingClass=idle\n"
 
 bool units_has_systemd(void)
 {
@@ -152,6 +181,14 @@ static char *list_mounts(const struct tree *tree)
 	return list;
 }
 
+/* The next boot is told what this process was told. */
+static char *keep_words(const struct transaction *t)
+{
+	if (t->keep_s < 0)
+		return strdup("");
+	return t->keep_s ? string_format(" --keep %lld", (long long)t->keep_s) : strdup(" --keep none");
+}
+
 static bool will_be_synced(const struct tree *tree, const struct stat *st)
 {
 	for (size_t i = 0; i < tree->n_file_systems; i++)
@@ -162,8 +199,8 @@ static bool will_be_synced(const struct tree *tree, const struct stat *st)
 
 static struct error *add_recovery(struct transaction *t)
 {
-	_cleanup_(free_ptr) char *mounts = list_mounts(&t->tree);
-	_cleanup_(free_ptr) char *text = mounts ? string_format(RECOVERY_TEXT, mounts) : NULL;
+	_cleanup_(free_ptr) char *mounts = list_mounts(&t->tree), *keep = keep_words(t);
+	_cleanup_(free_ptr) char *text = mounts && keep ? string_format(RECOVERY_TEXT, mounts, keep) : NULL;
 	_cleanup_(close_fd) int units = -1;
 	struct error *error;
 	struct stat st;
@@ -238,4 +275,135 @@ void units_remove_recovery(struct transaction *t)
 	else if (unlinkat(t->tree.root_fd, RECOVERY_MARK, 0) < 0 && errno != ENOENT)
 		event_note(t->report_fd, RECOVERY_MARK, "cannot be removed: %s", strerror(errno));
 	error_destroy(error);
+}
+
+/* --- the time that old files are kept --- */
+
+static bool is_keep_timer(const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(name, KEEP "-", sizeof(KEEP)) && n > 6 && !strcmp(name + n - 6, ".timer");
+}
+
+/* What systemd notes of a timer. Absent: systemd would take its first start for a run. */
+static void put_stamp(const struct transaction *t, const char *timer)
+{
+	_cleanup_(free_ptr) char *path = string_format(STAMP_DIRECTORY "/stamp-%s", timer);
+	_cleanup_(close_fd) int fd =
+		path ? openat(t->tree.root_fd, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644) : -1;
+
+	if (fd >= 0)
+		futimens(fd, NULL);
+}
+
+static void drop_stamp(const struct transaction *t, const char *timer)
+{
+	_cleanup_(free_ptr) char *path = string_format(STAMP_DIRECTORY "/stamp-%s", timer);
+
+	if (path)
+		unlinkat(t->tree.root_fd, path, 0);
+}
+
+static struct error *drop_timers(const struct transaction *t, int units, const char *except, bool *ret_any)
+{
+	int fd = openat(units, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedir_ptr) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	struct error *error = NULL;
+	struct dirent *entry;
+
+	if (!directory) {
+		close_fd(&fd);
+		return error_system(errno, UNIT_DIRECTORY, "cannot read");
+	}
+	while (!error && (entry = readdir(directory))) {
+		if (!is_keep_timer(entry->d_name) || (except && !strcmp(entry->d_name, except)))
+			continue;
+		drop_stamp(t, entry->d_name);
+		error = drop(units, entry->d_name);
+		*ret_any = true;
+	}
+	return error;
+}
+
+static struct error *add_keep(struct transaction *t, const char *timer, const char *date)
+{
+	_cleanup_(free_ptr) char *text = string_format(KEEP_TIMER_TEXT, date);
+	_cleanup_(free_ptr) char *drop_in = string_format("[Unit]\nWants=%s\n", timer);
+	_cleanup_(close_fd) int units = -1;
+	struct error *error;
+	struct stat st;
+
+	if (!text || !drop_in)
+		return error_no_memory();
+	error = open_units(t, &units);
+	if (!error && fstat(units, &st) < 0)
+		error = error_system(errno, UNIT_DIRECTORY, "cannot look at");
+	if (error)
+		return error;
+	put_stamp(t, timer);
+	error = put(units, KEEP ".service", KEEP_SERVICE_TEXT);
+	if (!error)
+		error = put(units, timer, text);
+	if (!error)
+		error = put_drop_in(units, KEEP_TARGET, KEEP ".conf", drop_in);
+	restore_time(units, &st);
+	if (!error && syncfs(units) < 0)
+		error = error_system(errno, UNIT_DIRECTORY, "cannot sync the file system of");
+	return error;
+}
+
+struct error *units_add_keep(struct transaction *t, int64_t until_s, char **ret_timer)
+{
+	static const char nobody[] = "the next update removes the old files, and nothing before it";
+	_cleanup_(free_ptr) char *timer = string_format(KEEP "-%lld.timer", (long long)until_s);
+	time_t until = until_s;
+	struct error *error;
+	char date[64];
+	struct tm tm;
+
+	*ret_timer = NULL;
+	if (!t->whole_system)
+		return NULL;
+	if (!units_has_systemd()) {
+		event_note(t->report_fd, NULL, "the guest does not run systemd: %s", nobody);
+		return NULL;
+	}
+	if (!timer)
+		return error_no_memory();
+	if (!gmtime_r(&until, &tm) || !strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm))
+		return error_create(ERROR_FAILED, "%lld is no time", (long long)until_s);
+	error = add_keep(t, timer, date);
+	if (!error)
+		*ret_timer = take_ptr(timer);
+	return tolerate(t, error, nobody);
+}
+
+struct error *units_remove_keep(struct transaction *t, const char *except, bool *ret_any)
+{
+	_cleanup_(close_fd) int units = -1;
+	struct error *error;
+	struct stat st;
+
+	*ret_any = false;
+	if (!t->whole_system)
+		return NULL;
+	error = open_units(t, &units);
+	if (error) {
+		bool absent = error->code == ERROR_NOT_FOUND || error->code == ERROR_CONFLICT;
+
+		if (!absent)
+			return error;
+		error_destroy(error);
+		return NULL;
+	}
+	if (fstat(units, &st) < 0)
+		return error_system(errno, UNIT_DIRECTORY, "cannot look at");
+	error = drop_timers(t, units, except, ret_any);
+	if (!error && !except)
+		error = drop_drop_in(units, KEEP_TARGET, KEEP ".conf");
+	if (!error && !except)
+		error = drop(units, KEEP ".service");
+	restore_time(units, &st);
+	return error;
 }

@@ -28,4 +28,13 @@ void units_mark_recovery(const struct transaction *t);
  */
 void units_remove_recovery(struct transaction *t);
 
+/*
+ * A timer that calls `helper expire` at `until_s` (seconds since the epoch), also if the guest is off then: at its next
+ * boot. It is named after that moment, so that one of another update that systemd still knows is no other version of
+ * it. Synced. *ret_timer: its name, for timers_start(), which the caller frees; NULL: the guest takes no units.
+ */
+struct error *units_add_keep(struct transaction *t, int64_t until_s, char **ret_timer) _must_check_;
+/* Removes all of those but `except` (may be NULL), and says whether there were any. */
+struct error *units_remove_keep(struct transaction *t, const char *except, bool *ret_any) _must_check_;
+
 #endif

@@ -13,6 +13,7 @@
 #include "apply/fault.h"
 #include "apply/report.h"
 #include "apply/surroundings.h"
+#include "apply/timers.h"
 #include "base/io.h"
 
 /* The report is looked at after 1 ms, 2 ms, … so that a short run is not slept over. */
@@ -219,6 +220,20 @@ static void release_report(int fd)
 		errno = 0;
 }
 
+/*
+ * Held by what is done when the report has ended and the lock is free: nobody waits for that but who begins to work. It
+ * ends with this process.
+ */
+static void wait_for_others(const char *directory)
+{
+	int fd = -1;
+	struct error *error = open_in(directory, "behind", O_RDWR | O_CREAT, &fd);
+
+	if (error || flock(fd, LOCK_EX) < 0)
+		errno = 0;
+	error_destroy(error);
+}
+
 /* What processes a helper before this one may have left frozen; only of the system that runs, or a test's. */
 static void thaw_left(const struct apply_options *options, int report_fd)
 {
@@ -230,7 +245,7 @@ static void thaw_left(const struct apply_options *options, int report_fd)
 
 /* In the child. Standard input stays: the payload may come from there. */
 _Noreturn static void work(enum worker_verb verb, const struct apply_options *asked, const char *directory,
-			   int report_fd)
+			   int report_fd, int lock_fd)
 {
 	bool whole_system = !strcmp(asked->root, "/");
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -251,6 +266,7 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 	/* At boot we are where we should be, and systemd is not to be disturbed. */
 	surroundings_enter(whole_system && !options->early, report_fd);
 	thaw_left(options, report_fd);
+	wait_for_others(directory);
 	switch (verb) {
 	case WORKER_APPLY:
 		result = sequence_apply(options, directory, report_fd);
@@ -265,6 +281,9 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 	}
 	release_report(report_fd);
 	fsync(report_fd);
+	close(lock_fd);
+	if (!options->early)
+		timers_start(directory);
 	exit(exit_status(result));
 }
 
@@ -294,7 +313,7 @@ static struct error *start(enum worker_verb verb, const struct apply_options *op
 	if (pid < 0)
 		return error_system(errno, NULL, "cannot start the worker");
 	if (pid == 0)
-		work(verb, options, directory, report_fd);
+		work(verb, options, directory, report_fd, *lock_fd);
 	event_end_to_memory(NULL, 0);
 	close_fd(lock_fd);
 	*ret_end = end;
@@ -411,6 +430,27 @@ int worker_look(const struct apply_options *options)
 	return error ? fail(error) : exit_status(sequence_look(options, directory, STDOUT_FILENO));
 }
 
+/* In a directory that is ours alone. */
+static struct error *forget(const struct apply_options *options, const char *directory)
+{
+	bool whole_system = !strcmp(options->root, "/"), timers = false;
+	struct error *error;
+
+	surroundings_join(whole_system);
+	wait_for_others(directory);
+	error = sequence_forget(options, directory, &timers);
+	if (error)
+		return error;
+	/* Of one that was killed. */
+	timers_start(directory);
+	if (timers)
+		timers_stop_own();
+	error = io_remove_tree(directory);
+	if (!error && whole_system)
+		surroundings_forget();
+	return error;
+}
+
 int worker_forget(const struct apply_options *options)
 {
 	_cleanup_(free_ptr) char *directory = NULL;
@@ -420,12 +460,35 @@ int worker_forget(const struct apply_options *options)
 	if (!error)
 		thaw_left(options, STDOUT_FILENO);
 	if (!error)
-		error = sequence_forget(options, directory);
+		error = forget(options, directory);
+	return error ? fail(error) : 0;
+}
+
+/* Another program than this one at our place: the host is about to begin an update. */
+static bool is_replaced(const char *directory)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/helper", directory);
+	struct stat there, own;
+
+	return path && stat(path, &there) == 0 && stat("/proc/self/exe", &own) == 0 &&
+	       (there.st_ino != own.st_ino || there.st_dev != own.st_dev);
+}
+
+int worker_expire(const struct apply_options *options)
+{
+	_cleanup_(free_ptr) char *directory = NULL;
+	_cleanup_(close_fd) int lock_fd = -1;
+	struct error *error = open_directory(options, &directory, &lock_fd);
+	bool over = false;
+
+	/* The timer comes again. */
+	if (error && error->code == ERROR_BUSY) {
+		error_destroy(error);
+		return 0;
+	}
 	if (!error)
-		error = io_remove_tree(directory);
-	if (error)
-		return fail(error);
-	if (!strcmp(options->root, "/"))
-		surroundings_forget();
-	return 0;
+		error = sequence_is_over(options, directory, &over);
+	if (!error && over && !is_replaced(directory))
+		error = forget(options, directory);
+	return error ? fail(error) : 0;
 }

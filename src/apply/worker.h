@@ -26,5 +26,7 @@ int worker_status(const struct apply_options *options);
 int worker_look(const struct apply_options *options);
 /* Removes everything, this program included. */
 int worker_forget(const struct apply_options *options);
+/* The same, if the time that old files are kept has passed and nobody is at work. */
+int worker_expire(const struct apply_options *options);
 
 #endif

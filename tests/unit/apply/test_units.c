@@ -11,41 +11,16 @@
 #include "base/io.h"
 #include "dump.h"
 #include "fixture.h"
+#include "systemd.h"
 
 #define UNITS   FIXTURE_ROOT "/etc/systemd/system"
 #define UNIT    UNITS "/ouassister-recover.service"
 #define DROP_IN UNITS "/sysinit.target.d/ouassister-recover.conf"
 #define MARK    FIXTURE_ROOT "/run/.ouassister-open"
 #define OWN     FIXTURE_ROOT "/var/lib/ouassister"
-#define CALLS   "/run/calls"
+#define CALLS   SYSTEMD_CALLS
 
 static const char *const early[] = {"--early", NULL};
-
-/* A running systemd, as far as anybody looks, and the commands that the helper finds first. */
-static int setup(void **state)
-{
-	fixture_setup(state);
-	if (geteuid() != 0)
-		return 0;
-	assert_int_equal(mount("test-units", "/run", "tmpfs", 0, "mode=755"), 0);
-	assert_int_equal(mount("test-units", "/usr/local/sbin", "tmpfs", 0, "mode=755"), 0);
-	shell("set -e; mkdir -p /run/systemd/system; cd /usr/local/sbin; "
-	      "printf '#!/bin/sh\\necho \"$*\" >>" CALLS "\\n' >systemctl; chmod 755 systemctl; "
-	      "cd " FIXTURE_BASE "; umask 022; mkdir -p run etc/systemd/system/multi-user.target.wants; "
-	      "echo old >etc/systemd/system/a.service; echo x >etc/systemd/system/b.service; "
-	      "find etc run -exec touch -h -d @1600000000.5 {} +");
-	assert_int_equal(setenv("OUA_WHOLE_SYSTEM", "1", 1), 0);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	if (geteuid() == 0) {
-		umount2("/usr/local/sbin", MNT_DETACH);
-		umount2("/run", MNT_DETACH);
-	}
-	return fixture_teardown(state);
-}
 
 struct scene {
 	struct builder b;
@@ -334,5 +309,5 @@ int main(void)
 		cmocka_unit_test(unit_is_complete),         cmocka_unit_test(lets_others_be),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, systemd_setup, systemd_teardown);
 }

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply/timers.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply/act.h"
+#include "apply/events.h"
+#include "apply/fault.h"
+#include "apply/run.h"
+#include "apply/units.h"
+#include "base/io.h"
+
+#define CALL_TIMEOUT_MS 90000
+#define TIMERS_MAX      64
+#define FILE_MAX        65536
+
+/* Those of Debian, Fedora, openSUSE and Arch. Each goes by the calendar: stopped and started again it misses nothing.
+ */
+static const char *const held[] = {
+	"apt-daily.timer",
+	"apt-daily-upgrade.timer",
+	"dpkg-db-backup.timer",
+	"logrotate.timer",
+	"man-db.timer",
+	"etckeeper.timer",
+	"plocate-updatedb.timer",
+	"mlocate-updatedb.timer",
+	"updatedb.timer",
+	"dnf-automatic.timer",
+	"dnf-automatic-install.timer",
+	"dnf-automatic-download.timer",
+	"dnf-automatic-notifyonly.timer",
+	"dnf5-automatic.timer",
+	"transactional-update.timer",
+	"pacman-filesdb-refresh.timer",
+	"backup-rpmdb.timer",
+	"rpmconf.timer",
+};
+
+static char *file_path(const char *directory)
+{
+	return string_format("%s/timers", directory);
+}
+
+/* "" if there is none. */
+static struct error *read_noted(const char *directory, char **ret)
+{
+	_cleanup_(free_ptr) char *path = file_path(directory);
+	struct error *error = path ? io_read_file(path, FILE_MAX, ret, NULL) : error_no_memory();
+
+	if (!error || error->code != ERROR_NOT_FOUND)
+		return error;
+	error_destroy(error);
+	*ret = strdup("");
+	return *ret ? NULL : error_no_memory();
+}
+
+struct error *timers_note(const char *directory, const char *timer)
+{
+	_cleanup_(free_ptr) char *path = file_path(directory), *noted = NULL;
+	_cleanup_(close_fd) int fd = -1;
+	struct error *error;
+	char line[256];
+	int n = snprintf(line, sizeof(line), "%s\n", timer);
+
+	if (!path)
+		return error_no_memory();
+	error = read_noted(directory, &noted);
+	if (error || (size_t)n >= sizeof(line))
+		return error;
+	if (lines_have(noted, timer))
+		return NULL;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? error_system(errno, path, "cannot open") : io_write(fd, line, n, path);
+}
+
+static struct error *ask(const struct transaction *t, bool with_actions, struct unit_states *ret)
+{
+	const struct action_list *list = &t->payload.actions;
+	_cleanup_(free_ptr) const struct action **actions = calloc(list->n + ARRAY_SIZE(held), sizeof(*actions));
+	struct action timers[ARRAY_SIZE(held)];
+	size_t n = 0;
+
+	if (!actions)
+		return error_no_memory();
+	for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+		timers[i] = (struct action){.kind = ACTION_SYSTEMD, .unit = (char *)held[i]};
+		actions[n++] = &timers[i];
+	}
+	for (size_t i = 0; with_actions && i < list->n; i++)
+		if (list->items[i].kind == ACTION_SYSTEMD && list->items[i].unit)
+			actions[n++] = &list->items[i];
+	return unit_states_of(actions, n, ret);
+}
+
+/* Any failure is the guest's systemd's: it is noted, and the update goes on as it would with nothing to hold. */
+static struct error *stop(struct transaction *t, const char *const *timers, size_t n)
+{
+	const char *argv[ARRAY_SIZE(held) + 4] = {"systemctl", "stop", "--"};
+	_cleanup_(run_result_deinit) struct run_result result = {};
+	struct error *error;
+
+	memcpy(argv + 3, timers, n * sizeof(*timers));
+	error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
+	if (!error && result.status)
+		event_note(t->report_fd, NULL, "timers that are due may fire in the middle: %s", result.output);
+	return error;
+}
+
+static struct error *hold(struct transaction *t, const struct unit_states *states)
+{
+	const char *running[ARRAY_SIZE(held)];
+	struct error *error = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; !error && i < ARRAY_SIZE(held); i++) {
+		const struct unit_state *state = unit_states_find(states, held[i]);
+
+		if (!state || !unit_is_running(state))
+			continue;
+		running[n++] = held[i];
+		error = timers_note(t->directory, held[i]);
+	}
+	fault_point();
+	if (!error && n)
+		error = stop(t, running, n);
+	fault_point();
+	return error;
+}
+
+struct error *timers_hold(struct transaction *t, bool with_actions)
+{
+	_cleanup_(unit_states_deinit) struct unit_states states = {};
+	struct error *error = NULL;
+
+	if (!units_has_systemd())
+		return NULL;
+	error = ask(t, with_actions, &states);
+	if (!error)
+		error = hold(t, &states);
+	if (error || !with_actions)
+		return error;
+	unit_states_deinit(&t->states);
+	t->states = states;
+	states = (struct unit_states){};
+	return NULL;
+}
+
+void timers_start(const char *directory)
+{
+	const char *argv[TIMERS_MAX + 5] = {"systemctl", "start", "--no-block", "--"};
+	_cleanup_(run_result_deinit) struct run_result result = {};
+	_cleanup_(free_ptr) char *noted = NULL;
+	struct error *error = read_noted(directory, &noted);
+	size_t n = 0;
+
+	for (char *save = NULL, *timer = error ? NULL : strtok_r(noted, "\n", &save); timer && n < TIMERS_MAX;
+	     timer = strtok_r(NULL, "\n", &save))
+		argv[4 + n++] = timer;
+	if (!error && n)
+		error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
+	error_destroy(error);
+	if (n)
+		timers_forget(directory);
+}
+
+void timers_forget(const char *directory)
+{
+	_cleanup_(free_ptr) char *path = file_path(directory);
+
+	if (path)
+		unlink(path);
+}
+
+void timers_stop_own(void)
+{
+	static const char *const argv[] = {"systemctl", "stop", "--no-block", "--", "ouassister-keep-*.timer", NULL};
+	_cleanup_(run_result_deinit) struct run_result result = {};
+
+	error_destroy(run((char *const *)argv, CALL_TIMEOUT_MS, &result));
+}

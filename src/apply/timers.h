@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Timers of the guest that would start a package manager, turn over its logs or read its whole disk while the helper
+ * works: at the latest when its clock jumps to the present all of them are due. Those that run are stopped, and run
+ * again when the report has ended, in every case. Which, stands in `timers` in HELPER_DIRECTORY, one a line, so that a
+ * helper that was killed is followed by one that starts them. It is not synced: a boot starts them by itself.
+ */
+#ifndef APPLY_TIMERS_H
+#define APPLY_TIMERS_H
+
+#include "apply/transaction.h"
+
+/* One call asks, `with_actions` also for the units of the payload's actions, into t->states; one more stops what runs.
+ */
+struct error *timers_hold(struct transaction *t, bool with_actions) _must_check_;
+/* One more to be started. */
+struct error *timers_note(const char *directory, const char *timer) _must_check_;
+/* Starts them, by one call that does not wait. The report has ended: there is nobody to be told of a failure. */
+void timers_start(const char *directory);
+/* Forgets them: a boot has started what it should. */
+void timers_forget(const char *directory);
+/* Stops those of units_add_keep(). */
+void timers_stop_own(void);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A systemd as far as the helper looks: /run/systemd/system, and a systemctl that knows of each unit whether it runs,
+ * and writes down how it was called. Both are in the mount namespace of the fixture, which this sets up.
+ */
+#ifndef TEST_APPLY_SYSTEMD_H
+#define TEST_APPLY_SYSTEMD_H
+
+/* One line a call. */
+#define SYSTEMD_CALLS "/run/calls"
+/* A unit that runs is a file here. */
+#define SYSTEMD_RUNS  "/run/runs"
+
+/* The base has /etc/systemd/system with two units, and /run. */
+int systemd_setup(void **state);
+int systemd_teardown(void **state);
+
+#endif
