@@ -574,6 +574,9 @@ const char *sequence_rollback(const struct apply_options *options, const char *d
 		error = journal_confirm(directory, &t.journal);
 	if (!error)
 		error = load_transaction(&t);
+	if (!error && t.journal.deferred)
+		error = error_create(ERROR_CONFLICT,
+				     "maintainer scripts have run on the new files: there is no way back from them");
 	if (!error)
 		error = transaction_unchanged(&t);
 	if (error)

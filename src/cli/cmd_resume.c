@@ -7,7 +7,7 @@
 #include "cli/verb.h"
 
 static const struct option_spec options[] = {
-	{"keep", 0, NULL, "leave the old files in the guest, so that rollback is possible"},
+	{"keep", 0, "TIME", "how long the guest keeps the old files for rollback: 7d (default), 12h, none"},
 	{"restart", 0, "WHAT", "of the restart plan: services (default), all, none"},
 	{"reboot", 0, "WHEN", "if-needed: into a new kernel, before the network opens; never (default)"},
 	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
@@ -158,6 +158,8 @@ static void print(const json_t *document)
 		printf("%-16s %.1f\n", "frozen (ms)",
 		       (double)json_integer_value(json_object_get(document, "frozen_us")) / 1e3);
 	output_member("online (s)", document, "online_s");
+	output_time("rollback until", document, "keep_until_s");
+	output_member("not kept", document, "not_kept");
 	print_deferred(document);
 	print_actions(json_object_get(document, "actions"));
 	print_stale(json_object_get(document, "stale"));

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/progress.h"
@@ -52,6 +53,17 @@ void output_member(const char *label, const json_t *object, const char *key)
 	else if (json_is_boolean(value))
 		printf("%s", json_is_true(value) ? "yes" : "no");
 	printf("\n");
+}
+
+void output_time(const char *label, const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+	time_t when = json_integer_value(value);
+	char text[64];
+	struct tm local;
+
+	if (json_is_integer(value) && localtime_r(&when, &local) && strftime(text, sizeof(text), "%F %T %Z", &local))
+		printf("%-16s %s\n", label, text);
 }
 
 void output_packages(const json_t *packages)

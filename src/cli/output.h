@@ -21,6 +21,9 @@ void output_lines(const char *text, const char *indent);
 /* "LABEL:   VALUE"; nothing if the member is absent or null. Strings are escaped. */
 void output_member(const char *label, const json_t *object, const char *key);
 
+/* "LABEL:   VALUE" of a time in seconds since the epoch; nothing if the member is absent or null. */
+void output_time(const char *label, const json_t *object, const char *key);
+
 /* The packages of a document: "NAME  OLD → NEW", a line each. */
 void output_packages(const json_t *packages);
 

@@ -83,6 +83,12 @@ static struct error *take_event(struct helper_report *report, json_t *event)
 	}
 	if (!strcmp(name, "stale"))
 		return take_stale(report, event);
+	if (!strcmp(name, "kept")) {
+		free(report->not_kept);
+		report->keep_until_s = (int64_t)number(event, "until_s");
+		report->not_kept = copy_string(event, "why");
+		return NULL;
+	}
 	if (!strcmp(name, "looked"))
 		report->n_stale = number(event, "stale");
 	if (!strcmp(name, "staged")) {
@@ -217,9 +223,11 @@ static struct error *bring(struct vm *vm, const char *payload_path, struct paylo
 }
 
 static struct error *apply_from(struct vm *vm, const struct payload_place *place, const char *payload_path,
-				const char *hex, bool strict, uint64_t timeout_ms, struct helper_report *ret)
+				const char *hex, const struct helper_apply_options *options, struct helper_report *ret)
 {
 	_cleanup_(free_ptr) char *clock = string_format("%lld", (long long)clock_realtime_ns());
+	_cleanup_(free_ptr) char *keep =
+		options->keep_s ? string_format("%llu", (unsigned long long)options->keep_s) : strdup("none");
 	const char *words[] = {"apply",
 			       "--payload",
 			       place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
@@ -227,18 +235,20 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 			       hex,
 			       "--clock",
 			       clock,
-			       strict ? "--strict" : NULL,
+			       "--keep",
+			       keep,
+			       options->strict ? "--strict" : NULL,
 			       NULL};
 	struct pack_stream stream = {};
 	struct error *error = NULL, *packing;
 	int fd = -1;
 
-	if (!clock)
+	if (!clock || !keep)
 		return error_no_memory();
 	if (place->way == PAYLOAD_STDIN)
 		error = open_stream(vm, payload_path, &stream, &fd);
 	if (!error)
-		error = helper_run(vm, words, fd, timeout_ms, ret);
+		error = helper_run(vm, words, fd, options->timeout_ms, ret);
 	close_fd(&fd);
 	packing = pack_stream_close(&stream);
 	/* What the helper has reported counts; it had all it needed. */
@@ -261,8 +271,8 @@ uint64_t helper_apply_timeout_ms(const struct action_list *actions)
 	return timeout_ms;
 }
 
-struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE], bool strict,
-			   uint64_t timeout_ms, struct helper_report *ret)
+struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
+			   const struct helper_apply_options *options, struct helper_report *ret)
 {
 	struct payload_place place = {0};
 	struct helper_report report = {0};
@@ -272,14 +282,14 @@ struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_
 	if (error)
 		return error;
 	sha256_to_hex(sha256, hex);
-	error = apply_from(vm, &place, payload_path, hex, strict, timeout_ms, &report);
+	error = apply_from(vm, &place, payload_path, hex, options, &report);
 	/* A restart of the channel's own service ended it; the worker in the guest goes on, and is asked again. */
 	for (unsigned i = 0; error && error->code == ERROR_NOT_FOUND && i < ATTACHES_MAX; i++) {
 		log_debug("%s; asking again", error->message);
 		error_destroy(error);
 		error = vm_channel_wait(vm, ATTACH_TIMEOUT_MS);
 		if (!error)
-			error = apply_from(vm, &place, payload_path, hex, strict, timeout_ms, &report);
+			error = apply_from(vm, &place, payload_path, hex, options, &report);
 	}
 	/* What the guest does not give back is no reason to fail an update that was applied. */
 	detached = vm_payload_detach(vm);
@@ -312,5 +322,6 @@ void helper_report_deinit(struct helper_report *report)
 	free(report->result);
 	free(report->path);
 	free(report->message);
+	free(report->not_kept);
 	*report = (struct helper_report){0};
 }

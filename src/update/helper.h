@@ -31,8 +31,10 @@ struct helper_report {
 	json_t *actions;         /* [{"argv","status","output"}]; owned */
 	json_t *stale;           /* of "stale", as the guest says; owned */
 	uint64_t n_stale;        /* of "looked" */
-	char *result;            /* HELPER_RESULT_*; owned; never NULL on success */
-	char *path, *message;    /* of "end"; owned; may be NULL */
+	int64_t keep_until_s; /* of "kept": old files stay until then, seconds since the epoch; 0: they are not kept */
+	char *not_kept;       /* of "kept": why not, although it was asked for; owned; NULL: nothing stood against it */
+	char *result;         /* HELPER_RESULT_*; owned; never NULL on success */
+	char *path, *message; /* of "end"; owned; may be NULL */
 };
 
 /* Puts the helper at HELPER_PATH in the guest. */
@@ -45,9 +47,15 @@ struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, 
 /* How long an update with these actions may take to be applied. */
 uint64_t helper_apply_timeout_ms(const struct action_list *actions);
 
+struct helper_apply_options {
+	bool strict;         /* go back when an action fails */
+	uint64_t keep_s;     /* how long the guest keeps the old files; 0: not at all */
+	uint64_t timeout_ms; /* helper_apply_timeout_ms() */
+};
+
 /* `helper apply` with the payload file, by the best way the VM has. */
-struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE], bool strict,
-			   uint64_t timeout_ms, struct helper_report *ret) _must_check_;
+struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
+			   const struct helper_apply_options *options, struct helper_report *ret) _must_check_;
 
 /* `helper forget`: removes all it left in the guest, itself included. */
 struct error *helper_forget(struct vm *vm) _must_check_;

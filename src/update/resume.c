@@ -21,6 +21,7 @@
 #include "update/document.h"
 #include "update/fingerprint.h"
 #include "update/helper.h"
+#include "update/keep_time.h"
 #include "update/reboot.h"
 #include "update/restart.h"
 #include "update/session.h"
@@ -36,8 +37,9 @@ struct resume {
 	char *payload;         /* file that travels to the guest; NULL without a bundle */
 	uint8_t payload_sha256[SHA256_SIZE];
 	struct helper_report report;
-	bool shut_down; /* the bundle is of a VM that was shut down: there is no memory to be loaded */
-	bool cold;      /* the process had died: the guest boots from its disk */
+	uint64_t keep_s; /* how long the guest keeps the old files; 0: not at all */
+	bool shut_down;  /* the bundle is of a VM that was shut down: there is no memory to be loaded */
+	bool cold;       /* the process had died: the guest boots from its disk */
 };
 
 /* Who made it, that it says for which images it is, and that it asks for nothing the user must allow. */
@@ -311,6 +313,11 @@ static struct error *run_helper(struct resume *r)
 {
 	struct vm *vm = r->session->vm;
 	uint64_t timeout_ms = r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS;
+	const struct helper_apply_options apply = {
+		.strict = r->options->strict,
+		.keep_s = r->keep_s,
+		.timeout_ms = helper_apply_timeout_ms(&bundle_manifest(r->bundle)->actions),
+	};
 	struct error *error;
 
 	progress_step("channel", "waiting for the guest to answer");
@@ -323,9 +330,7 @@ static struct error *run_helper(struct resume *r)
 	if (!error)
 		error = helper_install(vm);
 	progress_step("apply", "the guest applies the update to itself");
-	return error ? error
-		     : helper_apply(vm, r->payload, r->payload_sha256, r->options->strict,
-				    helper_apply_timeout_ms(&bundle_manifest(r->bundle)->actions), &r->report);
+	return error ? error : helper_apply(vm, r->payload, r->payload_sha256, &apply, &r->report);
 }
 
 /* A failure after the guest has run leaves the gate closed and says why in the state. */
@@ -349,11 +354,27 @@ static json_t *of_bundle(const struct resume *r, const char *key)
 	return r->bundle ? json_object_get(bundle_manifest(r->bundle)->info, key) : NULL;
 }
 
+/* Until when the guest can go back. */
+static struct error *report_kept(const struct resume *r)
+{
+	json_t *report = r->session->state.report;
+	int64_t until_s = r->report.keep_until_s;
+
+	if (json_object_set_new(report, "keep_until_s", until_s ? json_integer(until_s) : json_null()) < 0 ||
+	    (r->report.not_kept && json_object_set_new(report, "not_kept", json_string(r->report.not_kept)) < 0))
+		return error_no_memory();
+	if (r->report.not_kept)
+		log_warning("%s: the old files are not kept, rollback is not possible: %s", r->session->file.name,
+			    r->report.not_kept);
+	return NULL;
+}
+
 static struct error *make_report(struct resume *r)
 {
 	static const char *const shown[] = {"started", "checked", "staged", "switched", "restarted", "verified"};
 	static const char *const carried[] = {"deferred", "scripts"};
 	struct state *state = &r->session->state;
+	struct error *error;
 	json_t *timeline = json_pack("[{s:s, s:f}]", "event", "resumed", "t_s", 0.0);
 
 	for (size_t i = 0; i < r->report.n_events; i++)
@@ -372,6 +393,11 @@ static struct error *make_report(struct resume *r)
 			  (json_int_t)r->report.failed_actions, "kernel_pending", of_bundle(r, "kernel_pending"),
 			  "kernel_pending_build", of_bundle(r, "kernel_pending_build"), "packages",
 			  of_bundle(r, "packages"), "cold_boot", (int)(r->cold || r->shut_down));
+	if (state->report && r->bundle) {
+		error = report_kept(r);
+		if (error)
+			return error;
+	}
 	for (size_t i = 0; state->report && r->bundle && i < ARRAY_SIZE(carried); i++) {
 		json_t *value = json_object_get(bundle_manifest(r->bundle)->info, carried[i]);
 
@@ -433,12 +459,13 @@ static struct error *step_apply(struct resume *r)
 	return error ? error : state_enter(&session->state, session->directory, STATE_APPLIED);
 }
 
-/* Nothing of ours is left in the guest unless the user wants to be able to go back. */
+/* Nothing of ours is left in the guest unless it can still go back; then its own timer removes it. */
 static void clean_guest(struct resume *r)
 {
 	struct error *error;
 
-	if (r->options->keep || !r->bundle)
+	/* The report may be of a resume that was killed after it. */
+	if (!r->bundle || json_is_integer(json_object_get(r->session->state.report, "keep_until_s")))
 		return;
 	error = helper_forget(r->session->vm);
 	if (error)
@@ -561,8 +588,11 @@ static struct error *document(const struct session *session, json_t **ret)
 
 static struct error *resume(struct resume *r)
 {
-	struct error *error = state_allows(r->session->state.state, OPERATION_RESUME);
+	const char *keep = r->options->keep ? r->options->keep : r->session->file.keep;
+	struct error *error = keep_time_parse(keep ? keep : KEEP_TIME_DEFAULT, &r->keep_s);
 
+	if (!error)
+		error = state_allows(r->session->state.state, OPERATION_RESUME);
 	if (!error)
 		error = open_bundle(r);
 	if (error)

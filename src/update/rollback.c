@@ -1,14 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `rollback`: undoes the last applied bundle in the running guest, where its old files were kept. */
+/* `rollback`: undoes the last applied bundle in the running guest, as long as its old files are kept. */
 #include <string.h>
+#include <time.h>
 
 #include "apply/report.h"
+#include "base/io.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "update/helper.h"
 #include "update/session.h"
 
 #define ROLLBACK_TIMEOUT_MS (30 * 60 * 1000ull)
+
+/* Why there is nothing to go back to, as far as the last `resume` knows. */
+static struct error *nothing_kept(const struct session *session)
+{
+	const json_t *report = session->state.report;
+	const char *why = json_string_value(json_object_get(report, "not_kept"));
+	time_t until = json_integer_value(json_object_get(report, "keep_until_s"));
+	const char *name = session->file.name;
+	struct error *error;
+	char date[64];
+	struct tm tm;
+
+	if (until && until <= clock_realtime_ns() / 1000000000 && localtime_r(&until, &tm) &&
+	    strftime(date, sizeof(date), "%F %T %Z", &tm))
+		error = error_create(ERROR_NOTHING, "%s: the guest kept its old files until %s", name, date);
+	else if (why)
+		error = error_create(ERROR_NOTHING, "%s: the guest keeps nothing to go back to: %s", name, why);
+	else
+		error = error_create(ERROR_NOTHING, "%s: the guest keeps nothing to go back to", name);
+	return error_remedy(error, "how long old files are kept says ouassister resume --keep=TIME");
+}
 
 static struct error *judge(const struct helper_report *report, const struct session *session)
 {
@@ -17,19 +41,30 @@ static struct error *judge(const struct helper_report *report, const struct sess
 	if (!strcmp(report->result, HELPER_RESULT_APPLIED) || !strcmp(report->result, HELPER_RESULT_ROLLED_BACK))
 		return NULL;
 	if (!strcmp(report->result, HELPER_RESULT_NOTHING))
-		return error_remedy(
-			error_create(ERROR_NOTHING, "%s: the guest keeps nothing to go back to", session->file.name),
-			"old files are kept only by: ouassister resume --keep");
+		return nothing_kept(session);
 	if (!strcmp(report->result, HELPER_RESULT_CONFLICT))
 		return error_create(ERROR_CONFLICT, "%s: nothing was undone: %s%s%s", session->file.name,
 				    report->path ? report->path : "", report->path ? ": " : "", message);
 	return error_create(ERROR_FAILED, "%s: the rollback failed: %s", session->file.name, message);
 }
 
+/* Nothing is kept any more: what we have put into the guest goes, and nobody is promised anything. */
+static struct error *clean_up(struct session *session)
+{
+	struct error *error = helper_forget(session->vm);
+
+	if (error)
+		log_warning("the helper stays in the guest under %s: %s", HELPER_DIRECTORY, error->message);
+	error_destroy(error);
+	if (session->state.report && json_object_set_new(session->state.report, "keep_until_s", json_null()) < 0)
+		return error_no_memory();
+	return NULL;
+}
+
 static struct error *rollback(struct session *session)
 {
 	struct helper_report report = {0};
-	struct error *error = state_allows(session->state.state, OPERATION_ROLLBACK);
+	struct error *error = state_allows(session->state.state, OPERATION_ROLLBACK), *worse;
 
 	if (error)
 		return error;
@@ -44,7 +79,17 @@ static struct error *rollback(struct session *session)
 	if (!error)
 		error = judge(&report, session);
 	helper_report_deinit(&report);
-	return error ? error : state_enter(&session->state, session->directory, STATE_ROLLED_BACK);
+	if (error && error->code != ERROR_NOTHING)
+		return error;
+	worse = clean_up(session);
+	if (!worse)
+		worse = error ? state_save(&session->state, session->directory)
+			      : state_enter(&session->state, session->directory, STATE_ROLLED_BACK);
+	if (worse) {
+		error_destroy(error);
+		return worse;
+	}
+	return error;
 }
 
 struct error *update_rollback(const struct update_settings *settings, const char *vm, json_t **ret)

@@ -22,7 +22,7 @@ static const struct {
 	[STATE_APPLIED] = {"applied", OPERATION_RESUME | OPERATION_ROLLBACK, "run resume again, it opens the gate"},
 	[STATE_OPEN] = {"open", OPERATION_SUSPEND | OPERATION_UPDATE | OPERATION_RESUME | OPERATION_ROLLBACK,
 			"suspend it first"},
-	[STATE_ROLLED_BACK] = {"rolled-back", OPERATION_RESUME | OPERATION_SUSPEND,
+	[STATE_ROLLED_BACK] = {"rolled-back", OPERATION_RESUME | OPERATION_SUSPEND | OPERATION_ROLLBACK,
 			       "run resume to try again, or open the gate by hand"},
 	[STATE_FAILED] = {"failed", OPERATION_RESUME | OPERATION_SUSPEND | OPERATION_ROLLBACK,
 			  "run resume to try again, or open the gate by hand"},

@@ -110,8 +110,10 @@ enum restart_mode {
 
 struct resume_options {
 	enum restart_mode restart;
-	bool reboot;                 /* into a kernel that came with the update, before the gate opens */
-	bool keep;                   /* leave the old files in the guest, for `rollback` */
+	bool reboot; /* into a kernel that came with the update, before the gate opens */
+	/* How long the guest keeps the old files for `rollback`: "none", "12h", "7d"; NULL: the VM file's word, or 7d
+	 */
+	const char *keep;
 	bool strict;                 /* an action that fails is a reason to roll back */
 	bool without_update;         /* wake it although no bundle waits */
 	bool allow_device_nodes;     /* the bundle may have device nodes that are not harmless */

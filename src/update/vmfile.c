@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "update/keep_time.h"
 
 DEFINE_CLEANUP(GKeyFile *, g_key_file_unref)
 
@@ -45,6 +46,7 @@ static const struct key keys[] = {
 	{"update", "sources", KEY_PATH, false, offsetof(struct vm_file, sources)},
 	{"update", "conffiles", KEY_STRING, false, offsetof(struct vm_file, conffiles)},
 	{"update", "preseed", KEY_PATH, false, offsetof(struct vm_file, preseed)},
+	{"update", "keep", KEY_STRING, false, offsetof(struct vm_file, keep)},
 	{"update", "sign-key", KEY_PATH, false, offsetof(struct vm_file, sign_key)},
 	{"update", "verify-key", KEY_PATH, false, offsetof(struct vm_file, verify_key)},
 	{"update", "apt-options", KEY_LIST, false, offsetof(struct vm_file, apt_options)},
@@ -230,6 +232,17 @@ static struct error *place_conffiles(struct vm_file *file)
 	return NULL;
 }
 
+static struct error *check_keep(const struct vm_file *file)
+{
+	uint64_t ignored;
+	struct error *error = file->keep ? keep_time_parse(file->keep, &ignored) : NULL;
+
+	if (!error)
+		return NULL;
+	error_destroy(error);
+	return bad_value(file, "update", "keep", file->keep, "none, or a time like 90min, 12h, 7d or 2w");
+}
+
 static struct error *check_values(const struct vm_file *file)
 {
 	if (strcmp(file->driver, "qemu") != 0)
@@ -247,7 +260,7 @@ static struct error *check_values(const struct vm_file *file)
 	for (char **option = file->apt_options; option && *option; option++)
 		if (**option == '-' || !strchr(*option, '='))
 			return bad_value(file, "update", "apt-options", *option, "Name::Option=value");
-	return NULL;
+	return check_keep(file);
 }
 
 /* Sets path, directory and name from the file's real path. */
@@ -366,6 +379,7 @@ void vm_file_deinit(struct vm_file *file)
 	free(file->sources);
 	free(file->conffiles);
 	free(file->preseed);
+	free(file->keep);
 	free(file->sign_key);
 	free(file->verify_key);
 	g_strfreev(file->apt_options);

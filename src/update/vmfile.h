@@ -26,6 +26,7 @@ struct vm_file {
 	char *sources;      /* a sources.list that replaces the guest's own while it is updated */
 	char *conffiles;    /* "keep", "new", "ask", or the path of a file of answers */
 	char *preseed;      /* answers for debconf */
+	char *keep;         /* how long the guest keeps old files, as keep_time_parse() takes it */
 	char *sign_key;     /* signs the VM's bundles */
 	char *verify_key;   /* file or directory of the keys that its bundles must be signed with */
 	char **apt_options; /* "Name::Option=value", NULL-terminated; NULL: none */

@@ -64,6 +64,10 @@ refuses() {
 	refuses 'soon'
 	run "$OUASSISTER" resume --restart=some web1
 	refuses 'some'
+	run "$OUASSISTER" resume --keep=soon web1
+	refuses 'soon'
+	run "$OUASSISTER" resume --keep=-1d web1
+	refuses '90min'
 	run "$OUASSISTER" resume --reboot=now web1
 	refuses 'now'
 	run "$OUASSISTER" update
@@ -102,6 +106,15 @@ refuses() {
 	refuses 'nobody'
 	run "$OUASSISTER" status ./nobody.vm
 	refuses 'nobody'
+}
+
+@test "how long old files are kept is a time, in the VM file, too" {
+	printf '[update]\nkeep = 0d\n' >>"$OUASSISTER_CONFIG_DIR/web1.vm"
+	run "$OUASSISTER" status web1
+	refuses 'web1\.vm.*keep.*0d'
+	sed -i 's/0d/2w/' "$OUASSISTER_CONFIG_DIR/web1.vm"
+	run "$OUASSISTER" status web1
+	[ "$status" -eq 0 ]
 }
 
 @test "an unknown key names key and file" {

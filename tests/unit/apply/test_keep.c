@@ -169,6 +169,24 @@ static void refuses_after_a_change(void **state)
 	assert_true(exists(OWN "/kept"));
 }
 
+/* What they did is not undone, so nothing goes back below it, although no path of the update has changed. */
+static void refuses_after_deferred_scripts(void **state)
+{
+	static const char *const argv[] = {"true", NULL};
+	const struct action deferred = {
+		.kind = ACTION_COMMAND, .phase = ACTION_AFTER, .verb = (char *)"deferred", .argv = (char **)argv};
+	struct builder b;
+
+	need_root();
+	reset();
+	make_update(&b, "two", &deferred);
+	assert_int_equal(helper_with(0, NULL, "apply", &b, hour), 0);
+	assert_int_equal(helper(0, NULL, "rollback", NULL), 4);
+	assert_result("conflict");
+	shell("[ \"$(cat " FIXTURE_ROOT "/etc/conf)\" = two ]");
+	builder_deinit(&b);
+}
+
 /* Not asked to be kept, or without a limit: no timer, and it is all there until the host has looked. */
 static void keeps_nothing_or_forever(void **state)
 {
@@ -372,6 +390,7 @@ int main(void)
 		cmocka_unit_test(goes_when_its_time_has_come),
 		cmocka_unit_test(rolls_back_meanwhile),
 		cmocka_unit_test(refuses_after_a_change),
+		cmocka_unit_test(refuses_after_deferred_scripts),
 		cmocka_unit_test(keeps_nothing_or_forever),
 		cmocka_unit_test(says_when_there_is_no_room),
 		cmocka_unit_test(the_next_update),

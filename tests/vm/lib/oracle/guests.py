@@ -156,7 +156,7 @@ class Ouassister:
         return self.call("update", guest, *(["--", "apt-get", *words] if words else []))
 
     def resume(self, guest):
-        return self.call("resume", guest)
+        return self.call("resume", guest, "--keep=none")
 
     def version(self):
         return re.sub(r"^ouassister ", "", run(self.program, "--version").strip())
