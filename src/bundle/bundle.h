@@ -94,13 +94,23 @@ struct error *bundle_write_payload(struct bundle *bundle, const struct action_li
 
 struct pack_totals {
 	uint64_t size, packed_size; /* bytes of the payload, and of what was written */
+	uint64_t delta_size;        /* of `size`: what went as a difference to what the guest has */
 };
 
 /*
  * Writes a payload file to `out` in the form of bundle/packed.h, for a channel that is slower than the guest unpacks.
- * The payload is our own: it is not checked again. `out` may be a pipe whose reader has gone: ERROR_SYSTEM with EPIPE,
- * if the signal is blocked or ignored. *ret_totals may be NULL.
+ * `deltas_path`: what deltas_write() has made; NULL, an absent or a damaged file, or one of another update: without
+ * differences. `out` may be a pipe whose reader has gone: ERROR_SYSTEM with EPIPE, if the signal is blocked or ignored.
+ * *ret_totals may be NULL.
  */
-struct error *payload_pack(const char *payload_path, int out, struct pack_totals *ret_totals) _must_check_;
+struct error *payload_pack(const char *payload_path, const char *deltas_path, int out, struct pack_totals *ret_totals)
+	_must_check_;
+
+/*
+ * While the layers are there: writes the differences of large changed files to what they were, as far as they save a
+ * fifth. There is no file in the end if there are none, or on failure.
+ */
+struct error *deltas_write(const char *path, const struct change_list *changes, const struct change_layer *layers,
+			   size_t n_layers) _must_check_;
 
 #endif

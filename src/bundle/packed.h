@@ -33,6 +33,7 @@
 #define PACKED_PIECE_HEADER_SIZE 32
 #define PACKED_SIZE_MAX          (4u << 20)
 #define PACKED_OLD_MAX           (8u << 20)
+#define PACKED_WINDOW_LOG        24 /* of a DELTA: reaches over both */
 
 enum packed_kind {
 	PACKED_STORED = 1,

@@ -121,6 +121,13 @@ struct error *changes_open_content(const struct change_layer *layers, size_t n_l
 				   int *ret) _must_check_;
 
 /*
+ * Opens what was at the path of a change before the update, below its layer; ERROR_NOT_FOUND if no regular file is
+ * there.
+ */
+struct error *changes_open_before(const struct change_layer *layers, size_t n_layers, const struct change *change,
+				  int *ret) _must_check_;
+
+/*
  * Writes the layers into an empty directory that nobody else can enter, as the upper directory of one overlay over the
  * guest's whole tree: the guest's owners and modes, whiteouts, opaque marks and redirects ("trusted.overlay."), each
  * layer below its target. Unlike changes_read() it leaves nothing out. A failure leaves a part there.

@@ -4,8 +4,10 @@
  * is the one changes.h promises; each pass below is one paragraph of it, over all layers.
  */
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
 #include "changes/scan.h"
@@ -434,4 +436,25 @@ struct error *changes_open_content(const struct change_layer *layers, size_t n_l
 		error = inode_open(view_place(&layers[change->layer], &node), O_RDONLY | O_NONBLOCK, ret);
 	view_node_deinit(&node);
 	return error;
+}
+
+struct error *changes_open_before(const struct change_layer *layers, size_t n_layers, const struct change *change,
+				  int *ret)
+{
+	const char *path = change->layer < n_layers ? layer_path(&layers[change->layer], change->path) : NULL;
+	_cleanup_(close_fd) int fd = -1;
+	struct stat s;
+
+	if (!path)
+		return error_create(ERROR_USAGE, "/%s is not in layer %u", change->path, change->layer);
+	fd = io_openat2(layers[change->layer].lower_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+			RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+		return error_system(errno, change->path, "cannot open in the guest");
+	if (fd >= 0 && fstat(fd, &s) < 0)
+		return error_system(errno, change->path, "cannot examine in the guest");
+	if (fd < 0 || !S_ISREG(s.st_mode))
+		return error_create(ERROR_NOT_FOUND, "/%s is no file before the update", change->path);
+	*ret = take_fd(fd);
+	return NULL;
 }

@@ -22,6 +22,7 @@
 #include "update/failures.h"
 #include "update/follow_ups.h"
 #include "update/kernel.h"
+#include "update/pack_stream.h"
 #include "update/packages.h"
 #include "update/preseed.h"
 #include "update/restart_plan.h"
@@ -269,6 +270,18 @@ static struct error *check_unchanged(const struct emulation *e)
 	return error_remedy(error, "somebody used the VM during the update; nothing was bundled");
 }
 
+/* What a slow channel would be glad of. Without them the update is the same. */
+static void write_deltas(struct emulation *e, const struct change_layer *layers, size_t n_layers)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/" DELTAS_NAME, e->session->directory);
+	struct error *error = path ? deltas_write(path, &e->manifest.changes, layers, n_layers) : error_no_memory();
+
+	if (error)
+		log_warning("%s: through a slow channel the update will travel as a whole: %s", e->session->file.name,
+			    error->message);
+	error_destroy(error);
+}
+
 static struct error *write_bundle(struct emulation *e)
 {
 	size_t n_layers;
@@ -285,6 +298,7 @@ static struct error *write_bundle(struct emulation *e)
 	error = bundle_write(session->bundle_path, &e->manifest, layers, n_layers, e->key);
 	if (error)
 		return error;
+	write_deltas(e, layers, n_layers);
 	json_decref(session->state.fingerprint);
 	session->state.fingerprint = json_incref(e->sleeping->fingerprint);
 	return state_enter(&session->state, session->directory, STATE_BUNDLED);

@@ -3,15 +3,17 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/log.h"
 
 static void *pack(void *data)
 {
 	struct pack_stream *stream = data;
 
-	stream->error = payload_pack(stream->payload_path, stream->out, &stream->totals);
+	stream->error = payload_pack(stream->payload_path, stream->deltas_path, stream->out, &stream->totals);
 	close_fd(&stream->out);
 	return NULL;
 }
@@ -31,11 +33,16 @@ static int start(struct pack_stream *stream)
 
 struct error *pack_stream_open(struct pack_stream *stream, const char *payload_path, int *ret)
 {
+	const char *slash = strrchr(payload_path, '/');
+	_cleanup_(free_ptr) char *deltas =
+		string_format("%.*s" DELTAS_NAME, slash ? (int)(slash + 1 - payload_path) : 0, payload_path);
 	int fds[2], errnum;
 
+	if (!deltas)
+		return error_no_memory();
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return error_system(errno, NULL, "cannot create a pipe");
-	*stream = (struct pack_stream){.out = fds[1], .payload_path = payload_path};
+	*stream = (struct pack_stream){.out = fds[1], .payload_path = payload_path, .deltas_path = deltas};
 	errnum = start(stream);
 	if (errnum) {
 		close(fds[0]);
@@ -43,6 +50,7 @@ struct error *pack_stream_open(struct pack_stream *stream, const char *payload_p
 		return error_system(errnum, NULL, "cannot start a thread");
 	}
 	stream->open = true;
+	deltas = NULL;
 	*ret = fds[0];
 	return NULL;
 }
@@ -53,9 +61,11 @@ struct error *pack_stream_close(struct pack_stream *stream)
 		return NULL;
 	pthread_join(stream->thread, NULL);
 	stream->open = false;
+	free(stream->deltas_path);
 	if (!stream->error)
-		log_debug("%llu bytes of payload went as %llu", (unsigned long long)stream->totals.size,
-			  (unsigned long long)stream->totals.packed_size);
+		log_debug("%llu bytes of payload went as %llu, %llu of them as differences",
+			  (unsigned long long)stream->totals.size, (unsigned long long)stream->totals.packed_size,
+			  (unsigned long long)stream->totals.delta_size);
 	if (!stream->error || stream->error->errnum != EPIPE)
 		return stream->error;
 	error_destroy(stream->error);

@@ -12,17 +12,24 @@
 #include "base/error.h"
 #include "bundle/bundle.h"
 
+/* Name of the differences in the directory of the VM's state (deltas_write()). */
+#define DELTAS_NAME "deltas"
+
 /* Zeroed: not open. It stays where it is while it is open. */
 struct pack_stream {
 	bool open;
 	pthread_t thread;
 	int out; /* the pipe's other end; the thread's */
 	const char *payload_path;
+	char *deltas_path;   /* owned */
 	struct error *error; /* the thread's, as what follows */
 	struct pack_totals totals;
 };
 
-/* `payload_path` is borrowed until the end. *ret is what to read, the caller's. */
+/*
+ * `payload_path` is borrowed until the end; the differences that go into it lie beside it, if there are any. *ret is
+ * what to read, the caller's.
+ */
 struct error *pack_stream_open(struct pack_stream *stream, const char *payload_path, int *ret) _must_check_;
 
 /*

@@ -22,6 +22,7 @@
 #include "update/fingerprint.h"
 #include "update/helper.h"
 #include "update/keep_time.h"
+#include "update/pack_stream.h"
 #include "update/reboot.h"
 #include "update/restart.h"
 #include "update/session.h"
@@ -492,7 +493,10 @@ static struct error *append_opened(struct session *session)
 static void retire_bundle(const struct session *session)
 {
 	_cleanup_(free_ptr) char *applied = string_format("%s.applied", session->bundle_path);
+	_cleanup_(free_ptr) char *deltas = string_format("%s/" DELTAS_NAME, session->directory);
 
+	if (deltas)
+		unlink(deltas);
 	if (applied && rename(session->bundle_path, applied) < 0 && errno != ENOENT)
 		log_warning("%s: cannot rename: %s", session->bundle_path, strerror(errno));
 }

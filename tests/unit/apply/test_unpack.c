@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A payload that comes packed (bundle/packed.h), whole, cut, altered, and with differences to what the guest has. */
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ static char *pack(const struct builder *b, size_t *ret_size)
 	char *packed;
 
 	assert_ok(io_replace_file(PLAIN_PAYLOAD, b->bytes, b->size, 0600));
-	assert_ok(payload_pack(PLAIN_PAYLOAD, fd, NULL));
+	assert_ok(payload_pack(PLAIN_PAYLOAD, NULL, fd, NULL));
 	assert_ok(io_read_file(FIXTURE_PAYLOAD, 1 << 24, &packed, ret_size));
 	return packed;
 }
@@ -34,6 +35,88 @@ static void prepare(struct builder *b)
 	builder_init(b, FIXTURE_ROOT);
 	fixture_every_kind(b);
 	builder_write(b, NULL);
+}
+
+/* The first half easy to compress, the other not. */
+static char *make_content(size_t size)
+{
+	char *bytes = malloc(size + 1);
+	uint64_t random = 88172645463325252ull;
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < size; i++) {
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		bytes[i] = i < size / 2 ? "some text "[i % 10] : (char)random;
+	}
+	return bytes;
+}
+
+/* Unpacks all of `packed`; the pieces' number. */
+static unsigned unpack(const uint8_t *packed, size_t size, char *to, size_t to_size)
+{
+	_cleanup_(unpacker_destroy_ptr) struct unpacker *unpacker = unpacker_create();
+	size_t at = PACKED_HEADER_SIZE, out = 0;
+	unsigned n = 0;
+
+	assert_non_null(unpacker);
+	assert_ok(packed_parse_header(packed));
+	for (; at < size; n++) {
+		struct packed_piece piece;
+
+		assert_true(size - at > PACKED_PIECE_HEADER_SIZE);
+		assert_ok(packed_parse_piece(packed + at, &piece));
+		at += PACKED_PIECE_HEADER_SIZE;
+		assert_true(piece.packed_size <= size - at && piece.size <= to_size - out);
+		assert_ok(unpacker_run(unpacker, &piece, packed + at, NULL, (uint8_t *)to + out));
+		at += piece.packed_size;
+		out += piece.size;
+	}
+	assert_int_equal(out, to_size);
+	return n;
+}
+
+static void reads_back(void **state)
+{
+	static const size_t sizes[] = {0, 1, PACKED_SIZE_MAX - 8192, PACKED_SIZE_MAX, PACKED_SIZE_MAX + 1, 9000000};
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		_cleanup_(builder_deinit) struct builder b;
+		_cleanup_(free_ptr) char *content = make_content(sizes[i]);
+		_cleanup_(free_ptr) char *packed = NULL;
+		_cleanup_(free_ptr) char *back = NULL;
+		size_t size;
+
+		builder_init(&b, FIXTURE_BASE);
+		builder_content(builder_add(&b, CHANGE_WRITE, "etc/new", S_IFREG | 0644), content, sizes[i]);
+		builder_write(&b, NULL);
+		packed = pack(&b, &size);
+		back = malloc(b.size);
+		unpack((uint8_t *)packed, size, back, b.size);
+		assert_memory_equal(b.bytes, back, b.size);
+		assert_true(sizes[i] < 4096 || size < sizes[i] * 3 / 4);
+	}
+}
+
+static void says_that_the_reader_went_away(void **state)
+{
+	_cleanup_(builder_deinit) struct builder b;
+	struct error *error;
+	int fds[2];
+
+	need_root();
+	prepare(&b);
+	assert_ok(io_replace_file(PLAIN_PAYLOAD, b.bytes, b.size, 0600));
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	close(fds[0]);
+	signal(SIGPIPE, SIG_IGN);
+	error = payload_pack(PLAIN_PAYLOAD, NULL, fds[1], NULL);
+	assert_non_null(error);
+	assert_int_equal(error->errnum, EPIPE);
+	error_destroy(error);
+	close(fds[1]);
 }
 
 static char *expected_after(const struct builder *b)
@@ -236,6 +319,8 @@ static void refuses_differences_to_something_else(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_back),
+		cmocka_unit_test(says_that_the_reader_went_away),
 		cmocka_unit_test(applies_from_a_file),
 		cmocka_unit_test(applies_from_a_pipe),
 		cmocka_unit_test(refuses_what_is_cut_or_altered),

@@ -3,12 +3,13 @@
  * The doors of changes and bundle for test scripts:
  *
  *   bundle-tool write BUNDLE PREFIX LOWER UPPER [TARGET LOWER UPPER]...
- *     reads the change list of the overlays (the first is mounted on "/") and writes a bundle
+ *     reads the change list of the overlays (the first is mounted on "/") and writes a bundle, and
+ *     BUNDLE.deltas, the differences of its large files
  *   bundle-tool list BUNDLE        one line a change
  *   bundle-tool verify BUNDLE
  *   bundle-tool payload BUNDLE OUT [COMMAND]...
  *     writes the payload, with an action after the switch for each command of the shell; prints its hash
- *   bundle-tool pack PAYLOAD       packs it to standard output
+ *   bundle-tool pack PAYLOAD [DELTAS]  packs it to standard output
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ static struct error *write_bundle(char **args, int n)
 {
 	struct change_layer layers[LAYERS_MAX];
 	struct bundle_manifest manifest = {};
+	_cleanup_(free_ptr) char *deltas = NULL;
 	struct error *error;
 	size_t n_layers = 0;
 	const char *target = "/", *prefix = args[1];
@@ -69,6 +71,10 @@ static struct error *write_bundle(char **args, int n)
 	error = changes_read(layers, n_layers, NULL, &manifest.changes);
 	if (!error)
 		error = bundle_write(args[0], &manifest, layers, n_layers, NULL);
+	if (!error && asprintf(&deltas, "%s.deltas", args[0]) < 0)
+		error = error_no_memory();
+	if (!error)
+		error = deltas_write(deltas, &manifest.changes, layers, n_layers);
 	bundle_manifest_deinit(&manifest);
 	return error;
 }
@@ -135,8 +141,8 @@ int main(int argc, char **argv)
 	log_set(print_log, NULL);
 	if (argc >= 6 && strcmp(argv[1], "write") == 0)
 		error = write_bundle(argv + 2, argc - 2);
-	else if (argc == 3 && strcmp(argv[1], "pack") == 0)
-		error = payload_pack(argv[2], 1, NULL);
+	else if (argc >= 3 && strcmp(argv[1], "pack") == 0)
+		error = payload_pack(argv[2], argv[3], 1, NULL);
 	else if (argc >= 3)
 		error = use_bundle(argv + 1, argc - 1);
 	else
