@@ -28,6 +28,15 @@
 #define SSH_PUT_MS      300000
 #define SSH_FAILED      255 /* ssh's own failure, by ssh(1) */
 #define SSH_OPTIONS_MAX 40
+#define CPUINFO_MAX     (16u << 20)
+
+/*
+ * Where both processors compute AES, GCM takes half the time of ChaCha20 (400 MB through ssh 9.2: 0.38 s of processor
+ * time against 0.70 s), which ssh(1) prefers and which is the faster one where either of them does not. Others follow:
+ * a guest may know no other.
+ */
+#define SSH_AES_CIPHERS                                                                                                \
+	"Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr"
 
 static struct error *resolve(const char *host, const char *port, struct addrinfo **ret)
 {
@@ -127,6 +136,22 @@ static char *known_hosts_option(const struct vm *vm)
 	return string_format("UserKnownHostsFile=\"%.*s/%s.known_hosts\"", (int)(slash - log), log, vm->settings.name);
 }
 
+/* A processor's flags on x86, its features on ARM: both have the word. */
+static bool host_has_aes(void)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+	struct error *error = io_read_file("/proc/cpuinfo", CPUINFO_MAX, &text, NULL);
+
+	if (error) {
+		error_destroy(error);
+		return false;
+	}
+	for (const char *found = text; (found = strstr(found, " aes")); found++)
+		if (found[4] == ' ' || found[4] == '\n')
+			return true;
+	return false;
+}
+
 static struct error *ssh_arguments_init(struct ssh_arguments *arguments, const struct vm *vm, const char *command)
 {
 	const struct vm_settings *settings = &vm->settings;
@@ -150,6 +175,8 @@ static struct error *ssh_arguments_init(struct ssh_arguments *arguments, const s
 	option(arguments, "-o", "ConnectTimeout=" SSH_CONNECT_S);
 	option(arguments, "-o", "ServerAliveInterval=10");
 	option(arguments, "-o", "ServerAliveCountMax=6");
+	if (vm->guest_has_aes && host_has_aes())
+		option(arguments, "-o", SSH_AES_CIPHERS);
 	option(arguments, "-o", arguments->known_hosts);
 	option(arguments, "-o", arguments->hostname);
 	option(arguments, "-o", arguments->alias);
@@ -265,12 +292,15 @@ static struct error *ssh_run(struct vm *vm, const char *const *argv, int stdin_f
 static struct error *ssh_wait(struct vm *vm, uint64_t timeout_ms)
 {
 	static const struct timespec pause = {.tv_nsec = SSH_RETRY_MS * 1000000};
+	static const char ask_aes[] = "grep -qw aes /proc/cpuinfo && echo aes; true";
 	uint64_t deadline_ns = wire_deadline(timeout_ms);
 
 	for (;;) {
 		struct channel_result result = {};
-		struct error *error = run_ssh(vm, "true", -1, deadline_ns, &result);
+		struct error *error = run_ssh(vm, ask_aes, -1, deadline_ns, &result);
 
+		if (!error)
+			vm->guest_has_aes = !strncmp(result.output, "aes", 3);
 		channel_result_deinit(&result);
 		if (!error || error->code == ERROR_USAGE)
 			return error;

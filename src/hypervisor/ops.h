@@ -18,6 +18,7 @@
 #ifndef HYPERVISOR_OPS_H
 #define HYPERVISOR_OPS_H
 
+#include <limits.h>
 #include <sys/types.h>
 
 #include "hypervisor/hypervisor.h"
@@ -56,14 +57,20 @@ struct hypervisor_ops {
 	struct error *(*set_link)(struct vm *vm, const char *nic, bool up);
 
 	/*
-	 * Hot-plugs the file as a read-only disk whose serial is PAYLOAD_SERIAL. ERROR_UNSUPPORTED:
-	 * this machine has no place for one. An older one is taken away first.
+	 * Hot-plugs the file as a read-only disk, whose serial is PAYLOAD_SERIAL where a place has one. A machine may
+	 * have several places; *place is the first that is tried (0: the best), and then the one that took it. Whether
+	 * the guest sees it there only the guest can say; the next place is *place + 1. ERROR_UNSUPPORTED, and
+	 * *place is PLACE_NONE: there is none from *place on. An older disk is taken away first.
 	 */
-	struct error *(*disk_attach)(struct vm *vm, const char *path);
+	struct error *(*disk_attach)(struct vm *vm, const char *path, unsigned *place);
 	/* Harmless if there is none. */
 	struct error *(*disk_detach)(struct vm *vm);
 };
 
+/* payload.c: as vm_payload_attach(), by places from *place on and nothing else; here for the tests. */
+struct error *payload_plug(struct vm *vm, const char *path, unsigned *place, struct payload_place *ret) _must_check_;
+
+#define PLACE_NONE     UINT_MAX
 #define PAYLOAD_SERIAL "ouassister" /* virtio-blk keeps 20 characters */
 
 struct channel_ops {
@@ -87,6 +94,7 @@ struct vm {
 	struct qga *agent;           /* open connection, or NULL */
 	bool payload_file;           /* ... has written a file */
 	uint64_t channel_speed;      /* bytes per second of the last put; 0: none yet */
+	bool guest_has_aes;          /* its processor computes AES; known after the channel has answered (ssh) */
 };
 
 extern const struct hypervisor_ops hypervisor_qemu;

@@ -23,8 +23,17 @@ struct error *qemu_set_link(struct vm *vm, const char *nic, bool up) _must_check
 struct error *qemu_parse_network(const char *text, pid_t pid, struct nic_list *list) _must_check_;
 
 /* qemu_disk.c */
-struct error *qemu_disk_attach(struct vm *vm, const char *path) _must_check_;
+struct error *qemu_disk_attach(struct vm *vm, const char *path, unsigned *place) _must_check_;
 struct error *qemu_disk_detach(struct vm *vm) _must_check_;
+
+/* Whether the block node is there. */
+bool qemu_has_node(struct qmp *qmp, const char *node);
+
+/* qemu_cd.c */
+/* Puts the block node into a CD drive that the guest does not use; false if there is none. What was in it is kept. */
+bool qemu_cd_insert(struct qmp *qmp, const char *node);
+/* Takes the node out of the drive that has it, if one has, and puts back what was there before. Waits for the guest. */
+struct error *qemu_cd_eject(struct qmp *qmp, const char *node, uint64_t timeout_ms) _must_check_;
 
 /* qemu.c */
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The payload as a hot-plugged disk. Where a machine takes one differs: i440fx on pci.0, q35 only
- * on a root port that is free, others on a SCSI or USB controller they may have. QEMU itself
- * knows best: the places are tried in this order, and its refusal means "not here".
+ * on a root port that is free, others (q35 without one, microvm) on a SCSI or USB controller they
+ * may have, or as the medium of a CD drive. QEMU itself knows best: the places are tried in this
+ * order, and its refusal means "not here".
  */
 #include <string.h>
 #include <time.h>
@@ -117,6 +118,29 @@ static bool try_pci_ports(struct qmp *qmp)
 	return false;
 }
 
+static bool plug_virtio(struct qmp *qmp)
+{
+	return try_place(qmp, "virtio-blk-pci", NULL);
+}
+
+static bool plug_scsi(struct qmp *qmp)
+{
+	return try_place(qmp, "scsi-hd", NULL);
+}
+
+static bool plug_usb(struct qmp *qmp)
+{
+	return try_place(qmp, "usb-storage", NULL);
+}
+
+static bool insert_cd(struct qmp *qmp)
+{
+	return qemu_cd_insert(qmp, PLUG_ID);
+}
+
+/* The best first: a virtio disk is the fastest, a CD the slowest, and somebody else's. */
+static bool (*const places[])(struct qmp *) = {plug_virtio, try_pci_ports, plug_scsi, plug_usb, insert_cd};
+
 static bool is_plugged(struct qmp *qmp)
 {
 	_cleanup_(json_decref_ptr) json_t *answer = NULL;
@@ -134,7 +158,7 @@ static bool is_plugged(struct qmp *qmp)
 	return false;
 }
 
-static bool has_node(struct qmp *qmp)
+bool qemu_has_node(struct qmp *qmp, const char *wanted)
 {
 	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	size_t i;
@@ -145,7 +169,7 @@ static bool has_node(struct qmp *qmp)
 	{
 		const char *name = json_string_value(json_object_get(node, "node-name"));
 
-		if (name && strcmp(name, PLUG_ID) == 0)
+		if (name && strcmp(name, wanted) == 0)
 			return true;
 	}
 	return false;
@@ -177,7 +201,9 @@ static struct error *detach(struct qmp *qmp)
 		error_destroy(qmp_execute(qmp, "device_del", json_pack("{s:s}", "id", PLUG_ID), NULL));
 		error = await_unplugged(qmp);
 	}
-	if (!error && has_node(qmp))
+	if (!error)
+		error = qemu_cd_eject(qmp, PLUG_ID, UNPLUG_MS);
+	if (!error && qemu_has_node(qmp, PLUG_ID))
 		error = remove_released_node(qmp);
 	return error;
 }
@@ -194,7 +220,7 @@ struct error *qemu_disk_detach(struct vm *vm)
 	return error ? error : detach(qmp);
 }
 
-struct error *qemu_disk_attach(struct vm *vm, const char *path)
+struct error *qemu_disk_attach(struct vm *vm, const char *path, unsigned *place)
 {
 	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 	struct error *error = qmp_open(vm->settings.qmp, &qmp);
@@ -205,10 +231,13 @@ struct error *qemu_disk_attach(struct vm *vm, const char *path)
 		error = add_node(qmp, path);
 	if (error)
 		return error;
-	if (try_place(qmp, "virtio-blk-pci", NULL) || try_pci_ports(qmp) || try_place(qmp, "scsi-hd", NULL) ||
-	    try_place(qmp, "usb-storage", NULL))
-		return NULL;
+	for (unsigned i = *place; i < ARRAY_SIZE(places); i++)
+		if (places[i](qmp)) {
+			*place = i;
+			return NULL;
+		}
 	error_destroy(remove_node(qmp));
+	*place = PLACE_NONE;
 	return error_remedy(error_create(ERROR_UNSUPPORTED, "this machine has no free place to plug a disk in"),
 			    "add a -device pcie-root-port,id=… (q35) or a virtio-scsi controller to its command");
 }

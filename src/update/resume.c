@@ -82,7 +82,8 @@ static struct error *check_channel(const struct resume *r)
 		return NULL;
 	return error_remedy(
 		error_create(ERROR_USAGE, "%s has no [channel]: there is no way into the guest", r->session->file.path),
-		"give it the QEMU guest agent or ssh; see ouassister-vm(5)");
+		"give it one: install qemu-guest-agent in the guest, or let root log in by ssh with a key; see "
+		"ouassister-vm(5)");
 }
 
 /* The memory and the disk are those the bundle was computed from. */

@@ -308,14 +308,15 @@ static void test_long_socket_path(void **state)
 	use(fixture, pc);
 }
 
-static struct error *plug(struct fixture *fixture, const char *const *command)
+/* *place: where from, and then where. */
+static struct error *plug(struct fixture *fixture, const char *const *command, unsigned *place)
 {
 	_cleanup_(free_ptr) char *path = string_format("%s/payload", fixture->directory);
 
 	assert_ok(io_replace_file(path, "payload", 7, 0600));
 	use(fixture, command);
 	assert_ok(vm_boot_paused(fixture->vm));
-	return hypervisor_qemu.disk_attach(fixture->vm, path);
+	return hypervisor_qemu.disk_attach(fixture->vm, path, place);
 }
 
 static void test_plug_places(void **state)
@@ -325,18 +326,110 @@ static void test_plug_places(void **state)
 	static const char *const with_usb[] = {MACHINE("q35"), QMP, "-device", "qemu-xhci", NULL};
 	static const char *const bare[] = {MACHINE("q35"), QMP, NULL};
 	static const char *const micro[] = {MACHINE("microvm"), QMP, NULL};
+	static const char *const micro_scsi[] = {MACHINE("microvm"), QMP, "-device", "virtio-scsi-device", NULL};
+	static const char *const with_cd[] = {MACHINE("q35"), QMP, "-device", "ide-cd", NULL};
+	static const char *const all[] = {MACHINE("q35"),
+					  QMP,
+					  "-device",
+					  "pcie-root-port,id=port1,chassis=1",
+					  "-device",
+					  "virtio-scsi-pci",
+					  "-device",
+					  "qemu-xhci",
+					  "-device",
+					  "ide-cd",
+					  NULL};
+	/* 0 virtio, 1 on a port, 2 SCSI, 3 USB, 4 CD. */
 	static const struct {
 		const char *const *command;
-		bool fits;
-	} places[] = {{pc, true}, {with_port, true}, {with_usb, true}, {bare, false}, {micro, false}};
+		unsigned from, place;
+	} places[] = {{pc, 0, 0},
+		      {with_port, 0, 1},
+		      {with_usb, 0, 3},
+		      {with_cd, 0, 4},
+		      {micro_scsi, 0, 2},
+		      {all, 0, 1},
+		      {all, 2, 2},
+		      {all, 3, 3},
+		      {all, 4, 4},
+		      {all, 5, PLACE_NONE},
+		      {with_usb, 4, PLACE_NONE},
+		      {bare, 0, PLACE_NONE},
+		      {micro, 0, PLACE_NONE}};
 	struct fixture *fixture = *state;
 
 	need_qemu();
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		if (places[i].fits)
-			assert_ok(plug(fixture, places[i].command));
+		unsigned place = places[i].from;
+
+		if (places[i].place != PLACE_NONE)
+			assert_ok(plug(fixture, places[i].command, &place));
 		else
-			assert_error(plug(fixture, places[i].command), ERROR_UNSUPPORTED);
+			assert_error(plug(fixture, places[i].command, &place), ERROR_UNSUPPORTED);
+		assert_int_equal(place, places[i].place);
+		assert_ok(vm_quit(fixture->vm));
+	}
+}
+
+/* The node of the drive's medium, "" if it is empty. */
+static void medium_of(struct fixture *fixture, char ret[64])
+{
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
+	_cleanup_(json_decref_ptr) json_t *devices = NULL;
+	const json_t *inserted;
+	const char *node;
+
+	assert_ok(qmp_open(fixture->qmp, &qmp));
+	assert_ok(qmp_execute(qmp, "query-block", NULL, &devices));
+	assert_int_equal(json_array_size(devices), 1);
+	assert_false(json_is_true(json_object_get(json_array_get(devices, 0), "tray_open")));
+	inserted = json_object_get(json_array_get(devices, 0), "inserted");
+	node = json_string_value(json_object_get(inserted, "node-name"));
+	snprintf(ret, 64, "%s%s", node ? node : "",
+		 node && *node == '#' ? json_string_value(json_object_get(inserted, "file")) : "");
+}
+
+/* What was in the drive comes back: nothing, a medium of the command line, one with a node of its own. */
+static void test_cd_comes_back(void **state)
+{
+	static const char *const empty[] = {MACHINE("q35"), QMP, "-device", "ide-cd,id=cd0", NULL};
+	static const char *const plain[] = {MACHINE("q35"), QMP, "-cdrom", "disc", NULL};
+	static const char *const named[] = {MACHINE("q35"),
+					    QMP,
+					    "-blockdev",
+					    "raw,node-name=mine,read-only=on,file.driver=file,file.filename=disc",
+					    "-device",
+					    "ide-cd,drive=mine",
+					    NULL};
+	static const struct {
+		const char *const *command;
+		const char *after;
+	} drives[] = {{empty, ""}, {plain, "ouassister-medium"}, {named, "ouassister-medium"}};
+	struct fixture *fixture = *state;
+	_cleanup_(free_ptr) char *disc = string_format("%s/disc", fixture->directory);
+	_cleanup_(free_ptr) char *path = string_format("%s/payload", fixture->directory);
+	char medium[64], sectors[4096] = "disc";
+
+	need_qemu();
+	assert_ok(io_replace_file(disc, sectors, sizeof(sectors), 0600));
+	for (size_t i = 0; i < ARRAY_SIZE(drives); i++) {
+		unsigned place = 0;
+
+		assert_ok(plug(fixture, drives[i].command, &place));
+		assert_int_equal(place, 4);
+		medium_of(fixture, medium);
+		assert_string_equal(medium, "ouassister-payload");
+		/* Again, as after a process that was killed; and it goes by asking QEMU, not by our memory. */
+		for (int round = 0; round < 2; round++) {
+			place = 0;
+			assert_ok(hypervisor_qemu.disk_attach(fixture->vm, path, &place));
+			medium_of(fixture, medium);
+			assert_string_equal(medium, "ouassister-payload");
+			assert_ok(vm_payload_detach(fixture->vm));
+			assert_ok(vm_payload_detach(fixture->vm));
+			medium_of(fixture, medium);
+			assert_string_equal(medium, drives[i].after);
+		}
 		assert_ok(vm_quit(fixture->vm));
 	}
 }
@@ -352,8 +445,10 @@ static void test_plug_again(void **state)
 	assert_ok(io_replace_file(path, "payload", 7, 0600));
 	use(fixture, command);
 	assert_ok(vm_boot_paused(fixture->vm));
-	assert_ok(hypervisor_qemu.disk_attach(fixture->vm, path));
-	assert_ok(hypervisor_qemu.disk_attach(fixture->vm, path));
+	for (unsigned round = 0, place = 0; round < 2; round++, place = 0) {
+		assert_ok(hypervisor_qemu.disk_attach(fixture->vm, path, &place));
+		assert_int_equal(place, 2);
+	}
 	assert_ok(vm_payload_detach(fixture->vm));
 	assert_ok(vm_payload_detach(fixture->vm));
 }
@@ -530,6 +625,7 @@ int main(void)
 		with_fixture(test_long_socket_path),
 		with_fixture(test_plug_places),
 		with_fixture(test_plug_again),
+		with_fixture(test_cd_comes_back),
 		with_fixture(test_link_gate),
 		with_fixture(test_gate_none),
 		with_fixture(test_tap_gate),

@@ -6,7 +6,7 @@
  *
  * Keys: name directory memory qmp channel(none|agent|ssh) agent ssh port key gate(auto|none) log.
  * Verbs: state sync suspend load boot continue quit close open show wait(MS) put(FILE GUEST) run(MS ARGV…)
- *        input(MS FILE ARGV…) attach(FILE) detach
+ *        input(MS FILE ARGV…) attach(FILE [PLACE]) detach
  * Exit status: 0, or 10 + enum error_code; `run` and `input` give the program's.
  */
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "hypervisor/hypervisor.h"
+#include "hypervisor/ops.h"
 
 #define PUT_MAX (8u << 20)
 
@@ -167,9 +167,14 @@ static struct error *do_attach(struct vm *vm, char **arguments, int *ret)
 {
 	static const char *const ways[] = {[PAYLOAD_DISK] = "disk", [PAYLOAD_STDIN] = "stdin", [PAYLOAD_FILE] = "file"};
 	struct payload_place place = {};
-	struct error *error = vm_payload_attach(vm, arguments[0], &place);
+	/* Without a number as the user has it; with one, at that place or none. */
+	unsigned number = arguments[1] ? (unsigned)strtoul(arguments[1], NULL, 10) : 0, wanted = number;
+	struct error *error = arguments[1] ? payload_plug(vm, arguments[0], &number, &place)
+					   : vm_payload_attach(vm, arguments[0], &place);
 	_cleanup_(close_fd) int fd = -1;
 
+	if (!error && arguments[1] && number != wanted)
+		error = error_create(ERROR_UNSUPPORTED, "it went to place %u", number);
 	if (!error && place.way == PAYLOAD_FILE) {
 		fd = open(arguments[0], O_RDONLY | O_CLOEXEC);
 		error = fd < 0 ? error_system(errno, arguments[0], "cannot open")
