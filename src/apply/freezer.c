@@ -6,21 +6,30 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "apply/events.h"
+#include "apply/loading.h"
 #include "base/io.h"
 
-#define LIST_MAX     (1 << 20)
+#define LIST_MAX         (1 << 20)
 /* A process in the middle of something that cannot be interrupted is not waited for longer than this part. */
-#define WAIT_PART    8
-#define WAIT_STEP_NS 200000
+#define WAIT_PART        8
+#define WAIT_STEP_NS     200000
 /* What was frozen behind the limit's back is thawed within this. */
-#define AGAIN_MS     20
-#define LATE_STATUS  1
+#define AGAIN_MS         20
+/*
+ * When a program was caught in its loader everything goes on for a moment, the longer the slower the machine seems to
+ * be; again and again for this part of the limit.
+ */
+#define LOADING_FIRST_NS 500000
+#define LOADING_MOST_NS  16000000
+#define LOADING_PART     2
+#define LATE_STATUS      1
 
 /* --- control files --- */
 
@@ -137,6 +146,8 @@ _Noreturn static void watch(const struct freezer *f, int pipe_fd)
 	int wait_ms = (int)f->limit_ms;
 	bool late = false;
 
+	/* However busy the machine is; if it cannot be had, no matter. */
+	setpriority(PRIO_PROCESS, 0, -20);
 	for (;;) {
 		int ready = poll(&p, 1, wait_ms);
 
@@ -272,24 +283,45 @@ static struct error *prepare(struct freezer *f, const struct tree *tree)
 }
 
 /* What is in the middle of a system call that cannot be interrupted keeps its cgroup from standing still. */
-static void wait_until_still(const struct freezer *f, int report_fd)
+static const char *wait_until_still(const struct freezer *f, uint64_t at_most_ns)
 {
-	uint64_t deadline = f->begun_ns + f->limit_ms * 1000000ull / WAIT_PART;
+	uint64_t deadline = clock_monotonic_ns() + at_most_ns;
 
-	for (size_t i = 0; i < f->list.n;) {
-		if (stands_still(f->list.paths[i])) {
-			i++;
-		} else if (clock_monotonic_ns() > deadline) {
-			event_note(report_fd, f->list.paths[i], "something in it cannot be frozen now");
-			i++;
-		} else {
+	for (size_t i = 0; i < f->list.n; i++)
+		while (!stands_still(f->list.paths[i])) {
+			if (clock_monotonic_ns() > deadline)
+				return f->list.paths[i];
 			nanosleep(&(struct timespec){.tv_nsec = WAIT_STEP_NS}, NULL);
 		}
+	return NULL;
+}
+
+/*
+ * Until nobody is in the middle of being loaded: each time everything goes on for a moment, in which most of those get
+ * through.
+ */
+static void freeze_between_loads(struct freezer *f, int report_fd)
+{
+	uint64_t deadline = clock_monotonic_ns() + f->limit_ms * 1000000ull / LOADING_PART;
+	long pause_ns = LOADING_FIRST_NS;
+
+	while (loading_anyone(&f->list, f->loaders, f->n_loaders)) {
+		if (clock_monotonic_ns() > deadline) {
+			event_note(report_fd, NULL,
+				   "a program that is just being started may see an old and a new library");
+			return;
+		}
+		set_all(f, "0");
+		nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
+		set_all(f, "1");
+		wait_until_still(f, LOADING_MOST_NS);
+		pause_ns = pause_ns < LOADING_MOST_NS ? 2 * pause_ns : LOADING_MOST_NS;
 	}
 }
 
 void freezer_freeze(struct freezer *f, const struct tree *tree, int report_fd)
 {
+	const char *moving;
 	struct error *error;
 
 	if (!f->limit_ms || !f->spared)
@@ -309,7 +341,11 @@ void freezer_freeze(struct freezer *f, const struct tree *tree, int report_fd)
 	}
 	f->begun_ns = clock_monotonic_ns();
 	set_all(f, "1");
-	wait_until_still(f, report_fd);
+	moving = wait_until_still(f, f->limit_ms * 1000000ull / WAIT_PART);
+	if (moving)
+		event_note(report_fd, moving, "something in it cannot be frozen now");
+	if (f->n_loaders)
+		freeze_between_loads(f, report_fd);
 }
 
 void freezer_thaw(struct freezer *f, int report_fd)

@@ -21,6 +21,7 @@
 
 #define FREEZER_LIMIT_MS     2000 /* unless --freeze says otherwise */
 #define FREEZER_LIMIT_MS_MAX 60000
+#define FREEZER_LOADERS_MAX  8
 #define FREEZER_LIST         "/run/.ouassister-frozen" /* below the root: a cgroup directory a line */
 
 /* Cgroups, as absolute paths of their directories. */
@@ -32,7 +33,10 @@ struct cgroup_list {
 struct freezer {
 	unsigned limit_ms;                /* 0: nothing is frozen */
 	const struct cgroup_list *spared; /* borrowed; NULL: the channel is not known, and nothing is frozen */
-	uint64_t frozen_us;               /* of all the times together */
+	/* Inodes of dynamic loaders that are exchanged with their C library: not while a program is inside one. */
+	uint64_t loaders[FREEZER_LOADERS_MAX];
+	size_t n_loaders;
+	uint64_t frozen_us; /* of all the times together */
 	/* While frozen. */
 	struct cgroup_list list;
 	int *fds;          /* of the control files of `list` */
@@ -46,6 +50,8 @@ struct freezer {
 void freezer_spare_channel(struct cgroup_list *ret);
 /* Adds the cgroup of a process, if it can be told. */
 void freezer_spare(struct cgroup_list *list, pid_t pid);
+/* Whether a process is in one of the cgroups, or below. */
+bool freezer_holds(const struct cgroup_list *list, pid_t pid);
 /*
  * freezer_find.c: what may be frozen, as few cgroups as possible: whole branches that hold none of the spared.
  * *ret is empty where there is no such freezer.

@@ -79,14 +79,34 @@ static char *find_line(char *text, const char *key)
 	return NULL;
 }
 
-void freezer_spare(struct cgroup_list *list, pid_t pid)
+/* The directory of a process's cgroup; NULL if it cannot be told. */
+static char *directory_of(pid_t pid)
 {
 	_cleanup_(free_ptr) char *text = read_proc(pid, "cgroup");
 	const char *mount = find_mount(), *path = find_line(text, "0::");
-	_cleanup_(free_ptr) char *directory = mount && path ? string_format("%s%s", mount, path) : NULL;
+
+	return mount && path ? string_format("%s%s", mount, path) : NULL;
+}
+
+void freezer_spare(struct cgroup_list *list, pid_t pid)
+{
+	_cleanup_(free_ptr) char *directory = directory_of(pid);
 
 	if (directory)
 		error_destroy(cgroup_list_add(list, directory));
+}
+
+bool freezer_holds(const struct cgroup_list *list, pid_t pid)
+{
+	_cleanup_(free_ptr) char *directory = directory_of(pid);
+
+	for (size_t i = 0; directory && i < list->n; i++) {
+		size_t n = strlen(list->paths[i]);
+
+		if (!strncmp(directory, list->paths[i], n) && (!directory[n] || directory[n] == '/'))
+			return true;
+	}
+	return false;
 }
 
 static pid_t parent_of(pid_t pid)

@@ -33,3 +33,20 @@ enum pass order_pass(const struct change *change)
 		return PASS_C_LIBRARY;
 	return PASS_MOST;
 }
+
+size_t order_loaders(const struct transaction *t, uint64_t *ret, size_t max)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < t->payload.header.n_entries && n + 1 < max; i++) {
+		const struct change *change = entry_change(t, i);
+		const char *slash = strrchr(change->path, '/');
+
+		if (change->kind != CHANGE_WRITE || order_pass(change) != PASS_C_LIBRARY ||
+		    !starts_with(slash + 1, "ld-"))
+			continue;
+		ret[n++] = t->slots[i].old;
+		ret[n++] = t->slots[i].staged;
+	}
+	return n;
+}

@@ -18,4 +18,7 @@ enum pass {
 
 enum pass order_pass(const struct change *change);
 
+/* The inodes, old and new, of the dynamic loaders that are exchanged; at most `max`. */
+size_t order_loaders(const struct transaction *t, uint64_t *ret, size_t max);
+
 #endif

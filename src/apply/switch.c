@@ -158,6 +158,7 @@ struct error *transaction_switch(struct transaction *t, uint32_t *ret_entries)
 {
 	struct error *error;
 
+	t->freezer.n_loaders = order_loaders(t, t->freezer.loaders, FREEZER_LOADERS_MAX);
 	freezer_freeze(&t->freezer, &t->tree, t->report_fd);
 	error = switch_all(t);
 	/* How long the disk takes is nothing that processes have to wait for. */

@@ -219,6 +219,7 @@ struct error *transaction_undo(struct transaction *t)
 					     t->tree.file_systems[i].mount);
 	if (error)
 		return error;
+	t->freezer.n_loaders = order_loaders(t, t->freezer.loaders, FREEZER_LOADERS_MAX);
 	freezer_freeze(&t->freezer, &t->tree, t->report_fd);
 	error = undo_all(t);
 	freezer_thaw(&t->freezer, t->report_fd);
