@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "guest/apparmor.h"
 #include "guest/fd_info.h"
 #include "guest/files.h"
 #include "guest/ipc.h"

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "shadow/internal.h"
 #include "shadow/setup.h"
+#include "shadow/sys_security.h"
 #include "shadow/sys_values.h"
 
 #define PATH_BYTES_MAX  4096u
@@ -315,12 +316,13 @@ static struct error *make_tree(struct shadow *shadow, struct sys_values *values,
 	return error;
 }
 
-/* An empty directory for every other thing that is mounted there: securityfs, debugfs, … */
-static struct error *make_point(int sys, const struct guest_mount *mount)
+/* A directory for every other thing that is mounted there, empty but for one: debugfs, tracefs, … */
+static struct error *make_point(struct shadow *shadow, int sys, const struct guest_mount *mount)
 {
 	_cleanup_(close_fd) int fd = -1;
+	struct error *error = open_point(sys, mount->target, &fd);
 
-	return open_point(sys, mount->target, &fd);
+	return error || strcmp(mount->fstype, "securityfs") != 0 ? error : sys_security_make(shadow, fd);
 }
 
 static struct error *make_all(struct shadow *shadow, int sys)
@@ -334,7 +336,8 @@ static struct error *make_all(struct shadow *shadow, int sys)
 
 		if (!guest_path_below(mount->target, "/sys"))
 			continue;
-		error = is_kernfs(mount) ? make_tree(shadow, values, mount, &budget, sys) : make_point(sys, mount);
+		error = is_kernfs(mount) ? make_tree(shadow, values, mount, &budget, sys)
+					 : make_point(shadow, sys, mount);
 		if (error && error->code != ERROR_NO_MEMORY) {
 			log_warning("%s is not all in the shadow: %s", mount->target, error->message);
 			error_destroy(take_ptr(error));

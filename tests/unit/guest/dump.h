@@ -22,6 +22,7 @@ json_t *add_list(json_t *object, const char *key, const struct error *incomplete
 struct error *dump_tasks(struct guest *guest, json_t *root);
 struct error *dump_log(struct guest *guest, json_t *root);
 struct error *dump_modules(struct guest *guest, json_t *root);
+struct error *dump_apparmor(struct guest *guest, json_t *root);
 struct error *dump_counters(struct guest *guest, json_t *root);
 struct error *dump_sysctls(struct guest *guest, json_t *root);
 struct error *dump_interfaces(struct guest *guest, json_t *root);

@@ -171,3 +171,19 @@ struct error *dump_interfaces(struct guest *guest, json_t *root)
 		error = dump_interface(&list.items[i], add_object(array));
 	return error;
 }
+
+struct error *dump_apparmor(struct guest *guest, json_t *root)
+{
+	_cleanup_(guest_apparmor_features_deinit) struct guest_apparmor_features features = {0};
+	struct error *error = guest_apparmor_features(guest, &features);
+	json_t *array = add_list(root, "apparmor", NULL);
+
+	for (size_t i = 0; !error && i < features.n; i++) {
+		json_t *feature = add_object(array);
+
+		error = set_text(feature, "path", features.items[i].path);
+		if (!error)
+			error = set_text(feature, "text", features.items[i].text);
+	}
+	return error;
+}

@@ -142,6 +142,7 @@ static const struct {
 	{"interfaces", false, dump_interfaces},
 	{"run", false, dump_run},
 	{"dirty", false, dump_dirty},
+	{"apparmor", false, dump_apparmor},
 };
 
 static bool wanted(size_t subject, char **names)
