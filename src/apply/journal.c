@@ -484,16 +484,21 @@ struct error *journal_read_slots(const char *directory, const struct journal *jo
 	return NULL;
 }
 
-struct error *journal_read_index(const char *directory, const struct journal *journal, struct payload *ret)
+struct error *journal_read_index(const char *directory, const struct journal *journal, struct index_room *ret_room,
+				 struct payload *ret)
 {
-	_cleanup_(free_ptr) char *bytes = NULL;
+	_cleanup_(free_ptr) char *path = string_format("%s/index", directory);
+	struct source source;
 	struct error *error;
-	size_t size;
 
-	error = read_whole(directory, "index", PAYLOAD_HEADER_SIZE + PAYLOAD_INDEX_MAX, &bytes, &size);
+	if (!path)
+		return error_no_memory();
+	error = source_open(path, &source);
 	if (error)
 		return error;
-	return source_parse((const uint8_t *)bytes, size, journal->id, ret);
+	error = source_read_index(&source, journal->id, directory, ret_room, ret);
+	source_close(&source);
+	return error;
 }
 
 struct error *journal_remove(const char *directory)

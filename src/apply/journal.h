@@ -21,6 +21,7 @@
 #ifndef APPLY_JOURNAL_H
 #define APPLY_JOURNAL_H
 
+#include "apply/source.h"
 #include "apply/tree.h"
 #include "base/sha256.h"
 #include "bundle/payload.h"
@@ -96,8 +97,9 @@ struct error *journal_write_slots(const char *directory, struct journal *journal
 struct error *journal_read_slots(const char *directory, const struct journal *journal, uint32_t n,
 				 size_t n_file_systems, struct slot **ret) _must_check_;
 
-struct error *journal_read_index(const char *directory, const struct journal *journal, struct payload *ret)
-	_must_check_;
+/* As source_read_index(). */
+struct error *journal_read_index(const char *directory, const struct journal *journal, struct index_room *ret_room,
+				 struct payload *ret) _must_check_;
 
 /* Removes all files. The journal says by now that no path depends on anything. */
 struct error *journal_remove(const char *directory) _must_check_;

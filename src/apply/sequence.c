@@ -67,6 +67,7 @@ static void finish(struct transaction *t)
 	transaction_unlock(t);
 	source_close(&t->source);
 	payload_deinit(&t->payload);
+	index_room_deinit(&t->index);
 	free(take_ptr(t->slots));
 	free(take_ptr(t->link_sources));
 	unit_states_deinit(&t->states);
@@ -101,7 +102,7 @@ static struct error *load_transaction(struct transaction *t)
 {
 	struct error *error;
 
-	error = journal_read_index(t->directory, &t->journal, &t->payload);
+	error = journal_read_index(t->directory, &t->journal, &t->index, &t->payload);
 	if (error)
 		return error_wrap(error, "cannot read the index of the unfinished update");
 	error = journal_read_slots(t->directory, &t->journal, t->payload.header.n_entries, t->tree.n_file_systems,
@@ -282,23 +283,24 @@ static struct error *check(struct transaction *t, const struct apply_options *op
 }
 
 /* Everything the journal will ever hold has its place on the disk before anything else is touched. */
-static struct error *open_transaction(struct transaction *t, const uint8_t *index, size_t index_size)
+static struct error *open_transaction(struct transaction *t)
 {
 	struct error *error;
 
 	t->journal.phase = PHASE_STAGING;
 	fault_point();
-	error = journal_create(t->directory, &t->journal, &t->tree, index, index_size, t->payload.header.n_entries);
+	error = journal_create(t->directory, &t->journal, &t->tree, t->index.bytes, t->index.index_size,
+			       t->payload.header.n_entries);
 	fault_point();
 	return error_wrap(error, "cannot make the journal");
 }
 
-static struct error *stage(struct transaction *t, const uint8_t *index, size_t index_size)
+static struct error *stage(struct transaction *t)
 {
 	struct error *error;
 	struct event event;
 
-	error = open_transaction(t, index, index_size);
+	error = open_transaction(t);
 	/* Durable with what is staged. */
 	if (!error)
 		error = units_add_recovery(t);
@@ -460,18 +462,16 @@ static struct error *clear_earlier(struct transaction *t)
 
 static const char *apply_new(struct transaction *t, const struct apply_options *options)
 {
-	_cleanup_(free_ptr) uint8_t *index = NULL;
-	size_t index_size = 0;
 	struct error *error;
 
 	memcpy(t->journal.id, options->id, sizeof(t->journal.id));
 	error = source_open(options->payload, &t->source);
 	if (!error)
-		error = source_read_index(&t->source, options->id, &t->payload, &index, &index_size);
+		error = source_read_index(&t->source, options->id, t->directory, &t->index, &t->payload);
 	if (!error)
 		error = check(t, options);
 	if (!error)
-		error = stage(t, index, index_size);
+		error = stage(t);
 	if (!error && does_actions(t))
 		error = transaction_act_before(t);
 	if (!error && t->strict && t->n_failed)

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "bundle/packed.h"
 
@@ -277,51 +278,75 @@ static struct error *check_header(const uint8_t *bytes, const uint8_t sha256[SHA
 	return error ? error : payload_parse_header(bytes, ret);
 }
 
-struct error *source_parse(const uint8_t *bytes, size_t size, const uint8_t sha256[SHA256_SIZE], struct payload *ret)
+void index_room_deinit(struct index_room *room)
 {
-	struct payload_header header;
-	struct error *error;
-
-	if (size < PAYLOAD_HEADER_SIZE)
-		return error_format("payload", size, "no whole header");
-	error = check_header(bytes, sha256, &header);
-	if (error)
-		return error;
-	if (size - PAYLOAD_HEADER_SIZE != header.index_size)
-		return error_format("payload", size, "the index is cut");
-	error = check_hash(bytes + PAYLOAD_HEADER_SIZE, header.index_size, header.index_sha256, "the payload's index");
-	if (error)
-		return error;
-	return payload_parse_index(&header, bytes + PAYLOAD_HEADER_SIZE, ret);
+	if (room->bytes)
+		munmap(room->bytes, room->size);
+	*room = (struct index_room){};
 }
 
-struct error *source_read_index(struct source *source, const uint8_t sha256[SHA256_SIZE], struct payload *ret,
-				uint8_t **ret_bytes, size_t *ret_size)
+/* Room on the disk is taken beforehand: a page that finds none when it is written out would kill us. */
+static void *map_file(const char *directory, size_t size)
 {
-	_cleanup_(free_ptr) uint8_t *bytes = NULL;
+	_cleanup_(close_fd) int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0 || posix_fallocate(fd, 0, size) != 0)
+		return MAP_FAILED;
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+static struct error *make_room(const char *directory, const struct payload_header *header, struct index_room *ret)
+{
+	struct index_room room = {.index_size = PAYLOAD_HEADER_SIZE + header->index_size};
+	size_t entries = (room.index_size + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;
+
+	room.size = entries + payload_room_size(header);
+	room.bytes = map_file(directory, room.size);
+	if (room.bytes == MAP_FAILED)
+		room.bytes = mmap(NULL, room.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (room.bytes == MAP_FAILED)
+		return error_no_memory();
+	*ret = room;
+	return NULL;
+}
+
+static struct error *fill_room(struct source *source, const uint8_t first[PAYLOAD_HEADER_SIZE],
+			       const struct payload_header *header, struct index_room *room, struct payload *ret)
+{
+	uint8_t *index = room->bytes + PAYLOAD_HEADER_SIZE;
+	struct error *error;
+
+	memcpy(room->bytes, first, PAYLOAD_HEADER_SIZE);
+	error = read_exactly(source, index, header->index_size);
+	if (!error)
+		error = check_hash(index, header->index_size, header->index_sha256, "the payload's index");
+	if (error)
+		return error;
+	error = payload_parse_index(header, index, room->bytes + room->size - payload_room_size(header), ret);
+	/* From here on nobody changes them. */
+	if (!error)
+		mprotect(room->bytes, room->size, PROT_READ);
+	return error;
+}
+
+struct error *source_read_index(struct source *source, const uint8_t sha256[SHA256_SIZE], const char *directory,
+				struct index_room *ret_room, struct payload *ret)
+{
+	_cleanup_(index_room_deinit) struct index_room room = {};
 	uint8_t first[PAYLOAD_HEADER_SIZE];
 	struct payload_header header;
 	struct error *error;
-	size_t size;
 
 	error = read_exactly(source, first, sizeof(first));
+	if (!error)
+		error = check_header(first, sha256, &header);
+	if (!error)
+		error = make_room(directory, &header, &room);
+	if (!error)
+		error = fill_room(source, first, &header, &room, ret);
 	if (error)
 		return error;
-	error = check_header(first, sha256, &header);
-	if (error)
-		return error;
-	size = PAYLOAD_HEADER_SIZE + header.index_size;
-	bytes = malloc(size);
-	if (!bytes)
-		return error_no_memory();
-	memcpy(bytes, first, sizeof(first));
-	error = read_exactly(source, bytes + PAYLOAD_HEADER_SIZE, header.index_size);
-	if (error)
-		return error;
-	error = source_parse(bytes, size, sha256, ret);
-	if (error)
-		return error;
-	*ret_bytes = take_ptr(bytes);
-	*ret_size = size;
+	*ret_room = room;
+	room = (struct index_room){};
 	return NULL;
 }

@@ -47,15 +47,24 @@ struct error *source_next(struct source *source, uint64_t max, const uint8_t **r
 struct error *source_skip_to(struct source *source, uint64_t position) _must_check_;
 
 /*
- * Reads header and index, compares them with `sha256` (of the header, which holds the index's
- * hash) and parses them. *ret_bytes is header and index as they came, for the journal; the
- * caller frees it.
+ * Header and index as they came, and behind them the entries as they are in memory: mapped from a file without a name
+ * in the helper's directory, so that the kernel can put them on the disk when a small guest needs its memory. Of a
+ * large payload they are more than all else that the helper holds. Where no such file can be made they are in memory
+ * alone.
  */
-struct error *source_read_index(struct source *source, const uint8_t sha256[SHA256_SIZE], struct payload *ret,
-				uint8_t **ret_bytes, size_t *ret_size) _must_check_;
+struct index_room {
+	uint8_t *bytes;    /* NULL: none */
+	size_t size;       /* of all */
+	size_t index_size; /* bytes of header and index */
+};
 
-/* The same of bytes already in memory. */
-struct error *source_parse(const uint8_t *bytes, size_t size, const uint8_t sha256[SHA256_SIZE], struct payload *ret)
-	_must_check_;
+void index_room_deinit(struct index_room *room);
+
+/*
+ * Reads header and index, compares them with `sha256` (of the header, which holds the index's hash) and parses them.
+ * The payload lies in the room, which must outlive it. `directory`: the helper's.
+ */
+struct error *source_read_index(struct source *source, const uint8_t sha256[SHA256_SIZE], const char *directory,
+				struct index_room *ret_room, struct payload *ret) _must_check_;
 
 #endif

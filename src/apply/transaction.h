@@ -42,6 +42,7 @@ struct transaction {
 	int64_t keep_s; /* how long old files are kept: 0: not at all, negative: until `forget` */
 	struct tree tree;
 	struct journal journal;
+	struct index_room index; /* in which the payload lies */
 	struct payload payload;
 	struct slot *slots;     /* one an entry */
 	uint32_t *link_sources; /* LINK: the earlier entry it is another name of, NO_ENTRY if it is in the tree already;

@@ -24,6 +24,7 @@ struct pack {
 	ZSTD_CCtx *zstd;
 	uint8_t *bytes, *packed; /* PACKED_SIZE_MAX each */
 	struct payload payload;
+	uint8_t *index; /* the payload's */
 	struct deltas deltas;
 	struct pack_totals totals;
 };
@@ -81,6 +82,7 @@ static void pack_deinit(struct pack *pack)
 	free(pack->bytes);
 	free(pack->packed);
 	payload_deinit(&pack->payload);
+	free(pack->index);
 	deltas_close(&pack->deltas);
 }
 
@@ -177,7 +179,6 @@ static void find_deltas(struct pack *pack, const char *path)
 
 static struct error *read_index(struct pack *pack)
 {
-	_cleanup_(free_ptr) uint8_t *index = NULL;
 	uint8_t bytes[PAYLOAD_HEADER_SIZE];
 	struct payload_header header;
 	struct error *error;
@@ -187,11 +188,11 @@ static struct error *read_index(struct pack *pack)
 		error = payload_parse_header(bytes, &header);
 	if (error)
 		return error;
-	index = malloc(header.index_size + 1);
-	if (!index)
+	pack->index = malloc(header.index_size + 1);
+	if (!pack->index)
 		return error_no_memory();
-	error = io_pread(pack->in, index, header.index_size, PAYLOAD_HEADER_SIZE, pack->path);
-	return error ? error : payload_parse_index(&header, index, &pack->payload);
+	error = io_pread(pack->in, pack->index, header.index_size, PAYLOAD_HEADER_SIZE, pack->path);
+	return error ? error : payload_parse_index(&header, pack->index, NULL, &pack->payload);
 }
 
 static struct error *pack_all(struct pack *pack)

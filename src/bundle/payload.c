@@ -85,13 +85,13 @@ static struct error *parse_bytes(struct cursor *c, uint32_t max, const uint8_t *
 	return NULL;
 }
 
+/* Where it lies, which is nobody's to change or to free. */
 static struct error *parse_string(struct cursor *c, uint32_t max, char **ret)
 {
 	const uint8_t *bytes;
 	struct error *error;
 	uint32_t size;
 	uint8_t end;
-	char *string;
 
 	error = parse_bytes(c, max, &bytes, &size);
 	if (!error)
@@ -100,7 +100,18 @@ static struct error *parse_string(struct cursor *c, uint32_t max, char **ret)
 		return error;
 	if (end || memchr(bytes, 0, size))
 		return cursor_error(c, "NUL in a string, or none behind it");
-	string = strndup((const char *)bytes, size);
+	*ret = (char *)bytes;
+	return NULL;
+}
+
+static struct error *copy_string(struct cursor *c, uint32_t max, char **ret)
+{
+	char *string;
+	struct error *error = parse_string(c, max, &string);
+
+	if (error)
+		return error;
+	string = strdup(string);
 	if (!string)
 		return error_no_memory();
 	*ret = string;
@@ -125,16 +136,11 @@ bool payload_path_valid(const char *path)
 
 static struct error *parse_path(struct cursor *c, char **ret)
 {
-	_cleanup_(free_ptr) char *path = NULL;
-	struct error *error;
+	struct error *error = parse_string(c, PAYLOAD_STRING_MAX, ret);
 
-	error = parse_string(c, PAYLOAD_STRING_MAX, &path);
 	if (error)
 		return error;
-	if (!payload_path_valid(path))
-		return cursor_error(c, "bad path in the payload");
-	*ret = take_ptr(path);
-	return NULL;
+	return payload_path_valid(*ret) ? NULL : cursor_error(c, "bad path in the payload");
 }
 
 static struct error *parse_xattr(struct cursor *c, struct change_xattr *xattr)
@@ -151,11 +157,7 @@ static struct error *parse_xattr(struct cursor *c, struct change_xattr *xattr)
 	error = parse_bytes(c, PAYLOAD_XATTR_MAX, &bytes, &size);
 	if (error)
 		return error;
-	/* malloc(0) may be NULL */
-	xattr->value = malloc(size ? size : 1);
-	if (!xattr->value)
-		return error_no_memory();
-	memcpy(xattr->value, bytes, size);
+	xattr->value = (void *)bytes;
 	xattr->size = size;
 	return NULL;
 }
@@ -403,11 +405,11 @@ static struct error *parse_entries(struct cursor *c, const struct payload_header
 {
 	uint64_t position = 0;
 
-	if (header->n_entries > 0) {
+	payload->entries = payload->entries_room;
+	if (header->n_entries > 0 && !payload->entries)
 		payload->entries = calloc(header->n_entries, sizeof(*payload->entries));
-		if (!payload->entries)
-			return error_no_memory();
-	}
+	if (header->n_entries > 0 && !payload->entries)
+		return error_no_memory();
 	for (uint32_t i = 0; i < header->n_entries; i++) {
 		struct error *error = parse_entry(c, &payload->entries[i]);
 
@@ -432,7 +434,7 @@ static struct error *parse_argv(struct cursor *c, uint16_t argc, char ***ret)
 		return error_no_memory();
 	*ret = argv;
 	for (uint16_t i = 0; i < argc; i++) {
-		struct error *error = parse_string(c, PAYLOAD_XATTR_MAX, &argv[i]);
+		struct error *error = copy_string(c, PAYLOAD_XATTR_MAX, &argv[i]);
 
 		if (error)
 			return error;
@@ -444,7 +446,7 @@ static struct error *parse_argv(struct cursor *c, uint16_t argc, char ***ret)
 static struct error *parse_optional(struct cursor *c, char **ret)
 {
 	_cleanup_(free_ptr) char *text = NULL;
-	struct error *error = parse_string(c, PAYLOAD_STRING_MAX, &text);
+	struct error *error = copy_string(c, PAYLOAD_STRING_MAX, &text);
 
 	if (!error && *text)
 		*ret = take_ptr(text);
@@ -529,9 +531,10 @@ static struct error *parse_actions(struct cursor *c, uint32_t n, struct action_l
 	return NULL;
 }
 
-struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, struct payload *ret)
+struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, void *room,
+				  struct payload *ret)
 {
-	_cleanup_(payload_deinit) struct payload payload = {.header = *header};
+	_cleanup_(payload_deinit) struct payload payload = {.header = *header, .entries_room = room};
 	struct cursor c = cursor_init(index, header->index_size, "payload");
 	struct error *error;
 
@@ -552,10 +555,12 @@ struct error *payload_parse_index(const struct payload_header *header, const uin
 
 void payload_deinit(struct payload *payload)
 {
-	if (payload->entries)
-		for (uint32_t i = 0; i < payload->header.n_entries; i++)
-			change_deinit(&payload->entries[i].change);
-	free(payload->entries);
+	for (uint32_t i = 0; payload->entries && i < payload->header.n_entries; i++) {
+		free(payload->entries[i].change.attributes.xattrs);
+		free(payload->entries[i].change.before.attributes.xattrs);
+	}
+	if (!payload->entries_room)
+		free(payload->entries);
 	action_list_deinit(&payload->actions);
 	*payload = (struct payload){};
 }

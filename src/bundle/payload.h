@@ -75,7 +75,8 @@ struct payload_entry {
 
 struct payload {
 	struct payload_header header;
-	struct payload_entry *entries;
+	struct payload_entry *entries; /* their strings, and values of extended attributes, lie in the index */
+	void *entries_room;            /* whose `entries` are, if it is not NULL: borrowed */
 	struct action_list actions;
 };
 
@@ -88,10 +89,15 @@ struct error *payload_parse_header(const uint8_t bytes[PAYLOAD_HEADER_SIZE], str
  * Parses the index (header->index_size bytes) after its hash was compared with the header.
  * Refuses bad paths (absolute, empty components, "." and ".."), unknown kinds, numbers out of range,
  * contents that do not follow one another. Strings of a change are never NULL; actions have passed
- * action_problem().
+ * action_problem(). The index must outlive the payload. `room`: NULL, or zeroed bytes for the entries,
+ * payload_room_size() of them, that outlive it as well.
  */
-struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, struct payload *ret)
-	_must_check_;
+struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, void *room,
+				  struct payload *ret) _must_check_;
+static inline size_t payload_room_size(const struct payload_header *header)
+{
+	return (size_t)header->n_entries * sizeof(struct payload_entry);
+}
 void payload_deinit(struct payload *payload);
 
 /* Whether it is a path as in struct change: relative, no empty, "." or ".." component; "" is the root. */

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	error = payload_parse_header(data, &header);
 	if (!error) {
 		header.index_size = size - PAYLOAD_HEADER_SIZE;
-		error = payload_parse_index(&header, data + PAYLOAD_HEADER_SIZE, &payload);
+		error = payload_parse_index(&header, data + PAYLOAD_HEADER_SIZE, NULL, &payload);
 		if (!error)
 			payload_deinit(&payload);
 	}

@@ -11,7 +11,7 @@
 #include "bundle/payload.h"
 #include "changes/changes.h"
 
-#define BUILDER_ENTRIES_MAX 20000
+#define BUILDER_ENTRIES_MAX 100000
 
 struct builder_entry {
 	struct change change;

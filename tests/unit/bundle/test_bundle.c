@@ -310,7 +310,7 @@ static void test_payload(void **state)
 	assert_int_equal(size, found);
 	assert_ok(payload_parse_header((const uint8_t *)data, &header));
 	assert_int_equal(payload_content_start(&header) + header.content_size, size);
-	assert_ok(payload_parse_index(&header, (const uint8_t *)data + PAYLOAD_HEADER_SIZE, &payload));
+	assert_ok(payload_parse_index(&header, (const uint8_t *)data + PAYLOAD_HEADER_SIZE, NULL, &payload));
 	assert_int_equal(payload.actions.n, 4);
 	entry = find(&payload, "rewritten");
 	assert_int_equal(entry->change.kind, CHANGE_ATTRIBUTES);

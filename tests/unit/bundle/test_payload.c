@@ -135,6 +135,8 @@ static void pack_sample(struct packer *p, const struct sample *s)
 	pack_action(p, s);
 }
 
+static uint8_t *last_index;
+
 static struct error *parse(const struct sample *s, struct payload *ret)
 {
 	uint8_t buffer[16384] = {};
@@ -148,8 +150,10 @@ static struct error *parse(const struct sample *s, struct payload *ret)
 	/* Of the exact size, so that a read beyond it is caught. */
 	exact = malloc(header.index_size + 1);
 	memcpy(exact, buffer, header.index_size);
-	error = payload_parse_index(&header, exact, ret);
-	free(exact);
+	error = payload_parse_index(&header, exact, NULL, ret);
+	/* The payload's strings lie in it: it stays until the next one. */
+	free(last_index);
+	last_index = exact;
 	return error;
 }
 
@@ -418,5 +422,8 @@ int main(void)
 		cmocka_unit_test(test_ends),       cmocka_unit_test(test_headers),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	free(last_index);
+	return failed;
 }
