@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "apply/act.h"
 #include "apply/events.h"
@@ -148,10 +149,35 @@ struct error *timers_hold(struct transaction *t, bool with_actions)
 	return NULL;
 }
 
-void timers_start(const char *directory)
+/*
+ * Our own timer has just come, and the directory's time was put back: systemd (from 246 on) looks for a unit it does
+ * not know only if the time of a directory is not the one at which it read them all. -1: there is none.
+ */
+static int renew_directory(const char *root, struct stat *before)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/" UNIT_DIRECTORY, strcmp(root, "/") ? root : "");
+	_cleanup_(close_fd) int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (fd < 0 || fstat(fd, before) < 0 || futimens(fd, NULL) < 0)
+		return -1;
+	return take_fd(fd);
+}
+
+static void start(const char **argv, const char *root)
+{
+	_cleanup_(run_result_deinit) struct run_result result = {};
+	struct stat before;
+	_cleanup_(close_fd) int fd = renew_directory(root, &before);
+	struct error *error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
+
+	error_destroy(error);
+	if (fd >= 0)
+		futimens(fd, (const struct timespec[2]){{.tv_nsec = UTIME_OMIT}, before.st_mtim});
+}
+
+void timers_start(const char *directory, const char *root)
 {
 	const char *argv[TIMERS_MAX + 5] = {"systemctl", "start", "--no-block", "--"};
-	_cleanup_(run_result_deinit) struct run_result result = {};
 	_cleanup_(free_ptr) char *noted = NULL;
 	struct error *error = read_noted(directory, &noted);
 	size_t n = 0;
@@ -159,11 +185,11 @@ void timers_start(const char *directory)
 	for (char *save = NULL, *timer = error ? NULL : strtok_r(noted, "\n", &save); timer && n < TIMERS_MAX;
 	     timer = strtok_r(NULL, "\n", &save))
 		argv[4 + n++] = timer;
-	if (!error && n)
-		error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
 	error_destroy(error);
-	if (n)
-		timers_forget(directory);
+	if (n == 0)
+		return;
+	start(argv, root);
+	timers_forget(directory);
 }
 
 void timers_forget(const char *directory)

@@ -15,8 +15,11 @@
 struct error *timers_hold(struct transaction *t, bool with_actions) _must_check_;
 /* One more to be started. */
 struct error *timers_note(const char *directory, const char *timer) _must_check_;
-/* Starts them, by one call that does not wait. The report has ended: there is nobody to be told of a failure. */
-void timers_start(const char *directory);
+/*
+ * Starts them, by one call that does not wait. The report has ended: there is nobody to be told of a failure. `root` is
+ * the guest's, for the time of its directory with units.
+ */
+void timers_start(const char *directory, const char *root);
 /* Forgets them: a boot has started what it should. */
 void timers_forget(const char *directory);
 /* Stops those of units_add_keep(). */

@@ -245,7 +245,8 @@ static struct error *remove_recovery(struct transaction *t)
 	struct error *error = open_units(t, &units);
 	struct stat st;
 
-	if (error && error->code == ERROR_NOT_FOUND) {
+	/* Absent, or a symlink: there was no place for it. */
+	if (error && (error->code == ERROR_NOT_FOUND || error->code == ERROR_CONFLICT)) {
 		error_destroy(error);
 		return NULL;
 	}

@@ -283,7 +283,7 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 	fsync(report_fd);
 	close(lock_fd);
 	if (!options->early)
-		timers_start(directory);
+		timers_start(directory, options->root);
 	exit(exit_status(result));
 }
 
@@ -442,7 +442,7 @@ static struct error *forget(const struct apply_options *options, const char *dir
 	if (error)
 		return error;
 	/* Of one that was killed. */
-	timers_start(directory);
+	timers_start(directory, options->root);
 	if (timers)
 		timers_stop_own();
 	error = io_remove_tree(directory);

@@ -19,7 +19,7 @@ static const char systemctl[] =
 	"	case $verb in\n"
 	"	show) state=inactive; [ ! -e \"$unit\" ] || state=active\n"
 	"		printf 'Type=simple\\nResult=success\\nLoadState=loaded\\nActiveState=%s\\n\\n' $state ;;\n"
-	"	start) : >\"$unit\" ;;\n"
+	"	start) : >\"$unit\"; stat -c %Y " FIXTURE_ROOT "/etc/systemd/system >" SYSTEMD_TIME " ;;\n"
 	"	stop) rm -f $unit ;;\n"
 	"	restart) : >\"$unit\" ;;\n"
 	"	*) exit 1 ;;\n"

@@ -11,6 +11,9 @@
 /* A unit that runs is a file here. */
 #define SYSTEMD_RUNS  "/run/runs"
 
+/* The time of the directory with units, in seconds, when one was started last. */
+#define SYSTEMD_TIME  "/run/time"
+
 /* The base has /etc/systemd/system with two units, and /run. */
 int systemd_setup(void **state);
 int systemd_teardown(void **state);
