@@ -17,7 +17,7 @@ static int usage(const char *why)
 	fprintf(stderr,
 		"helper: %s\n"
 		"usage: helper apply --payload PATH|- --sha256 HEX [--clock NS] [--keep SECONDS|none] [--no-actions] "
-		"[--freeze MS] [--root DIR]\n"
+		"[--verify full|stat] [--freeze MS] [--root DIR]\n"
 		"       helper recover|status|rollback|look|expire|forget [--early] [--keep SECONDS|none] "
 		"[--no-actions] [--freeze MS] [--root DIR]\n",
 		why);
@@ -45,6 +45,12 @@ static bool parse_freeze(const char *text, struct apply_options *options)
 	return *text >= '0' && *text <= '9' && !*rest && !errno && ms <= FREEZER_LIMIT_MS_MAX;
 }
 
+static bool parse_verify(const char *text, struct apply_options *options)
+{
+	options->verify_stat = !strcmp(text, "stat");
+	return options->verify_stat || !strcmp(text, "full");
+}
+
 static bool parse_keep(const char *text, struct apply_options *options)
 {
 	char *rest;
@@ -59,11 +65,17 @@ static bool parse_keep(const char *text, struct apply_options *options)
 static const char *parse(int argc, char **argv, struct apply_options *options, bool *has_id)
 {
 	static const struct option longs[] = {
-		{"payload", required_argument, NULL, 'p'}, {"sha256", required_argument, NULL, 's'},
-		{"clock", required_argument, NULL, 'c'},   {"no-actions", no_argument, NULL, 'n'},
-		{"root", required_argument, NULL, 'r'},    {"strict", no_argument, NULL, 'S'},
-		{"early", no_argument, NULL, 'e'},         {"freeze", required_argument, NULL, 'f'},
-		{"keep", required_argument, NULL, 'k'},    {},
+		{"payload", required_argument, NULL, 'p'},
+		{"sha256", required_argument, NULL, 's'},
+		{"clock", required_argument, NULL, 'c'},
+		{"no-actions", no_argument, NULL, 'n'},
+		{"root", required_argument, NULL, 'r'},
+		{"strict", no_argument, NULL, 'S'},
+		{"early", no_argument, NULL, 'e'},
+		{"freeze", required_argument, NULL, 'f'},
+		{"keep", required_argument, NULL, 'k'},
+		{"verify", required_argument, NULL, 'v'},
+		{},
 	};
 	int c;
 
@@ -94,6 +106,10 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 		case 'k':
 			if (!parse_keep(optarg, options))
 				return "--keep wants seconds or none";
+			break;
+		case 'v':
+			if (!parse_verify(optarg, options))
+				return "--verify wants full or stat";
 			break;
 		case 'e':
 			options->early = true;

@@ -6,6 +6,7 @@
  * The helper is one static program, put at HELPER_PATH in the guest:
  *
  *   helper apply --payload PATH|- --sha256 HEX [--clock NS] [--keep SECONDS|none] [--no-actions] [--strict]
+ *                [--verify full|stat]
  *     Applies the payload whose SHA-256 over its header (80 bytes, which holds the index's hash)
  *     is HEX. Works in a process of its own that survives its channel: called again with the same
  *     HEX it waits for the one at work, or repeats "applied"; any other result has changed nothing,
@@ -13,6 +14,7 @@
  *     since the epoch) once the package manager's locks are held. --strict: goes back if an action fails.
  *     --keep: how long the old files are kept, from "applied" on; without it until `forget`. What is not kept stays
  *     until then, too, so that `look` has it.
+ *     --verify: "full" (without it) reads every content back from the disk, "stat" compares attributes alone.
  *   helper recover        finishes or undoes what a power loss cut; says what it found
  *   helper recover --early  the same at boot, before services start, as the unit calls it that is there while an
  *                         update is unfinished: without any action. Deferred ones keep the update committed, and the

@@ -53,6 +53,7 @@ static struct error *begin(const struct apply_options *options, const char *dire
 	ret->no_actions = options->no_actions;
 	ret->strict = options->strict;
 	ret->early = options->early;
+	ret->verify_stat = options->verify_stat;
 	/* A tree that is not the running system has no processes, and early in the boot none runs that could mind. */
 	ret->freezer.limit_ms = !strcmp(options->root, "/") || fault_cgroup() ? options->freeze_ms : 0;
 	if (options->early)

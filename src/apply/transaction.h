@@ -37,9 +37,10 @@ struct transaction {
 	int report_fd;         /* borrowed */
 	bool whole_system;     /* the root is the running guest's: clock, actions and its package manager are ours */
 	bool no_actions;
-	bool strict;    /* a failed action is a reason to go back */
-	bool early;     /* at boot, before services start: nothing is asked of them, and no action is done */
-	int64_t keep_s; /* how long old files are kept: 0: not at all, negative: until `forget` */
+	bool strict;      /* a failed action is a reason to go back */
+	bool early;       /* at boot, before services start: nothing is asked of them, and no action is done */
+	bool verify_stat; /* contents are not read back */
+	int64_t keep_s;   /* how long old files are kept: 0: not at all, negative: until `forget` */
 	struct tree tree;
 	struct journal journal;
 	struct index_room index; /* in which the payload lies */
@@ -128,6 +129,7 @@ struct apply_options {
 	uint64_t clock_taken_ns; /* CLOCK_BOOTTIME when clock_ns was true */
 	bool no_actions;
 	bool strict;                      /* go back when an action fails */
+	bool verify_stat;                 /* contents are not read back */
 	bool early;                       /* of recover: by the unit at boot */
 	unsigned freeze_ms;               /* how long processes may stand still; 0: never */
 	const struct cgroup_list *spared; /* by that; NULL: not known, and none is frozen */

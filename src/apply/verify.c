@@ -271,7 +271,7 @@ struct error *transaction_audit(struct transaction *t)
 
 struct error *transaction_verify(struct transaction *t, uint64_t *ret_files)
 {
-	_cleanup_(verify_deinit) struct verify verify = {.t = t, .content = true};
+	_cleanup_(verify_deinit) struct verify verify = {.t = t, .content = !t->verify_stat};
 	struct error *error;
 
 	t->n_changed_since = 0;

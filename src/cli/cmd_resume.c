@@ -6,10 +6,15 @@
 #include "cli/output.h"
 #include "cli/verb.h"
 
+#define FREEZE_MS     2000
+#define FREEZE_MS_MAX 60000 /* what the helper takes */
+
 static const struct option_spec options[] = {
 	{"keep", 0, "TIME", "how long the guest keeps the old files for rollback: 7d (default), 12h, none"},
 	{"restart", 0, "WHAT", "of the restart plan: services (default), all, none"},
 	{"reboot", 0, "WHEN", "if-needed: into a new kernel, before the network opens; never (default)"},
+	{"verify", 0, "HOW", "full (default): contents are read back from the guest's disk; stat: attributes alone"},
+	{"freeze", 0, "MS", "how long the guest's processes may stand still while files change (2000; 0: never)"},
 	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
 	{"without-update", 0, NULL, "wake it although no bundle waits"},
 	{"allow-device-nodes", 0, NULL,
@@ -46,10 +51,21 @@ static struct error *reboot_mode(const struct invocation *invocation, bool *ret)
 	return error_create(ERROR_USAGE, "--reboot wants if-needed or never, not \"%s\"", word);
 }
 
+static struct error *verify_mode(const struct invocation *invocation, bool *ret_stat)
+{
+	const char *word = invocation_option(invocation, "verify");
+
+	*ret_stat = word && !strcmp(word, "stat");
+	if (!word || *ret_stat || !strcmp(word, "full"))
+		return NULL;
+	return error_create(ERROR_USAGE, "--verify wants full or stat, not \"%s\"", word);
+}
+
 static struct error *run(const struct invocation *invocation, json_t **ret)
 {
 	struct resume_options resume = {
 		.keep = invocation_option(invocation, "keep"),
+		.freeze_ms = FREEZE_MS,
 		.strict = invocation_option(invocation, "strict"),
 		.without_update = invocation_option(invocation, "without-update"),
 		.allow_device_nodes = invocation_option(invocation, "allow-device-nodes"),
@@ -61,6 +77,10 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 		error = restart_mode(invocation, &resume.restart);
 	if (!error)
 		error = reboot_mode(invocation, &resume.reboot);
+	if (!error)
+		error = verify_mode(invocation, &resume.verify_stat);
+	if (!error)
+		error = invocation_number(invocation, "freeze", FREEZE_MS_MAX, &resume.freeze_ms);
 	resume.channel_timeout_ms = wait_s * 1000;
 	return error ? error : update_resume(&invocation->settings, invocation->vm, &resume, ret);
 }

@@ -228,6 +228,7 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 	_cleanup_(free_ptr) char *clock = string_format("%lld", (long long)clock_realtime_ns());
 	_cleanup_(free_ptr) char *keep =
 		options->keep_s ? string_format("%llu", (unsigned long long)options->keep_s) : strdup("none");
+	_cleanup_(free_ptr) char *freeze = string_format("%llu", (unsigned long long)options->freeze_ms);
 	const char *words[] = {"apply",
 			       "--payload",
 			       place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
@@ -237,13 +238,17 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 			       clock,
 			       "--keep",
 			       keep,
+			       "--verify",
+			       options->verify_stat ? "stat" : "full",
+			       "--freeze",
+			       freeze,
 			       options->strict ? "--strict" : NULL,
 			       NULL};
 	struct pack_stream stream = {};
 	struct error *error = NULL, *packing;
 	int fd = -1;
 
-	if (!clock || !keep)
+	if (!clock || !keep || !freeze)
 		return error_no_memory();
 	if (place->way == PAYLOAD_STDIN)
 		error = open_stream(vm, payload_path, &stream, &fd);

@@ -49,6 +49,8 @@ uint64_t helper_apply_timeout_ms(const struct action_list *actions);
 
 struct helper_apply_options {
 	bool strict;         /* go back when an action fails */
+	bool verify_stat;    /* contents are not read back from the guest's disk */
+	uint64_t freeze_ms;  /* how long the guest's processes may stand still */
 	uint64_t keep_s;     /* how long the guest keeps the old files; 0: not at all */
 	uint64_t timeout_ms; /* helper_apply_timeout_ms() */
 };

@@ -317,6 +317,8 @@ static struct error *run_helper(struct resume *r)
 	uint64_t timeout_ms = r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS;
 	const struct helper_apply_options apply = {
 		.strict = r->options->strict,
+		.verify_stat = r->options->verify_stat,
+		.freeze_ms = r->options->freeze_ms,
 		.keep_s = r->keep_s,
 		.timeout_ms = helper_apply_timeout_ms(&bundle_manifest(r->bundle)->actions),
 	};

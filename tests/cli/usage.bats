@@ -68,6 +68,10 @@ refuses() {
 	refuses 'soon'
 	run "$OUASSISTER" resume --keep=-1d web1
 	refuses '90min'
+	run "$OUASSISTER" resume --verify=some web1
+	refuses 'some'
+	run "$OUASSISTER" resume --freeze=60001 web1
+	refuses '60000'
 	run "$OUASSISTER" resume --reboot=now web1
 	refuses 'now'
 	run "$OUASSISTER" update
