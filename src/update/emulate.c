@@ -154,7 +154,7 @@ static struct error *capture(struct emulation *e)
 	drop_endings(&e->manifest.actions);
 	/* A guest that was shut down does it at its boot. */
 	if (e->sleeping->guest)
-		error = follow_ups_add(&e->manifest.changes, &e->manifest.actions);
+		error = follow_ups_add(&e->manifest.changes, e->profile_cache, &e->manifest.actions);
 	if (!error)
 		error = failures_add(e->failures, &e->manifest.actions);
 	if (!error)
@@ -353,6 +353,7 @@ static void emulation_deinit(struct emulation *e)
 	live_deinit(&e->live);
 	action_list_deinit(&e->live_actions);
 	free(e->pins);
+	free(e->profile_cache);
 	bundle_signing_key_destroy(e->key);
 	bundle_manifest_deinit(&e->manifest);
 }

@@ -10,6 +10,7 @@
 #include "update/apt.h"
 #include "update/deferral_round.h"
 #include "update/emulation.h"
+#include "update/follow_ups.h"
 
 static struct error *fresh_directory(const char *path)
 {
@@ -171,11 +172,27 @@ static struct error *read_changes(struct emulation *e)
 	struct change_options options = {.keep_caches = e->options->keep_caches};
 	size_t n_layers;
 	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
+	struct error *error = shadow_settle(e->shadow);
+
+	return error ? error : changes_read(layers, n_layers, &options, &e->manifest.changes);
+}
+
+/* What of the guest's work can be done here once all files are as they will be, is. */
+static struct error *read_all_changes(struct emulation *e)
+{
 	struct error *error;
+	bool ran = false;
 
 	progress_step("capture", "reading what changed");
-	error = shadow_settle(e->shadow);
-	return error ? error : changes_read(layers, n_layers, &options, &e->manifest.changes);
+	free(take_ptr(e->profile_cache));
+	error = read_changes(e);
+	if (!error && e->sleeping->guest)
+		error = follow_ups_compile(e->shadow, &e->manifest.changes, e->log_fd, &ran, &e->profile_cache);
+	if (error || !ran)
+		return error;
+	change_list_deinit(&e->manifest.changes);
+	e->manifest.changes = (struct change_list){0};
+	return read_changes(e);
 }
 
 /*
@@ -215,7 +232,7 @@ static struct error *run_round(struct emulation *e)
 		return failure;
 	}
 	if (!error)
-		error = read_changes(e);
+		error = read_all_changes(e);
 	run = emulation_package_run(e);
 	round.states = states;
 	e->again = false;

@@ -34,6 +34,7 @@ struct emulation {
 	int carried_fd;                  /* what earlier rounds have downloaded; -1: nothing */
 	unsigned round;                  /* 0: nothing is deferred yet */
 	bool again;                      /* another round is needed */
+	char *profile_cache;             /* of follow_ups_compile(); NULL: none */
 	struct action_list live_actions; /* instead of changes to live files */
 	struct bundle_signing_key *key;  /* NULL: the bundle is not signed */
 	struct bundle_manifest manifest;

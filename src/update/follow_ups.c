@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
+#include "base/log.h"
+#include "update/packages.h"
+
 /* Files that one command names; of more of them all are meant. */
 #define NAMES_MAX 200u
 
@@ -98,27 +102,133 @@ static struct error *add_command(struct action_list *actions, const char *const 
 	return error ? error : insert(actions, copy);
 }
 
-struct error *follow_ups_add(const struct change_list *changes, struct action_list *actions)
+/* ---- Profiles ---- */
+
+static void note_profiles(const struct change_list *changes, struct names *ret)
 {
-	/* A guest without systemd, or without AppArmor, is none of theirs. */
+	for (size_t i = 0; i < changes->n; i++)
+		if (changes->items[i].kind == CHANGE_WRITE)
+			note_profile(changes->items[i].path, ret);
+}
+
+/*
+ * Arguments: the profiles, none: all. Says where the cache is. What is there of these profiles goes first: it is of the
+ * old ones, and its time may say otherwise, for dpkg gives files the times that they have in the package. So nothing
+ * is left of a profile that cannot be compiled, or that is disabled, and the guest's parser compiles it or says why
+ * not.
+ */
+static const char compile_script[] =
+	"[ -d /sys/kernel/security/apparmor/features ] && cd /etc/apparmor.d 2>/dev/null || exit 0\n"
+	"command -v apparmor_parser >/dev/null || exit 0\n"
+	"cache=$(apparmor_parser --print-cache-dir </dev/null) && [ -n \"$cache\" ] || exit 0\n"
+	"if [ $# -gt 0 ]; then\n"
+	"	for name; do rm -f \"$cache/$name\"; done\n"
+	"else\n"
+	"	for name in *; do [ -d \"$name\" ] || rm -f \"$cache/$name\"; done\n"
+	"	set -- .\n"
+	"fi\n"
+	"apparmor_parser -Q -T -W \"$@\" >&2\n"
+	"printf '\\nOUA %s\\n' \"$cache\"\n";
+
+#define COMPILE_TIMEOUT_S 300
+#define CACHE_MARK        "\nOUA "
+
+/* Its last word of this kind; the guest's own programs may have said it, too: it is compared with what changed. */
+static struct error *read_cache(const char *output, char **ret)
+{
+	const char *mark = NULL;
+
+	for (const char *p = strstr(output, CACHE_MARK); p; p = strstr(p + 1, CACHE_MARK))
+		mark = p + strlen(CACHE_MARK);
+	if (!mark || *mark != '/')
+		return NULL;
+	*ret = strndup(mark, strcspn(mark, "\n"));
+	return *ret ? NULL : error_no_memory();
+}
+
+struct error *follow_ups_compile(struct shadow *shadow, const struct change_list *changes, int log_fd, bool *ret_ran,
+				 char **ret_cache)
+{
+	static const char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+						  "HOME=/root", "LC_ALL=C", NULL};
+	const char *argv[NAMES_MAX + 5] = {"/bin/sh", "-c", compile_script, "profiles"};
+	struct shadow_run_options options = {.argv = argv,
+					     .env = environment,
+					     .error_fd = log_fd,
+					     .output_max = UPDATE_LOG_MAX,
+					     .timeout_s = COMPILE_TIMEOUT_S};
+	_cleanup_(free_ptr) char *output = NULL;
+	struct names profiles = {.n = 0};
+	struct error *error;
+	int status;
+
+	note_profiles(changes, &profiles);
+	*ret_ran = profiles.n || profiles.more;
+	if (!*ret_ran)
+		return NULL;
+	for (size_t i = 0; i < profiles.n && !profiles.more; i++)
+		argv[4 + i] = profiles.items[i];
+	error = shadow_capture(shadow, &options, &status, &output);
+	if (error && error->code != ERROR_NO_MEMORY) {
+		log_info("AppArmor's profiles are not compiled offline: %s", error->message);
+		error_destroy(error);
+		return NULL;
+	}
+	return error ? error : read_cache(output, ret_cache);
+}
+
+/* Whether what was compiled travels: the directory may lie on another disk, or be reached by a link. */
+static bool is_brought(const struct change_list *changes, const char *cache)
+{
+	size_t n = cache ? strlen(cache) : 0;
+
+	for (size_t i = 0; n > 1 && i < changes->n; i++) {
+		const struct change *change = &changes->items[i];
+
+		if (change->kind == CHANGE_WRITE && !strncmp(change->path, cache + 1, n - 1) &&
+		    change->path[n - 1] == '/')
+			return true;
+	}
+	return false;
+}
+
+/* A guest without AppArmor is none of theirs. */
+#define IF_ENABLED "aa-enabled --quiet 2>/dev/null || exit 0; cd /etc/apparmor.d || exit 1; "
+
+static struct error *add_profiles(const struct change_list *changes, const char *cache, const struct names *names,
+				  struct action_list *actions)
+{
+	/* A cache may look newer than it is (-T): it is not read but where it is the one that we made. */
+	static const char *const compile[] = {
+		"/bin/sh", "-c", IF_ENABLED "[ $# -gt 0 ] || set -- .; exec apparmor_parser -r -T -W \"$@\"",
+		"apparmor_parser", NULL};
+	const char *const load[] = {"/bin/sh",
+				    "-c",
+				    IF_ENABLED
+				    "t=-T; [ \"$(apparmor_parser --print-cache-dir </dev/null)\" != \"$1\" ] || t=; "
+				    "shift; [ $# -gt 0 ] || set -- .; exec apparmor_parser -r $t -W \"$@\"",
+				    "apparmor_parser",
+				    cache,
+				    NULL};
+
+	return add_command(actions, is_brought(changes, cache) ? load : compile, names);
+}
+
+struct error *follow_ups_add(const struct change_list *changes, const char *cache, struct action_list *actions)
+{
+	/* A guest without systemd is none of theirs. */
 	static const char *const tmpfiles[] = {"/bin/sh", "-c",
 					       "[ ! -d /run/systemd/system ] || exec systemd-tmpfiles --create \"$@\"",
 					       "systemd-tmpfiles", NULL};
-	static const char *const profiles[] = {"/bin/sh", "-c",
-					       "aa-enabled --quiet 2>/dev/null || exit 0; cd /etc/apparmor.d && "
-					       "[ $# -gt 0 ] || set -- .; exec apparmor_parser -r -T -W \"$@\"",
-					       "apparmor_parser", NULL};
 	struct names of_tmpfiles = {.n = 0}, of_profiles = {.n = 0};
 	struct error *error = NULL;
 
-	for (size_t i = 0; i < changes->n; i++) {
-		if (changes->items[i].kind != CHANGE_WRITE)
-			continue;
-		note_tmpfiles(changes->items[i].path, &of_tmpfiles);
-		note_profile(changes->items[i].path, &of_profiles);
-	}
+	for (size_t i = 0; i < changes->n; i++)
+		if (changes->items[i].kind == CHANGE_WRITE)
+			note_tmpfiles(changes->items[i].path, &of_tmpfiles);
+	note_profiles(changes, &of_profiles);
 	if (of_profiles.n || of_profiles.more)
-		error = add_command(actions, profiles, &of_profiles);
+		error = add_profiles(changes, cache, &of_profiles, actions);
 	if (!error && of_tmpfiles.n)
 		error = add_command(actions, tmpfiles, &of_tmpfiles);
 	return error;

@@ -27,7 +27,7 @@ static void they_come_right_after_the_files(void **state)
 	add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/usr.bin.x");
 	add_action(&actions, ACTION_BEFORE, "stop");
 	add_action(&actions, ACTION_AFTER, "start");
-	assert_ok(follow_ups_add(&changes, &actions));
+	assert_ok(follow_ups_add(&changes, NULL, &actions));
 	assert_int_equal(actions.n, 4);
 	assert_string_equal(actions.items[0].verb, "stop");
 	assert_string_equal(actions.items[1].argv[3], "systemd-tmpfiles");
@@ -54,7 +54,7 @@ static void other_files_ask_for_nothing(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		add_change(&changes, CHANGE_WRITE, paths[i]);
 	add_change(&changes, CHANGE_DELETE, "etc/tmpfiles.d/gone.conf");
-	assert_ok(follow_ups_add(&changes, &actions));
+	assert_ok(follow_ups_add(&changes, NULL, &actions));
 	assert_int_equal(actions.n, 0);
 	change_list_deinit(&changes);
 }
@@ -69,7 +69,7 @@ static void very_many_are_all(void **state)
 		snprintf(path, sizeof(path), "usr/lib/tmpfiles.d/%u.conf", i);
 		add_change(&changes, CHANGE_WRITE, path);
 	}
-	assert_ok(follow_ups_add(&changes, &actions));
+	assert_ok(follow_ups_add(&changes, NULL, &actions));
 	assert_int_equal(actions.n, 1);
 	assert_null(actions.items[0].argv[4]);
 	change_list_deinit(&changes);
@@ -83,12 +83,50 @@ static void what_profiles_include_asks_for_all(void **state)
 
 	add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/usr.bin.x");
 	add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/abstractions/base");
-	assert_ok(follow_ups_add(&changes, &actions));
+	assert_ok(follow_ups_add(&changes, NULL, &actions));
 	assert_int_equal(actions.n, 1);
 	assert_string_equal(actions.items[0].argv[3], "apparmor_parser");
 	assert_null(actions.items[0].argv[4]);
 	change_list_deinit(&changes);
 	action_list_deinit(&actions);
+}
+
+/* What was compiled offline is loaded, if it travels and the guest's parser looks there; `-T` is the fallback's. */
+static void what_was_compiled_is_loaded(void **state)
+{
+	static const struct {
+		const char *brought, *cache;
+		bool loads;
+	} cases[] = {
+		{"var/cache/apparmor/201d1af9.0/usr.bin.x", "/var/cache/apparmor/201d1af9.0", true},
+		{"var/cache/apparmor/201d1af9.0/usr.bin.x", NULL, false},
+		{"var/cache/apparmor/201d1af9.0/usr.bin.x", "/var/cache/apparmor/201d1af9", false},
+		{"var/cache/apparmor/201d1af9.0", "/var/cache/apparmor/201d1af9.0", false},
+		{"srv/cache/201d1af9.0/usr.bin.x", "/var/cache/apparmor/201d1af9.0", false},
+		{"var/cache/apparmor/201d1af9.0/usr.bin.x", "/", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct change_list changes = {0};
+		struct action_list actions = {0};
+		char **argv;
+
+		add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/usr.bin.x");
+		add_change(&changes, CHANGE_WRITE, cases[i].brought);
+		assert_ok(follow_ups_add(&changes, cases[i].cache, &actions));
+		assert_int_equal(actions.n, 1);
+		assert_null(action_problem(&actions.items[0]));
+		argv = actions.items[0].argv;
+		assert_string_equal(argv[3], "apparmor_parser");
+		if (cases[i].loads) {
+			assert_string_equal(argv[4], cases[i].cache);
+			argv++;
+		}
+		assert_string_equal(argv[4], "usr.bin.x");
+		assert_null(argv[5]);
+		change_list_deinit(&changes);
+		action_list_deinit(&actions);
+	}
 }
 
 int main(void)
@@ -98,6 +136,7 @@ int main(void)
 		cmocka_unit_test(other_files_ask_for_nothing),
 		cmocka_unit_test(very_many_are_all),
 		cmocka_unit_test(what_profiles_include_asks_for_all),
+		cmocka_unit_test(what_was_compiled_is_loaded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
