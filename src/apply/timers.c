@@ -37,7 +37,6 @@ static const char *const held[] = {
 	"transactional-update.timer",
 	"pacman-filesdb-refresh.timer",
 	"backup-rpmdb.timer",
-	"rpmconf.timer",
 };
 
 static char *file_path(const char *directory)

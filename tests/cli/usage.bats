@@ -121,6 +121,32 @@ refuses() {
 	[ "$status" -eq 0 ]
 }
 
+# stands_at STATE UNTIL: web1 does, and the guest can go back until then.
+stands_at() {
+	local file=$OUASSISTER_CONFIG_DIR/web1.vm directory
+	directory=$OUASSISTER_STATE_DIR/web1-$(printf %s "$(readlink -f "$file")" | sha256sum | cut -c1-8)
+	mkdir -p "$directory"
+	printf '{"version": 1, "state": "%s", "vm_file": "%s", "report": {"keep_until_s": %s}}' "$1" "$file" "$2" \
+		>"$directory/state.json"
+}
+
+@test "status says until when rollback is possible" {
+	local until=$(($(date +%s) + 1000))
+	stands_at open "$until"
+	run "$OUASSISTER" status --json web1
+	[ "$(jq .keep_until_s <<<"$output")" = "$until" ]
+	run "$OUASSISTER" status web1
+	[[ "$output" == *"rollback until   $(date -d "@$until" '+%F %T')"* ]]
+	stands_at suspended "$until"
+	run "$OUASSISTER" status --json web1
+	jq -e '.state == "suspended" and (has("keep_until_s") | not)' <<<"$output"
+	for until in 1000000000 null; do
+		stands_at open "$until"
+		run "$OUASSISTER" status --json web1
+		jq -e '.state == "open" and (has("keep_until_s") | not)' <<<"$output"
+	done
+}
+
 @test "an unknown key names key and file" {
 	sed -i 's/^driver /colour = blue\n&/' "$OUASSISTER_CONFIG_DIR/web1.vm"
 	run "$OUASSISTER" status web1
