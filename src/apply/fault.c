@@ -2,6 +2,7 @@
 #include "apply/fault.h"
 
 #ifdef APPLY_FAULT_POINTS
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -9,10 +10,10 @@
 
 void fault_point(void)
 {
-	static unsigned long count;
+	static atomic_ulong count;
 	const char *wanted = getenv("OUA_FAULT"), *command = getenv("OUA_FAULT_RUN");
 
-	if (!wanted || ++count != strtoul(wanted, NULL, 10))
+	if (!wanted || atomic_fetch_add(&count, 1) + 1 != strtoul(wanted, NULL, 10))
 		return;
 	if (!command || system(command) != 0)
 		_exit(FAULT_STATUS);
@@ -36,6 +37,13 @@ const char *fault_cgroup(void)
 bool fault_whole_system(void)
 {
 	return getenv("OUA_WHOLE_SYSTEM");
+}
+
+size_t fault_threads(void)
+{
+	const char *wanted = getenv("OUA_THREADS");
+
+	return wanted ? strtoul(wanted, NULL, 10) : 0;
 }
 
 bool fault_tears(void)

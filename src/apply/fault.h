@@ -21,6 +21,8 @@ bool fault_no_exchange(void);
 bool fault_no_openat2(void);
 /* True where OUA_WHOLE_SYSTEM asks to act and to ask the package manager, whatever the root is. */
 bool fault_whole_system(void);
+/* How many threads OUA_THREADS asks for; 0: it does not. */
+size_t fault_threads(void);
 /* True where OUA_TEAR asks for points at which half of a record is written. */
 bool fault_tears(void);
 /* The cgroup directory in OUA_CGROUP, below which processes are frozen, whatever the root is; NULL if there is none. */
@@ -51,6 +53,11 @@ static inline const char *fault_cgroup(void)
 static inline bool fault_whole_system(void)
 {
 	return false;
+}
+
+static inline size_t fault_threads(void)
+{
+	return 0;
 }
 
 static inline bool fault_tears(void)

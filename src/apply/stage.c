@@ -2,6 +2,9 @@
 /*
  * Makes every new inode, complete with its attributes, as a slot of its file system's stage.
  * No fsync a file: one syncfs for each file system follows.
+ *
+ * First all that needs nothing but the payload, by as many threads as there are CPUs where the payload can be read at
+ * several places at once; then, by one, what is made of other slots or of the tree: links and shared contents.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -9,17 +12,27 @@
 
 #include "apply/attributes.h"
 #include "apply/content.h"
+#include "apply/crew.h"
+#include "apply/excerpt.h"
 #include "apply/fault.h"
 #include "apply/logs.h"
 #include "apply/transaction.h"
 #include "base/io.h"
 
+/* A piece of the work: so many entries, or so much content, that one read brings about all of it. */
+#define PIECE_ENTRIES 32
+#define PIECE_BYTES   EXCERPT_BUFFER_SIZE
+
+/* What one thread has for itself. */
 struct stage {
-	struct transaction *t;
+	struct transaction *t; /* what is written of it: slots[i] by whoever makes entry i */
 	struct content content;
 	uint64_t content_start;
 	int old_fd; /* what old_entry has at its path, -1: none is open */
 	uint32_t old_entry;
+	struct excerpt excerpt; /* if open: where contents are read; otherwise from the source, in order */
+	const uint32_t *pieces; /* the first entry of each, and behind the last; borrowed */
+	uint64_t files, bytes;  /* staged by it */
 };
 
 void slot_name(uint32_t entry, char name[SLOT_NAME_SIZE])
@@ -51,6 +64,25 @@ static struct error *share_content(struct stage *stage, const struct payload_ent
 	return content_share(&stage->content, from, !((entry->flags ^ carrier->flags) & PAYLOAD_ENTRY_SPARSE));
 }
 
+static struct error *read_content(struct stage *stage, const struct payload_entry *entry)
+{
+	uint64_t start = stage->content_start + entry->content_offset;
+
+	for (uint64_t done = 0; done < entry->change.size;) {
+		const uint8_t *bytes;
+		size_t n;
+		struct error *error =
+			excerpt_read(&stage->excerpt, start + done, entry->change.size - done, &bytes, &n);
+
+		if (!error)
+			error = content_write(&stage->content, bytes, n);
+		if (error)
+			return error;
+		done += n;
+	}
+	return content_end(&stage->content);
+}
+
 /* The file is empty and at its start. */
 static struct error *write_content(struct stage *stage, const struct payload_entry *entry, int fd)
 {
@@ -60,6 +92,8 @@ static struct error *write_content(struct stage *stage, const struct payload_ent
 	content_begin(&stage->content, entry, fd);
 	if (entry->flags & PAYLOAD_ENTRY_SHARED)
 		return share_content(stage, entry);
+	if (stage->excerpt.fd >= 0)
+		return read_content(stage, entry);
 	error = source_skip_to(source, stage->content_start + entry->content_offset);
 	if (!error)
 		error = content_from_source(&stage->content, source);
@@ -85,8 +119,8 @@ static struct error *stage_file(struct stage *stage, uint32_t i, int directory, 
 	if (fstat(fd, &s) < 0)
 		return error_system(errno, change->path, "cannot look at");
 	stage->t->slots[i].staged = s.st_ino;
-	stage->t->files++;
-	stage->t->bytes += change->size;
+	stage->files++;
+	stage->bytes += change->size;
 	return NULL;
 }
 
@@ -252,27 +286,161 @@ static struct error *read_old(void *data, uint32_t entry, uint64_t offset, uint8
 	return error && error->code == ERROR_FORMAT ? error_recode(error, ERROR_CONFLICT) : error;
 }
 
+/* Made of what comes with the payload alone. */
+static bool is_independent(const struct transaction *t, uint32_t i)
+{
+	const struct payload_entry *entry = &t->payload.entries[i];
+
+	return entry->change.kind != CHANGE_LINK && !(entry->flags & PAYLOAD_ENTRY_SHARED);
+}
+
+static struct error *stage_all(struct stage *stage, uint32_t first, uint32_t end, bool independent)
+{
+	struct error *error = NULL;
+
+	for (uint32_t i = first; i < end && !error; i++) {
+		if (is_independent(stage->t, i) != independent)
+			continue;
+		fault_point();
+		error = stage_entry(stage, i);
+	}
+	return error;
+}
+
+static uint64_t carried_bytes(const struct payload_entry *entry)
+{
+	return entry->change.kind == CHANGE_WRITE && !(entry->flags & PAYLOAD_ENTRY_SHARED) ? entry->change.size : 0;
+}
+
+/* The first entry of each piece, and the number of all entries behind the last. The caller frees. */
+static struct error *cut_pieces(const struct payload *payload, uint32_t **ret, uint32_t *ret_n)
+{
+	uint32_t n_entries = payload->header.n_entries, n = 0;
+	uint32_t *pieces = calloc((size_t)n_entries + 2, sizeof(*pieces));
+	uint64_t bytes = 0;
+
+	if (!pieces)
+		return error_no_memory();
+	for (uint32_t i = 0; i < n_entries; i++) {
+		if (i == 0 || i - pieces[n - 1] == PIECE_ENTRIES || bytes >= PIECE_BYTES) {
+			pieces[n++] = i;
+			bytes = 0;
+		}
+		bytes += carried_bytes(&payload->entries[i]);
+	}
+	pieces[n] = n_entries;
+	*ret = pieces;
+	*ret_n = n;
+	return NULL;
+}
+
+/* Where the contents of a piece lie in the payload: one behind the other. */
+static void begin_excerpt(struct stage *stage, uint32_t first, uint32_t end)
+{
+	uint64_t begin = 0, limit = 0;
+
+	for (uint32_t i = first; i < end; i++) {
+		const struct payload_entry *entry = &stage->t->payload.entries[i];
+
+		if (!carried_bytes(entry))
+			continue;
+		if (!limit)
+			begin = stage->content_start + entry->content_offset;
+		limit = stage->content_start + entry->content_offset + entry->change.size;
+	}
+	excerpt_begin(&stage->excerpt, begin, limit);
+}
+
+static struct error *stage_piece(void *member, uint32_t piece)
+{
+	struct stage *stage = member;
+	uint32_t first = stage->pieces[piece], end = stage->pieces[piece + 1];
+	struct error *error;
+
+	begin_excerpt(stage, first, end);
+	error = stage_all(stage, first, end, true);
+	excerpt_end(&stage->excerpt);
+	return error;
+}
+
+static struct error *stage_init(struct transaction *t, const uint32_t *pieces, struct stage *ret)
+{
+	*ret = (struct stage){.t = t,
+			      .content_start = payload_content_start(&t->payload.header),
+			      .excerpt = EXCERPT_INIT,
+			      .pieces = pieces,
+			      .old_fd = -1};
+	return content_init(&ret->content);
+}
+
 static void stage_deinit(struct stage *stage)
 {
-	stage->t->source.old = (struct old_content){};
+	if (stage->t->source.old.data == stage)
+		stage->t->source.old = (struct old_content){};
 	close_fd(&stage->old_fd);
+	excerpt_close(&stage->excerpt);
 	content_deinit(&stage->content);
+}
+
+/* Several members, the first of them `stage`; false in *ret: that makes no sense here, and nothing was done. */
+static struct error *stage_by_crew(struct stage *stage, uint32_t n_pieces, bool *ret)
+{
+	struct stage others[CREW_MAX - 1];
+	void *members[CREW_MAX] = {stage};
+	size_t wanted = crew_size(), n = 1;
+	struct error *error = NULL;
+
+	*ret = false;
+	if (wanted < 2 || n_pieces < 2 || !excerpt_open(&stage->t->source, &stage->excerpt))
+		return NULL;
+	for (; n < wanted && n < n_pieces && !error; n++) {
+		error = stage_init(stage->t, stage->pieces, &others[n - 1]);
+		members[n] = &others[n - 1];
+		if (!error && !excerpt_open(&stage->t->source, &others[n - 1].excerpt)) {
+			stage_deinit(&others[n - 1]);
+			break;
+		}
+	}
+	if (!error)
+		error = crew_run(members, n, n_pieces, stage_piece);
+	for (size_t i = 1; i < n; i++) {
+		stage->files += others[i - 1].files;
+		stage->bytes += others[i - 1].bytes;
+		stage_deinit(&others[i - 1]);
+	}
+	excerpt_close(&stage->excerpt);
+	*ret = true;
+	return error;
+}
+
+static struct error *stage_entries(struct stage *stage, uint32_t n_pieces)
+{
+	uint32_t n = stage->t->payload.header.n_entries;
+	bool done;
+	struct error *error = stage_by_crew(stage, n_pieces, &done);
+
+	if (!error && !done)
+		error = stage_all(stage, 0, n, true);
+	return error ? error : stage_all(stage, 0, n, false);
 }
 
 struct error *transaction_stage(struct transaction *t)
 {
-	_cleanup_(stage_deinit) struct stage stage = {
-		.t = t, .content_start = payload_content_start(&t->payload.header), .old_fd = -1};
+	_cleanup_(free_ptr) uint32_t *pieces = NULL;
+	_cleanup_(stage_deinit) struct stage stage = {.t = t, .excerpt = EXCERPT_INIT, .old_fd = -1};
 	struct error *error;
+	uint32_t n_pieces;
 
+	error = cut_pieces(&t->payload, &pieces, &n_pieces);
+	if (!error)
+		error = stage_init(t, pieces, &stage);
 	t->source.old = (struct old_content){.read = read_old, .data = &stage};
-	error = content_init(&stage.content);
 	if (!error)
 		error = tree_make_stages(&t->tree);
-	for (uint32_t i = 0; i < t->payload.header.n_entries && !error; i++) {
-		fault_point();
-		error = stage_entry(&stage, i);
-	}
+	if (!error)
+		error = stage_entries(&stage, n_pieces);
+	t->files = stage.files;
+	t->bytes = stage.bytes;
 	if (!error)
 		error = logs_merge(t);
 	return error ? error : tree_sync(&t->tree);
