@@ -9,6 +9,12 @@
 #include "apply/tree.h"
 #include "base/io.h"
 
+/* Where a file system is mounted, for people: the path of the root is empty everywhere else. */
+static const char *name_of(const struct file_system *file_system)
+{
+	return *file_system->mount ? file_system->mount : "/";
+}
+
 /* A directory of that name that others can enter is not one we made: do not write below it. */
 static struct error *open_stage(struct file_system *file_system)
 {
@@ -21,7 +27,7 @@ static struct error *open_stage(struct file_system *file_system)
 	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
 		return conflict(STAGE_NAME, "something else has the name of the staging directory");
 	if (fd < 0 || fstat(fd, &s) < 0)
-		return error_system(errno, file_system->mount, "cannot open the staging directory on");
+		return error_system(errno, name_of(file_system), "cannot open the staging directory on");
 	if (s.st_uid != geteuid() || (s.st_mode & 077))
 		return conflict(STAGE_NAME, "the staging directory belongs to somebody else or is open to others");
 	close_fd(&file_system->stage_fd);
@@ -62,8 +68,8 @@ static struct error *make_reserve(const struct file_system *f)
 		openat(f->stage_fd, STAGE_RESERVE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return error_system(errno, f->mount, "cannot make a reserve at");
-	return fill_reserve(fd, STAGE_RESERVE_MIN + f->reserve_bytes, f->mount);
+		return error_system(errno, name_of(f), "cannot make a reserve at");
+	return fill_reserve(fd, STAGE_RESERVE_MIN + f->reserve_bytes, name_of(f));
 }
 
 /* The file system gives out the blocks of a removed file when the removal is durable, not before. */
@@ -90,7 +96,7 @@ struct error *tree_make_stages(struct tree *tree)
 		struct file_system *f = &tree->file_systems[i];
 
 		if (mkdirat(f->root_fd, STAGE_NAME, 0700) < 0 && errno != EEXIST)
-			return error_system(errno, f->mount, "cannot make the staging directory on");
+			return error_system(errno, name_of(f), "cannot make the staging directory on");
 		error = open_stage(f);
 		if (error)
 			return error;
@@ -137,7 +143,7 @@ struct error *tree_sync(struct tree *tree)
 		_cleanup_(close_fd) int fd = openat(f->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd < 0 || syncfs(fd) < 0)
-			return error_system(errno, f->mount, "cannot sync the file system at");
+			return error_system(errno, name_of(f), "cannot sync the file system at");
 	}
 	return NULL;
 }

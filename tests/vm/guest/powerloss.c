@@ -7,7 +7,11 @@
  *                                   before OFFSET, so that nothing but the log of all writes notices.
  *   powerloss neighbour FILE MS     another process that wants what it writes to be durable, as databases do: appends
  *                                   to FILE, calls fsync and pauses so long, for ever
- *   powerloss fill FILE             writes until there is no space, says so on standard output, and stays
+ *   powerloss fill FILE             writes until there is no space
+ *   powerloss hog                   takes memory until it is killed
+ *   powerloss break DEVICE OFFSET read|write
+ *                                   reads, or writes, the sector at OFFSET again and again until that fails: QEMU's
+ *                                   blkdebug counts requests, and lets all fail from some number on
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,8 +21,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SECTOR             512
-#define NEIGHBOUR_PAUSE_US 20000
+#define SECTOR    512
+#define HOG_STEP  (1 << 20)
+#define BREAK_MAX 100000
 
 static int fail(const char *what)
 {
@@ -79,12 +84,29 @@ static int fill(const char *path)
 	memset(block, 'x', sizeof(block));
 	while (write(fd, block, sizeof(block)) > 0)
 		;
-	if (errno != ENOSPC)
-		return fail(path);
-	puts("full");
-	fflush(stdout);
-	pause();
-	return 0;
+	return errno == ENOSPC ? 0 : fail(path);
+}
+
+static int hog(void)
+{
+	for (;;) {
+		char *more = malloc(HOG_STEP);
+
+		if (!more)
+			return fail("malloc");
+		memset(more, 1, HOG_STEP);
+	}
+}
+
+static int break_disk(const char *device, off_t offset, int writes)
+{
+	static char sector[SECTOR] __attribute__((aligned(4096)));
+	int fd = open(device, (writes ? O_WRONLY : O_RDONLY) | O_DIRECT | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : SECTOR;
+
+	for (unsigned i = 0; n > 0 && i < BREAK_MAX; i++)
+		n = writes ? pwrite(fd, sector, SECTOR, offset) : pread(fd, sector, SECTOR, offset);
+	return n < 0 && errno == EIO ? 0 : fail(device);
 }
 
 int main(int argc, char **argv)
@@ -95,6 +117,10 @@ int main(int argc, char **argv)
 		return neighbour(argv[2], strtoul(argv[3], NULL, 10));
 	if (argc == 3 && !strcmp(argv[1], "fill"))
 		return fill(argv[2]);
-	fprintf(stderr, "usage: powerloss marks DEVICE OFFSET | neighbour FILE MS | fill FILE\n");
+	if (argc == 2 && !strcmp(argv[1], "hog"))
+		return hog();
+	if (argc == 5 && !strcmp(argv[1], "break"))
+		return break_disk(argv[2], strtoll(argv[3], NULL, 10), !strcmp(argv[4], "write"));
+	fprintf(stderr, "usage: powerloss marks DEVICE OFFSET | neighbour FILE MS | fill FILE | hog | break ...\n");
 	return 2;
 }

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The small guest: one that applies an update to a disk whose writes are all logged, and one that recovers disks."""
+import errno
+import json
 import pathlib
 import re
 import shutil
@@ -18,6 +20,8 @@ MODULES = ["virtio_pci", "virtio_blk", "ext4", "xfs", "crc32c_generic"]
 DISKS_AT_ONCE = 20
 BOOT_TIMEOUT_S, DISK_TIMEOUT_S, RECORD_TIMEOUT_S = 120, 60, 300
 LOG_BYTES = 4 << 30
+# More than a guest needs for an update without the help of `powerloss break`; QEMU's word of them has 128 KiB at most.
+BREAK_AFTER = 1800
 
 
 class Guests:
@@ -28,7 +32,8 @@ class Guests:
         self.root = kernel("bookworm", "cloud")
         program = work / "powerloss"
         subprocess.run(["cc", "-O2", "-Wall", "-Werror", "-static", "-o", program, GUEST / "powerloss.c"], check=True)
-        self.image = initramfs(self.root, work, (GUEST / "powerloss-init").read_text(), MODULES, {"bin/powerloss": program})
+        self.image = initramfs(self.root, work, (GUEST / "powerloss-init").read_text(), MODULES,
+                               {"bin/powerloss": program, "faults": GUEST / "powerloss-faults"})
         self.release = boot_file(self.root).name.removeprefix("vmlinuz-")
 
     def run(self, words, disks, timeout_s):
@@ -54,7 +59,8 @@ class Guests:
             out.truncate(LOG_BYTES)
         try:
             return self.run(
-                f"do=record fs={fixture.file_system} id={fixture.facts()['id']} marks={MARK_SECTOR * log.SECTOR} {words}",
+                f"do=record fs={fixture.file_system} id={fixture.facts()['id']} marks={MARK_SECTOR * log.SECTOR} "
+                f"payload=vdb {words}",
                 ["-blockdev", f"driver=file,node-name=log,filename={target}",
                  "-blockdev", f"driver=file,node-name=disk,filename={disk}",
                  "-blockdev", "driver=blklogwrites,node-name=logged,file=disk,log=log,log-sector-size=512",
@@ -66,13 +72,35 @@ class Guests:
 
     def recover(self, file_system, images, words=""):
         """A guest boots after the power loss on each of the images; what it said of each."""
+        return [Recovery(name, said) for name, said in self.on_each("recover", file_system, images, words)]
+
+    def on_each(self, do, file_system, images, words="", payload=None, broken=()):
+        """[(name, all that the guest said)]; `broken`: {image: "read" or "write"}, which fails from some request on."""
         names = [f"vd{chr(ord('a') + i)}" for i in range(len(images))]
         disks = []
         for name, image in zip(names, images):
-            disks += ["-drive", f"file={image},format=raw,if=none,id={name},cache=unsafe", "-device", f"virtio-blk-pci,drive={name}"]
-        said = self.run(f"do=recover fs={file_system} disks={','.join(names)} {words}".rstrip(), disks,
+            disks += broken_disk(name, image, broken[image]) if image in broken else sound_disk(name, image)
+        if payload:
+            words += f" payload=vd{chr(ord('a') + len(images))}"
+            disks += sound_disk("payload", payload, ",readonly=on")
+        said = self.run(f"do={do} fs={file_system} disks={','.join(names)} marks={MARK_SECTOR * log.SECTOR} {words}".rstrip(), disks,
                         BOOT_TIMEOUT_S + DISK_TIMEOUT_S * len(images))
-        return [Recovery(name, said) for name in names]
+        return [(name, said) for name in names]
+
+
+def sound_disk(name, image, more=""):
+    return ["-drive", f"file={image},format=raw,if=none,id={name},cache=unsafe{more}", "-device", f"virtio-blk-pci,drive={name}"]
+
+
+def broken_disk(name, image, kind):
+    """One whose requests of the kind fail with EIO when there were BREAK_AFTER of them (`powerloss break` in the guest)."""
+    event = f"{kind}_aio"
+    rules = {"driver": "blkdebug", "image": {"driver": "file", "filename": str(image)},
+             "set-state": [{"event": event, "state": i, "new_state": i + 1} for i in range(1, BREAK_AFTER)],
+             "inject-error": [{"event": event, "state": BREAK_AFTER, "iotype": kind, "errno": errno.EIO, "once": False}]}
+    # The raw driver is what counts for blkdebug below it.
+    node = {"driver": "raw", "node-name": name, "file": rules}
+    return ["-blockdev", json.dumps(node), "-device", f"virtio-blk-pci,drive={name},werror=report,rerror=report"]
 
 
 class Recovery:

@@ -50,6 +50,11 @@ def spread(first, last, n):
 
 
 def choose(marks, n_each):
-    """[Point]; `n_each`: how many a phase, {phase: n}."""
-    return [Point(phase, at) for phase, (first, last) in bounds(marks).items()
-            for at in spread(first, last, n_each.get(phase, 0))]
+    """[Point]; `n_each`: how many a phase, {phase: n}. What a short phase has not is taken from the others."""
+    limits = bounds(marks)
+    chosen = [Point(phase, at) for phase, (first, last) in limits.items() for at in spread(first, last, n_each.get(phase, 0))]
+    others = [Point(phase, at) for phase, (first, last) in limits.items() if n_each.get(phase) for at in range(first, last + 1)
+              if Point(phase, at) not in chosen]
+    missing = sum(n_each.values()) - len(chosen)
+    more = spread(0, len(others) - 1, missing) if missing > 0 else []
+    return sorted([*chosen, *(others[i] for i in more)], key=lambda point: point.at)

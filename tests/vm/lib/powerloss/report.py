@@ -4,7 +4,7 @@ import json
 
 from . import points, tree
 
-HEAD = """# What a power loss leaves
+HEAD = """# What a power loss leaves, and other faults
 
 `tests/vm/powerloss` records one apply: a small guest (Debian's kernel, a few hundred files of Debian with their dpkg database,
 an update of 14 packages made by this project's own code: new versions, a new package with every kind of entry, a removed one)
@@ -32,6 +32,16 @@ trees prove that the test would see them.
 A request that was under way while a flush was logged before it counts as flushed; file systems wait for a write before they
 flush for it. What a disk does that lies about its flushes nobody can mend.
 
+## Other faults
+
+`tests/vm/faults.test` applies the same update while: the helper is killed as it stages and as it acts; its channel is cut; the
+stream of its payload is cut; other processes want more memory than the guest's 256 MiB, so that the kernel kills some all the
+time; the disk is full, or another process fills it as the helper stages and after the commit; the file system is read-only, or
+becomes so as the helper stages; every write of the disk fails with EIO (QEMU's `blkdebug`) from some moment in stage, in switch,
+or after the commit; every read does. Each time apply must end with the status and the reason that belong to it; after the next
+boot's recovery all of the update or none of it must be there, and applying again must finish. `tests/vm/kill.test` kills
+`ouassister` on the host, QEMU, and the helper of a whole guest, and runs `resume` again.
+
 This page is generated.
 """
 
@@ -44,7 +54,8 @@ def document(directory):
     control = [results for results in series if "without" in results["series"]]
     dates = sorted({case["date"] for results in series for case in results["cases"].values()})
     lines = [HEAD, f"Run {' to '.join(sorted({dates[0], dates[-1]}))}; QEMU {series[0]['qemu']}; guest's kernel {series[0]['kernel']}; "
-             f"the update: {series[0]['changes']} entries, {series[0]['bytes']:,} bytes.", "", "## With the journal", "", *table(with_journal),
+             f"the update: {series[0]['changes']} entries, {series[0]['bytes']:,} bytes; the helper's SHA-256 begins with "
+             f"{' and '.join(sorted({results['helper'][:12] for results in with_journal}))}.", "", "## With the journal", "", *table(with_journal),
              "", "## Without it", "", *table(control), "", "## What was not right", ""]
     wrong = [f"- {results['series']}, {case['phase']}, request {case['point']}, {case['variant']}: {case['tree']}; "
              f"{'; '.join(case['problems'])}" for results in with_journal for case in results["cases"].values() if not right(case)]

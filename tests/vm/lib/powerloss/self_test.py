@@ -68,6 +68,8 @@ def phases(check):
     check("many points are spread", points.spread(11, 37, 14), list(range(11, 38, 2)))
     check("a few are not at the ends", points.spread(11, 31, 2), [16, 26])
     check("no point comes twice", points.spread(11, 12, 40), [11, 12])
+    check("what a phase has not is taken from the others", len(points.choose(marks, {"check": 20, "act": 2})), 20)
+    check("none comes twice then", len(set(points.choose(marks, {"check": 20, "act": 2}))), 20)
     try:
         points.bounds(marks[:3])
         check("a log that ends too early is refused", False, True)
