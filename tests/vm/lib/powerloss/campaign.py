@@ -120,7 +120,8 @@ class Campaign:
                 same[disk] = self.judge(series, image, recovery, trees)
                 image.unlink()
         for point, variant, disk, later in cases:
-            case = {"phase": point.phase, "point": point.at, "variant": variant, "unflushed": later, **same[disk], "disk": disk,
+            case = {"phase": point.phase, "point": point.at, "variant": variant, "unflushed": later, "disk": disk,
+                    **{key: same[disk][key] for key in ("tree", "problems", "recover")},
                     "date": datetime.datetime.now(datetime.timezone.utc).strftime("%F")}
             results["cases"][case_name(point, variant)] = case
             self.tell(series, point, variant, case)
