@@ -254,18 +254,26 @@ static void release(struct freezer *f)
 	cgroup_list_deinit(&f->list);
 }
 
-static struct error *prepare(struct freezer *f, const struct tree *tree)
+/* What may be frozen: not the channel, nor where the helper went when it left it. */
+static struct error *find(struct freezer *f)
 {
-	struct cgroup_list spared = {};
+	_cleanup_(cgroup_list_deinit) struct cgroup_list spared = {};
 	struct error *error = NULL;
 
 	for (size_t i = 0; i < f->spared->n && !error; i++)
 		error = cgroup_list_add(&spared, f->spared->paths[i]);
-	/* Where the helper went when it left its channel. */
+	if (error)
+		return error;
 	freezer_spare(&spared, getpid());
-	if (!error)
-		error = freezer_find(&spared, &f->list);
-	cgroup_list_deinit(&spared);
+	if (!freezer_knows(&spared))
+		return error_create(ERROR_FAILED, "which cgroup is whose cannot be told from here");
+	return freezer_find(&spared, &f->list);
+}
+
+static struct error *prepare(struct freezer *f, const struct tree *tree)
+{
+	struct error *error = find(f);
+
 	if (!error)
 		error = open_all(f);
 	f->list_path = string_format("%s" FREEZER_LIST, tree->root);

@@ -50,6 +50,11 @@ struct freezer {
 void freezer_spare_channel(struct cgroup_list *ret);
 /* Adds the cgroup of a process, if it can be told. */
 void freezer_spare(struct cgroup_list *list, pid_t pid);
+/*
+ * Whether these are truly the cgroups of the processes they were asked for. In a cgroup namespace they are not: a
+ * helper that believed them would freeze itself.
+ */
+bool freezer_knows(const struct cgroup_list *spared);
 /* Whether a process is in one of the cgroups, or below. */
 bool freezer_holds(const struct cgroup_list *list, pid_t pid);
 /*

@@ -18,6 +18,7 @@
 #define CGROUPS_MAX   512 /* each is a descriptor; a guest with more has them in a few slices */
 #define ANCESTORS_MAX 64
 #define DEPTH_MAX     16
+#define PROCS_MAX     (1u << 20)
 
 void cgroup_list_deinit(struct cgroup_list *list)
 {
@@ -94,6 +95,31 @@ void freezer_spare(struct cgroup_list *list, pid_t pid)
 
 	if (directory)
 		error_destroy(cgroup_list_add(list, directory));
+}
+
+static bool lists_us(const char *directory)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/cgroup.procs", directory);
+	_cleanup_(free_ptr) char *text = NULL;
+	struct error *error = path ? io_read_file(path, PROCS_MAX, &text, NULL) : NULL;
+	bool found = false;
+
+	error_destroy(error);
+	for (const char *line = text; line && *line && !found; line += strcspn(line, "\n"), line += *line == '\n')
+		found = strtol(line, NULL, 10) == getpid();
+	return found;
+}
+
+bool freezer_knows(const struct cgroup_list *spared)
+{
+	_cleanup_(free_ptr) char *ours = directory_of(getpid());
+
+	/* A cgroup outside of the namespace's root is told by "..". */
+	for (size_t i = 0; i < spared->n; i++)
+		if (strstr(spared->paths[i], "/.."))
+			return false;
+	/* Without the hierarchy there is nothing to freeze by mistake. */
+	return !find_mount() || (ours && lists_us(ours));
 }
 
 bool freezer_holds(const struct cgroup_list *list, pid_t pid)

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,39 +201,49 @@ static long long frozen_us(void)
 }
 
 /*
- * This program, called by the helper at one of its points: the counters, and once more when the one that never stops
- * has gone on so far that any other that runs has as well, however busy the machine is.
+ * This program, called by the helper at one of its points: the counters, and once more when all have gone on, or, where
+ * they are frozen, when the one that never stops has gone on far; however busy the machine is.
  */
 static char program[PATH_MAX], *sampler;
 
 struct sample {
 	uint64_t first[PLACES], second[PLACES];
-	uint64_t has_list;
+	uint64_t has_list, frozen;
 };
 
 #define SAMPLE FIXTURE_SPACE "/sample"
 
-/* `until_all_run`: waits for all that are not frozen for good. */
-static bool is_enough(const volatile uint64_t *counters, const struct sample *sample, bool until_all_run)
+/* Whether the helper has frozen them, by the control file. */
+static bool is_frozen(void)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/busy/cgroup.freeze", getenv("OUA_CGROUP"));
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char state = '?';
+
+	return read(fd, &state, 1) == 1 && state == '1';
+}
+
+static bool is_enough(const volatile uint64_t *counters, const struct sample *sample, bool frozen)
 {
 	bool all_run = true;
 
 	for (enum place place = BUSY; place < STOPPED; place++)
 		all_run = all_run && counters[place] != sample->first[place];
-	return until_all_run ? all_run : counters[CHANNEL] >= sample->first[CHANNEL] + 50;
+	return frozen ? counters[CHANNEL] >= sample->first[CHANNEL] + 50 : all_run;
 }
 
+/* `until_all_run`: although they were frozen. */
 static int write_sample(bool until_all_run)
 {
 	int fd = open(COUNTERS, O_RDWR | O_CLOEXEC);
 	volatile uint64_t *counters = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	struct sample sample = {.has_list = access(LIST, F_OK) == 0};
+	struct sample sample = {.has_list = access(LIST, F_OK) == 0, .frozen = is_frozen()};
 
 	if (counters == MAP_FAILED)
 		return 1;
 	for (enum place place = 0; place < PLACES; place++)
 		sample.first[place] = counters[place];
-	for (unsigned i = 0; i < 10000 && !is_enough(counters, &sample, until_all_run); i++)
+	for (unsigned i = 0; i < 10000 && !is_enough(counters, &sample, sample.frozen && !until_all_run); i++)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	for (enum place place = 0; place < PLACES; place++)
 		sample.second[place] = counters[place];
@@ -279,7 +290,8 @@ static void stand_still_while_files_are_exchanged(void **state)
 		/* The others took no part in it. */
 		assert_int_not_equal(sample.first[CHANNEL], sample.second[CHANNEL]);
 		assert_int_equal(sample.first[STOPPED], sample.second[STOPPED]);
-		still = sample.first[BUSY] == sample.second[BUSY];
+		still = sample.frozen;
+		assert_int_equal(sample.first[BUSY] == sample.second[BUSY], still);
 		assert_int_equal(sample.first[INNER] == sample.second[INNER], still);
 		assert_int_equal(sample.first[BESIDE] == sample.second[BESIDE], still);
 		assert_int_equal(sample.has_list, still);
@@ -472,6 +484,7 @@ enum {
 	NEW,
 	MIXED,
 	FAILED,
+	STOP,
 	OLD_LOADER = 8,
 	OLD_LIBRARY
 };
@@ -520,12 +533,13 @@ static volatile uint64_t *prepare_library(struct builder *b)
 	return starts;
 }
 
-static void start_again_and_again(volatile uint64_t *starts)
+/* Until it is told to stop: killed, it would leave a program behind that counts in the next round. */
+_Noreturn static void start_again_and_again(volatile uint64_t *starts)
 {
 	char *started = getenv("STARTED");
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;) {
+	while (!starts[STOP]) {
 		int status = 0;
 		pid_t pid = vfork();
 
@@ -536,6 +550,7 @@ static void start_again_and_again(volatile uint64_t *starts)
 		if (waitpid(pid, &status, 0) != pid || status != 0)
 			starts[FAILED]++;
 	}
+	_exit(0);
 }
 
 static void wait_for_starts(volatile uint64_t *starts, unsigned which)
@@ -568,7 +583,7 @@ static void exchange_library(const char *limit, uint64_t *mixed)
 	assert_int_equal(helper_with(frozen_back_point, NULL, "rollback", NULL, options), 4);
 	unsetenv("OUA_FAULT_RUN");
 	wait_for_starts(starts, OLD);
-	kill(pid, SIGKILL);
+	starts[STOP] = 1;
 	waitpid(pid, NULL, 0);
 	if (!strcmp(limit, "0"))
 		print_message("without the freezer %llu programs saw one of each\n", (unsigned long long)starts[MIXED]);
@@ -626,6 +641,20 @@ static void a_forged_list_harms_nothing(void **state)
 	assert_all_run();
 }
 
+/* The last test, as there is no way back: names of cgroups are other ones from here. */
+static void freezes_nothing_in_a_cgroup_namespace(void **state)
+{
+	_cleanup_(builder_deinit) struct builder b;
+
+	need_cgroups();
+	prepare(&b);
+	assert_int_equal(unshare(CLONE_NEWCGROUP), 0);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_int_equal(frozen_us(), 0);
+	assert_non_null(strstr(fixture_output, "which cgroup is whose"));
+	assert_all_run();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -640,6 +669,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_program_sees_half_a_library),
 		cmocka_unit_test(freezes_nothing_without_a_list),
 		cmocka_unit_test(a_forged_list_harms_nothing),
+		cmocka_unit_test(freezes_nothing_in_a_cgroup_namespace),
 	};
 
 	if (argc > 1)
