@@ -292,6 +292,8 @@ struct error *deltas_open(const char *path, struct deltas *ret)
 	struct error *error;
 	struct stat s;
 
+	if (deltas.fd < 0 && errno == ENOENT)
+		return error_create(ERROR_NOT_FOUND, "%s: there is none", path);
 	if (deltas.fd < 0 || fstat(deltas.fd, &s) < 0)
 		return error_system(errno, path, "cannot open");
 	error = io_pread(deltas.fd, header, sizeof(header), 0, path);

@@ -9,6 +9,8 @@
 #include "base/io.h"
 #include "base/log.h"
 
+#define PIPE_SIZE (1 << 20) /* what the kernel allows without privilege */
+
 static void *pack(void *data)
 {
 	struct pack_stream *stream = data;
@@ -42,6 +44,8 @@ struct error *pack_stream_open(struct pack_stream *stream, const char *payload_p
 		return error_no_memory();
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return error_system(errno, NULL, "cannot create a pipe");
+	/* The agent sends what one read gives, and each sending takes a while; a smaller pipe would do as well. */
+	fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE);
 	*stream = (struct pack_stream){.out = fds[1], .payload_path = payload_path, .deltas_path = deltas};
 	errnum = start(stream);
 	if (errnum) {
