@@ -116,6 +116,15 @@ struct change_options {
 struct error *changes_read(const struct change_layer *layers, size_t n_layers, const struct change_options *options,
 			   struct change_list *ret) _must_check_;
 
+/*
+ * The second of two chained updates: `first` was read of the same layers earlier, `total` is what they hold now. Makes
+ * of `total` what is still to do when all of `first` has been done: the pre-images are what that left, of which neither
+ * change time nor, unless it was there before, inode is known. *ret_possible false: that cannot be said with what the
+ * layers hold (a file of before is back, a directory changes places with something else); `total` is as it was.
+ */
+struct error *changes_subtract(const struct change_list *first, struct change_list *total, bool *ret_possible)
+	_must_check_;
+
 /* Opens the content of a WRITE in its layer, or of the regular file an ATTRIBUTES leaves as it is. */
 struct error *changes_open_content(const struct change_layer *layers, size_t n_layers, const struct change *change,
 				   int *ret) _must_check_;

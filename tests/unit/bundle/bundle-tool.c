@@ -5,6 +5,9 @@
  *   bundle-tool write BUNDLE PREFIX LOWER UPPER [TARGET LOWER UPPER]...
  *     reads the change list of the overlays (the first is mounted on "/") and writes a bundle, and
  *     BUNDLE.deltas, the differences of its large files
+ *   bundle-tool second BUNDLE FIRST PREFIX LOWER UPPER
+ *     the same, less what the bundle FIRST of an earlier state of the layer has done
+ *     (exit status 9: that cannot be said)
  *   bundle-tool list BUNDLE        one line a change
  *   bundle-tool verify BUNDLE
  *   bundle-tool payload BUNDLE OUT [COMMAND]...
@@ -79,6 +82,31 @@ static struct error *write_bundle(char **args, int n)
 	return error;
 }
 
+/* Exit status of `second` where the first cannot be taken out. */
+#define IMPOSSIBLE 9
+
+static struct error *write_second(char **args)
+{
+	_cleanup_(bundle_close_ptr) struct bundle *first = NULL;
+	struct change_layer layer = {"/", open(args[3], O_PATH | O_DIRECTORY | O_CLOEXEC),
+				     open(args[4], O_PATH | O_DIRECTORY | O_CLOEXEC), args[2]};
+	struct bundle_manifest manifest = {};
+	struct error *error;
+	bool possible;
+
+	error = bundle_open(args[1], &first);
+	if (!error)
+		error = changes_read(&layer, 1, NULL, &manifest.changes);
+	if (!error)
+		error = changes_subtract(&bundle_manifest(first)->changes, &manifest.changes, &possible);
+	if (!error && !possible)
+		exit(IMPOSSIBLE);
+	if (!error)
+		error = bundle_write(args[0], &manifest, &layer, 1, NULL);
+	bundle_manifest_deinit(&manifest);
+	return error;
+}
+
 static struct error *add_commands(struct action_list *actions, char **commands, int n)
 {
 	struct error *error = NULL;
@@ -143,6 +171,8 @@ int main(int argc, char **argv)
 		error = write_bundle(argv + 2, argc - 2);
 	else if (argc >= 3 && strcmp(argv[1], "pack") == 0)
 		error = payload_pack(argv[2], argv[3], 1, NULL);
+	else if (argc == 7 && strcmp(argv[1], "second") == 0)
+		error = write_second(argv + 2);
 	else if (argc >= 3)
 		error = use_bundle(argv + 1, argc - 1);
 	else
