@@ -32,8 +32,9 @@
 struct spot {
 	const struct action *action;
 	struct runtime_state before, after;
-	int run_fd, stage_fd; /* /run; its stage, -1: not there */
-	int directory;        /* borrowed from the tree; -1: there is none */
+	const struct transaction *t; /* borrowed */
+	int run_fd, stage_fd;        /* /run; its stage, -1: not there */
+	int directory;               /* borrowed from the tree; -1: there is none */
 	const char *name;
 	char mark[16], item[24], kept[40]; /* kept: below /run, what could not go back; "": nothing */
 	bool resumed;                      /* there was a mark before this call */
@@ -55,9 +56,9 @@ static bool is_tmpfs(int fd)
 }
 
 /* -1: there is none, or none that we made. */
-static int open_stage(int run_fd)
+static int open_stage(const struct transaction *t, int run_fd)
 {
-	_cleanup_(close_fd) int fd = openat(run_fd, STAGE_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = openat(run_fd, t->tree.stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 077))
@@ -118,7 +119,8 @@ static struct error *find_spot(struct transaction *t, const struct action *actio
 		*ret_skip = "the guest has no /run in memory";
 		return NULL;
 	}
-	s->stage_fd = open_stage(s->run_fd);
+	s->t = t;
+	s->stage_fd = open_stage(t, s->run_fd);
 	s->resumed = s->stage_fd >= 0 && read_mark(s);
 	error = find_directory(t, s, ret_skip);
 	if (*ret_skip)
@@ -219,15 +221,15 @@ static struct error *begin(struct spot *s, uint64_t number)
 	_cleanup_(close_fd) int fd = -1;
 
 	if (s->stage_fd < 0) {
-		if (mkdirat(s->run_fd, STAGE_NAME, 0700) < 0 && errno != EEXIST)
-			return error_system(errno, STAGE_NAME, "cannot make the directory below /run");
-		s->stage_fd = open_stage(s->run_fd);
+		if (mkdirat(s->run_fd, s->t->tree.stage, 0700) < 0 && errno != EEXIST)
+			return error_system(errno, s->t->tree.stage, "cannot make the directory below /run");
+		s->stage_fd = open_stage(s->t, s->run_fd);
 	}
 	if (s->stage_fd < 0)
-		return error_create(ERROR_CONFLICT, "/run/" STAGE_NAME " belongs to somebody else");
+		return error_create(ERROR_CONFLICT, "/run/%s belongs to somebody else", s->t->tree.stage);
 	fd = openat(s->stage_fd, s->mark, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, &number, sizeof(number)) != sizeof(number))
-		return error_system(errno, s->mark, "cannot write below /run/" STAGE_NAME);
+		return error_system(errno, s->mark, "cannot write below /run/%s", s->t->tree.stage);
 	s->number = number;
 	s->may_unmark = true;
 	/* Of a process that was killed before it gave that its name. */
@@ -641,11 +643,11 @@ void runtime_undo(struct transaction *t)
 
 struct error *runtime_forget(const struct transaction *t)
 {
-	_cleanup_(close_fd) int run_fd = open_run(t), stage_fd = run_fd < 0 ? -1 : open_stage(run_fd);
+	_cleanup_(close_fd) int run_fd = open_run(t), stage_fd = run_fd < 0 ? -1 : open_stage(t, run_fd);
 	_cleanup_(free_ptr) char *path = NULL;
 
 	if (stage_fd < 0)
 		return NULL;
-	path = string_format("/proc/self/fd/%d/" STAGE_NAME, run_fd);
+	path = string_format("/proc/self/fd/%d/%s", run_fd, t->tree.stage);
 	return path ? io_remove_tree(path) : error_no_memory();
 }

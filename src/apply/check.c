@@ -32,6 +32,7 @@ struct check {
 static bool is_ours(const char *path)
 {
 	static const char *const locks[] = {"var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend"};
+	static const char *const stages[] = {STAGE_NAME, LATE_STAGE_NAME};
 	const char *own = HELPER_DIRECTORY + 1;
 	size_t n = strlen(own);
 
@@ -41,8 +42,9 @@ static bool is_ours(const char *path)
 	if (!strncmp(path, own, n) && (!path[n] || path[n] == '/'))
 		return true;
 	for (const char *p = path; *p; p += strcspn(p, "/"), p += *p == '/')
-		if (!strncmp(p, STAGE_NAME, strlen(STAGE_NAME)) && strcspn(p, "/") == strlen(STAGE_NAME))
-			return true;
+		for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
+			if (!strncmp(p, stages[i], strlen(stages[i])) && strcspn(p, "/") == strlen(stages[i]))
+				return true;
 	return false;
 }
 

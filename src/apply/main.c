@@ -75,6 +75,8 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 		{"freeze", required_argument, NULL, 'f'},
 		{"keep", required_argument, NULL, 'k'},
 		{"verify", required_argument, NULL, 'v'},
+		{"late", no_argument, NULL, 'l'},
+		{"background", no_argument, NULL, 'b'},
 		{},
 	};
 	int c;
@@ -113,6 +115,12 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 			break;
 		case 'e':
 			options->early = true;
+			break;
+		case 'l':
+			options->late = true;
+			break;
+		case 'b':
+			options->background = true;
 			break;
 		case 'r':
 			options->root = optarg;

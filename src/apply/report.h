@@ -6,12 +6,14 @@
  * The helper is one static program, put at HELPER_PATH in the guest:
  *
  *   helper apply --payload PATH|- --sha256 HEX [--clock NS] [--keep SECONDS|none] [--no-actions] [--strict]
- *                [--verify full|stat]
+ *                [--verify full|stat] [--background]
  *     Applies the payload whose SHA-256 over its header (80 bytes, which holds the index's hash)
  *     is HEX. Works in a process of its own that survives its channel: called again with the same
  *     HEX it waits for the one at work, or repeats "applied"; any other result has changed nothing,
  *     so that it is tried anew (`status` repeats it). --clock sets the guest's CLOCK_REALTIME (ns
  *     since the epoch) once the package manager's locks are held. --strict: goes back if an action fails.
+ *     --background: idle I/O priority and nice 19 while it checks, stages and verifies; not while others may
+ *     have to wait for it.
  *     --keep: how long the old files are kept, from "applied" on; without it until `forget`. What is not kept stays
  *     until then, too, so that `look` has it.
  *     --verify: "full" (without it) reads every content back from the disk, "stat" compares attributes alone.
@@ -27,6 +29,9 @@
  *                         without a line, or an "end" that says why not
  *
  * --freeze MS: how long the guest's processes may stand still while files are exchanged (2000; 0: they go on).
+ * --late, with any verb: of a second update that is chained to the applied first one. It has a directory of its own
+ * (HELPER_LATE) and stages of its own, so that each can be undone: first the second, then the first. `forget` without
+ * it forgets both, and an `apply` of another payload without it as well.
  *
  * --root DIR (tests; a tree that is not the running system): works on that tree, HELPER_DIRECTORY
  * below it; no clock, no actions, no dpkg --audit, no change of cgroup or namespace.
@@ -66,6 +71,8 @@
 
 #define HELPER_DIRECTORY           "/var/lib/ouassister"
 #define HELPER_PATH                HELPER_DIRECTORY "/helper"
+/* Below it: what --late keeps. */
+#define HELPER_LATE                "late"
 
 /*
  * What one deferred action may take: a maintainer script may convert a database. As much again where a dpkg that was

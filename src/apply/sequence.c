@@ -13,6 +13,7 @@
 #include "apply/keep.h"
 #include "apply/logs.h"
 #include "apply/report.h"
+#include "apply/surroundings.h"
 #include "apply/timers.h"
 #include "apply/transaction.h"
 #include "apply/units.h"
@@ -35,6 +36,13 @@ static void say_number(struct transaction *t, const char *name, const char *key,
 	event_write(&event, t->report_fd);
 }
 
+/* As long as nobody has to wait for us. */
+static void lower_priority(const struct transaction *t, bool lower)
+{
+	if (t->background)
+		surroundings_background(lower);
+}
+
 static const char *result_of(const struct error *error)
 {
 	if (error->code == ERROR_CONFLICT)
@@ -47,6 +55,8 @@ static const char *result_of(const struct error *error)
 static struct error *begin(const struct apply_options *options, const char *directory, int report_fd,
 			   struct transaction *ret)
 {
+	struct error *error;
+
 	ret->directory = directory;
 	ret->report_fd = report_fd;
 	ret->whole_system = !strcmp(options->root, "/") || fault_whole_system();
@@ -60,7 +70,12 @@ static struct error *begin(const struct apply_options *options, const char *dire
 		ret->freezer.limit_ms = 0;
 	ret->freezer.spared = options->spared;
 	ret->keep_s = options->keep_s;
-	return tree_open(options->root, &ret->tree);
+	ret->late = options->late;
+	ret->background = options->background;
+	error = tree_open(options->root, &ret->tree);
+	if (!error && options->late)
+		ret->tree.stage = LATE_STAGE_NAME;
+	return error;
 }
 
 static void finish(struct transaction *t)
@@ -417,8 +432,10 @@ static const char *conclude(struct transaction *t, bool with_actions)
 	if (with_actions && does_actions(t))
 		error = act(t);
 	say_number(t, "restarted", "failed", t->n_failed);
+	lower_priority(t, true);
 	if (!error)
 		error = transaction_verify(t, &files);
+	lower_priority(t, false);
 	if (!error && t->early)
 		return conclude_early(t, files);
 	if (!error)
@@ -461,11 +478,33 @@ static struct error *clear_earlier(struct transaction *t)
 	return error_wrap(error, "an earlier update is in the way");
 }
 
+/* What was chained to that transaction lies on it, and goes first. */
+static struct error *clear_late(const struct apply_options *options, const char *directory, int report_fd)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/" HELPER_LATE, directory);
+	_cleanup_(finish) struct transaction t = TRANSACTION_INIT;
+	struct apply_options late = *options;
+	struct error *error;
+
+	if (!path)
+		return error_no_memory();
+	if (options->late || access(path, F_OK) < 0)
+		return NULL;
+	late.late = true;
+	error = begin(&late, path, report_fd, &t);
+	if (!error)
+		error = read_journal(&t);
+	if (!error)
+		error = clear_earlier(&t);
+	return error ? error : io_remove_tree(path);
+}
+
 static const char *apply_new(struct transaction *t, const struct apply_options *options)
 {
 	struct error *error;
 
 	memcpy(t->journal.id, options->id, sizeof(t->journal.id));
+	lower_priority(t, true);
 	error = source_open(options->payload, &t->source);
 	if (!error)
 		error = source_read_index(&t->source, options->id, t->directory, &t->index, &t->payload);
@@ -473,6 +512,8 @@ static const char *apply_new(struct transaction *t, const struct apply_options *
 		error = check(t, options);
 	if (!error)
 		error = stage(t);
+	/* From here on others may have to wait for us. */
+	lower_priority(t, false);
 	if (!error && does_actions(t))
 		error = transaction_act_before(t);
 	if (!error && t->strict && t->n_failed)
@@ -503,7 +544,9 @@ const char *sequence_apply(const struct apply_options *options, const char *dire
 			error = lock_and_hold(&earlier);
 		return error ? end(&earlier, HELPER_RESULT_FAILED, error) : conclude(&earlier, true);
 	}
-	error = clear_earlier(&earlier);
+	error = clear_late(options, directory, report_fd);
+	if (!error)
+		error = clear_earlier(&earlier);
 	if (!error)
 		error = begin(options, directory, report_fd, &t);
 	if (error)
@@ -612,7 +655,8 @@ static struct error *forget(struct transaction *t, bool *ret_timers)
 	if (t->journal.phase == PHASE_SWITCHING || t->journal.phase == PHASE_UNDOING)
 		return error_create(ERROR_BUSY, "an update is unfinished: run recover first");
 	error = remove_transaction(t);
-	return error ? error : units_remove_keep(t, NULL, ret_timers);
+	/* The first has the timer, for both. */
+	return error || t->late ? error : units_remove_keep(t, NULL, ret_timers);
 }
 
 struct error *sequence_forget(const struct apply_options *options, const char *directory, bool *ret_timers)

@@ -16,20 +16,20 @@ static const char *name_of(const struct file_system *file_system)
 }
 
 /* A directory of that name that others can enter is not one we made: do not write below it. */
-static struct error *open_stage(struct file_system *file_system)
+static struct error *open_stage(const struct tree *tree, struct file_system *file_system)
 {
 	_cleanup_(close_fd) int fd = -1;
 	struct stat s;
 
-	fd = openat(file_system->root_fd, STAGE_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(file_system->root_fd, tree->stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return NULL;
 	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-		return conflict(STAGE_NAME, "something else has the name of the staging directory");
+		return conflict(tree->stage, "something else has the name of the staging directory");
 	if (fd < 0 || fstat(fd, &s) < 0)
 		return error_system(errno, name_of(file_system), "cannot open the staging directory on");
 	if (s.st_uid != geteuid() || (s.st_mode & 077))
-		return conflict(STAGE_NAME, "the staging directory belongs to somebody else or is open to others");
+		return conflict(tree->stage, "the staging directory belongs to somebody else or is open to others");
 	close_fd(&file_system->stage_fd);
 	file_system->stage_fd = take_fd(fd);
 	return NULL;
@@ -40,7 +40,7 @@ struct error *tree_open_stages(struct tree *tree)
 	struct error *error;
 
 	for (size_t i = 0; i < tree->n_file_systems; i++) {
-		error = open_stage(&tree->file_systems[i]);
+		error = open_stage(tree, &tree->file_systems[i]);
 		if (error)
 			return error;
 	}
@@ -95,13 +95,13 @@ struct error *tree_make_stages(struct tree *tree)
 	for (size_t i = 0; i < tree->n_file_systems; i++) {
 		struct file_system *f = &tree->file_systems[i];
 
-		if (mkdirat(f->root_fd, STAGE_NAME, 0700) < 0 && errno != EEXIST)
+		if (mkdirat(f->root_fd, tree->stage, 0700) < 0 && errno != EEXIST)
 			return error_system(errno, name_of(f), "cannot make the staging directory on");
-		error = open_stage(f);
+		error = open_stage(tree, f);
 		if (error)
 			return error;
 		if (f->stage_fd < 0)
-			return conflict(STAGE_NAME, "the staging directory vanished");
+			return conflict(tree->stage, "the staging directory vanished");
 		error = make_reserve(f);
 		if (error)
 			return error;
@@ -109,16 +109,16 @@ struct error *tree_make_stages(struct tree *tree)
 	return NULL;
 }
 
-static struct error *remove_stage(struct file_system *file_system)
+static struct error *remove_stage(const struct tree *tree, struct file_system *file_system)
 {
 	_cleanup_(free_ptr) char *path = NULL;
 	struct error *error;
 
-	error = open_stage(file_system);
+	error = open_stage(tree, file_system);
 	if (error || file_system->stage_fd < 0)
 		return error;
 	close_fd(&file_system->stage_fd);
-	path = string_format("/proc/self/fd/%d/" STAGE_NAME, file_system->root_fd);
+	path = string_format("/proc/self/fd/%d/%s", file_system->root_fd, tree->stage);
 	if (!path)
 		return error_no_memory();
 	return io_remove_tree(path);
@@ -129,7 +129,7 @@ struct error *tree_remove_stages(struct tree *tree)
 	struct error *error;
 
 	for (size_t i = 0; i < tree->n_file_systems; i++) {
-		error = remove_stage(&tree->file_systems[i]);
+		error = remove_stage(tree, &tree->file_systems[i]);
 		if (error)
 			return error_wrap(error, "cannot remove the staging directory");
 	}

@@ -4,11 +4,21 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "apply/events.h"
 
-#define CGROUP_NAME "ouassister"
+#define CGROUP_NAME     "ouassister"
+
+#define NICE_BACKGROUND 19
+
+/* include/uapi/linux/ioprio.h, which came with Linux 5.15: IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE, IOPRIO_CLASS_SHIFT.
+ */
+#define IO_WHO_PROCESS  1
+#define IO_CLASS_IDLE   3
+#define IO_CLASS_SHIFT  13
 
 /* Those systemd may use: the unified one, alone or beside v1, and its own v1 one. */
 static const char *const hierarchies[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"};
@@ -84,6 +94,13 @@ void surroundings_enter(bool whole_system, int report_fd)
 	}
 	if (chdir("/") < 0)
 		event_note(report_fd, "/", "cannot change to it: %s", strerror(errno));
+}
+
+void surroundings_background(bool on)
+{
+	/* It is as it was for others, whatever a kernel or its disk scheduler makes of it. */
+	setpriority(PRIO_PROCESS, 0, on ? NICE_BACKGROUND : 0);
+	syscall(SYS_ioprio_set, IO_WHO_PROCESS, 0, on ? IO_CLASS_IDLE << IO_CLASS_SHIFT : 0);
 }
 
 void surroundings_join(bool whole_system)

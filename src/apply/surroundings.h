@@ -18,4 +18,9 @@ void surroundings_join(bool whole_system);
 /* Removes the cgroups, once nothing is in them. */
 void surroundings_forget(void);
 
+/*
+ * Others' work comes first, of processor and disk: until it is called with false. Processes started meanwhile stay so.
+ */
+void surroundings_background(bool on);
+
 #endif

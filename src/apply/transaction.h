@@ -41,6 +41,8 @@ struct transaction {
 	bool early;       /* at boot, before services start: nothing is asked of them, and no action is done */
 	bool verify_stat; /* contents are not read back */
 	int64_t keep_s;   /* how long old files are kept: 0: not at all, negative: until `forget` */
+	bool late;        /* the second of two chained updates */
+	bool background;  /* others come first, but while files are switched */
 	struct tree tree;
 	struct journal journal;
 	struct index_room index; /* in which the payload lies */
@@ -134,6 +136,8 @@ struct apply_options {
 	unsigned freeze_ms;               /* how long processes may stand still; 0: never */
 	const struct cgroup_list *spared; /* by that; NULL: not known, and none is frozen */
 	int64_t keep_s;                   /* as struct transaction has it */
+	bool late;                        /* of the second of two chained updates, beside the first */
+	bool background;                  /* others come first, but while files are switched */
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);

@@ -192,7 +192,7 @@ static struct error *open_error(int errnum, const char *path)
 
 struct error *tree_open(const char *root, struct tree *ret)
 {
-	struct tree tree = {.parent_fd = -1, .parent_file_system = NOT_LOOKED_UP};
+	struct tree tree = {.stage = STAGE_NAME, .parent_fd = -1, .parent_file_system = NOT_LOOKED_UP};
 	_cleanup_(close_fd) int fd = -1;
 	_cleanup_(free_ptr) char *absolute = realpath(root, NULL);
 	struct error *error;

@@ -15,7 +15,9 @@
 #include "base/error.h"
 
 /* At the root of every mount concerned; 0700, root's. */
-#define STAGE_NAME ".ouassister"
+#define STAGE_NAME      ".ouassister"
+/* Of the second of two chained updates. */
+#define LATE_STAGE_NAME ".ouassister-late"
 
 /* What statx says of a name. */
 struct node {
@@ -43,7 +45,8 @@ struct file_system {
 
 struct tree {
 	int root_fd;
-	char *root; /* absolute path of the root in our own namespace, "" for "/" */
+	const char *stage; /* the stages' name, STAGE_NAME or LATE_STAGE_NAME */
+	char *root;        /* absolute path of the root in our own namespace, "" for "/" */
 	struct node root_node;
 	struct file_system *file_systems;
 	size_t n_file_systems;

@@ -33,7 +33,7 @@
 	"\n"                                                                                                           \
 	"[Service]\n"                                                                                                  \
 	"Type=oneshot\n"                                                                                               \
-	"ExecStart=" HELPER_PATH " recover --early%s\n"                                                                \
+	"ExecStart=" HELPER_PATH " recover --early%s%s\n"                                                              \
 	"SuccessExitStatus=4 6\n"
 
 #define KEEP            "ouassister-keep"
@@ -200,7 +200,8 @@ static bool will_be_synced(const struct tree *tree, const struct stat *st)
 static struct error *add_recovery(struct transaction *t)
 {
 	_cleanup_(free_ptr) char *mounts = list_mounts(&t->tree), *keep = keep_words(t);
-	_cleanup_(free_ptr) char *text = mounts && keep ? string_format(RECOVERY_TEXT, mounts, keep) : NULL;
+	_cleanup_(free_ptr) char *text =
+		mounts && keep ? string_format(RECOVERY_TEXT, mounts, t->late ? " --late" : "", keep) : NULL;
 	_cleanup_(close_fd) int units = -1;
 	struct error *error;
 	struct stat st;

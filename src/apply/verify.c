@@ -126,6 +126,34 @@ static struct error *verify_log(struct verify *verify, uint32_t i, int directory
 		     : conflict(change->path, "its content does not read back as it was written");
 }
 
+/*
+ * Our own inode, and something was done to it since. A second update that was chained to this one, and undone, has
+ * taken it away and put it back: then all of it is as it was.
+ */
+static struct error *verify_touched(struct verify *verify, const struct payload_entry *entry, int directory,
+				    const char *name, const struct node *node)
+{
+	const struct change *change = &entry->change;
+	struct error *error;
+
+	if (!verify->strict)
+		return foreign(verify, change->path);
+	/* Another name of what is judged by its own, or of what is not the update's: it is where it should be. */
+	if (change->kind == CHANGE_LINK)
+		return NULL;
+	error = compare_attributes(change, node);
+	if (!error)
+		error = attributes_compare_xattrs(directory, name, &change->attributes, change->path);
+	if (!error && change->kind == CHANGE_SYMLINK)
+		error = compare_target(directory, name, change);
+	if (!error && change->kind == CHANGE_WRITE)
+		error = compare_content(directory, name, entry);
+	if (!error || error->code != ERROR_CONFLICT)
+		return error;
+	error_destroy(error);
+	return foreign(verify, change->path);
+}
+
 static struct error *verify_present(struct verify *verify, uint32_t i, int directory, const char *name)
 {
 	struct transaction *t = verify->t;
@@ -145,7 +173,8 @@ static struct error *verify_present(struct verify *verify, uint32_t i, int direc
 		return verify_log(verify, i, directory, name, &node);
 	/* A directory's time changes with what comes and goes in it. */
 	if (changed_since(t, &node))
-		return S_ISDIR(node.mode) ? NULL : foreign(verify, change->path);
+		return S_ISDIR(node.mode) ? NULL
+					  : verify_touched(verify, &t->payload.entries[i], directory, name, &node);
 	/* A later link or the attributes of another name of the same file have the last word. */
 	if (change->kind != CHANGE_LINK && node.nlink < 2) {
 		error = compare_attributes(change, &node);

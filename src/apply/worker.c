@@ -46,8 +46,8 @@ static int fail(struct error *error)
 /* HELPER_DIRECTORY below the root: root's own, closed to all others. */
 static struct error *make_directory(const struct apply_options *options, char **ret)
 {
-	_cleanup_(free_ptr) char *path =
-		string_format("%s%s", strcmp(options->root, "/") ? options->root : "", HELPER_DIRECTORY);
+	_cleanup_(free_ptr) char *path = string_format("%s%s%s", strcmp(options->root, "/") ? options->root : "",
+						       HELPER_DIRECTORY, options->late ? "/" HELPER_LATE : "");
 	struct error *error;
 	struct stat s;
 
@@ -430,6 +430,24 @@ int worker_look(const struct apply_options *options)
 	return error ? fail(error) : exit_status(sequence_look(options, directory, STDOUT_FILENO));
 }
 
+/* What is chained to it. */
+static struct error *forget_late(const struct apply_options *options, const char *directory)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/" HELPER_LATE, directory), *made = NULL;
+	_cleanup_(close_fd) int lock_fd = -1;
+	struct apply_options late = *options;
+	bool timers = false;
+	struct error *error;
+
+	if (!path)
+		return error_no_memory();
+	if (options->late || access(path, F_OK) < 0)
+		return NULL;
+	late.late = true;
+	error = open_directory(&late, &made, &lock_fd);
+	return error ? error : sequence_forget(&late, made, &timers);
+}
+
 /* In a directory that is ours alone. */
 static struct error *forget(const struct apply_options *options, const char *directory)
 {
@@ -438,7 +456,9 @@ static struct error *forget(const struct apply_options *options, const char *dir
 
 	surroundings_join(whole_system);
 	wait_for_others(directory);
-	error = sequence_forget(options, directory, &timers);
+	error = forget_late(options, directory);
+	if (!error)
+		error = sequence_forget(options, directory, &timers);
 	if (error)
 		return error;
 	/* Of one that was killed. */
