@@ -164,6 +164,28 @@ static void print_signature(const json_t *document)
 	printf("%s\n", json_is_false(trusted) ? ", which is not trusted" : "");
 }
 
+/* What the guest gets when its network is open. */
+static void print_late(const json_t *late)
+{
+	const json_t *files = json_object_get(late, "files"), *actions = json_object_get(late, "actions");
+	size_t i;
+	json_t *action;
+
+	if (!late)
+		return;
+	printf("%-16s %zu packages, after the network is open\n", "for the next boot",
+	       json_array_size(json_object_get(late, "packages")));
+	output_member("file", late, "bundle");
+	printf("%-16s %lld written, %lld deleted, %s\n", "files",
+	       (long long)json_integer_value(json_object_get(files, "written")),
+	       (long long)json_integer_value(json_object_get(files, "deleted")),
+	       output_size((uint64_t)json_integer_value(json_object_get(late, "payload_bytes"))));
+	output_packages(json_object_get(late, "packages"));
+	printf("%-16s %zu\n", "actions", json_array_size(actions));
+	json_array_foreach(actions, i, action) print_action(action);
+	print_deferred(late);
+}
+
 void print_bundle(const json_t *document)
 {
 	const json_t *files = json_object_get(document, "files");
@@ -188,4 +210,5 @@ void print_bundle(const json_t *document)
 	json_array_foreach(actions, i, action) print_action(action);
 	print_deferred(document);
 	print_plan(document);
+	print_late(json_object_get(document, "late"));
 }

@@ -15,6 +15,7 @@ static const struct option_spec options[] = {
 	{"reboot", 0, "WHEN", "if-needed: into a new kernel, before the network opens; never (default)"},
 	{"verify", 0, "HOW", "full (default): contents are read back from the guest's disk; stat: attributes alone"},
 	{"freeze", 0, "MS", "how long the guest's processes may stand still while files change (2000; 0: never)"},
+	{"all-before-open", 0, NULL, "what takes effect at the next boot, too, before the network opens"},
 	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
 	{"without-update", 0, NULL, "wake it although no bundle waits"},
 	{"allow-device-nodes", 0, NULL,
@@ -66,6 +67,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 	struct resume_options resume = {
 		.keep = invocation_option(invocation, "keep"),
 		.freeze_ms = FREEZE_MS,
+		.all_before_open = invocation_option(invocation, "all-before-open"),
 		.strict = invocation_option(invocation, "strict"),
 		.without_update = invocation_option(invocation, "without-update"),
 		.allow_device_nodes = invocation_option(invocation, "allow-device-nodes"),
@@ -164,6 +166,22 @@ static void print_stale(const json_t *stale)
 	}
 }
 
+/* What came after the network was open. */
+static void print_late(const json_t *late)
+{
+	size_t i;
+	json_t *event;
+
+	if (!late)
+		return;
+	printf("%-16s %zu packages for the next boot\n", "then", json_array_size(json_object_get(late, "packages")));
+	json_array_foreach(json_object_get(late, "timeline"), i, event)
+		printf("%13.2f s  %s\n", json_number_value(json_object_get(event, "t_s")),
+		       json_string_value(json_object_get(event, "event")));
+	output_member("files", late, "files");
+	print_actions(json_object_get(late, "actions"));
+}
+
 static void print(const json_t *document)
 {
 	size_t i;
@@ -183,6 +201,7 @@ static void print(const json_t *document)
 	print_deferred(document);
 	print_actions(json_object_get(document, "actions"));
 	print_stale(json_object_get(document, "stale"));
+	print_late(json_object_get(document, "late"));
 	if (json_string_value(json_object_get(document, "kernel_pending"))) {
 		output_member("new kernel", document, "kernel_pending");
 		printf("%-16s it runs after the guest's next reboot\n", "");

@@ -341,15 +341,23 @@ struct error *apt_upgrade(const struct package_run *run)
 {
 	static const char *const download[] = {"--download-only", "dist-upgrade", NULL};
 	const char *const *extra = run->options->allow_remove ? NULL : (const char *const[]){"--no-remove", NULL};
-	struct error *error = refresh_lists(run);
+	struct package_run pinned = *run;
+	struct error *error;
 
+	if (run->downloaded)
+		return install(run, upgrade_downloaded);
+	error = refresh_lists(run);
 	if (!error)
 		error = check_plan(run);
+	if (!error && run->late)
+		error = late_decide(run, run->late);
 	if (error)
 		return error;
 	progress_step("download", "downloading packages");
 	error = apt(run, "downloading the packages", true, extra, download);
-	return error ? error : install(run, upgrade_downloaded);
+	if (run->late && run->late->pins)
+		pinned.pins = run->late->pins;
+	return error ? error : install(&pinned, upgrade_downloaded);
 }
 
 static bool is_apt(const char *program)

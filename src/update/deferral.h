@@ -7,6 +7,7 @@
 #ifndef UPDATE_DEFERRAL_H
 #define UPDATE_DEFERRAL_H
 
+#include <glib.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -93,6 +94,8 @@ struct deferral *deferrals_find(const struct deferrals *deferrals, const char *p
 /* Whether the package is deferred or waits with one that is. */
 bool deferrals_excuse(const struct deferrals *deferrals, const char *package, size_t length);
 
+/* Appends what keeps a package at its version in `installed` ("NAME VERSION" lines), or away if it is new. */
+void deferrals_append_pin(GString *text, const char *installed, const char *package);
 /* apt's preferences that keep whole ones as they are, and what it would take instead of them away; `installed`: "NAME
  * VERSION" lines. NULL: no memory. */
 char *deferrals_pins(const struct deferrals *deferrals, const char *installed);

@@ -23,7 +23,7 @@ static size_t find_version(const char *installed, const char *package, const cha
 }
 
 /* Of a package that is not there: that it is not to be installed. */
-static void append_pin(GString *text, const char *installed, const char *package)
+void deferrals_append_pin(GString *text, const char *installed, const char *package)
 {
 	const char *version;
 	size_t length = find_version(installed, package, &version);
@@ -42,10 +42,10 @@ char *deferrals_pins(const struct deferrals *d, const char *installed)
 
 	for (size_t i = 0; i < d->n; i++)
 		if (d->items[i].way == DEFERRAL_INSTALL)
-			append_pin(text, installed, d->items[i].package);
+			deferrals_append_pin(text, installed, d->items[i].package);
 	for (char **name = instead; *name; name++)
 		if (**name)
-			append_pin(text, installed, *name);
+			deferrals_append_pin(text, installed, *name);
 	g_strfreev(instead);
 	return g_string_free(text, FALSE);
 }

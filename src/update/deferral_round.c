@@ -69,7 +69,8 @@ static struct error *judge_changes(const struct deferral_round *round, bool *ret
 	struct live_conflict conflict;
 	size_t n_layers;
 	const struct change_layer *layers = shadow_layers(round->run->shadow, &n_layers);
-	struct error *error = live_resolve(round->live, layers, n_layers, round->changes, round->actions, &conflict);
+	struct error *error =
+		live_resolve(round->live, layers, n_layers, round->changes, round->actions, round->became, &conflict);
 
 	return error || !conflict.file ? error : blame(round, &conflict, ret_again);
 }

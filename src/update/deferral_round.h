@@ -14,6 +14,7 @@ struct deferral_round {
 	const char *states;          /* of deferral_states(), as the round left them; NULL: nothing was needed */
 	struct change_list *changes; /* of the round; what became an action is taken out */
 	struct action_list *actions; /* appended to */
+	struct change_list *became;  /* changes that became actions are appended to it; NULL: they are not kept */
 };
 
 /*

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/json.h"
+#include "update/late_bundle.h"
 #include "update/trust.h"
 
 struct change_counts count_changes(const struct change_list *changes)
@@ -143,6 +144,31 @@ static struct error *fill_from_manifest(json_t *document, const struct bundle_ma
 	return NULL;
 }
 
+/* The one that follows it, and what the guest runs only after a reboot, whichever of them brings it. */
+static struct error *add_late(const struct session *session, const struct bundle *first, json_t *document)
+{
+	static const char *const carried[] = {"kernel_pending", "kernel_pending_build"};
+	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
+	_cleanup_(json_decref_ptr) json_t *late = NULL;
+	struct error *error = late_bundle_open(session, first, &bundle);
+
+	if (error || !bundle)
+		return error;
+	late = json_pack("{s:s}", "bundle", session->late_path);
+	if (!late)
+		return error_no_memory();
+	error = fill_from_manifest(late, bundle_manifest(bundle));
+	if (!error && json_object_set(document, "late", late) < 0)
+		error = error_no_memory();
+	for (size_t i = 0; !error && i < ARRAY_SIZE(carried); i++) {
+		json_t *value = json_object_get(late, carried[i]);
+
+		if (value && !json_is_null(value) && json_object_set(document, carried[i], value) < 0)
+			error = error_no_memory();
+	}
+	return error;
+}
+
 struct error *document_of_bundle(const struct session *session, json_t **ret)
 {
 	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
@@ -166,6 +192,8 @@ struct error *document_of_bundle(const struct session *session, json_t **ret)
 	    json_object_set_new(document, "bundle_bytes", json_integer((json_int_t)st.st_size)) < 0)
 		return error_no_memory();
 	error = fill_from_manifest(document, bundle_manifest(bundle));
+	if (!error)
+		error = add_late(session, bundle, document);
 	if (!error)
 		error = trust_document(session, bundle, &signature);
 	if (error)

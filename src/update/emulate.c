@@ -22,7 +22,6 @@
 #include "update/failures.h"
 #include "update/follow_ups.h"
 #include "update/kernel.h"
-#include "update/pack_stream.h"
 #include "update/packages.h"
 #include "update/preseed.h"
 #include "update/restart_plan.h"
@@ -84,6 +83,14 @@ static void log_tail(const struct emulation *e)
 		log_warning("the end of the output in the shadow:\n%s", text + (size > LOG_TAIL ? size - LOG_TAIL : 0));
 }
 
+/* The error that the update's programs ended with. */
+static struct error *with_log(const struct emulation *e, struct error *error)
+{
+	if (error && error->code != ERROR_NOTHING && !e->decisions)
+		log_tail(e);
+	return error;
+}
+
 /* Requests that would end the guest in the middle of its update: the user's to make, afterwards. */
 static bool ends_guest(const struct action *action)
 {
@@ -113,11 +120,12 @@ static void drop_endings(struct action_list *actions)
 	actions->n = kept;
 }
 
-static struct error *append_copies(const struct action_list *from, struct action_list *to)
+/* Copies of those from number `begin` on. */
+static struct error *append_copies(const struct action_list *from, size_t begin, struct action_list *to)
 {
 	struct error *error = NULL;
 
-	for (size_t i = 0; !error && i < from->n; i++) {
+	for (size_t i = begin; !error && i < from->n; i++) {
 		struct action copy;
 
 		error = action_copy(&from->items[i], &copy);
@@ -130,11 +138,13 @@ static struct error *append_copies(const struct action_list *from, struct action
 /* What was asked of the running system, and what was left in its /run. */
 static struct error *collect_actions(struct emulation *e)
 {
-	_cleanup_(action_list_deinit) struct action_list all = {0};
-	struct error *error = shadow_runtime_actions(e->shadow, &all);
+	_cleanup_(action_list_deinit) struct action_list all = {0}, runtime = {0};
+	struct error *error = shadow_runtime_actions(e->shadow, &runtime);
 
 	if (!error)
-		error = append_copies(shadow_actions(e->shadow), &all);
+		error = late_runtime(&e->first.runtime, &runtime, &all);
+	if (!error)
+		error = append_copies(shadow_actions(e->shadow), e->first.n_actions, &all);
 	return error ? error : action_list_coalesce(&all, &e->manifest.actions);
 }
 
@@ -158,7 +168,7 @@ static struct error *capture(struct emulation *e)
 	if (!error)
 		error = failures_add(e->failures, &e->manifest.actions);
 	if (!error)
-		error = append_copies(&e->live_actions, &e->manifest.actions);
+		error = append_copies(&e->live_actions, 0, &e->manifest.actions);
 	if (error)
 		return error;
 	return deferrals_actions(&e->deferrals, apt_environment_of(&run), (const char *const *)options,
@@ -270,38 +280,52 @@ static struct error *check_unchanged(const struct emulation *e)
 	return error_remedy(error, "somebody used the VM during the update; nothing was bundled");
 }
 
-/* What a slow channel would be glad of. Without them the update is the same. */
-static void write_deltas(struct emulation *e, const struct change_layer *layers, size_t n_layers)
+static struct error *finish(struct emulation *e)
 {
-	_cleanup_(free_ptr) char *path = string_format("%s/" DELTAS_NAME, e->session->directory);
-	struct error *error = path ? deltas_write(path, &e->manifest.changes, layers, n_layers) : error_no_memory();
-
-	if (error)
-		log_warning("%s: through a slow channel the update will travel as a whole: %s", e->session->file.name,
-			    error->message);
-	error_destroy(error);
-}
-
-static struct error *write_bundle(struct emulation *e)
-{
-	size_t n_layers;
-	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
 	struct session *session = e->session;
-	const struct change *device;
-	struct error *error;
+	struct error *error = emulation_write_bundles(e);
 
-	device = device_policy_find(&e->manifest.changes);
-	if (device)
-		log_warning("%s: the update has a device node, /%s: resume will want --allow-device-nodes",
-			    session->file.name, device->path);
-	progress_step("bundle", "writing the bundle");
-	error = bundle_write(session->bundle_path, &e->manifest, layers, n_layers, e->key);
 	if (error)
 		return error;
-	write_deltas(e, layers, n_layers);
 	json_decref(session->state.fingerprint);
 	session->state.fingerprint = json_incref(e->sleeping->fingerprint);
 	return state_enter(&session->state, session->directory, STATE_BUNDLED);
+}
+
+/* What was emulated since `start_ns` (CLOCK_MONOTONIC) becomes a manifest. */
+static struct error *complete(struct emulation *e, uint64_t start_ns)
+{
+	const struct change *device = device_policy_find(&e->manifest.changes);
+	struct error *error = capture(e);
+
+	if (device && !error)
+		log_warning("%s: the update has a device node, /%s: resume will want --allow-device-nodes",
+			    e->session->file.name, device->path);
+	if (!error)
+		error = check_space(e);
+	if (!error)
+		error = restart_plan_make(e->sleeping, e->shadow, &e->manifest.changes, &e->restart);
+	return error ? error : describe(e, (double)(clock_monotonic_ns() - start_ns) / 1e9);
+}
+
+/* As two: the manifest is the second's afterwards, and empty where nothing is left for it. */
+static struct error *emulate_two(struct emulation *e, uint64_t start_ns)
+{
+	uint64_t second_ns;
+	struct error *error;
+
+	late_take_out(&e->manifest.changes);
+	error = complete(e, start_ns);
+	if (!error)
+		error = emulation_keep_first(e);
+	second_ns = clock_monotonic_ns();
+	if (!error)
+		error = with_log(e, emulation_run_second(e));
+	if (error)
+		return error;
+	if (!e->first.path)
+		return complete(e, start_ns);
+	return e->manifest.changes.n + e->live_actions.n ? complete(e, second_ns) : NULL;
 }
 
 static struct error *emulate(struct emulation *e)
@@ -318,30 +342,24 @@ static struct error *emulate(struct emulation *e)
 		error = live_read(e->sleeping, &e->live);
 	if (error)
 		return error;
-	error = emulation_run_rounds(e);
-	if (error && error->code != ERROR_NOTHING && !e->decisions)
-		log_tail(e);
+	error = with_log(e, emulation_run_rounds(e));
 	if (!error)
-		error = capture(e);
-	if (!error)
-		error = check_space(e);
-	if (!error)
-		error = restart_plan_make(e->sleeping, e->shadow, &e->manifest.changes, &e->restart);
-	if (!error)
-		error = describe(e, (double)(clock_monotonic_ns() - start) / 1e9);
+		error = emulation_is_two(e) ? emulate_two(e, start) : complete(e, start);
 	if (!error)
 		error = check_unchanged(e);
-	return error ? error : write_bundle(e);
+	return error ? error : finish(e);
 }
 
 static void emulation_deinit(struct emulation *e)
 {
+	emulation_drop_first(e);
 	shadow_destroy(e->shadow);
 	close_fd(&e->log_fd);
 	emulation_remove_directory(e->layers_dir);
 	emulation_remove_directory(e->run_dir);
 	free(e->log_path);
 	free(e->packages_before);
+	free(e->packages_after);
 	json_decref(e->packages);
 	json_decref(e->restart);
 	json_decref(e->decisions);

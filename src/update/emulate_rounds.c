@@ -62,6 +62,16 @@ static struct error *make_shadow(struct emulation *e)
 	return error ? error : shadow_create(&options, &e->shadow);
 }
 
+/*
+ * Only a full upgrade, for apt can be asked what of it waits. What a script that is left to the guest will do, and how
+ * a package that failed will be mended, is not known: nothing can be chained to either.
+ */
+bool emulation_may_be_two(const struct emulation *e)
+{
+	return e->manager == &dpkg_manager && !e->round && !e->first.path && !e->options->command &&
+	       !e->options->keep_going && !e->options->one_bundle;
+}
+
 struct package_run emulation_package_run(struct emulation *e)
 {
 	return (struct package_run){.shadow = e->shadow,
@@ -73,6 +83,8 @@ struct package_run emulation_package_run(struct emulation *e)
 				    .attendance = &e->attendance,
 				    .deferrals = e->round ? &e->deferrals : NULL,
 				    .pins = e->pins,
+				    .late = emulation_may_be_two(e) ? &e->late : NULL,
+				    .downloaded = e->first.path,
 				    .installed = e->packages_before,
 				    .decisions = &e->decisions,
 				    .failures = &e->failures};
@@ -133,10 +145,15 @@ static struct error *install(struct emulation *e, const struct package_run *run)
 	return error;
 }
 
+static struct error *list_after(struct emulation *e, const struct package_run *run)
+{
+	free(take_ptr(e->packages_after));
+	return e->manager->list(run, &e->packages_after);
+}
+
 static struct error *run_manager(struct emulation *e)
 {
 	struct package_run run = emulation_package_run(e);
-	_cleanup_(free_ptr) char *after = NULL;
 	struct error *error = NULL;
 
 	if (!e->packages_before)
@@ -151,12 +168,12 @@ static struct error *run_manager(struct emulation *e)
 	progress_step("verify", "asking the package manager whether all is in order");
 	error = e->manager->audit(&run);
 	if (!error)
-		error = e->manager->list(&run, &after);
+		error = list_after(e, &run);
 	if (!error && e->deferrals.held && *e->deferrals.held)
 		error = deferral_put(&run, &e->deferrals);
 	json_decref(e->packages);
 	e->packages = NULL;
-	return error ? error : packages_difference(e->packages_before, after, &e->packages);
+	return error ? error : packages_difference(e->packages_before, e->packages_after, &e->packages);
 }
 
 static struct error *run_update(struct emulation *e)
@@ -210,17 +227,27 @@ static struct error *ask_states(struct emulation *e, const struct error *failure
 	return deferral_states(&run, ret);
 }
 
-/* One way through, and whether it stands. */
-static struct error *run_round(struct emulation *e)
+/* Whether what ended with `error` (taken) stands. `states`: of ask_states(). */
+static struct error *judge(struct emulation *e, const char *states, struct error *error)
 {
-	_cleanup_(free_ptr) char *states = NULL;
-	struct package_run run;
+	struct package_run run = emulation_package_run(e);
 	struct deferral_round round = {.run = &run,
 				       .is_dpkg = e->manager == &dpkg_manager,
 				       .live = &e->live,
 				       .deferrals = &e->deferrals,
+				       .states = states,
 				       .changes = &e->manifest.changes,
-				       .actions = &e->live_actions};
+				       .actions = &e->live_actions,
+				       .became = &e->first.changes};
+
+	e->again = false;
+	return deferral_judge(&round, error, &e->again);
+}
+
+/* One way through, and whether it stands. */
+static struct error *run_round(struct emulation *e)
+{
+	_cleanup_(free_ptr) char *states = NULL;
 	struct error *error = make_shadow(e), *failure;
 
 	if (error)
@@ -233,10 +260,7 @@ static struct error *run_round(struct emulation *e)
 	}
 	if (!error)
 		error = read_all_changes(e);
-	run = emulation_package_run(e);
-	round.states = states;
-	e->again = false;
-	return deferral_judge(&round, error, &e->again);
+	return judge(e, states, error);
 }
 
 /* What was downloaded is kept; all else goes. */
@@ -254,6 +278,7 @@ static struct error *end_round(struct emulation *e)
 	}
 	shadow_destroy(take_ptr(e->shadow));
 	json_decref(take_ptr(e->failures));
+	emulation_drop_first(e);
 	change_list_deinit(&e->manifest.changes);
 	action_list_deinit(&e->live_actions);
 	e->manifest.changes = (struct change_list){0};
@@ -261,9 +286,9 @@ static struct error *end_round(struct emulation *e)
 	return error;
 }
 
-struct error *emulation_run_rounds(struct emulation *e)
+static struct error *run_further_rounds(struct emulation *e)
 {
-	struct error *error = run_round(e);
+	struct error *error = NULL;
 
 	while (!error && e->again) {
 		if (++e->round > DEFERRAL_ROUNDS_MAX)
@@ -275,4 +300,63 @@ struct error *emulation_run_rounds(struct emulation *e)
 			error = run_round(e);
 	}
 	return error;
+}
+
+struct error *emulation_run_rounds(struct emulation *e)
+{
+	struct error *error = run_round(e);
+
+	return error ? error : run_further_rounds(e);
+}
+
+/* Less what the first has done; where that cannot be said, all is one update. */
+static struct error *subtract_first(struct emulation *e)
+{
+	_cleanup_(json_decref_ptr) json_t *packages = NULL;
+	bool possible = false;
+	struct error *error = changes_subtract(&e->first.changes, &e->manifest.changes, &possible);
+
+	if (error || possible)
+		return error;
+	log_debug("what waits for the next boot cannot be told from the rest: it is one update");
+	error = packages_difference(e->first.packages_before ? e->first.packages_before : e->packages_before,
+				    e->packages_after, &packages);
+	if (!error && packages) {
+		json_decref(e->packages);
+		e->packages = take_ptr(packages);
+	}
+	emulation_drop_first(e);
+	return error;
+}
+
+/* The packages that have waited. */
+static struct error *run_waiting(struct emulation *e)
+{
+	json_decref(e->packages);
+	e->packages = NULL;
+	if (!e->late.packages) {
+		e->packages = json_array();
+		return e->packages ? NULL : error_no_memory();
+	}
+	progress_step("second", "beginning the second update: what takes effect at the next boot");
+	e->first.packages_before = take_ptr(e->packages_before);
+	e->packages_before = take_ptr(e->packages_after);
+	return run_manager(e);
+}
+
+struct error *emulation_run_second(struct emulation *e)
+{
+	_cleanup_(free_ptr) char *states = NULL;
+	struct error *error = run_waiting(e), *failure = ask_states(e, error, &states);
+
+	if (failure) {
+		error_destroy(error);
+		return failure;
+	}
+	if (!error)
+		error = read_all_changes(e);
+	if (!error)
+		error = subtract_first(e);
+	error = judge(e, states, error);
+	return error ? error : run_further_rounds(e);
 }

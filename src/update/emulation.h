@@ -6,10 +6,24 @@
 #include "bundle/bundle.h"
 #include "shadow/shadow.h"
 #include "update/deferral.h"
+#include "update/late.h"
 #include "update/live.h"
 #include "update/packages.h"
 #include "update/session.h"
 #include "update/sleeping.h"
+
+/*
+ * The first of two chained updates, when it is emulated: what is in the layers since then belongs to the second.
+ * Nothing of it is set where all is one update.
+ */
+struct emulation_first {
+	char *path; /* of its bundle, under a name for now; NULL: there is none */
+	char id[SHA256_HEX_SIZE];
+	struct change_list changes; /* those that became actions too, without what is left to the second */
+	struct action_list runtime; /* all that scripts left below /run until then */
+	size_t n_actions;           /* of shadow_actions() */
+	char *packages_before;      /* of the first, when those of the emulation are the second's; NULL: not yet */
+};
 
 /* Everything one emulation holds. */
 struct emulation {
@@ -21,7 +35,7 @@ struct emulation {
 	char *layers_dir, *run_dir;
 	int log_fd;
 	char *log_path;
-	char *packages_before;
+	char *packages_before, *packages_after;
 	json_t *packages; /* what changed */
 	json_t *restart;  /* the restart plan */
 	struct conffiles conffiles;
@@ -37,6 +51,8 @@ struct emulation {
 	char *profile_cache;             /* of follow_ups_compile(); NULL: none */
 	struct action_list live_actions; /* instead of changes to live files */
 	struct bundle_signing_key *key;  /* NULL: the bundle is not signed */
+	struct late late;                /* what a second update is to do; of the first round */
+	struct emulation_first first;    /* what is bundled already, of two chained updates */
 	struct bundle_manifest manifest;
 };
 
@@ -45,6 +61,27 @@ struct emulation {
  * shadow, its changes and the actions instead of some of them are in `emulation`.
  */
 struct error *emulation_run_rounds(struct emulation *emulation) _must_check_;
+
+/*
+ * The second of two chained updates, in the same shadow, after the first was bundled: `manifest.changes` is what it has
+ * to do beyond that, maybe nothing. Where it cannot be told from the first, or has to leave something to the guest, all
+ * is one update, and nothing of `first` is set any more.
+ */
+struct error *emulation_run_second(struct emulation *emulation) _must_check_;
+
+/* Whether an update like this one can be two at all. */
+bool emulation_may_be_two(const struct emulation *emulation);
+
+/* emulate_two.c: whether anything of the update can wait, and something cannot. */
+bool emulation_is_two(const struct emulation *emulation);
+/*
+ * Bundles the first, whose manifest is complete, under a name for now, and makes room for the second's.
+ */
+struct error *emulation_keep_first(struct emulation *emulation) _must_check_;
+/* All is one update. */
+void emulation_drop_first(struct emulation *emulation);
+/* Puts what was bundled where `resume` looks for it; `manifest` is the second's, or the only one's. */
+struct error *emulation_write_bundles(struct emulation *emulation) _must_check_;
 
 /* What the package manager's operations are given in the round that is. */
 struct package_run emulation_package_run(struct emulation *emulation);

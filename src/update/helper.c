@@ -229,27 +229,35 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 	_cleanup_(free_ptr) char *keep =
 		options->keep_s ? string_format("%llu", (unsigned long long)options->keep_s) : strdup("none");
 	_cleanup_(free_ptr) char *freeze = string_format("%llu", (unsigned long long)options->freeze_ms);
-	const char *words[] = {"apply",
-			       "--payload",
-			       place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
-			       "--sha256",
-			       hex,
-			       "--clock",
-			       clock,
-			       "--keep",
-			       keep,
-			       "--verify",
-			       options->verify_stat ? "stat" : "full",
-			       "--freeze",
-			       freeze,
-			       options->strict ? "--strict" : NULL,
-			       NULL};
+	const char *words[16] = {"apply",
+				 "--payload",
+				 place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
+				 "--sha256",
+				 hex,
+				 "--verify",
+				 options->verify_stat ? "stat" : "full",
+				 "--freeze",
+				 freeze};
+	size_t n = 9;
 	struct pack_stream stream = {};
 	struct error *error = NULL, *packing;
 	int fd = -1;
 
 	if (!clock || !keep || !freeze)
 		return error_no_memory();
+	/* The clock is the guest's own again, and the first's old files are kept as long as the second's. */
+	if (options->late) {
+		words[n++] = "--late";
+	} else {
+		words[n++] = "--clock";
+		words[n++] = clock;
+		words[n++] = "--keep";
+		words[n++] = keep;
+	}
+	if (options->background)
+		words[n++] = "--background";
+	if (options->strict)
+		words[n++] = "--strict";
 	if (place->way == PAYLOAD_STDIN)
 		error = open_stream(vm, payload_path, &stream, &fd);
 	if (!error)

@@ -51,7 +51,9 @@ struct helper_apply_options {
 	bool strict;         /* go back when an action fails */
 	bool verify_stat;    /* contents are not read back from the guest's disk */
 	uint64_t freeze_ms;  /* how long the guest's processes may stand still */
-	uint64_t keep_s;     /* how long the guest keeps the old files; 0: not at all */
+	bool late;           /* the second of two chained updates; apply/report.h */
+	bool background;     /* others' work comes first */
+	uint64_t keep_s;     /* how long the guest keeps the old files; 0: not at all; of the first, for both */
 	uint64_t timeout_ms; /* helper_apply_timeout_ms() */
 };
 

@@ -119,7 +119,8 @@ static struct error *resolve_attributes(const struct change *change, const struc
 }
 
 struct error *live_resolve(const struct live *live, const struct change_layer *layers, size_t n_layers,
-			   struct change_list *changes, struct action_list *actions, struct live_conflict *ret)
+			   struct change_list *changes, struct action_list *actions, struct change_list *became,
+			   struct live_conflict *ret)
 {
 	struct error *error = NULL;
 	size_t kept = 0;
@@ -140,7 +141,9 @@ struct error *live_resolve(const struct live *live, const struct change_layer *l
 			error = resolve_attributes(change, same, actions, &done);
 		if (hit && !done)
 			*ret = (struct live_conflict){hit, change->path};
-		if (done)
+		if (done && became && !error)
+			error = change_list_append(became, *change);
+		else if (done)
 			change_deinit(change);
 		else
 			changes->items[kept++] = *change;

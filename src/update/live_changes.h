@@ -13,11 +13,12 @@ struct live_conflict {
 
 /*
  * Takes out of the list what can be done to the file as it is: a log's new lines, an owner, a mode. They become
- * actions, appended to `actions`. The first change that cannot be done so ends it: *ret.
+ * actions, appended to `actions`, and go to `became` (NULL: away). The first change that cannot be done so ends it:
+ * *ret.
  */
 struct error *live_resolve(const struct live *live, const struct change_layer *layers, size_t n_layers,
-			   struct change_list *changes, struct action_list *actions, struct live_conflict *ret)
-	_must_check_;
+			   struct change_list *changes, struct action_list *actions, struct change_list *became,
+			   struct live_conflict *ret) _must_check_;
 
 /* Whether the content is the old one with something behind it. `old_size` bytes of it have the hash. */
 struct error *live_only_grew(int fd, uint64_t old_size, const uint8_t sha256[SHA256_SIZE], bool *ret) _must_check_;

@@ -28,6 +28,7 @@
 #include "update/attendance.h"
 #include "update/conffiles.h"
 #include "update/deferral.h"
+#include "update/late.h"
 #include "update/update.h"
 #include "update/vmfile.h"
 
@@ -46,8 +47,10 @@ struct package_run {
 	struct deferrals *deferrals;       /* scripts that are left to the guest; NULL: none */
 	const char *pins;                  /* apt's preferences that keep packages as they are; NULL: none */
 	const char *installed;             /* packages before the update, as `list` has them; NULL: not asked yet */
-	json_t **decisions;                /* where what somebody must decide is put, owned by whoever has that */
-	json_t **failures;                 /* likewise: of packages, where the rest is kept (failures_find()) */
+	struct late *late;  /* where a full upgrade says what it leaves to a second one; NULL: it does all at once */
+	bool downloaded;    /* lists and archives are there, and what is to be done was looked at */
+	json_t **decisions; /* where what somebody must decide is put, owned by whoever has that */
+	json_t **failures;  /* likewise: of packages, where the rest is kept (failures_find()) */
 };
 
 struct package_manager {

@@ -22,26 +22,17 @@
 #include "update/fingerprint.h"
 #include "update/helper.h"
 #include "update/keep_time.h"
+#include "update/late_bundle.h"
 #include "update/pack_stream.h"
 #include "update/reboot.h"
 #include "update/restart.h"
+#include "update/resume_late.h"
+#include "update/resuming.h"
 #include "update/session.h"
 #include "update/shut_down.h"
 #include "update/trust.h"
 
 #define CHANNEL_TIMEOUT_MS (300 * 1000ull)
-
-struct resume {
-	struct session *session;
-	const struct resume_options *options;
-	struct bundle *bundle; /* NULL: woken without an update */
-	char *payload;         /* file that travels to the guest; NULL without a bundle */
-	uint8_t payload_sha256[SHA256_SIZE];
-	struct helper_report report;
-	uint64_t keep_s; /* how long the guest keeps the old files; 0: not at all */
-	bool shut_down;  /* the bundle is of a VM that was shut down: there is no memory to be loaded */
-	bool cold;       /* the process had died: the guest boots from its disk */
-};
 
 /* Who made it, that it says for which images it is, and that it asks for nothing the user must allow. */
 static struct error *check_origin(struct resume *r)
@@ -60,10 +51,21 @@ static struct error *check_origin(struct resume *r)
 	return device_policy_check(&bundle_manifest(r->bundle)->changes, r->options->allow_device_nodes);
 }
 
+static struct error *open_late(struct resume *r)
+{
+	struct error *error = late_bundle_open(r->session, r->bundle, &r->late);
+
+	if (error || !r->late)
+		return error;
+	error = trust_check(r->session, r->late);
+	return error ? error : device_policy_check(&bundle_manifest(r->late)->changes, r->options->allow_device_nodes);
+}
+
 static struct error *open_bundle(struct resume *r)
 {
 	struct error *error = bundle_open(r->session->bundle_path, &r->bundle);
-	bool optional = r->options->without_update || r->session->state.state == STATE_APPLIED;
+	bool optional = r->options->without_update || r->session->state.state == STATE_APPLIED ||
+			r->session->state.state == STATE_OPEN_LATE;
 
 	if (error && error->code == ERROR_NOT_FOUND && optional) {
 		error_destroy(error);
@@ -73,7 +75,9 @@ static struct error *open_bundle(struct resume *r)
 		return error_remedy(error_create(ERROR_NOTHING, "%s: no bundle waits", r->session->file.name),
 				    "run: ouassister update %s, or wake it as it is with --without-update",
 				    r->session->file.path);
-	return error ? error : check_origin(r);
+	if (!error)
+		error = check_origin(r);
+	return error ? error : open_late(r);
 }
 
 static struct error *check_channel(const struct resume *r)
@@ -147,7 +151,7 @@ static const char *const restart_words[] = {
  * The payload is known to the guest by its hash: a resume that goes on must make the same one, whatever it is told now.
  * Where the guest was not changed, it may be another.
  */
-static struct error *choose_restarts(struct resume *r, enum restart_mode *ret)
+struct error *resume_choose_restarts(struct resume *r, enum restart_mode *ret)
 {
 	struct state *state = &r->session->state;
 	enum restart_mode mode = RESTART_SERVICES;
@@ -185,7 +189,7 @@ static struct error *prepare_payload(struct resume *r)
 	r->payload = string_format("%s/payload", r->session->directory);
 	if (!r->payload)
 		return error_no_memory();
-	error = choose_restarts(r, &mode);
+	error = resume_choose_restarts(r, &mode);
 	if (!error)
 		error = restart_merge(&bundle_manifest(r->bundle)->actions, restart_plan(r), mode, &actions);
 	return error ? error : bundle_write_payload(r->bundle, &actions, r->payload, r->payload_sha256, &size);
@@ -311,10 +315,15 @@ static struct error *judge(const struct helper_report *report)
 	return error_create(ERROR_FAILED, "the update was not applied (%s): %s", report->result, message);
 }
 
+uint64_t resume_channel_timeout_ms(const struct resume *r)
+{
+	return r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS;
+}
+
 static struct error *run_helper(struct resume *r)
 {
 	struct vm *vm = r->session->vm;
-	uint64_t timeout_ms = r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS;
+	uint64_t timeout_ms = resume_channel_timeout_ms(r);
 	const struct helper_apply_options apply = {
 		.strict = r->options->strict,
 		.verify_stat = r->options->verify_stat,
@@ -338,7 +347,7 @@ static struct error *run_helper(struct resume *r)
 }
 
 /* A failure after the guest has run leaves the gate closed and says why in the state. */
-static struct error *fail(struct resume *r, struct error *error)
+struct error *resume_fail(struct resume *r, struct error *error)
 {
 	struct state *state = &r->session->state;
 	bool untouched = r->report.result && (!strcmp(r->report.result, HELPER_RESULT_CONFLICT) ||
@@ -434,7 +443,7 @@ static struct error *restart_booted(struct resume *r)
 {
 	const json_t *held = json_object_get(bundle_manifest(r->bundle)->info, "restart_held");
 	enum restart_mode mode = RESTART_SERVICES;
-	struct error *error = choose_restarts(r, &mode);
+	struct error *error = resume_choose_restarts(r, &mode);
 
 	progress_step("restart", "restarting what booted with old files");
 	return error ? error : shut_down_restart(r->session->vm, held, mode, &r->report);
@@ -456,7 +465,7 @@ static struct error *step_apply(struct resume *r)
 			error = restart_booted(r);
 	}
 	if (error)
-		return fail(r, error);
+		return resume_fail(r, error);
 	error = make_report(r);
 	if (!error)
 		error = report_stale(r);
@@ -493,15 +502,22 @@ static struct error *append_opened(struct session *session)
 }
 
 /* The bundle has done its work: it stays readable under another name, but does not wait any more. */
-static void retire_bundle(const struct session *session)
+static void retire_bundle(const char *path)
 {
-	_cleanup_(free_ptr) char *applied = string_format("%s.applied", session->bundle_path);
+	_cleanup_(free_ptr) char *applied = string_format("%s.applied", path);
+
+	if (applied && rename(path, applied) < 0 && errno != ENOENT)
+		log_warning("%s: cannot rename: %s", path, strerror(errno));
+}
+
+static void retire_bundles(const struct session *session)
+{
 	_cleanup_(free_ptr) char *deltas = string_format("%s/" DELTAS_NAME, session->directory);
 
 	if (deltas)
 		unlink(deltas);
-	if (applied && rename(session->bundle_path, applied) < 0 && errno != ENOENT)
-		log_warning("%s: cannot rename: %s", session->bundle_path, strerror(errno));
+	retire_bundle(session->late_path);
+	retire_bundle(session->bundle_path);
 }
 
 static struct error *note_reboot(struct session *session)
@@ -533,7 +549,6 @@ static struct error *kernel_wanted(const json_t *report, struct kernel_names *re
 static struct error *reboot_if_needed(struct resume *r)
 {
 	struct session *session = r->session;
-	uint64_t timeout_ms = r->options->channel_timeout_ms ? r->options->channel_timeout_ms : CHANNEL_TIMEOUT_MS;
 	_cleanup_(kernel_names_deinit) struct kernel_names wanted = {0};
 	bool rebooted = false;
 	struct error *error = r->options->reboot ? kernel_wanted(session->state.report, &wanted) : NULL;
@@ -541,10 +556,21 @@ static struct error *reboot_if_needed(struct resume *r)
 	if (error || !wanted.release)
 		return error;
 	progress_step("reboot", "the guest reboots into its new kernel");
-	error = reboot_into(session->vm, &wanted, timeout_ms, &rebooted);
+	error = reboot_into(session->vm, &wanted, resume_channel_timeout_ms(r), &rebooted);
 	if (error)
-		return fail(r, error);
+		return resume_fail(r, error);
 	return note_reboot(session);
+}
+
+struct error *resume_close(struct resume *r)
+{
+	struct error *error;
+
+	retire_bundles(r->session);
+	error = state_enter(&r->session->state, r->session->directory, STATE_OPEN);
+	if (!error)
+		clean_guest(r);
+	return error;
 }
 
 /* State applied: the gate opens last. */
@@ -557,6 +583,8 @@ static struct error *step_open(struct resume *r)
 	if (!error && state != VM_RUNNING)
 		error = ensure_running(r);
 	if (!error)
+		error = resume_late_early(r);
+	if (!error)
 		error = reboot_if_needed(r);
 	progress_step("open", "opening the network");
 	if (!error)
@@ -565,20 +593,25 @@ static struct error *step_open(struct resume *r)
 		error = append_opened(session);
 	if (error)
 		return error;
-	retire_bundle(session);
-	error = state_enter(&session->state, session->directory, STATE_OPEN);
-	if (!error)
-		clean_guest(r);
-	return error;
+	if (!r->late || resume_late_is_applied(session))
+		return resume_close(r);
+	return state_enter(&session->state, session->directory, STATE_OPEN_LATE);
 }
 
 typedef struct error *(*step_function)(struct resume *);
 
 /* What to do in each state. OPEN is where it starts anew, and where it ends. */
 static const step_function steps[STATE_MAX] = {
-	[STATE_NONE] = step_load,    [STATE_SUSPENDED] = step_load,    [STATE_BUNDLED] = step_load,
-	[STATE_LOADED] = step_spend, [STATE_RUNNING] = step_apply,     [STATE_APPLIED] = step_open,
-	[STATE_OPEN] = step_load,    [STATE_ROLLED_BACK] = step_apply, [STATE_FAILED] = step_apply,
+	[STATE_NONE] = step_load,
+	[STATE_SUSPENDED] = step_load,
+	[STATE_BUNDLED] = step_load,
+	[STATE_LOADED] = step_spend,
+	[STATE_RUNNING] = step_apply,
+	[STATE_APPLIED] = step_open,
+	[STATE_OPEN_LATE] = resume_late_step,
+	[STATE_OPEN] = step_load,
+	[STATE_ROLLED_BACK] = step_apply,
+	[STATE_FAILED] = step_apply,
 };
 
 static struct error *document(const struct session *session, json_t **ret)
@@ -627,6 +660,7 @@ struct error *update_resume(const struct update_settings *settings, const char *
 		unlink(r.payload);
 	free(r.payload);
 	bundle_close(r.bundle);
+	bundle_close(r.late);
 	helper_report_deinit(&r.report);
 	session_close(&session);
 	return error;

@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "update/helper.h"
+#include "update/resume_late.h"
 #include "update/session.h"
 
 #define ROLLBACK_TIMEOUT_MS (30 * 60 * 1000ull)
+#define CHANNEL_TIMEOUT_MS  (3 * 60 * 1000ull)
 
 /* Why there is nothing to go back to, as far as the last `resume` knows. */
 static struct error *nothing_kept(const struct session *session)
@@ -61,6 +63,71 @@ static struct error *clean_up(struct session *session)
 	return NULL;
 }
 
+/* The report of a worker that goes on in the guest, when it has ended. */
+static struct error *await_report(struct session *session, const char *option, struct helper_report *ret)
+{
+	const char *const words[] = {"status", option, NULL};
+	uint64_t deadline_ns = clock_monotonic_ns() + ROLLBACK_TIMEOUT_MS * 1000000;
+
+	for (;;) {
+		struct error *error = vm_channel_wait(session->vm, CHANNEL_TIMEOUT_MS);
+
+		if (error)
+			return error;
+		error = helper_run(session->vm, words, -1, CHANNEL_TIMEOUT_MS, ret);
+		/* Without an end it is not yet one. */
+		if (!error || (error->code != ERROR_FORMAT && error->code != ERROR_NOT_FOUND) ||
+		    clock_monotonic_ns() >= deadline_ns)
+			return error;
+		error_destroy(error);
+		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+	}
+}
+
+/* `option` may be NULL. */
+static struct error *run(struct session *session, const char *verb, const char *option, struct helper_report *ret)
+{
+	const char *const words[] = {verb, option, NULL};
+	struct error *error = helper_run(session->vm, words, -1, ROLLBACK_TIMEOUT_MS, ret);
+
+	if (!error || error->code != ERROR_NOT_FOUND)
+		return error;
+	/* The channel's own service was among those that run their old files again. */
+	log_debug("%s; asking again", error->message);
+	error_destroy(error);
+	return await_report(session, option, ret);
+}
+
+static struct error *run_late(struct session *session, const char *verb)
+{
+	struct helper_report report = {0};
+	struct error *error = run(session, verb, "--late", &report);
+
+	/* There may be nothing of it. */
+	if (!error && strcmp(report.result, HELPER_RESULT_NOTHING) != 0)
+		error = judge(&report, session);
+	helper_report_deinit(&report);
+	return error;
+}
+
+/* The second of two chained updates lies on the first, whole or, where it was cut, in part. */
+static struct error *rollback_late(struct session *session)
+{
+	json_t *late = json_object_get(session->state.report, "late");
+	struct error *error = NULL;
+
+	if (session->state.state != STATE_OPEN_LATE && !late)
+		return NULL;
+	if (!resume_late_is_applied(session))
+		error = run_late(session, "recover");
+	if (!error)
+		error = run_late(session, "rollback");
+	/* The first may have reasons of its own to stay. */
+	if (!error && late && json_object_set_new(late, "applied", json_false()) < 0)
+		error = error_no_memory();
+	return error ? error : state_save(&session->state, session->directory);
+}
+
 static struct error *rollback(struct session *session)
 {
 	struct helper_report report = {0};
@@ -74,8 +141,9 @@ static struct error *rollback(struct session *session)
 		error = helper_install(session->vm);
 	progress_step("rollback", "the guest goes back to its old files");
 	if (!error)
-		error = helper_run(session->vm, (const char *const[]){"rollback", NULL}, -1, ROLLBACK_TIMEOUT_MS,
-				   &report);
+		error = rollback_late(session);
+	if (!error)
+		error = run(session, "rollback", NULL, &report);
 	if (!error)
 		error = judge(&report, session);
 	helper_report_deinit(&report);

@@ -148,8 +148,9 @@ static struct error *open_parts(const char *vm, enum session_access access, stru
 	if (session->directory) {
 		session->log_path = string_format("%s/hypervisor.log", session->directory);
 		session->bundle_path = string_format("%s/bundle", session->directory);
+		session->late_path = string_format("%s/bundle.late", session->directory);
 	}
-	if (!session->log_path || !session->bundle_path)
+	if (!session->log_path || !session->bundle_path || !session->late_path)
 		return error_no_memory();
 	if (access != SESSION_READ) {
 		error = lock_disk(session, access == SESSION_SHARE);
@@ -203,6 +204,7 @@ void session_close(struct session *session)
 	free(session->directory);
 	free(session->log_path);
 	free(session->bundle_path);
+	free(session->late_path);
 	vm_file_deinit(&session->file);
 	if (session->scratch_fd >= 0)
 		drop_scratch(session);

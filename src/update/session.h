@@ -17,6 +17,7 @@ struct session {
 	char *directory;   /* STATE_DIR/NAME-HASH, 0700 */
 	char *log_path;    /* the hypervisor's own output */
 	char *bundle_path; /* the bundle that waits, or would */
+	char *late_path;   /* the one that follows it when the gate is open, or would */
 	struct state state;
 	struct vm *vm;
 	struct image_options image_options; /* of its memory; borrowed strings */

@@ -300,7 +300,8 @@ static struct error *refuse_lost_memory(struct session *session, const json_t *n
 	const json_t *before = session->state.fingerprint;
 	struct error *error;
 
-	if (session->state.state == STATE_OPEN || !before || !fingerprint_has_memory(before))
+	if (session->state.state == STATE_OPEN || session->state.state == STATE_OPEN_LATE || !before ||
+	    !fingerprint_has_memory(before))
 		return NULL;
 	disk = json_pack("{s:n, s:O}", "memory", "disk", json_object_get(before, "disk"));
 	if (!disk)

@@ -20,6 +20,8 @@ static const struct {
 	[STATE_LOADED] = {"loaded", OPERATION_RESUME, "run resume again, it goes on where it was"},
 	[STATE_RUNNING] = {"running", OPERATION_RESUME, "run resume again, it goes on where it was"},
 	[STATE_APPLIED] = {"applied", OPERATION_RESUME | OPERATION_ROLLBACK, "run resume again, it opens the gate"},
+	[STATE_OPEN_LATE] = {"open-late", OPERATION_SUSPEND | OPERATION_UPDATE | OPERATION_RESUME | OPERATION_ROLLBACK,
+			     "run resume again, it goes on where it was"},
 	[STATE_OPEN] = {"open", OPERATION_SUSPEND | OPERATION_UPDATE | OPERATION_RESUME | OPERATION_ROLLBACK,
 			"suspend it first"},
 	[STATE_ROLLED_BACK] = {"rolled-back", OPERATION_RESUME | OPERATION_SUSPEND | OPERATION_ROLLBACK,

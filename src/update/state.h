@@ -2,7 +2,7 @@
 /*
  * Where a VM's update stands, persisted before it is acted on.
  *
- *   none → suspended → bundled → loaded → running → applied → open
+ *   none → suspended → bundled → loaded → running → applied → (open-late →) open
  *                                            ↓ (any failure from loaded on)
  *                                  rolled-back or failed, the gate stays closed
  *
@@ -12,6 +12,7 @@
  *   loaded      a process holds the memory, the gate is closed, the image is about to be spent
  *   running     the image is spent; the guest runs, or ran, behind the closed gate
  *   applied     the guest holds the update and verified it
+ *   open-late   the gate was opened; the second of two chained updates is on its way
  *   open        the gate was opened; the update is over
  *   rolled-back the guest is as it was before; the gate is closed
  *   failed      the gate is closed and "error" says why
@@ -35,6 +36,7 @@ enum update_state {
 	STATE_LOADED,
 	STATE_RUNNING,
 	STATE_APPLIED,
+	STATE_OPEN_LATE,
 	STATE_OPEN,
 	STATE_ROLLED_BACK,
 	STATE_FAILED,

@@ -65,6 +65,7 @@ struct emulate_options {
 	uint64_t script_timeout_s;  /* for each script of a package; 0: none */
 	/* "keep", "new", "ask", or a file of answers (update/conffiles.h); NULL: the VM file's word, or keep */
 	const char *conffiles;
+	bool one_bundle;     /* what takes effect only at the next boot is not left to a second update */
 	bool keep_going;     /* what works is bundled although scripts of packages failed */
 	const char *preseed; /* a file of debconf-set-selections(1); NULL: the VM file's word, or none */
 	struct shadow_limits limits;
@@ -114,6 +115,7 @@ struct resume_options {
 	/* How long the guest keeps the old files for `rollback`: "none", "12h", "7d"; NULL: the VM file's word, or 7d
 	 */
 	const char *keep;
+	bool all_before_open;        /* the second of two chained updates comes before the gate opens as well */
 	bool strict;                 /* an action that fails is a reason to roll back */
 	bool verify_stat;            /* what was written is not read back from the guest's disk */
 	uint64_t freeze_ms;          /* how long the guest's processes may stand still meanwhile; 0: they go on */

@@ -87,7 +87,7 @@ static void test_attributes(void **state)
 	change.path = strdup(change.path);
 	change.attributes.mode = S_IFREG | 0600;
 	assert_null(change_list_append(&list, change));
-	assert_null(live_resolve(&live, layers, 2, &list, &actions, &conflict));
+	assert_null(live_resolve(&live, layers, 2, &list, &actions, NULL, &conflict));
 	assert_null(conflict.file);
 	assert_int_equal(list.n, 0);
 	assert_int_equal(actions.n, 1);
@@ -107,7 +107,7 @@ static void test_conflict(void **state)
 
 	change.path = strdup(change.path);
 	assert_null(change_list_append(&list, change));
-	assert_null(live_resolve(&live, layers, 2, &list, &actions, &conflict));
+	assert_null(live_resolve(&live, layers, 2, &list, &actions, NULL, &conflict));
 	assert_string_equal(conflict.file->path, "/var/lib/nine");
 	assert_int_equal(list.n, 1);
 	assert_int_equal(actions.n, 0);

@@ -168,17 +168,34 @@ survivors_before() {
 
 # check_versions NAME UPDATE-JSON: the guest has the versions that the emulation promised.
 check_versions() {
-	jq -r '.packages[] | select(.new) | "\(.name) \(.new)"' "$2" | sort >"$work/promised"
+	jq -r '(.packages + (.late.packages // []))[] | select(.new) | "\(.name) \(.new)"' "$2" | sort >"$work/promised"
 	guest "$1" "dpkg-query -W -f '\${db:Status-Status} \${binary:Package} \${Version}\n'" | sed -n 's/^installed //p' | sort >"$work/has"
 	check "$1: has the promised versions" test -s "$work/promised" -a -z "$(comm -23 "$work/promised" "$work/has")"
 }
 
-# check_files NAME BUNDLE: what the bundle's layer holds is in the guest, what it deletes is not.
+# sums_in BUNDLE: "SHA256  /PATH" of each file of its layer. deleted_in BUNDLE: each path that it deletes.
 # Read with tar and sha256sum, so that no code of ours judges itself.
+sums_in() {
+	zstd -qdc "$1" | tar -x --warning=no-unknown-keyword --exclude='.wh.*' --to-command='printf "%s  /%s\n" "$(sha256sum | cut -d" " -f1)" "$TAR_FILENAME"'
+}
+
+deleted_in() {
+	zstd -qdc "$1" | tar -t --warning=no-unknown-keyword | sed -nE '/\/?\.wh\.\.wh\.opq$/d; s,(^|/)\.wh\.([^/]+)$,\1\2,p' | sed 's,^,/,'
+}
+
+# check_files NAME BUNDLE [LATE]: what the bundle's layer holds is in the guest, what it deletes is not; of two that are
+# chained, what the second says of a path counts.
 check_files() {
 	local n
-	zstd -qdc "$2" | tar -x --warning=no-unknown-keyword --exclude='.wh.*' --to-command='printf "%s  /%s\n" "$(sha256sum | cut -d" " -f1)" "$TAR_FILENAME"' \
-		>"$work/sums"
+	: >"$work/late-sums"
+	: >"$work/late-deleted"
+	if [ -n "${3:-}" ]; then
+		sums_in "$3" >"$work/late-sums"
+		deleted_in "$3" >"$work/late-deleted"
+	fi
+	sums_in "$2" | cat "$work/late-sums" - | awk -v deleted="$work/late-deleted" '
+		BEGIN { while ((getline path <deleted) > 0) gone[path] = 1 }
+		!seen[substr($0, 67)]++ && !gone[substr($0, 67)]' >"$work/sums"
 	n=$(wc -l <"$work/sums")
 	must vm_put "$work" "$1" "$work/sums" /run/sums
 	if guest "$1" 'sha256sum --quiet -c /run/sums' >&2; then
@@ -186,7 +203,9 @@ check_files() {
 	else
 		not_ok "$1: $n files of the bundle have their checksums"
 	fi
-	zstd -qdc "$2" | tar -t --warning=no-unknown-keyword | sed -nE '/\/?\.wh\.\.wh\.opq$/d; s,(^|/)\.wh\.([^/]+)$,\1\2,p' | sed 's,^,/,' >"$work/deleted"
+	deleted_in "$2" | cat "$work/late-deleted" - | awk -v written="$work/late-sums" '
+		BEGIN { while ((getline line <written) > 0) back[substr(line, 67)] = 1 }
+		!back[$0]' >"$work/deleted"
 	must vm_put "$work" "$1" "$work/deleted" /run/deleted
 	equal "$1: $(wc -l <"$work/deleted") deleted paths are gone" '' "$(guest "$1" \
 		'while IFS= read -r path; do [ ! -e "$path" ] && [ ! -L "$path" ] || echo "$path"; done </run/deleted')"
