@@ -43,7 +43,7 @@ static struct error *describe(const struct session *session, json_t **ret)
 static struct error *describe_kept(const struct state *state, json_t *document)
 {
 	const json_t *until = json_object_get(state->report, "keep_until_s");
-	bool can = state->state == STATE_APPLIED || state->state == STATE_OPEN;
+	bool can = state->state == STATE_APPLIED || state->state == STATE_OPEN_LATE || state->state == STATE_OPEN;
 
 	if (!can || json_integer_value(until) <= clock_realtime_ns() / 1000000000)
 		return NULL;

@@ -137,6 +137,9 @@ stands_at() {
 	[ "$(jq .keep_until_s <<<"$output")" = "$until" ]
 	run "$OUASSISTER" status web1
 	[[ "$output" == *"rollback until   $(date -d "@$until" '+%F %T')"* ]]
+	stands_at open-late "$until"
+	run "$OUASSISTER" status --json web1
+	[ "$(jq .keep_until_s <<<"$output")" = "$until" ]
 	stands_at suspended "$until"
 	run "$OUASSISTER" status --json web1
 	jq -e '.state == "suspended" and (has("keep_until_s") | not)' <<<"$output"
