@@ -7,12 +7,14 @@ import os
 import pathlib
 import shutil
 import threading
+import time
 
-from oracle.shell import run, shell
+from oracle.shell import Failed, run, shell
 
 from . import tree
 
 HERE = pathlib.Path(__file__).resolve().parent
+UNMOUNT_TIMEOUT_S = 10
 # The file system ends where the guest's marks begin. No XFS is smaller than 300 MiB.
 FILE_SYSTEM_MIB, DISK_MIB = 304, 305
 MARK_SECTOR = FILE_SYSTEM_MIB << 11
@@ -26,6 +28,18 @@ FILE_SYSTEMS = {
 COMMANDS = ["sleep 0.3; echo acted >>/var/log/neighbour/acted; sync"] * 3
 
 
+def unmount(target):
+    """Between its fork and its exec another thread's child has our files open, too: that is over in a moment."""
+    end = time.monotonic() + UNMOUNT_TIMEOUT_S
+    while True:
+        try:
+            return run("umount", target)
+        except Failed:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 @contextlib.contextmanager
 def mounted(image, target, options="ro"):
     """The image's file system at `target`."""
@@ -34,7 +48,7 @@ def mounted(image, target, options="ro"):
     try:
         yield target
     finally:
-        run("umount", target)
+        unmount(target)
 
 
 @contextlib.contextmanager
@@ -49,7 +63,7 @@ def overlaid(lower, layers, target):
     try:
         yield target
     finally:
-        run("umount", target)
+        unmount(target)
 
 
 def make_disk(file_system, source, target):
