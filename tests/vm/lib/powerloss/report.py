@@ -22,8 +22,9 @@ names of one inode, times; of a tree that was put back also the inode numbers. `
 directories, and the neighbour's.
 
 *Busy*: another process calls fsync all the time, as databases do, so that what the helper did so far becomes durable in the
-middle of every phase. *Quiet*: only the helper flushes. *Without a journal*: the helper's test build leaves it out; mixed
-trees prove that the test would see them.
+middle of every phase. *Quiet*: only the helper flushes. *Without a journal*: the helper's test build leaves it out, and
+the file system is mounted with `dirsync`, so that each rename is durable by itself (else a quick switch is one transaction of
+the file system's own, as good as all or nothing); mixed trees prove that the test would see them.
 
     tests/vm/powerloss --short      # 20 points, as ./check does
     tests/vm/powerloss --all        # all; goes on where it was stopped
@@ -56,10 +57,15 @@ def document(directory):
     lines = [HEAD, f"Run {' to '.join(sorted({dates[0], dates[-1]}))}; QEMU {series[0]['qemu']}; guest's kernel {series[0]['kernel']}; "
              f"the update: {series[0]['changes']} entries, {series[0]['bytes']:,} bytes; the helper's SHA-256 begins with "
              f"{' and '.join(sorted({results['helper'][:12] for results in with_journal}))}.", "", "## With the journal", "", *table(with_journal),
-             "", "## Without it", "", *table(control), "", "## What was not right", ""]
+             "", "## Without it", "", *without_dirsync(control), *table(control), "", "## What was not right", ""]
     wrong = [f"- {results['series']}, {case['phase']}, request {case['point']}, {case['variant']}: {case['tree']}; "
              f"{'; '.join(case['problems'])}" for results in with_journal for case in results["cases"].values() if not right(case)]
     return "\n".join(lines + (wrong or ["Nothing."])) + "\n"
+
+
+def without_dirsync(control):
+    names = [results["series"] for results in control if "dirsync" not in results.get("words", "")]
+    return [f"Run without `dirsync`: {', '.join(names)}.", ""] if names else []
 
 
 def right(case):
