@@ -37,7 +37,8 @@ FAULTS = (
     Fault("stream_cut", (1,), r'"result":"failed".*payload'),
     Fault("out_of_memory", (0,), r'"result":"applied"', second=None),
     Fault("full_before", (1,), r'"result":"no-space"'),
-    Fault("filled_staging", (1,), r'"result":"no-space"'),
+    # Whether the other process or the helper is quicker depends on the machine.
+    Fault("filled_staging", (0, 1), r'"result":"(no-space|applied)"'),
     Fault("filled_committed", (0,), r'"result":"applied"'),
     Fault("read_only_before", (1,), r"[Rr]ead-only"),
     Fault("write_errors_staging", (1,), BROKEN, second=None, trees=EITHER, breaks="write", left=False),
