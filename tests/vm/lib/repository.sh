@@ -56,3 +56,28 @@ repository_put() {
 	vm_put "$work" "$2" "$1/repository.tar" /srv/repository.tar || return 1
 	guest "$2" 'tar -C /srv --no-same-owner -xf /srv/repository.tar && rm /srv/repository.tar'
 }
+
+# repository_newer NAME DISK SERVER...: prints the directory of a repository with packages newer than those of the Debian 12
+# disk of recipe DISK (newer-packages), made where it is not in the cache as NAME-KEY. Wants guest.sh.
+repository_newer() {
+	local name=$1 disk uri pocket versions=
+	disk=$(guest_disk "$2") || return 1
+	shift 2
+	while read -r _ uri pocket _; do
+		versions+=$(guest_index_version "${uri%/}" "$pocket") || return 1
+	done < <(guest_sources bookworm)
+	name=${guest_cache:?}/$name-$(guest_hash "$disk" "$versions" "$*" "$(cat "${guest_lib:?}/newer-packages")")
+	guest_fill "$name" "${guest_lib:?}/newer-packages" "$disk" bookworm "$@" || return 1
+	echo "$name"
+}
+
+# repository_serve DIRECTORY: over HTTP, for as long as the test runs; the guest's sources while it is updated are in
+# $work/sources.list. Wants test.sh.
+repository_serve() {
+	local address port
+	address=$(ip -4 -o address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+	port=$(free_port)
+	(cd "$1" && exec python3 -m http.server --bind "$address" "$port" >"$work/http.log" 2>&1) &
+	test_undo+=("kill $!")
+	echo "deb [trusted=yes] http://$address:$port ./" >"$work/sources.list"
+}
