@@ -199,6 +199,15 @@ void timers_forget(const char *directory)
 		unlink(path);
 }
 
+void timers_unload(void)
+{
+	static const char *const argv[] = {"systemctl", "daemon-reload", NULL};
+	_cleanup_(run_result_deinit) struct run_result result = {};
+
+	if (access("/run/systemd/system", F_OK) == 0)
+		error_destroy(run((char *const *)argv, CALL_TIMEOUT_MS, &result));
+}
+
 void timers_stop_own(void)
 {
 	static const char *const argv[] = {"systemctl", "stop", "--no-block", "--", "ouassister-keep-*.timer", NULL};

@@ -24,5 +24,7 @@ void timers_start(const char *directory, const char *root);
 void timers_forget(const char *directory);
 /* Stops those of units_add_keep(). */
 void timers_stop_own(void);
+/* systemd forgets the units of ours whose files are gone: it read them with the last reload of the update's actions. */
+void timers_unload(void);
 
 #endif

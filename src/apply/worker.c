@@ -466,6 +466,8 @@ static struct error *forget(const struct apply_options *options, const char *dir
 	if (timers)
 		timers_stop_own();
 	error = io_remove_tree(directory);
+	if (whole_system)
+		timers_unload();
 	if (!error && whole_system)
 		surroundings_forget();
 	return error;
