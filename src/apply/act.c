@@ -13,17 +13,13 @@
 #include "apply/fault.h"
 #include "apply/report.h"
 #include "apply/run.h"
+#include "apply/units.h"
 #include "base/io.h"
 
 #define COMMAND_TIMEOUT_MS 90000
 #define DAEMON_SETTLE_MS   3000
 /* Units in one call of systemctl. */
 #define GROUP_MAX          64
-
-static bool has_systemd(void)
-{
-	return access("/run/systemd/system", F_OK) == 0;
-}
 
 static struct error *report(struct transaction *t, const struct action *action, const struct outcome *outcome)
 {
@@ -107,7 +103,7 @@ static struct error *act_next(struct transaction *t, const struct action *const 
 		return act_runtime(t, first, &outcomes[0]);
 	if (first->kind != ACTION_SYSTEMD)
 		return act_data(first, &outcomes[0]);
-	if (!has_systemd())
+	if (!units_has_systemd())
 		return act_service(first, &outcomes[0]);
 	while (first->unit && !first->argv && can_share(plain_verb(first)) && group < n && group < GROUP_MAX &&
 	       actions[group]->kind == ACTION_SYSTEMD && actions[group]->unit && !actions[group]->argv &&
@@ -166,7 +162,7 @@ static struct error *choose(struct transaction *t, enum action_phase phase, bool
 
 		if (action->phase != phase || action_is_deferred(action) || (action->kind == ACTION_RUNTIME) != runtime)
 			continue;
-		if (action->kind == ACTION_SYSTEMD && action->unit && has_systemd())
+		if (action->kind == ACTION_SYSTEMD && action->unit && units_has_systemd())
 			outcome.skipped = unit_skip(action, unit_states_find(&t->states, action->unit));
 		if (outcome.skipped)
 			error = report(t, action, &outcome);
@@ -248,14 +244,14 @@ static struct error *act_phase(struct transaction *t, enum action_phase phase, u
 		return error_no_memory();
 	/* Units and what they need may lie below /run. */
 	error = choose(t, phase, true, actions, &n);
-	if (phase == ACTION_AFTER && has_systemd() && needs_systemd_reload(&t->payload.actions))
+	if (phase == ACTION_AFTER && units_has_systemd() && needs_systemd_reload(&t->payload.actions))
 		actions[n++] = &reload;
 	if (!error)
 		error = choose(t, phase, false, actions, &n);
 	n_first = count_before_stops(actions, n);
 	if (!error)
 		error = act_all(t, actions, n_first, failed);
-	if (!error && phase == ACTION_AFTER && has_systemd())
+	if (!error && phase == ACTION_AFTER && units_has_systemd())
 		error = stop_again(t, failed);
 	return error ? error : act_all(t, actions + n_first, n - n_first, failed);
 }
@@ -325,7 +321,7 @@ static struct error *await_stops(struct transaction *t)
 	for (size_t i = 0; i < t->payload.actions.n; i++)
 		asked |= t->payload.actions.items[i].kind == ACTION_SYSTEMD &&
 			 t->payload.actions.items[i].phase == ACTION_BEFORE;
-	if (!asked || !has_systemd())
+	if (!asked || !units_has_systemd())
 		return NULL;
 	error = units_await_stops(&all);
 	if (!error && !all)
@@ -339,7 +335,7 @@ struct error *transaction_act_before(struct transaction *t)
 	struct error *error = NULL;
 
 	/* Whoever held the timers has asked. */
-	if (has_systemd() && !t->states.n)
+	if (units_has_systemd() && !t->states.n)
 		error = unit_states_ask(&t->payload.actions, &t->states);
 	if (!error)
 		error = note_stopped(t);
@@ -588,7 +584,7 @@ struct error *transaction_act_undo(struct transaction *t)
 	uint32_t failed = 0;
 	struct error *error;
 
-	if (!has_systemd())
+	if (!units_has_systemd())
 		return undo_without_systemd(t);
 	/* First, so that systemd knows which unit files are gone. */
 	error = act_all(t, first, 1, &failed);

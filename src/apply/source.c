@@ -97,24 +97,24 @@ static struct error *fill(struct source *source)
 	return NULL;
 }
 
+/* Of what is left of a filled buffer, up to `max` bytes: how many. */
+static size_t hand_out(const uint8_t *buffer, size_t filled, size_t *used, uint64_t max, const uint8_t **ret)
+{
+	size_t n = filled - *used < max ? filled - *used : max;
+
+	*ret = buffer + *used;
+	*used += n;
+	return n;
+}
+
 /* The bytes as they come. */
 static struct error *next_raw(struct source *source, uint64_t max, const uint8_t **ret, size_t *ret_size)
 {
-	size_t n;
+	struct error *error = source->used == source->filled ? fill(source) : NULL;
 
-	if (source->used == source->filled) {
-		struct error *error = fill(source);
-
-		if (error)
-			return error;
-	}
-	n = source->filled - source->used;
-	if (n > max)
-		n = max;
-	*ret = source->buffer + source->used;
-	*ret_size = n;
-	source->used += n;
-	return NULL;
+	if (!error)
+		*ret_size = hand_out(source->buffer, source->filled, &source->used, max, ret);
+	return error;
 }
 
 static struct error *read_raw(struct source *source, uint8_t *to, size_t size)
@@ -172,21 +172,11 @@ static struct error *unpack(struct source *source)
 static struct error *next_unpacked(struct source *source, uint64_t max, const uint8_t **ret, size_t *ret_size)
 {
 	struct unpacking *u = source->unpacking;
-	size_t n;
+	struct error *error = u->used == u->filled ? unpack(source) : NULL;
 
-	if (u->used == u->filled) {
-		struct error *error = unpack(source);
-
-		if (error)
-			return error;
-	}
-	n = u->filled - u->used;
-	if (n > max)
-		n = max;
-	*ret = u->bytes + u->used;
-	*ret_size = n;
-	u->used += n;
-	return NULL;
+	if (!error)
+		*ret_size = hand_out(u->bytes, u->filled, &u->used, max, ret);
+	return error;
 }
 
 /* Whether it comes packed is to be seen from its first bytes, which a pipe may give one by one. */

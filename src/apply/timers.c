@@ -204,7 +204,7 @@ void timers_unload(void)
 	static const char *const argv[] = {"systemctl", "daemon-reload", NULL};
 	_cleanup_(run_result_deinit) struct run_result result = {};
 
-	if (access("/run/systemd/system", F_OK) == 0)
+	if (units_has_systemd())
 		error_destroy(run((char *const *)argv, CALL_TIMEOUT_MS, &result));
 }
 

@@ -166,6 +166,17 @@ static void add_attributes(struct builder *b)
 		builder_add(b, CHANGE_ATTRIBUTES, directories[i], S_IFDIR | 0755);
 }
 
+char *fixture_expected(const struct builder *b)
+{
+	char *dump;
+
+	shell("rm -rf %s/reference && cp -a %s %s/reference", FIXTURE_SPACE, FIXTURE_BASE, FIXTURE_SPACE);
+	builder_reference(b, FIXTURE_SPACE "/reference");
+	dump = dump_tree(FIXTURE_SPACE "/reference");
+	shell("rm -r %s/reference", FIXTURE_SPACE);
+	return dump;
+}
+
 void fixture_every_kind(struct builder *b)
 {
 	add_file(b, "var/lib/dpkg/status", 0644, "status2");

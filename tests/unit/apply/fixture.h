@@ -33,6 +33,9 @@ void fixture_copy(void);
 /* Every kind of change, on the tree `b` takes its pre-images from. */
 void fixture_every_kind(struct builder *b);
 
+/* A dump of the base with the update done the plainest way; the caller frees it. */
+char *fixture_expected(const struct builder *b);
+
 /*
  * Runs the helper ($HELPER) on FIXTURE_ROOT. `fault`: 0, or the point to die at; `environment`:
  * "NAME=1" or NULL. Its standard output goes to fixture_output.

@@ -25,14 +25,6 @@ static void prepare(struct builder *b)
 	builder_write(b, FIXTURE_PAYLOAD);
 }
 
-/* What the tree must be after the update. */
-static char *expected_after(const struct builder *b)
-{
-	shell("rm -rf %s/reference && cp -a %s %s/reference", FIXTURE_SPACE, FIXTURE_BASE, FIXTURE_SPACE);
-	builder_reference(b, FIXTURE_SPACE "/reference");
-	return dump_tree(FIXTURE_SPACE "/reference");
-}
-
 static void assert_not_kept(void)
 {
 	assert_int_equal(helper(0, NULL, "forget", NULL), 0);
@@ -48,7 +40,7 @@ static void applies_every_kind(void **state)
 
 	need_root();
 	prepare(&b);
-	after = expected_after(&b);
+	after = fixture_expected(&b);
 	assert_int_equal(helper(0, NULL, "apply", &b), 0);
 	assert_result("applied");
 	for (size_t i = 0; i < 7; i++) {
@@ -157,7 +149,7 @@ static void works_without_new_system_calls(void **state)
 		_cleanup_(free_ptr) char *after = NULL;
 
 		prepare(&b);
-		after = expected_after(&b);
+		after = fixture_expected(&b);
 		assert_int_equal(helper(0, lacks[i], "apply", &b), 0);
 		assert_not_kept();
 		assert_tree(FIXTURE_ROOT, after);
@@ -290,7 +282,7 @@ static void survives_its_channel(void **state)
 
 	need_root();
 	prepare(&b);
-	after = expected_after(&b);
+	after = fixture_expected(&b);
 	first = helper_start(&b, &in);
 	assert_ok(io_write(in, b.bytes, b.content_start, NULL));
 	wait_for_report("checked");

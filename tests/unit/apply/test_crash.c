@@ -24,10 +24,7 @@ static void scene_init(struct scene *s)
 	fixture_every_kind(&s->b);
 	builder_write(&s->b, FIXTURE_PAYLOAD);
 	s->before = dump_tree(FIXTURE_BASE);
-	shell("cp -a %s %s/reference", FIXTURE_BASE, FIXTURE_SPACE);
-	builder_reference(&s->b, FIXTURE_SPACE "/reference");
-	s->after = dump_tree(FIXTURE_SPACE "/reference");
-	shell("rm -r %s/reference", FIXTURE_SPACE);
+	s->after = fixture_expected(&s->b);
 }
 
 static void scene_deinit(struct scene *s)

@@ -88,9 +88,7 @@ static void assert_nothing_left(const struct builder *b)
 	_cleanup_(free_ptr) char *expected = NULL;
 
 	assert_false(exists(OWN) || exists(STAGE));
-	shell("rm -rf %s/reference && cp -a %s %s/reference", FIXTURE_SPACE, FIXTURE_BASE, FIXTURE_SPACE);
-	builder_reference(b, FIXTURE_SPACE "/reference");
-	expected = dump_tree(FIXTURE_SPACE "/reference");
+	expected = fixture_expected(b);
 	shell("touch -d @1600000000.5 " FIXTURE_ROOT "/run " FIXTURE_ROOT "/var/lib " STAMPS);
 	assert_tree(FIXTURE_ROOT, expected);
 }

@@ -64,17 +64,6 @@ static void make_update(struct builder *b)
 	builder_write(b, FIXTURE_PAYLOAD);
 }
 
-static char *expected(struct builder *b)
-{
-	char *after;
-
-	shell("cp -a %s %s/reference", FIXTURE_BASE, FIXTURE_SPACE);
-	builder_reference(b, FIXTURE_SPACE "/reference");
-	after = dump_tree(FIXTURE_SPACE "/reference");
-	shell("rm -r %s/reference", FIXTURE_SPACE);
-	return after;
-}
-
 static void assert_applied(const char *after)
 {
 	assert_ok(io_remove_tree(FIXTURE_ROOT "/.ouassister"));
@@ -89,7 +78,7 @@ static void all_make_the_same_tree(void **state)
 
 	need_root();
 	make_update(&b);
-	after = expected(&b);
+	after = fixture_expected(&b);
 	for (size_t i = 0; i < b.n_entries; i++)
 		n += b.entries[i].change.kind == CHANGE_WRITE;
 	files = string_format("\"files\":%u,", n);
@@ -115,7 +104,7 @@ static void a_pipe_is_read_by_one(void **state)
 	need_root();
 	assert_int_equal(setenv("OUA_THREADS", "4", 1), 0);
 	make_update(&b);
-	after = expected(&b);
+	after = fixture_expected(&b);
 	fixture_copy();
 	pid = helper_start(&b, &fd);
 	assert_ok(io_write(fd, b.bytes, b.size, "pipe"));

@@ -119,13 +119,6 @@ static void says_that_the_reader_went_away(void **state)
 	close(fds[1]);
 }
 
-static char *expected_after(const struct builder *b)
-{
-	shell("rm -rf %s/reference && cp -a %s %s/reference", FIXTURE_SPACE, FIXTURE_BASE, FIXTURE_SPACE);
-	builder_reference(b, FIXTURE_SPACE "/reference");
-	return dump_tree(FIXTURE_SPACE "/reference");
-}
-
 static void assert_applied(const char *after)
 {
 	assert_int_equal(helper(0, NULL, "forget", NULL), 0);
@@ -142,7 +135,7 @@ static void applies_from_a_file(void **state)
 
 	need_root();
 	prepare(&b);
-	after = expected_after(&b);
+	after = fixture_expected(&b);
 	packed = pack(&b, &size);
 	assert_true(size < b.size / 2);
 	assert_int_equal(helper(0, NULL, "apply", &b), 0);
@@ -161,7 +154,7 @@ static void applies_from_a_pipe(void **state)
 
 	need_root();
 	prepare(&b);
-	after = expected_after(&b);
+	after = fixture_expected(&b);
 	packed = pack(&b, &size);
 	pid = helper_start(&b, &in);
 	assert_ok(io_write(in, packed, 1, NULL));
