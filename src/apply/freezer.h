@@ -19,10 +19,8 @@
 #include "apply/tree.h"
 #include "base/error.h"
 
-#define FREEZER_LIMIT_MS     2000 /* unless --freeze says otherwise */
-#define FREEZER_LIMIT_MS_MAX 60000
-#define FREEZER_LOADERS_MAX  8
-#define FREEZER_LIST         "/run/.ouassister-frozen" /* below the root: a cgroup directory a line */
+#define FREEZER_LOADERS_MAX 8
+#define FREEZER_LIST        "/run/.ouassister-frozen" /* below the root: a cgroup directory a line */
 
 /* Cgroups, as absolute paths of their directories. */
 struct cgroup_list {

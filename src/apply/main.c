@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "apply/report.h"
 #include "apply/worker.h"
 #include "base/io.h"
 
@@ -42,7 +43,7 @@ static bool parse_freeze(const char *text, struct apply_options *options)
 	errno = 0;
 	ms = strtoul(text, &rest, 10);
 	options->freeze_ms = ms;
-	return *text >= '0' && *text <= '9' && !*rest && !errno && ms <= FREEZER_LIMIT_MS_MAX;
+	return *text >= '0' && *text <= '9' && !*rest && !errno && ms <= HELPER_FREEZE_MS_MAX;
 }
 
 static bool parse_verify(const char *text, struct apply_options *options)
@@ -134,7 +135,7 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 
 int main(int argc, char **argv)
 {
-	struct apply_options options = {.root = "/", .keep_s = -1, .freeze_ms = FREEZER_LIMIT_MS};
+	struct apply_options options = {.root = "/", .keep_s = -1, .freeze_ms = HELPER_FREEZE_MS};
 	bool has_id = false;
 	const char *wrong, *verb;
 

@@ -80,6 +80,10 @@
  */
 #define HELPER_DEFERRED_TIMEOUT_MS (45 * 60 * 1000)
 
+/* How long processes may stand still while files are exchanged, unless --freeze says otherwise; and at most. */
+#define HELPER_FREEZE_MS           2000
+#define HELPER_FREEZE_MS_MAX       60000
+
 #define HELPER_RESULT_APPLIED      "applied"     /* exit 0 */
 #define HELPER_RESULT_CONFLICT     "conflict"    /* exit 4: a pre-image does not hold; nothing was changed */
 #define HELPER_RESULT_NO_SPACE     "no-space"    /* exit 1: nothing was changed */

@@ -6,9 +6,6 @@
 #include "cli/output.h"
 #include "cli/verb.h"
 
-#define FREEZE_MS     2000
-#define FREEZE_MS_MAX 60000 /* what the helper takes */
-
 static const struct option_spec options[] = {
 	{"keep", 0, "TIME", "how long the guest keeps the old files for rollback: 7d (default), 12h, none"},
 	{"restart", 0, "WHAT", "of the restart plan: services (default), all, none"},
@@ -66,7 +63,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 {
 	struct resume_options resume = {
 		.keep = invocation_option(invocation, "keep"),
-		.freeze_ms = FREEZE_MS,
+		.freeze_ms = HELPER_FREEZE_MS,
 		.all_before_open = invocation_option(invocation, "all-before-open"),
 		.strict = invocation_option(invocation, "strict"),
 		.without_update = invocation_option(invocation, "without-update"),
@@ -82,7 +79,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 	if (!error)
 		error = verify_mode(invocation, &resume.verify_stat);
 	if (!error)
-		error = invocation_number(invocation, "freeze", FREEZE_MS_MAX, &resume.freeze_ms);
+		error = invocation_number(invocation, "freeze", HELPER_FREEZE_MS_MAX, &resume.freeze_ms);
 	resume.channel_timeout_ms = wait_s * 1000;
 	return error ? error : update_resume(&invocation->settings, invocation->vm, &resume, ret);
 }

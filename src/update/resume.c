@@ -382,25 +382,34 @@ static struct error *report_kept(const struct resume *r)
 	return NULL;
 }
 
-static struct error *make_report(struct resume *r)
+struct error *resume_append_timeline(const struct session *session, const struct helper_report *report,
+				     json_t *timeline)
 {
 	static const char *const shown[] = {"started", "checked", "staged", "switched", "restarted", "verified"};
+
+	for (size_t i = 0; i < report->n_events; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(shown); k++) {
+			double t_s = (double)(report->events[i].realtime_ns - session->state.resumed_ns) / 1e9;
+
+			if (!strcmp(report->events[i].name, shown[k]) &&
+			    json_array_append_new(timeline, json_pack("{s:s, s:f}", "event", shown[k], "t_s", t_s)) < 0)
+				return error_no_memory();
+		}
+	return NULL;
+}
+
+static struct error *make_report(struct resume *r)
+{
 	static const char *const carried[] = {"deferred", "scripts"};
 	struct state *state = &r->session->state;
-	struct error *error;
-	json_t *timeline = json_pack("[{s:s, s:f}]", "event", "resumed", "t_s", 0.0);
+	_cleanup_(json_decref_ptr) json_t *timeline = json_pack("[{s:s, s:f}]", "event", "resumed", "t_s", 0.0);
+	struct error *error = resume_append_timeline(r->session, &r->report, timeline);
 
-	for (size_t i = 0; i < r->report.n_events; i++)
-		for (size_t k = 0; k < ARRAY_SIZE(shown); k++)
-			if (!strcmp(r->report.events[i].name, shown[k]) &&
-			    json_array_append_new(
-				    timeline,
-				    json_pack("{s:s, s:f}", "event", shown[k], "t_s",
-					      (double)(r->report.events[i].realtime_ns - state->resumed_ns) / 1e9)) < 0)
-				return error_no_memory();
+	if (error)
+		return error;
 	json_decref(state->report);
 	state->report =
-		json_pack("{s:o, s:I, s:I, s:I, s:O*, s:I, s:O*, s:O*, s:O*, s:b}", "timeline", timeline, "files",
+		json_pack("{s:O, s:I, s:I, s:I, s:O*, s:I, s:O*, s:O*, s:O*, s:b}", "timeline", timeline, "files",
 			  (json_int_t)r->report.files, "bytes", (json_int_t)r->report.bytes, "frozen_us",
 			  (json_int_t)r->report.frozen_us, "actions", r->report.actions, "failed_actions",
 			  (json_int_t)r->report.failed_actions, "kernel_pending", of_bundle(r, "kernel_pending"),

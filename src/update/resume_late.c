@@ -56,31 +56,14 @@ static struct error *run(struct resume *r, bool background, const char *path, st
 	return error;
 }
 
-static struct error *make_timeline(const struct session *session, const struct helper_report *report, json_t **ret)
-{
-	static const char *const shown[] = {"started", "checked", "staged", "switched", "restarted", "verified"};
-	_cleanup_(json_decref_ptr) json_t *timeline = json_array();
-
-	for (size_t i = 0; i < report->n_events; i++)
-		for (size_t k = 0; k < ARRAY_SIZE(shown); k++) {
-			double t_s = (double)(report->events[i].realtime_ns - session->state.resumed_ns) / 1e9;
-
-			if (!strcmp(report->events[i].name, shown[k]) &&
-			    json_array_append_new(timeline, json_pack("{s:s, s:f}", "event", shown[k], "t_s", t_s)) < 0)
-				return error_no_memory();
-		}
-	*ret = take_ptr(timeline);
-	return NULL;
-}
-
 /* What the guest has now, and what runs there only after a reboot. */
 static struct error *add_report(const struct resume *r, const struct helper_report *report, const struct error *failure)
 {
 	static const char *const carried[] = {"kernel_pending", "kernel_pending_build"};
 	const json_t *info = bundle_manifest(r->late)->info;
 	struct session *session = r->session;
-	_cleanup_(json_decref_ptr) json_t *timeline = NULL;
-	struct error *error = make_timeline(session, report, &timeline);
+	_cleanup_(json_decref_ptr) json_t *timeline = json_array();
+	struct error *error = resume_append_timeline(session, report, timeline);
 	json_t *document;
 
 	if (error)

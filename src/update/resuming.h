@@ -27,6 +27,10 @@ uint64_t resume_channel_timeout_ms(const struct resume *r);
 /* What of a restart plan is done: as this resume, or the one that woke the guest, was told. */
 struct error *resume_choose_restarts(struct resume *r, enum restart_mode *ret) _must_check_;
 
+/* Appends the events of a helper's report that users are told, in seconds since the guest's first instruction. */
+struct error *resume_append_timeline(const struct session *session, const struct helper_report *report,
+				     json_t *timeline) _must_check_;
+
 /* A failure (taken) after the guest has run: the gate stays closed and the state says why. */
 struct error *resume_fail(struct resume *r, struct error *error) _must_check_;
 

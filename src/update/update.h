@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "apply/report.h"
 #include "base/error.h"
 #include "guest/guest.h"
 #include "image/image.h"
