@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "apply/freezer_find.h"
 #include "base/array.h"
 #include "base/error.h"
 #include "base/io.h"
@@ -90,7 +91,7 @@ static bool maps_one_of(int process, uint64_t address, const uint64_t *inodes, s
 }
 
 struct loading {
-	const struct cgroup_list *frozen;
+	const struct freezable *frozen;
 	const uint64_t *loaders;
 	size_t n_loaders;
 };
@@ -130,7 +131,7 @@ static bool is_loading_by_id(const struct loading *l, int proc_fd, pid_t id)
 }
 
 /* The youngest first, as they are the likeliest. */
-bool loading_anyone(const struct cgroup_list *frozen, const uint64_t *loaders, size_t n)
+bool loading_anyone(const struct freezable *frozen, const uint64_t *loaders, size_t n)
 {
 	const struct loading loading = {.frozen = frozen, .loaders = loaders, .n_loaders = n};
 	_cleanup_(closedir_ptr) DIR *processes = opendir("/proc");

@@ -18,6 +18,6 @@
  * function. Or is not known to be elsewhere: it is in one of the `frozen` cgroups, and does not stand still yet. What
  * cannot be told counts as no, and so do 32-bit and static programs.
  */
-bool loading_anyone(const struct cgroup_list *frozen, const uint64_t *loaders, size_t n);
+bool loading_anyone(const struct freezable *frozen, const uint64_t *loaders, size_t n);
 
 #endif

@@ -130,14 +130,14 @@ struct apply_options {
 	int64_t clock_ns;        /* CLOCK_REALTIME to be set; 0: leave it */
 	uint64_t clock_taken_ns; /* CLOCK_BOOTTIME when clock_ns was true */
 	bool no_actions;
-	bool strict;                      /* go back when an action fails */
-	bool verify_stat;                 /* contents are not read back */
-	bool early;                       /* of recover: by the unit at boot */
-	unsigned freeze_ms;               /* how long processes may stand still; 0: never */
-	const struct cgroup_list *spared; /* by that; NULL: not known, and none is frozen */
-	int64_t keep_s;                   /* as struct transaction has it */
-	bool late;                        /* of the second of two chained updates, beside the first */
-	bool background;                  /* others come first, but while files are switched */
+	bool strict;                         /* go back when an action fails */
+	bool verify_stat;                    /* contents are not read back */
+	bool early;                          /* of recover: by the unit at boot */
+	unsigned freeze_ms;                  /* how long processes may stand still; 0: never */
+	const struct freezer_spared *spared; /* by that; NULL: not known, and none is frozen */
+	int64_t keep_s;                      /* as struct transaction has it */
+	bool late;                           /* of the second of two chained updates, beside the first */
+	bool background;                     /* others come first, but while files are switched */
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);

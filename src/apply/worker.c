@@ -250,7 +250,7 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 	bool whole_system = !strcmp(asked->root, "/");
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct apply_options with_spared = *asked, *options = &with_spared;
-	struct cgroup_list spared = {};
+	struct freezer_spared spared = {};
 	const char *result;
 
 	/* Before we are somewhere else. */
@@ -265,6 +265,7 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 		dup2(null, STDIN_FILENO);
 	/* At boot we are where we should be, and systemd is not to be disturbed. */
 	surroundings_enter(whole_system && !options->early, report_fd);
+	freezer_spare(&spared, getpid());
 	thaw_left(options, report_fd);
 	wait_for_others(directory);
 	switch (verb) {
