@@ -14,6 +14,7 @@
 #include "apply/logs.h"
 #include "apply/paths.h"
 #include "apply/report.h"
+#include "apply/room.h"
 #include "apply/transaction.h"
 
 #define BLOCK_SIZE       4096
@@ -367,14 +368,14 @@ static void check_deinit(struct check *check)
 struct error *transaction_check(struct transaction *t)
 {
 	_cleanup_(check_deinit) struct check check = {.t = t};
-	uint32_t n = t->payload.header.n_entries;
+	size_t n = t->payload.header.n_entries;
 	struct error *error;
 
-	t->slots = calloc(n ? n : 1, sizeof(*t->slots));
-	t->link_sources = calloc(n ? n : 1, sizeof(*t->link_sources));
+	t->slots = room_create(t->directory, n * sizeof(*t->slots));
+	t->link_sources = room_create(t->directory, n * sizeof(*t->link_sources));
 	if (!t->slots || !t->link_sources)
 		return error_no_memory();
-	error = paths_init(&t->payload, &check.paths);
+	error = paths_init(t->directory, &t->payload, &check.paths);
 	for (uint32_t i = 0; i < n && !error; i++)
 		error = check_entry(&check, i);
 	for (size_t i = 0; i < t->tree.n_file_systems && !error; i++)

@@ -6,9 +6,11 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "apply/fault.h"
+#include "apply/room.h"
 #include "apply/source.h"
 #include "base/cursor.h"
 #include "base/io.h"
@@ -57,14 +59,14 @@ static struct error *read_whole(const char *directory, const char *name, size_t 
 	return path ? io_read_file(path, max, ret, ret_size) : error_no_memory();
 }
 
-static struct error *open_to_write(const char *directory, const char *name, int *ret)
+static struct error *open_as(const char *directory, const char *name, int flags, int *ret)
 {
 	_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, name);
 	int fd;
 
 	if (!path)
 		return error_no_memory();
-	fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return error_system(errno, path, "cannot open");
 	*ret = fd;
@@ -284,7 +286,7 @@ struct error *journal_confirm(const char *directory, struct journal *journal)
 
 	if (journal->phase == PHASE_NONE)
 		return NULL;
-	error = open_to_write(directory, "journal", &journal->fd);
+	error = open_as(directory, "journal", O_RDWR, &journal->fd);
 	return error ? error : put_record(journal, !journal->next);
 }
 
@@ -433,50 +435,73 @@ struct error *journal_create(const char *directory, struct journal *journal, con
 
 /* --- index and slots --- */
 
+static struct error *digest_of_slots(const uint8_t header[SLOTS_HEADER_SIZE], const struct slot *slots, uint32_t n,
+				     uint8_t digest[SHA256_SIZE])
+{
+	_cleanup_(sha256_destroy_ptr) struct sha256 *hash = sha256_create();
+
+	if (!hash)
+		return error_no_memory();
+	sha256_update(hash, header, SLOTS_HEADER_SIZE);
+	sha256_update(hash, slots, (size_t)n * sizeof(*slots));
+	sha256_final(hash, digest);
+	return NULL;
+}
+
 struct error *journal_write_slots(const char *directory, struct journal *journal, const struct slot *slots, uint32_t n)
 {
-	size_t size = SLOTS_HEADER_SIZE + (size_t)n * sizeof(*slots);
-	_cleanup_(free_ptr) uint8_t *bytes = calloc(1, size);
+	uint8_t header[SLOTS_HEADER_SIZE] = SLOTS_MAGIC;
 	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 
-	if (!bytes)
-		return error_no_memory();
-	memcpy(bytes, SLOTS_MAGIC, MAGIC_SIZE);
-	memcpy(bytes + MAGIC_SIZE, &n, sizeof(n));
-	if (n)
-		memcpy(bytes + SLOTS_HEADER_SIZE, slots, (size_t)n * sizeof(*slots));
-	error = digest_of(bytes, size, journal->slots_sha256);
+	memcpy(header + MAGIC_SIZE, &n, sizeof(n));
+	error = digest_of_slots(header, slots, n, journal->slots_sha256);
 	if (!error)
-		error = open_to_write(directory, "slots", &fd);
+		error = open_as(directory, "slots", O_RDWR, &fd);
 	if (!error)
-		error = io_pwrite(fd, bytes, size, 0, "slots");
+		error = io_pwrite(fd, header, sizeof(header), 0, "slots");
+	if (!error)
+		error = io_pwrite(fd, slots, (size_t)n * sizeof(*slots), sizeof(header), "slots");
 	if (!error && fdatasync(fd) < 0)
 		error = error_system(errno, "slots", "cannot sync");
 	return error;
 }
 
+static struct error *read_slots(const char *directory, uint8_t header[SLOTS_HEADER_SIZE], struct slot *slots,
+				uint32_t n)
+{
+	size_t size = (size_t)n * sizeof(*slots);
+	_cleanup_(close_fd) int fd = -1;
+	struct error *error;
+	struct stat s;
+
+	error = open_as(directory, "slots", O_RDONLY, &fd);
+	if (error)
+		return error;
+	if (fstat(fd, &s) < 0)
+		return error_system(errno, "slots", "cannot read");
+	if ((uint64_t)s.st_size != SLOTS_HEADER_SIZE + size)
+		return error_format("slots", ERROR_NO_ADDRESS, "not those of the journal");
+	error = io_pread(fd, header, SLOTS_HEADER_SIZE, 0, "slots");
+	return error ? error : io_pread(fd, slots, size, SLOTS_HEADER_SIZE, "slots");
+}
+
 struct error *journal_read_slots(const char *directory, const struct journal *journal, uint32_t n,
 				 size_t n_file_systems, struct slot **ret)
 {
-	_cleanup_(free_ptr) char *bytes = NULL;
-	_cleanup_(free_ptr) struct slot *slots = calloc(n ? n : 1, sizeof(*slots));
-	uint8_t digest[SHA256_SIZE];
+	_cleanup_(room_destroy_ptr) struct slot *slots = room_create(directory, (size_t)n * sizeof(*slots));
+	uint8_t header[SLOTS_HEADER_SIZE], digest[SHA256_SIZE];
 	struct error *error;
-	size_t size;
 
 	if (!slots)
 		return error_no_memory();
-	error = read_whole(directory, "slots", SLOTS_HEADER_SIZE + (size_t)n * sizeof(*slots), &bytes, &size);
+	error = read_slots(directory, header, slots, n);
+	if (!error)
+		error = digest_of_slots(header, slots, n, digest);
 	if (error)
 		return error;
-	error = digest_of(bytes, size, digest);
-	if (error)
-		return error;
-	if (memcmp(digest, journal->slots_sha256, SHA256_SIZE) ||
-	    size != SLOTS_HEADER_SIZE + (size_t)n * sizeof(*slots))
+	if (memcmp(digest, journal->slots_sha256, SHA256_SIZE))
 		return error_format("slots", ERROR_NO_ADDRESS, "not those of the journal");
-	memcpy(slots, bytes + SLOTS_HEADER_SIZE, (size_t)n * sizeof(*slots));
 	for (uint32_t i = 0; i < n; i++)
 		if (slots[i].file_system >= n_file_systems)
 			return error_format("slots", ERROR_NO_ADDRESS, "slot %u is on no file system", i);

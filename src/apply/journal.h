@@ -93,7 +93,7 @@ struct error *journal_write(struct journal *journal) _must_check_;
 /* Of a journal that was created; durable. Sets journal->slots_sha256, which the next record has. */
 struct error *journal_write_slots(const char *directory, struct journal *journal, const struct slot *slots, uint32_t n)
 	_must_check_;
-/* The caller frees. Their number and file systems are checked. */
+/* *ret is a room (room.h). Their number and file systems are checked. */
 struct error *journal_read_slots(const char *directory, const struct journal *journal, uint32_t n,
 				 size_t n_file_systems, struct slot **ret) _must_check_;
 

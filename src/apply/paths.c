@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-struct error *paths_init(const struct payload *payload, struct paths *ret)
+#include "apply/room.h"
+
+struct error *paths_init(const char *directory, const struct payload *payload, struct paths *ret)
 {
 	size_t size = 16;
 
@@ -11,13 +13,13 @@ struct error *paths_init(const struct payload *payload, struct paths *ret)
 	while (size < 2 * (size_t)payload->header.n_entries)
 		size *= 2;
 	*ret = (struct paths){.entries = payload->entries, .mask = size - 1};
-	ret->table = calloc(size, sizeof(*ret->table));
+	ret->table = room_create(directory, size * sizeof(*ret->table));
 	return ret->table ? NULL : error_no_memory();
 }
 
 void paths_deinit(struct paths *paths)
 {
-	free(paths->table);
+	room_destroy(paths->table);
 	*paths = (struct paths){};
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From a path to the entry that touched it last: what the tree will look like at each point of
- * the payload's list, without carrying it out. 8 to 16 bytes an entry.
+ * the payload's list, without carrying it out. 8 to 16 bytes an entry, in a room (apply/room.h) of `directory`.
  */
 #ifndef APPLY_PATHS_H
 #define APPLY_PATHS_H
@@ -17,7 +17,7 @@ struct paths {
 	size_t mask;
 };
 
-struct error *paths_init(const struct payload *payload, struct paths *ret) _must_check_;
+struct error *paths_init(const char *directory, const struct payload *payload, struct paths *ret) _must_check_;
 void paths_deinit(struct paths *paths);
 
 /* Entry `i` is now the last one of its path. */

@@ -13,6 +13,7 @@
 #include "apply/keep.h"
 #include "apply/logs.h"
 #include "apply/report.h"
+#include "apply/room.h"
 #include "apply/surroundings.h"
 #include "apply/timers.h"
 #include "apply/transaction.h"
@@ -84,8 +85,8 @@ static void finish(struct transaction *t)
 	source_close(&t->source);
 	payload_deinit(&t->payload);
 	index_room_deinit(&t->index);
-	free(take_ptr(t->slots));
-	free(take_ptr(t->link_sources));
+	room_destroy(take_ptr(t->slots));
+	room_destroy(take_ptr(t->link_sources));
 	unit_states_deinit(&t->states);
 	journal_close(&t->journal);
 	tree_close(&t->tree);

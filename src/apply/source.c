@@ -3,8 +3,8 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "apply/room.h"
 #include "bundle/packed.h"
 
 /* What was read is of no more use to a guest of 256 MiB: the cache is told so in steps of this. */
@@ -270,19 +270,8 @@ static struct error *check_header(const uint8_t *bytes, const uint8_t sha256[SHA
 
 void index_room_deinit(struct index_room *room)
 {
-	if (room->bytes)
-		munmap(room->bytes, room->size);
+	room_destroy(room->bytes);
 	*room = (struct index_room){};
-}
-
-/* Room on the disk is taken beforehand: a page that finds none when it is written out would kill us. */
-static void *map_file(const char *directory, size_t size)
-{
-	_cleanup_(close_fd) int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd < 0 || posix_fallocate(fd, 0, size) != 0)
-		return MAP_FAILED;
-	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 }
 
 static struct error *make_room(const char *directory, const struct payload_header *header, struct index_room *ret)
@@ -291,10 +280,8 @@ static struct error *make_room(const char *directory, const struct payload_heade
 	size_t entries = (room.index_size + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;
 
 	room.size = entries + payload_room_size(header);
-	room.bytes = map_file(directory, room.size);
-	if (room.bytes == MAP_FAILED)
-		room.bytes = mmap(NULL, room.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (room.bytes == MAP_FAILED)
+	room.bytes = room_create(directory, room.size);
+	if (!room.bytes)
 		return error_no_memory();
 	*ret = room;
 	return NULL;
@@ -313,9 +300,8 @@ static struct error *fill_room(struct source *source, const uint8_t first[PAYLOA
 	if (error)
 		return error;
 	error = payload_parse_index(header, index, room->bytes + room->size - payload_room_size(header), ret);
-	/* From here on nobody changes them. */
 	if (!error)
-		mprotect(room->bytes, room->size, PROT_READ);
+		room_seal(room->bytes);
 	return error;
 }
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "apply/events.h"
+#include "apply/room.h"
 #include "apply/transaction.h"
 #include "base/array.h"
 #include "base/deleted_file.h"
@@ -66,8 +67,11 @@ static struct error *list_old(struct look *look)
 {
 	const struct transaction *t = look->t;
 	uint32_t n = t->payload.header.n_entries;
+	size_t n_old = 0;
 
-	look->old = calloc((size_t)n + 1, sizeof(*look->old));
+	for (uint32_t i = 0; i < n; i++)
+		n_old += put_away(t, i) != 0;
+	look->old = room_create(t->directory, n_old * sizeof(*look->old));
 	if (!look->old)
 		return error_no_memory();
 	for (uint32_t i = 0; i < n; i++)
@@ -358,5 +362,5 @@ void transaction_report_stale(struct transaction *t)
 		event_note(t->report_fd, "/proc", "cannot tell who uses old files: %s", error->message);
 	error_destroy(error);
 	forget_found(&look);
-	free(look.old);
+	room_destroy(look.old);
 }

@@ -47,7 +47,7 @@ struct transaction {
 	struct journal journal;
 	struct index_room index; /* in which the payload lies */
 	struct payload payload;
-	struct slot *slots;     /* one an entry */
+	struct slot *slots;     /* one an entry; a room, as the next one */
 	uint32_t *link_sources; /* LINK: the earlier entry it is another name of, NO_ENTRY if it is in the tree already;
 				   ATTRIBUTES again: the earlier entry of its path */
 	struct source source;

@@ -229,7 +229,7 @@ static struct error *verify_all(struct verify *verify)
 	struct error *error;
 
 	tree_forget_parent(&verify->t->tree);
-	error = paths_init(&verify->t->payload, &verify->paths);
+	error = paths_init(verify->t->directory, &verify->t->payload, &verify->paths);
 	if (error)
 		return error;
 	for (uint32_t i = 0; i < n; i++)

@@ -17,10 +17,12 @@
 			fail_msg("%s: %s", #call, strerror(errno));                                                    \
 	} while (0)
 
+size_t builder_entries_max = 100000;
+
 void builder_init(struct builder *b, const char *root)
 {
 	*b = (struct builder){.root = root};
-	b->entries = calloc(BUILDER_ENTRIES_MAX, sizeof(*b->entries));
+	b->entries = calloc(builder_entries_max, sizeof(*b->entries));
 	assert_non_null(b->entries);
 }
 
@@ -125,7 +127,7 @@ struct builder_entry *builder_add_fresh(struct builder *b, enum change_kind kind
 {
 	struct builder_entry *e = &b->entries[b->n_entries++];
 
-	assert_true(b->n_entries <= BUILDER_ENTRIES_MAX);
+	assert_true(b->n_entries <= builder_entries_max);
 	e->change = (struct change){
 		.kind = kind,
 		.path = strdup(path),

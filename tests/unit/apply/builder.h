@@ -11,7 +11,8 @@
 #include "bundle/payload.h"
 #include "changes/changes.h"
 
-#define BUILDER_ENTRIES_MAX 100000
+/* Of one builder: entries do not move, so their room is taken when it begins. */
+extern size_t builder_entries_max;
 
 struct builder_entry {
 	struct change change;

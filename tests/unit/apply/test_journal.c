@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "apply/journal.h"
+#include "apply/room.h"
 #include "base/io.h"
 #include "tests/unit/test.h"
 
@@ -251,7 +252,7 @@ static void bad_journals(void **state)
 static void slots_are_those_of_the_record(void **state)
 {
 	struct slot slots[N_SLOTS] = {{.staged = 1}, {.old = 2}, {.mtime_s = 3, .file_system = 1}};
-	_cleanup_(free_ptr) struct slot *found = NULL;
+	_cleanup_(room_destroy_ptr) struct slot *found = NULL;
 	struct journal journal = begin();
 
 	assert_error(journal_read_slots(directory, &journal, N_SLOTS, 2, &found), ERROR_FORMAT);
