@@ -28,19 +28,53 @@ static ssize_t read_at(int directory, const char *name, void *bytes, size_t size
 	return fd < 0 ? -1 : read(fd, bytes, size);
 }
 
-/*
- * Where the kernel put the loader: AT_BASE, 0 of a static program. (The words of a 32-bit program are half as wide: it
- * has no such type then.)
- */
-static uint64_t loader_of(int process)
-{
-	uint64_t words[AUXV_WORDS];
-	ssize_t n = read_at(process, "auxv", words, sizeof(words));
+/* A program, of this machine's width or of the narrower one that its kernel runs as well. */
+struct program {
+	bool is_narrow;
+	uint64_t loader; /* where the kernel put it: AT_BASE, 0 of a static program */
+};
 
-	for (ssize_t i = 0; n > 0 && i + 1 < n / (ssize_t)sizeof(*words); i += 2)
-		if (words[i] == AT_BASE)
-			return words[i + 1];
-	return 0;
+/*
+ * The auxiliary vector: pairs of a type and a value, as wide as the program's words. Which that is the pair tells that
+ * every program has: the size of a page. False if it has none: a kernel's thread, or one that has ended.
+ */
+static bool read_program(int process, struct program *ret)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t wide[AUXV_WORDS] = {};
+	uint32_t narrow[2 * AUXV_WORDS];
+	struct program program = {};
+	bool is_wide = false;
+
+	if (read_at(process, "auxv", wide, sizeof(wide)) <= 0)
+		return false;
+	memcpy(narrow, wide, sizeof(narrow));
+	for (size_t i = 0; i + 1 < AUXV_WORDS; i += 2) {
+		is_wide = is_wide || (wide[i] == AT_PAGESZ && wide[i + 1] == page);
+		if (wide[i] == AT_BASE)
+			program.loader = wide[i + 1];
+	}
+	for (size_t i = 0; i + 1 < ARRAY_SIZE(narrow) && !is_wide; i += 2) {
+		program.is_narrow = program.is_narrow || (narrow[i] == AT_PAGESZ && narrow[i + 1] == page);
+		if (narrow[i] == AT_BASE)
+			program.loader = narrow[i + 1];
+	}
+	*ret = program;
+	return is_wide || program.is_narrow;
+}
+
+/* Whether the number is of a system call that makes another program of a process. */
+static bool is_exec(const struct program *program, long number)
+{
+/* Those of i386 and arm: arch/x86/entry/syscalls/syscall_32.tbl, arch/arm/tools/syscall.tbl. */
+#ifdef __x86_64__
+	const long narrow_execve = 11, narrow_execveat = 358;
+#else
+	const long narrow_execve = 11, narrow_execveat = 387;
+#endif
+
+	return program->is_narrow ? number == narrow_execve || number == narrow_execveat
+				  : number == SYS_execve || number == SYS_execveat;
 }
 
 enum thread {
@@ -50,7 +84,7 @@ enum thread {
 };
 
 /* proc(5): "NUMBER ARGUMENTS SP PC" in a system call, "-1 SP PC" elsewhere in the kernel, or "running". */
-static enum thread look_at(int tasks, const char *id, uint64_t *ret_address)
+static enum thread look_at(int tasks, const char *id, const struct program *program, uint64_t *ret_address)
 {
 	char name[64], text[256];
 	const char *last;
@@ -62,7 +96,7 @@ static enum thread look_at(int tasks, const char *id, uint64_t *ret_address)
 		return THREAD_ELSEWHERE;
 	text[n] = '\0';
 	last = strrchr(text, ' ');
-	if (!last || strtol(text, NULL, 10) == SYS_execve || strtol(text, NULL, 10) == SYS_execveat)
+	if (!last || is_exec(program, strtol(text, NULL, 10)))
 		return THREAD_MOVING;
 	*ret_address = strtoull(last + 1, NULL, 16);
 	return THREAD_STOPPED;
@@ -98,8 +132,10 @@ struct loading {
 
 static bool is_loading(const struct loading *l, int process, pid_t id)
 {
-	uint64_t loader = loader_of(process);
-	int fd = loader ? openat(process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct program program = {};
+	int fd = read_program(process, &program) && program.loader
+			 ? openat(process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+			 : -1;
 	_cleanup_(closedir_ptr) DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
@@ -109,11 +145,12 @@ static bool is_loading(const struct loading *l, int process, pid_t id)
 	}
 	while ((entry = readdir(tasks))) {
 		uint64_t pc = 0;
-		enum thread thread = *entry->d_name == '.' ? THREAD_ELSEWHERE : look_at(fd, entry->d_name, &pc);
+		enum thread thread =
+			*entry->d_name == '.' ? THREAD_ELSEWHERE : look_at(fd, entry->d_name, &program, &pc);
 
 		if (thread == THREAD_MOVING && freezer_holds(l->frozen, id))
 			return true;
-		if (thread == THREAD_STOPPED && pc >= loader && pc - loader < LOADER_SIZE &&
+		if (thread == THREAD_STOPPED && pc >= program.loader && pc - program.loader < LOADER_SIZE &&
 		    maps_one_of(process, pc, l->loaders, l->n_loaders))
 			return true;
 	}

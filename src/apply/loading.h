@@ -16,7 +16,7 @@
 /*
  * Whether a thread is inside one of these dynamic loaders (inode numbers): at its start, in dlopen(3), or binding a
  * function. Or is not known to be elsewhere: it is in one of the `frozen` cgroups, and does not stand still yet. What
- * cannot be told counts as no, and so do 32-bit and static programs.
+ * cannot be told counts as no, and so do static programs.
  */
 bool loading_anyone(const struct freezable *frozen, const uint64_t *loaders, size_t n);
 

@@ -11,8 +11,23 @@ static bool starts_with(const char *s, const char *prefix)
 /* What every program of the guest loads together and checks against each other at its start. */
 static bool is_c_library(const char *path)
 {
-	static const char *const prefixes[] = {"ld-linux", "ld-musl",   "ld-2.",          "libc.so.", "libc-2.",
-					       "libm.so.", "libdl.so.", "libpthread.so.", "librt.so."};
+	static const char *const prefixes[] = {"libc.so.", "libm.so.", "libdl.so.", "libpthread.so.", "librt.so.",
+					       "libc-2.",  "libm-2.",  "libdl-2.",  "libpthread-2.",  "librt-2."};
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; slash && i < ARRAY_SIZE(prefixes); i++)
+		if (starts_with(slash + 1, prefixes[i]))
+			return true;
+	return order_is_loader(path) || (slash && starts_with(slash + 1, "ld-musl"));
+}
+
+/*
+ * glibc's, of all machines and before 2.34, when the names everybody knows were links to ld-2.31.so. musl's is its C
+ * library as well: nobody can have one of each, and everybody is inside it all the time.
+ */
+bool order_is_loader(const char *path)
+{
+	static const char *const prefixes[] = {"ld-linux", "ld-2.", "ld64.so.", "ld.so.1"};
 	const char *slash = strrchr(path, '/');
 
 	for (size_t i = 0; slash && i < ARRAY_SIZE(prefixes); i++)
@@ -40,10 +55,9 @@ size_t order_loaders(const struct transaction *t, uint64_t *ret, size_t max)
 
 	for (uint32_t i = 0; i < t->payload.header.n_entries && n + 1 < max; i++) {
 		const struct change *change = entry_change(t, i);
-		const char *slash = strrchr(change->path, '/');
 
 		if (change->kind != CHANGE_WRITE || order_pass(change) != PASS_C_LIBRARY ||
-		    !starts_with(slash + 1, "ld-"))
+		    !order_is_loader(change->path))
 			continue;
 		ret[n++] = t->slots[i].old;
 		ret[n++] = t->slots[i].staged;

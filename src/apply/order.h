@@ -18,6 +18,8 @@ enum pass {
 
 enum pass order_pass(const struct change *change);
 
+/* Whether it is a dynamic loader that a C library of its own belongs to: by its name, whatever the machine. */
+bool order_is_loader(const char *path);
 /* The inodes, old and new, of the dynamic loaders that are exchanged; at most `max`. */
 size_t order_loaders(const struct transaction *t, uint64_t *ret, size_t max);
 
