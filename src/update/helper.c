@@ -47,6 +47,26 @@ static uint64_t number(const json_t *object, const char *key)
 	return value < 0 ? 0 : (uint64_t)value;
 }
 
+/* Why it ended. The report has paths without a '/' in front; the message begins with that of what was in the way. */
+static void take_end(struct helper_report *report, const json_t *event)
+{
+	const char *path = json_string_value(json_object_get(event, "path"));
+	const char *message = json_string_value(json_object_get(event, "message"));
+	const char *slash = path && *path && *path != '/' ? "/" : "";
+
+	free(report->result);
+	free(report->path);
+	free(report->message);
+	report->result = copy_string(event, "result");
+	report->path = path && *path ? string_format("%s%s", slash, path) : NULL;
+	if (!message || !*message)
+		report->message = NULL;
+	else if (*slash && !strncmp(message, path, strlen(path)))
+		report->message = string_format("%s%s", slash, message);
+	else
+		report->message = strdup(message);
+}
+
 /* Something the user may want to know that changes nothing. */
 static void note(const json_t *event)
 {
@@ -99,14 +119,8 @@ static struct error *take_event(struct helper_report *report, json_t *event)
 		report->frozen_us = number(event, "frozen_us");
 	if (!strcmp(name, "restarted") || !strcmp(name, "deferred"))
 		report->failed_actions = number(event, "failed");
-	if (!strcmp(name, "end")) {
-		free(report->result);
-		free(report->path);
-		free(report->message);
-		report->result = copy_string(event, "result");
-		report->path = copy_string(event, "path");
-		report->message = copy_string(event, "message");
-	}
+	if (!strcmp(name, "end"))
+		take_end(report, event);
 	if (report->n_events == HELPER_EVENTS_MAX)
 		return error_format(NULL, ERROR_NO_ADDRESS, "the helper's report has more than %d events",
 				    HELPER_EVENTS_MAX);

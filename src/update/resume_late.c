@@ -138,10 +138,11 @@ struct error *resume_late_step(struct resume *r)
 	if (!error && state != VM_RUNNING && r->late)
 		error = error_remedy(
 			error_create(ERROR_FAILED,
-				     "%s: the VM does not run any more, and has not got what waits for its "
-				     "next boot",
+				     "%s: the VM does not run any more: whether it has got what waits for its next "
+				     "boot is not known",
 				     session->file.name),
-			"run update again: it finds what is missing");
+			"start it, which finishes or undoes what was begun there; then suspend it and run update "
+			"again: that finds what is missing");
 	if (error)
 		return error;
 	if (r->late && !resume_late_is_applied(session))

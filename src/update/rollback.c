@@ -36,7 +36,8 @@ static struct error *nothing_kept(const struct session *session)
 	return error_remedy(error, "how long old files are kept says ouassister resume --keep=TIME");
 }
 
-static struct error *judge(const struct helper_report *report, const struct session *session)
+/* `undone`: what goes before it is said to have been undone already; NULL: nothing. */
+static struct error *judge(const struct helper_report *report, const struct session *session, const char *undone)
 {
 	const char *message = report->message ? report->message : report->result;
 
@@ -45,8 +46,8 @@ static struct error *judge(const struct helper_report *report, const struct sess
 	if (!strcmp(report->result, HELPER_RESULT_NOTHING))
 		return nothing_kept(session);
 	if (!strcmp(report->result, HELPER_RESULT_CONFLICT))
-		return error_create(ERROR_CONFLICT, "%s: nothing was undone: %s%s%s", session->file.name,
-				    report->path ? report->path : "", report->path ? ": " : "", message);
+		return error_create(ERROR_CONFLICT, "%s: %s was undone: %s", session->file.name,
+				    undone ? undone : "nothing", message);
 	return error_create(ERROR_FAILED, "%s: the rollback failed: %s", session->file.name, message);
 }
 
@@ -98,20 +99,23 @@ static struct error *run(struct session *session, const char *verb, const char *
 	return await_report(session, option, ret);
 }
 
-static struct error *run_late(struct session *session, const char *verb)
+/* *undone is set where there was something to undo. */
+static struct error *run_late(struct session *session, const char *verb, const char **undone)
 {
 	struct helper_report report = {0};
 	struct error *error = run(session, verb, "--late", &report);
 
 	/* There may be nothing of it. */
 	if (!error && strcmp(report.result, HELPER_RESULT_NOTHING) != 0)
-		error = judge(&report, session);
+		error = judge(&report, session, NULL);
+	if (!error && !strcmp(report.result, HELPER_RESULT_ROLLED_BACK))
+		*undone = "only what waits for the next boot";
 	helper_report_deinit(&report);
 	return error;
 }
 
 /* The second of two chained updates lies on the first, whole or, where it was cut, in part. */
-static struct error *rollback_late(struct session *session)
+static struct error *rollback_late(struct session *session, const char **undone)
 {
 	json_t *late = json_object_get(session->state.report, "late");
 	struct error *error = NULL;
@@ -119,9 +123,9 @@ static struct error *rollback_late(struct session *session)
 	if (session->state.state != STATE_OPEN_LATE && !late)
 		return NULL;
 	if (!resume_late_is_applied(session))
-		error = run_late(session, "recover");
+		error = run_late(session, "recover", undone);
 	if (!error)
-		error = run_late(session, "rollback");
+		error = run_late(session, "rollback", undone);
 	/* The first may have reasons of its own to stay. */
 	if (!error && late && json_object_set_new(late, "applied", json_false()) < 0)
 		error = error_no_memory();
@@ -132,6 +136,7 @@ static struct error *rollback(struct session *session)
 {
 	struct helper_report report = {0};
 	struct error *error = state_allows(session->state.state, OPERATION_ROLLBACK), *worse;
+	const char *undone = NULL;
 
 	if (error)
 		return error;
@@ -141,11 +146,11 @@ static struct error *rollback(struct session *session)
 		error = helper_install(session->vm);
 	progress_step("rollback", "the guest goes back to its old files");
 	if (!error)
-		error = rollback_late(session);
+		error = rollback_late(session, &undone);
 	if (!error)
 		error = run(session, "rollback", NULL, &report);
 	if (!error)
-		error = judge(&report, session);
+		error = judge(&report, session, undone);
 	helper_report_deinit(&report);
 	if (error && error->code != ERROR_NOTHING)
 		return error;
