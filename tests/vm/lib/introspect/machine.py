@@ -42,10 +42,15 @@ class Machine:
     """A running QEMU and its QMP connection."""
 
     def __init__(self, work, arguments, program="qemu-system-x86_64"):
-        """`arguments`: what the machine is; console and control are added."""
+        """`arguments`: what the machine is; console and control are added.
+
+        One thread for all CPUs: before 8.1, QEMU may keep what it translated of an instruction that another CPU was patching
+        (accel/tcg did not hold the page's lock from reading to linking), and the kernel dies of an int3 that is long gone.
+        """
         work = pathlib.Path(work)
-        self.start(work, "qmp", "console", [program, "-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot", "-serial",
-                                            f"file:{work / 'console'}", "-qmp", f"unix:{work / 'qmp'},server=on,wait=off", *arguments])
+        self.start(work, "qmp", "console", [program, "-accel", "tcg,thread=single", "-nodefaults", "-display", "none", "-no-reboot",
+                                            "-serial", f"file:{work / 'console'}",
+                                            "-qmp", f"unix:{work / 'qmp'},server=on,wait=off", *arguments])
 
     @classmethod
     def of_command(cls, work, qmp, console, command):
