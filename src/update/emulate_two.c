@@ -95,11 +95,8 @@ struct error *emulation_keep_first(struct emulation *e)
 
 static void remove_first(const struct emulation *e)
 {
-	_cleanup_(free_ptr) char *deltas = string_format("%s/" FIRST_DELTAS_NAME, e->session->directory);
-
 	unlink(e->first.path);
-	if (deltas)
-		unlink(deltas);
+	deltas_remove(e->session->directory, FIRST_DELTAS_NAME);
 }
 
 void emulation_drop_first(struct emulation *e)
@@ -124,14 +121,19 @@ static struct error *write_second(struct emulation *e)
 {
 	size_t n_layers;
 	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
+	struct error *error;
 
 	if (json_object_set_new(e->manifest.info, "after", json_string(e->first.id)) < 0)
 		return error_no_memory();
-	return bundle_write(e->session->late_path, &e->manifest, layers, n_layers, e->key);
+	error = bundle_write(e->session->late_path, &e->manifest, layers, n_layers, e->key);
+	if (!error)
+		write_deltas(e, DELTAS_LATE_NAME);
+	return error;
 }
 
 static struct error *remove_late(const struct session *session)
 {
+	deltas_remove(session->directory, DELTAS_LATE_NAME);
 	if (unlink(session->late_path) < 0 && errno != ENOENT)
 		return error_system(errno, session->late_path, "cannot remove");
 	return NULL;

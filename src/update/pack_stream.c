@@ -33,11 +33,26 @@ static int start(struct pack_stream *stream)
 	return errnum;
 }
 
+void deltas_remove(const char *directory, const char *name)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/%s", directory, name);
+
+	if (path)
+		unlink(path);
+}
+
+static char *deltas_path(const char *payload_path)
+{
+	const char *slash = strrchr(payload_path, '/'), *name = slash ? slash + 1 : payload_path;
+	size_t n = strlen(PAYLOAD_NAME);
+
+	return string_format("%.*s" DELTAS_NAME "%s", (int)(name - payload_path), payload_path,
+			     strncmp(name, PAYLOAD_NAME, n) ? "" : name + n);
+}
+
 struct error *pack_stream_open(struct pack_stream *stream, const char *payload_path, int *ret)
 {
-	const char *slash = strrchr(payload_path, '/');
-	_cleanup_(free_ptr) char *deltas =
-		string_format("%.*s" DELTAS_NAME, slash ? (int)(slash + 1 - payload_path) : 0, payload_path);
+	_cleanup_(free_ptr) char *deltas = deltas_path(payload_path);
 	int fds[2], errnum;
 
 	if (!deltas)

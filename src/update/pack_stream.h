@@ -12,8 +12,18 @@
 #include "base/error.h"
 #include "bundle/bundle.h"
 
-/* Name of the differences in the directory of the VM's state (deltas_write()). */
-#define DELTAS_NAME "deltas"
+/*
+ * Names in the directory of the VM's state: of the payloads while they travel, and of the differences (deltas_write()),
+ * which belong to the payload with the same ending.
+ */
+#define PAYLOAD_NAME      "payload"
+#define DELTAS_NAME       "deltas"
+#define LATE_ENDING       ".late"
+#define PAYLOAD_LATE_NAME PAYLOAD_NAME LATE_ENDING
+#define DELTAS_LATE_NAME  DELTAS_NAME LATE_ENDING
+
+/* Harmless where there are none. */
+void deltas_remove(const char *directory, const char *name);
 
 /* Zeroed: not open. It stays where it is while it is open. */
 struct pack_stream {
@@ -27,8 +37,8 @@ struct pack_stream {
 };
 
 /*
- * `payload_path` is borrowed until the end; the differences that go into it lie beside it, if there are any. *ret is
- * what to read, the caller's.
+ * `payload_path` is borrowed until the end; the differences that go into it lie beside it under the name above, if
+ * there are any. *ret is what to read, the caller's.
  */
 struct error *pack_stream_open(struct pack_stream *stream, const char *payload_path, int *ret) _must_check_;
 

@@ -186,7 +186,7 @@ static struct error *prepare_payload(struct resume *r)
 	if (!r->bundle || r->payload)
 		return NULL;
 	progress_step("payload", "preparing what travels to the guest");
-	r->payload = string_format("%s/payload", r->session->directory);
+	r->payload = string_format("%s/" PAYLOAD_NAME, r->session->directory);
 	if (!r->payload)
 		return error_no_memory();
 	error = resume_choose_restarts(r, &mode);
@@ -521,10 +521,8 @@ static void retire_bundle(const char *path)
 
 static void retire_bundles(const struct session *session)
 {
-	_cleanup_(free_ptr) char *deltas = string_format("%s/" DELTAS_NAME, session->directory);
-
-	if (deltas)
-		unlink(deltas);
+	deltas_remove(session->directory, DELTAS_NAME);
+	deltas_remove(session->directory, DELTAS_LATE_NAME);
 	retire_bundle(session->late_path);
 	retire_bundle(session->bundle_path);
 }

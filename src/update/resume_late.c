@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "update/pack_stream.h"
 #include "update/resuming.h"
 
 static struct error *judge(const struct helper_report *report)
@@ -94,7 +95,7 @@ static struct error *add_report(const struct resume *r, const struct helper_repo
 static struct error *apply(struct resume *r, bool background)
 {
 	struct session *session = r->session;
-	_cleanup_(free_ptr) char *path = string_format("%s/payload.late", session->directory);
+	_cleanup_(free_ptr) char *path = string_format("%s/" PAYLOAD_LATE_NAME, session->directory);
 	struct helper_report report = {0};
 	struct error *failure, *error;
 

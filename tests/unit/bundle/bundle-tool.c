@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "bundle/bundle.h"
 
@@ -57,11 +58,19 @@ static void print_change(const struct change *change)
 	printf("\n");
 }
 
+/* Beside the bundle. */
+static struct error *write_deltas(const char *bundle, const struct change_list *changes,
+				  const struct change_layer *layers, size_t n_layers)
+{
+	_cleanup_(free_ptr) char *deltas = string_format("%s.deltas", bundle);
+
+	return deltas ? deltas_write(deltas, changes, layers, n_layers) : error_no_memory();
+}
+
 static struct error *write_bundle(char **args, int n)
 {
 	struct change_layer layers[LAYERS_MAX];
 	struct bundle_manifest manifest = {};
-	_cleanup_(free_ptr) char *deltas = NULL;
 	struct error *error;
 	size_t n_layers = 0;
 	const char *target = "/", *prefix = args[1];
@@ -74,10 +83,8 @@ static struct error *write_bundle(char **args, int n)
 	error = changes_read(layers, n_layers, NULL, &manifest.changes);
 	if (!error)
 		error = bundle_write(args[0], &manifest, layers, n_layers, NULL);
-	if (!error && asprintf(&deltas, "%s.deltas", args[0]) < 0)
-		error = error_no_memory();
 	if (!error)
-		error = deltas_write(deltas, &manifest.changes, layers, n_layers);
+		error = write_deltas(args[0], &manifest.changes, layers, n_layers);
 	bundle_manifest_deinit(&manifest);
 	return error;
 }
@@ -103,6 +110,8 @@ static struct error *write_second(char **args)
 		exit(IMPOSSIBLE);
 	if (!error)
 		error = bundle_write(args[0], &manifest, &layer, 1, NULL);
+	if (!error)
+		error = write_deltas(args[0], &manifest.changes, &layer, 1);
 	bundle_manifest_deinit(&manifest);
 	return error;
 }

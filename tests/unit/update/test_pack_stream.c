@@ -84,6 +84,29 @@ static void gives_the_packed_payload(void **state)
 	remove_payload(path);
 }
 
+/* Of two chained updates each has its own. */
+static void takes_the_differences_of_its_payload(void **state)
+{
+	static const char *const names[][2] = {{PAYLOAD_NAME, DELTAS_NAME}, {PAYLOAD_LATE_NAME, DELTAS_LATE_NAME}};
+	char *path = make_payload(1000);
+	_cleanup_(free_ptr) char *directory = strndup(path, (size_t)(strrchr(path, '/') - path));
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_(free_ptr) char *payload = string_format("%s/%s", directory, names[i][0]);
+		_cleanup_(free_ptr) char *expected = string_format("%s/%s", directory, names[i][1]);
+		struct pack_stream stream;
+		int fd;
+
+		assert_int_equal(rename(path, payload), 0);
+		assert_ok(pack_stream_open(&stream, payload, &fd));
+		assert_string_equal(stream.deltas_path, expected);
+		close(fd);
+		assert_ok(pack_stream_close(&stream));
+		assert_int_equal(rename(payload, path), 0);
+	}
+	remove_payload(path);
+}
+
 static void ends_when_its_reader_does(void **state)
 {
 	char *path = make_payload(9000000);
@@ -128,6 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gives_the_packed_payload),
+		cmocka_unit_test(takes_the_differences_of_its_payload),
 		cmocka_unit_test(ends_when_its_reader_does),
 		cmocka_unit_test(says_what_is_wrong_with_the_payload),
 	};
