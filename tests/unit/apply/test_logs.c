@@ -92,6 +92,29 @@ static void merges_what_the_guest_added(void **state)
 	assert_true(look("var/log/owned").st_mtime > 1700001000);
 }
 
+/* The new log has the guest's lines once more: that there is no room for them is known before anything is staged. */
+static void asks_for_room_for_the_guests_lines(void **state)
+{
+	_cleanup_(builder_deinit) struct builder b;
+	struct stat grown;
+
+	need_root();
+	prepare(&b);
+	shell("cd %s && yes 'a line of the guest' | head -c 60000000 >>" LOG, FIXTURE_ROOT);
+	grown = look(LOG);
+	shell("fallocate -l $(($(df -B1 --output=avail %s | tail -n 1) - 40000000)) %s/filler", FIXTURE_SPACE,
+	      FIXTURE_SPACE);
+	assert_int_equal(helper(0, NULL, "apply", &b), 1);
+	assert_non_null(strstr(fixture_output, "and a margin of"));
+	assert_null(strstr(fixture_output, "\"checked\""));
+	assert_int_equal(look(LOG).st_size, grown.st_size);
+	assert_int_equal(look(LOG).st_ino, grown.st_ino);
+	assert_file("etc/conf", "conf\n");
+	shell("rm %s/filler", FIXTURE_SPACE);
+	assert_int_equal(helper(0, NULL, "apply", &b), 0);
+	assert_int_equal(look(LOG).st_size, grown.st_size + strlen(UPDATED) - strlen(BEFORE));
+}
+
 /* Nothing was added: it is a file like any other, with the update's time, and its old one comes back. */
 static void leaves_untouched_logs_as_they_are(void **state)
 {
@@ -349,6 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(merges_what_the_guest_added),
+		cmocka_unit_test(asks_for_room_for_the_guests_lines),
 		cmocka_unit_test(leaves_untouched_logs_as_they_are),
 		cmocka_unit_test(merges_long_logs),
 		cmocka_unit_test(refuses_what_is_no_growth),
