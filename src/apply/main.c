@@ -66,19 +66,13 @@ static bool parse_keep(const char *text, struct apply_options *options)
 static const char *parse(int argc, char **argv, struct apply_options *options, bool *has_id)
 {
 	static const struct option longs[] = {
-		{"payload", required_argument, NULL, 'p'},
-		{"sha256", required_argument, NULL, 's'},
-		{"clock", required_argument, NULL, 'c'},
-		{"no-actions", no_argument, NULL, 'n'},
-		{"root", required_argument, NULL, 'r'},
-		{"strict", no_argument, NULL, 'S'},
-		{"early", no_argument, NULL, 'e'},
-		{"freeze", required_argument, NULL, 'f'},
-		{"keep", required_argument, NULL, 'k'},
-		{"verify", required_argument, NULL, 'v'},
-		{"late", no_argument, NULL, 'l'},
-		{"background", no_argument, NULL, 'b'},
-		{},
+		{"payload", required_argument, NULL, 'p'}, {"sha256", required_argument, NULL, 's'},
+		{"clock", required_argument, NULL, 'c'},   {"no-actions", no_argument, NULL, 'n'},
+		{"root", required_argument, NULL, 'r'},    {"strict", no_argument, NULL, 'S'},
+		{"early", no_argument, NULL, 'e'},         {"freeze", required_argument, NULL, 'f'},
+		{"keep", required_argument, NULL, 'k'},    {"verify", required_argument, NULL, 'v'},
+		{"late", no_argument, NULL, 'l'},          {"background", no_argument, NULL, 'b'},
+		{"followed", no_argument, NULL, 'F'},      {},
 	};
 	int c;
 
@@ -122,6 +116,9 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 			break;
 		case 'b':
 			options->background = true;
+			break;
+		case 'F':
+			options->followed = true;
 			break;
 		case 'r':
 			options->root = optarg;

@@ -73,6 +73,7 @@ static struct error *begin(const struct apply_options *options, const char *dire
 	ret->keep_s = options->keep_s;
 	ret->late = options->late;
 	ret->background = options->background;
+	ret->timers_held = options->timers_held;
 	error = tree_open(options->root, &ret->tree);
 	if (!error && options->late)
 		ret->tree.stage = LATE_STAGE_NAME;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "apply/act.h"
 #include "apply/events.h"
@@ -16,6 +18,10 @@
 #define CALL_TIMEOUT_MS 90000
 #define TIMERS_MAX      64
 #define FILE_MAX        65536
+#define OFFER           "timers.offered"
+/* Until the host has opened the gate and brought the second update, several times over. */
+#define OFFER_POLLS     300
+#define OFFER_POLL_NS   (100 * 1000 * 1000)
 
 /* Those of Debian, Fedora, openSUSE and Arch. Each goes by the calendar: stopped and started again it misses nothing.
  */
@@ -137,8 +143,12 @@ struct error *timers_hold(struct transaction *t, bool with_actions)
 
 	if (!units_has_systemd())
 		return NULL;
-	error = ask(t, with_actions, &states);
-	if (!error)
+	/* What the first update has stopped is still down: then the units of actions are all there is to ask for. */
+	if (!t->timers_held)
+		error = ask(t, with_actions, &states);
+	else if (with_actions)
+		error = unit_states_ask(&t->payload.actions, &states);
+	if (!error && !t->timers_held)
 		error = hold(t, &states);
 	if (error || !with_actions)
 		return error;
@@ -189,6 +199,48 @@ void timers_start(const char *directory, const char *root)
 		return;
 	start(argv, root);
 	timers_forget(directory);
+}
+
+void timers_start_first(const char *late, const char *root)
+{
+	_cleanup_(free_ptr) char *directory = string_format("%s/..", late);
+
+	if (directory)
+		timers_start(directory, root);
+}
+
+bool timers_offer(const char *directory)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/" OFFER, directory);
+	_cleanup_(close_fd) int fd = path ? open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
+
+	return fd >= 0;
+}
+
+bool timers_withdraw(const char *directory)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/" OFFER, directory);
+
+	return path && unlink(path) == 0;
+}
+
+/* Of two who would remove it one can: who that is has the timers. */
+bool timers_take_over(const char *late)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/../" OFFER, late);
+
+	return path && unlink(path) == 0;
+}
+
+bool timers_are_taken_over(const char *directory)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/" OFFER, directory);
+
+	if (!path)
+		return false;
+	for (unsigned i = 0; i < OFFER_POLLS && access(path, F_OK) == 0; i++)
+		nanosleep(&(struct timespec){.tv_nsec = OFFER_POLL_NS}, NULL);
+	return !timers_withdraw(directory);
 }
 
 void timers_forget(const char *directory)

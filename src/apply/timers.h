@@ -20,6 +20,25 @@ struct error *timers_note(const char *directory, const char *timer) _must_check_
  * the guest's, for the time of its directory with units.
  */
 void timers_start(const char *directory, const char *root);
+/*
+ * Of two chained updates the first leaves its timers stopped until the second has ended: started between them they
+ * would fire at once. It offers them, by a file, before it says its end; false: it could not.
+ */
+bool timers_offer(const char *directory);
+/*
+ * Takes an offer back: who does has to start them, and whoever made it need not wait any longer. False: there is none,
+ * or it was taken.
+ */
+bool timers_withdraw(const char *directory);
+/* `late`: HELPER_LATE in that directory. True: the second has them now, and starts them when it has ended. */
+bool timers_take_over(const char *late);
+/*
+ * Of an offer: waits until that has been done, for as long as the host may need to bring the second, and then
+ * withdraws. True: they are the second's.
+ */
+bool timers_are_taken_over(const char *directory);
+/* The same as timers_start(), of what the first has left. */
+void timers_start_first(const char *late, const char *root);
 /* Forgets them: a boot has started what it should. */
 void timers_forget(const char *directory);
 /* Stops those of units_add_keep(). */

@@ -43,6 +43,7 @@ struct transaction {
 	int64_t keep_s;   /* how long old files are kept: 0: not at all, negative: until `forget` */
 	bool late;        /* the second of two chained updates */
 	bool background;  /* others come first, but while files are switched */
+	bool timers_held; /* by the first update, for us */
 	struct tree tree;
 	struct journal journal;
 	struct index_room index; /* in which the payload lies */
@@ -138,6 +139,8 @@ struct apply_options {
 	int64_t keep_s;                      /* as struct transaction has it */
 	bool late;                           /* of the second of two chained updates, beside the first */
 	bool background;                     /* others come first, but while files are switched */
+	bool followed;                       /* by a second update at once, which finds the timers held */
+	bool timers_held;                    /* by the first update, for this one */
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);
 const char *sequence_recover(const struct apply_options *options, const char *directory, int report_fd);

@@ -243,6 +243,21 @@ static void thaw_left(const struct apply_options *options, int report_fd)
 		freezer_thaw_left(whole_system ? "" : options->root, report_fd);
 }
 
+/* Those of the first run again when the second has ended, whoever has stopped them. */
+static void start_timers(const struct apply_options *options, const char *directory, const char *result)
+{
+	bool followed = options->followed && !strcmp(result, HELPER_RESULT_APPLIED);
+
+	if (followed && timers_are_taken_over(directory))
+		return;
+	/* Nothing follows an update that does not stand. */
+	if (options->followed && !followed)
+		timers_withdraw(directory);
+	timers_start(directory, options->root);
+	if (options->late)
+		timers_start_first(directory, options->root);
+}
+
 /* In the child. Standard input stays: the payload may come from there. */
 _Noreturn static void work(enum worker_verb verb, const struct apply_options *asked, const char *directory,
 			   int report_fd, int lock_fd)
@@ -267,7 +282,12 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 	surroundings_enter(whole_system && !options->early, report_fd);
 	freezer_spare(&spared, getpid());
 	thaw_left(options, report_fd);
+	if (options->late)
+		options->timers_held = timers_take_over(directory);
+	else
+		timers_withdraw(directory);
 	wait_for_others(directory);
+	options->followed = options->followed && verb == WORKER_APPLY && timers_offer(directory);
 	switch (verb) {
 	case WORKER_APPLY:
 		result = sequence_apply(options, directory, report_fd);
@@ -284,7 +304,7 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 	fsync(report_fd);
 	close(lock_fd);
 	if (!options->early)
-		timers_start(directory, options->root);
+		start_timers(options, directory, result);
 	exit(exit_status(result));
 }
 
@@ -456,14 +476,15 @@ static struct error *forget(const struct apply_options *options, const char *dir
 	struct error *error;
 
 	surroundings_join(whole_system);
+	timers_withdraw(directory);
 	wait_for_others(directory);
 	error = forget_late(options, directory);
 	if (!error)
 		error = sequence_forget(options, directory, &timers);
+	/* Of one that was killed, or that had offered them. */
+	timers_start(directory, options->root);
 	if (error)
 		return error;
-	/* Of one that was killed. */
-	timers_start(directory, options->root);
 	if (timers)
 		timers_stop_own();
 	error = io_remove_tree(directory);

@@ -18,6 +18,7 @@
 
 /* How often the way into the guest may be lost while it applies, and how long it may take to come back. */
 #define ATTACHES_MAX      5
+#define HELPER_WORDS_MAX  24
 #define ATTACH_TIMEOUT_MS (3 * 60 * 1000ull)
 
 /*
@@ -157,7 +158,7 @@ static void date_events(struct helper_report *report, int64_t now_ns)
 struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, uint64_t timeout_ms,
 			 struct helper_report *ret)
 {
-	const char *argv[16] = {HELPER_PATH};
+	const char *argv[HELPER_WORDS_MAX + 1] = {HELPER_PATH};
 	struct channel_result result = {0};
 	struct helper_report report = {.actions = json_array(), .stale = json_array()};
 	struct error *error;
@@ -243,15 +244,15 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 	_cleanup_(free_ptr) char *keep =
 		options->keep_s ? string_format("%llu", (unsigned long long)options->keep_s) : strdup("none");
 	_cleanup_(free_ptr) char *freeze = string_format("%llu", (unsigned long long)options->freeze_ms);
-	const char *words[16] = {"apply",
-				 "--payload",
-				 place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
-				 "--sha256",
-				 hex,
-				 "--verify",
-				 options->verify_stat ? "stat" : "full",
-				 "--freeze",
-				 freeze};
+	const char *words[HELPER_WORDS_MAX] = {"apply",
+					       "--payload",
+					       place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
+					       "--sha256",
+					       hex,
+					       "--verify",
+					       options->verify_stat ? "stat" : "full",
+					       "--freeze",
+					       freeze};
 	size_t n = 9;
 	struct pack_stream stream = {};
 	struct error *error = NULL, *packing;
@@ -270,6 +271,8 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 	}
 	if (options->background)
 		words[n++] = "--background";
+	if (options->followed)
+		words[n++] = "--followed";
 	if (options->strict)
 		words[n++] = "--strict";
 	if (place->way == PAYLOAD_STDIN)

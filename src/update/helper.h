@@ -53,6 +53,7 @@ struct helper_apply_options {
 	uint64_t freeze_ms;  /* how long the guest's processes may stand still */
 	bool late;           /* the second of two chained updates; apply/report.h */
 	bool background;     /* others' work comes first */
+	bool followed;       /* the second of two chained updates comes at once */
 	uint64_t keep_s;     /* how long the guest keeps the old files; 0: not at all; of the first, for both */
 	uint64_t timeout_ms; /* helper_apply_timeout_ms() */
 };

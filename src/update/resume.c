@@ -329,6 +329,7 @@ static struct error *run_helper(struct resume *r)
 		.verify_stat = r->options->verify_stat,
 		.freeze_ms = r->options->freeze_ms,
 		.keep_s = r->keep_s,
+		.followed = r->late && !resume_late_is_applied(r->session),
 		.timeout_ms = helper_apply_timeout_ms(&bundle_manifest(r->bundle)->actions),
 	};
 	struct error *error;

@@ -384,6 +384,70 @@ static void the_next_waits_for_them(void **state)
 	builder_deinit(&b);
 }
 
+/* Of two updates: those that the first has stopped run again when the second has ended, which need not ask for them. */
+static void the_second_finds_them_held(void **state)
+{
+	static const char *const followed[] = {"--followed", NULL}, *const late[] = {"--late", NULL};
+	_cleanup_(builder_deinit) struct builder first, second;
+
+	need_root();
+	reset();
+	make_update(&first, "two", NULL);
+	shell("touch " SYSTEMD_RUNS "/apt-daily.timer");
+	assert_int_equal(helper_with(0, NULL, "apply", &first, followed), 0);
+	shell("sleep 0.3");
+	assert_false(exists(SYSTEMD_RUNS "/apt-daily.timer"));
+	shell("rm " SYSTEMD_CALLS);
+	builder_init(&second, FIXTURE_ROOT);
+	builder_content(builder_add(&second, CHANGE_WRITE, "etc/second", S_IFREG | 0644), "x", 1);
+	builder_write(&second, FIXTURE_PAYLOAD);
+	assert_int_equal(helper_with(0, NULL, "apply", &second, late), 0);
+	wait_for_start("apt-daily.timer");
+	shell("[ \"$(cat " SYSTEMD_CALLS ")\" = 'start --no-block -- apt-daily.timer' ] || { cat " SYSTEMD_CALLS
+	      " >&2; false; }");
+	shell("for i in $(seq 500); do [ -e " OWN "/timers ] || exit 0; sleep 0.01; done; exit 1");
+	assert_false(exists(OWN "/timers.offered"));
+}
+
+/* The first does not stand, or nobody comes: they are not left down. */
+static void an_offer_ends(void **state)
+{
+	static const char *const followed[] = {"--followed", NULL};
+	struct builder b;
+
+	need_root();
+	reset();
+	make_update(&b, "two", NULL);
+	shell("touch " SYSTEMD_RUNS "/apt-daily.timer; echo other >" FIXTURE_ROOT "/etc/conf");
+	assert_int_equal(helper_with(0, NULL, "apply", &b, followed), 4);
+	wait_for_start("apt-daily.timer");
+	assert_false(exists(OWN "/timers.offered"));
+	builder_deinit(&b);
+
+	/* Killed with an offer: whoever comes next starts them. */
+	reset();
+	make_update(&b, "two", NULL);
+	shell("touch " SYSTEMD_RUNS "/apt-daily.timer");
+	assert_int_equal(helper_with(0, NULL, "apply", &b, followed), 0);
+	shell("kill -KILL $(awk -v i=:$(stat -c %%i " OWN "/behind)\\$ '$6 ~ i { print $5 }' /proc/locks); sleep 0.2");
+	assert_false(exists(SYSTEMD_RUNS "/apt-daily.timer"));
+	assert_int_equal(helper(0, NULL, "recover", NULL), 6);
+	wait_for_start("apt-daily.timer");
+	assert_false(exists(OWN "/timers.offered"));
+	builder_deinit(&b);
+
+	/* Whoever begins to work need not wait for a second that does not come. */
+	make_update(&b, "two", NULL);
+	for (size_t i = 0; i < 2; i++) {
+		reset();
+		shell("touch " SYSTEMD_RUNS "/apt-daily.timer");
+		assert_int_equal(helper_with(0, NULL, "apply", &b, followed), 0);
+		assert_int_equal(helper(0, NULL, i ? "forget" : "rollback", NULL), i ? 0 : 4);
+		wait_for_start("apt-daily.timer");
+	}
+	builder_deinit(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,6 +463,8 @@ int main(void)
 		cmocka_unit_test(holds_timers_back),
 		cmocka_unit_test(timers_run_again_wherever_it_dies),
 		cmocka_unit_test(the_next_waits_for_them),
+		cmocka_unit_test(the_second_finds_them_held),
+		cmocka_unit_test(an_offer_ends),
 	};
 
 	return cmocka_run_group_tests(tests, systemd_setup, systemd_teardown);
