@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "apply/room.h"
 #include "bundle/packed.h"
@@ -44,6 +45,37 @@ static struct unpacking *unpacking_create(void)
 	return NULL;
 }
 
+/*
+ * A disk is read past the page cache, in which every byte would be put once, to be copied and forgotten: in the guest
+ * that costs as much as writing it. Anything that cannot be read so goes through the cache.
+ */
+static void go_direct(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat s;
+
+	if (flags >= 0 && fstat(fd, &s) == 0 && S_ISBLK(s.st_mode))
+		(void)fcntl(fd, F_SETFL, flags | O_DIRECT);
+}
+
+/* Some device has larger blocks than ours, or memory it cannot reach: false, if that was not the reason. */
+static bool goes_by_cache(int fd, int errnum)
+{
+	int flags = errnum == EINVAL ? fcntl(fd, F_GETFL) : 0;
+
+	return flags > 0 && (flags & O_DIRECT) && fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
+}
+
+static ssize_t read_some(const struct source *source, size_t used)
+{
+	ssize_t n;
+
+	do
+		n = read(source->fd, source->buffer + used, SOURCE_BUFFER_SIZE - used);
+	while (n < 0 && (errno == EINTR || goes_by_cache(source->fd, errno)));
+	return n;
+}
+
 struct error *source_open(const char *path, struct source *ret)
 {
 	struct source source = {.fd = -1};
@@ -55,6 +87,7 @@ struct error *source_open(const char *path, struct source *ret)
 		return error_system(errno, path, "cannot open the payload");
 	/* Not for pipes; no matter. */
 	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	go_direct(fd);
 	buffer = aligned_alloc(PAYLOAD_ALIGNMENT, SOURCE_BUFFER_SIZE);
 	source.path = strdup(path);
 	if (!buffer || !source.path) {
@@ -84,9 +117,7 @@ static struct error *fill(struct source *source)
 		posix_fadvise(source->fd, source->dropped, source->read - source->dropped, POSIX_FADV_DONTNEED);
 		source->dropped = source->read;
 	}
-	do
-		n = read(source->fd, source->buffer, SOURCE_BUFFER_SIZE);
-	while (n < 0 && errno == EINTR);
+	n = read_some(source, 0);
 	if (n < 0)
 		return error_system(errno, source->path, "cannot read the payload");
 	if (n == 0)
@@ -185,13 +216,13 @@ static struct error *detect(struct source *source)
 	struct error *error;
 
 	while (source->filled < PACKED_HEADER_SIZE) {
-		ssize_t n = read(source->fd, source->buffer + source->filled, SOURCE_BUFFER_SIZE - source->filled);
+		ssize_t n = read_some(source, source->filled);
 
-		if (n < 0 && errno != EINTR)
+		if (n < 0)
 			return error_system(errno, source->path, "cannot read the payload");
 		if (n == 0)
 			return error_format(source->path, source->filled, "the payload ends too early");
-		source->filled += n > 0 ? n : 0;
+		source->filled += n;
 	}
 	source->read = source->filled;
 	if (!packed_is(source->buffer))

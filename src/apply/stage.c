@@ -100,24 +100,37 @@ static struct error *write_content(struct stage *stage, const struct payload_ent
 	return error ? error : content_end(&stage->content);
 }
 
+/*
+ * With which a file can be made at once, which saves a call: nobody else can reach it in the stage. Not where its owner
+ * is still to change, which takes such bits away.
+ */
+static mode_t first_mode(const struct change_attributes *to)
+{
+	return to->uid || to->gid || (to->mode & 07000) ? 0600 : to->mode & 0777;
+}
+
 static struct error *stage_file(struct stage *stage, uint32_t i, int directory, const char *name)
 {
 	const struct payload_entry *entry = &stage->t->payload.entries[i];
 	const struct change *change = &entry->change;
+	mode_t mode = first_mode(&change->attributes);
 	_cleanup_(close_fd) int fd = -1;
 	struct error *error;
 	struct stat s;
 
-	fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return error_system(errno, change->path, "cannot make");
 	error = write_content(stage, entry, fd);
 	if (!error)
-		error = attributes_set_new(fd, 0600, &change->attributes, change->path);
+		error = attributes_set_new(fd, mode, &change->attributes, change->path);
 	if (error)
 		return error;
 	if (fstat(fd, &s) < 0)
 		return error_system(errno, change->path, "cannot look at");
+	/* A directory above may give what is made below it other bits (its default ACL). */
+	if (((s.st_mode ^ change->attributes.mode) & 07777) && fchmod(fd, change->attributes.mode & 07777) < 0)
+		return error_system(errno, change->path, "cannot set the mode of");
 	stage->t->slots[i].staged = s.st_ino;
 	stage->files++;
 	stage->bytes += change->size;
@@ -416,12 +429,16 @@ static struct error *stage_by_crew(struct stage *stage, uint32_t n_pieces, bool 
 static struct error *stage_entries(struct stage *stage, uint32_t n_pieces)
 {
 	uint32_t n = stage->t->payload.header.n_entries;
+	mode_t mask = umask(0); /* the modes are the payload's */
 	bool done;
 	struct error *error = stage_by_crew(stage, n_pieces, &done);
 
 	if (!error && !done)
 		error = stage_all(stage, 0, n, true);
-	return error ? error : stage_all(stage, 0, n, false);
+	if (!error)
+		error = stage_all(stage, 0, n, false);
+	umask(mask);
+	return error;
 }
 
 struct error *transaction_stage(struct transaction *t)

@@ -115,6 +115,29 @@ static void a_pipe_is_read_by_one(void **state)
 	builder_deinit(&b);
 }
 
+/* As most guests have it; with blocks of either size, and with one that ends behind the payload's last page. */
+static void a_disk_is_read(void **state)
+{
+	static const char *const options[] = {"-b 512", "-b 4096"};
+	_cleanup_(free_ptr) char *after = NULL;
+	struct builder b;
+
+	need_root();
+	make_update(&b);
+	after = fixture_expected(&b);
+	shell("truncate -s +4096 " FIXTURE_PAYLOAD " && mv " FIXTURE_PAYLOAD " " FIXTURE_SPACE "/disk");
+	for (size_t i = 0; i < ARRAY_SIZE(options) * ARRAY_SIZE(threads); i++) {
+		shell("losetup -r %s -f " FIXTURE_SPACE "/disk && ln -s $(losetup -n -O NAME -j " FIXTURE_SPACE
+		      "/disk) " FIXTURE_PAYLOAD,
+		      options[i % ARRAY_SIZE(options)]);
+		fixture_copy();
+		assert_int_equal(helper(0, threads[i / ARRAY_SIZE(options)], "apply", &b), 0);
+		assert_applied(after);
+		shell("losetup -d $(readlink " FIXTURE_PAYLOAD ") && rm " FIXTURE_PAYLOAD);
+	}
+	builder_deinit(&b);
+}
+
 static void assert_refused(const struct builder *b, const char *before, const char *why)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
@@ -162,6 +185,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_make_the_same_tree),
 		cmocka_unit_test(a_pipe_is_read_by_one),
+		cmocka_unit_test(a_disk_is_read),
 		cmocka_unit_test(damage_changes_nothing),
 	};
 
