@@ -19,6 +19,7 @@ static void print_one(const json_t *document)
 	output_member("memory image", document, "memory");
 	output_member("vm file", document, "vm_file");
 	output_member("error", document, "error");
+	output_member("not applied", json_object_get(json_object_get(document, "report"), "late"), "error");
 	output_time("rollback until", document, "keep_until_s");
 	print_deferred(json_object_get(document, "scripts") ? document : json_object_get(document, "report"));
 }
