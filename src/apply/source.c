@@ -299,28 +299,70 @@ static struct error *check_header(const uint8_t *bytes, const uint8_t sha256[SHA
 	return error ? error : payload_parse_header(bytes, ret);
 }
 
+/* Room for what is parsed, a list of it. */
+struct index_more {
+	struct index_more *next;
+	size_t size, used; /* bytes behind this */
+	_Alignas(16) uint8_t bytes[];
+};
+
+#define MORE_FIRST (64u << 10)
+#define MORE_MOST  (4u << 20)
+
 void index_room_deinit(struct index_room *room)
 {
+	for (struct index_more *more = room->more, *next; more; more = next) {
+		next = more->next;
+		room_destroy(more);
+	}
 	room_destroy(room->bytes);
 	*room = (struct index_room){};
 }
 
+/* Each twice as large as the one before, so that few are needed for many entries and little for few. */
+static struct index_more *make_more(struct index_room *room, size_t at_least)
+{
+	size_t size = MORE_FIRST;
+	struct index_more *more;
+
+	for (more = room->more; more && size < MORE_MOST; more = more->next)
+		size *= 2;
+	size = size > at_least ? size : at_least;
+	more = room_create(room->directory, sizeof(*more) + size);
+	if (!more)
+		return NULL;
+	more->size = size;
+	more->next = room->more;
+	room->more = more;
+	return more;
+}
+
+static void *get_memory(void *data, size_t size)
+{
+	struct index_room *room = data;
+	struct index_more *more = room->more;
+
+	size = (size + 15) / 16 * 16;
+	if (!more || size > more->size - more->used)
+		more = make_more(room, size);
+	if (!more)
+		return NULL;
+	more->used += size;
+	return more->bytes + more->used - size;
+}
+
 static struct error *make_room(const char *directory, const struct payload_header *header, struct index_room *ret)
 {
-	struct index_room room = {.index_size = PAYLOAD_HEADER_SIZE + header->index_size};
-	size_t entries = (room.index_size + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;
+	size_t size = PAYLOAD_HEADER_SIZE + header->index_size;
 
-	room.size = entries + payload_room_size(header);
-	room.bytes = room_create(directory, room.size);
-	if (!room.bytes)
-		return error_no_memory();
-	*ret = room;
-	return NULL;
+	*ret = (struct index_room){.bytes = room_create(directory, size), .index_size = size, .directory = directory};
+	return ret->bytes ? NULL : error_no_memory();
 }
 
 static struct error *fill_room(struct source *source, const uint8_t first[PAYLOAD_HEADER_SIZE],
 			       const struct payload_header *header, struct index_room *room, struct payload *ret)
 {
+	const struct payload_memory memory = {get_memory, room};
 	uint8_t *index = room->bytes + PAYLOAD_HEADER_SIZE;
 	struct error *error;
 
@@ -330,10 +372,13 @@ static struct error *fill_room(struct source *source, const uint8_t first[PAYLOA
 		error = check_hash(index, header->index_size, header->index_sha256, "the payload's index");
 	if (error)
 		return error;
-	error = payload_parse_index(header, index, room->bytes + room->size - payload_room_size(header), ret);
-	if (!error)
-		room_seal(room->bytes);
-	return error;
+	error = payload_parse_index(header, index, &memory, ret);
+	if (error)
+		return error;
+	room_seal(room->bytes);
+	for (struct index_more *more = room->more; more; more = more->next)
+		room_seal(more);
+	return NULL;
 }
 
 struct error *source_read_index(struct source *source, const uint8_t sha256[SHA256_SIZE], const char *directory,

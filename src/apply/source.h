@@ -47,15 +47,14 @@ struct error *source_next(struct source *source, uint64_t max, const uint8_t **r
 struct error *source_skip_to(struct source *source, uint64_t position) _must_check_;
 
 /*
- * Header and index as they came, and behind them the entries as they are in memory: mapped from a file without a name
- * in the helper's directory, so that the kernel can put them on the disk when a small guest needs its memory. Of a
- * large payload they are more than all else that the helper holds. Where no such file can be made they are in memory
- * alone.
+ * Header and index as they came, and beside them what was parsed, entries and extended attributes: rooms (room.h), as
+ * of a large payload they are more than all else that the helper holds.
  */
 struct index_room {
-	uint8_t *bytes;    /* NULL: none */
-	size_t size;       /* of all */
-	size_t index_size; /* bytes of header and index */
+	uint8_t *bytes;        /* NULL: none */
+	size_t index_size;     /* bytes of header and index */
+	const char *directory; /* where more room is made; borrowed while the index is read */
+	struct index_more *more;
 };
 
 void index_room_deinit(struct index_room *room);

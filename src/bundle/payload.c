@@ -162,13 +162,20 @@ static struct error *parse_xattr(struct cursor *c, struct change_xattr *xattr)
 	return NULL;
 }
 
-static struct error *parse_xattrs(struct cursor *c, uint32_t n, struct change_attributes *attributes)
+/* What grows with the entries. */
+static void *get_memory(const struct payload_memory *memory, size_t n, size_t size)
+{
+	return memory ? memory->get(memory->data, n * size) : calloc(n, size);
+}
+
+static struct error *parse_xattrs(struct cursor *c, uint32_t n, const struct payload_memory *memory,
+				  struct change_attributes *attributes)
 {
 	if (n == 0)
 		return NULL;
 	if (n > cursor_left(c) / XATTR_SIZE_MIN)
 		return cursor_error(c, "%u extended attributes do not fit the index", n);
-	attributes->xattrs = calloc(n, sizeof(*attributes->xattrs));
+	attributes->xattrs = get_memory(memory, n, sizeof(*attributes->xattrs));
 	if (!attributes->xattrs)
 		return error_no_memory();
 	for (uint32_t i = 0; i < n; i++) {
@@ -185,7 +192,8 @@ static struct error *parse_xattrs(struct cursor *c, uint32_t n, struct change_at
 	return NULL;
 }
 
-static struct error *parse_attributes(struct cursor *c, struct change_attributes *attributes)
+static struct error *parse_attributes(struct cursor *c, const struct payload_memory *memory,
+				      struct change_attributes *attributes)
 {
 	struct error *error;
 	uint64_t mtime_s;
@@ -200,10 +208,11 @@ static struct error *parse_attributes(struct cursor *c, struct change_attributes
 		return cursor_error(c, "mode %#o cannot be", attributes->mode);
 	if (attributes->mtime_ns >= 1000000000)
 		return cursor_error(c, "time with %u nanoseconds", attributes->mtime_ns);
-	return parse_xattrs(c, n, attributes);
+	return parse_xattrs(c, n, memory, attributes);
 }
 
-static struct error *parse_preimage(struct cursor *c, struct change_preimage *before)
+static struct error *parse_preimage(struct cursor *c, const struct payload_memory *memory,
+				    struct change_preimage *before)
 {
 	struct error *error;
 	uint64_t ctime_s;
@@ -217,7 +226,7 @@ static struct error *parse_preimage(struct cursor *c, struct change_preimage *be
 	if (!exists)
 		return NULL;
 	before->exists = true;
-	if ((error = parse_attributes(c, &before->attributes)) || (error = cursor_le64(c, &before->inode)) ||
+	if ((error = parse_attributes(c, memory, &before->attributes)) || (error = cursor_le64(c, &before->inode)) ||
 	    (error = cursor_le64(c, &before->size)) || (error = cursor_le32(c, &before->nlink)) ||
 	    (error = cursor_le64(c, &ctime_s)) || (error = cursor_le32(c, &before->ctime_ns)) ||
 	    (error = cursor_le64(c, &before->rdev)) ||
@@ -378,7 +387,7 @@ static void set_content(struct payload_entry *entry, uint64_t content)
 		entry->content_offset = content;
 }
 
-static struct error *parse_entry(struct cursor *c, struct payload_entry *entry)
+static struct error *parse_entry(struct cursor *c, const struct payload_memory *memory, struct payload_entry *entry)
 {
 	struct change *change = &entry->change;
 	uint16_t reserved;
@@ -389,10 +398,10 @@ static struct error *parse_entry(struct cursor *c, struct payload_entry *entry)
 	if ((error = cursor_u8(c, &kind)) || (error = cursor_u8(c, &entry->flags)) ||
 	    (error = cursor_le16(c, &reserved)) || (error = parse_path(c, &change->path)) ||
 	    (error = parse_string(c, PAYLOAD_STRING_MAX, &change->target)) ||
-	    (error = parse_attributes(c, &change->attributes)) || (error = cursor_le64(c, &change->size)) ||
+	    (error = parse_attributes(c, memory, &change->attributes)) || (error = cursor_le64(c, &change->size)) ||
 	    (error = cursor_le64(c, &change->rdev)) || (error = cursor_copy(c, change->sha256, SHA256_SIZE)) ||
 	    (error = cursor_le64(c, &content)) || (error = cursor_le64(c, &entry->checksum)) ||
-	    (error = parse_preimage(c, &change->before)))
+	    (error = parse_preimage(c, memory, &change->before)))
 		return error;
 	if (reserved != 0)
 		return cursor_error(c, "reserved bytes are not zero");
@@ -401,17 +410,17 @@ static struct error *parse_entry(struct cursor *c, struct payload_entry *entry)
 	return check_entry(c, entry);
 }
 
-static struct error *parse_entries(struct cursor *c, const struct payload_header *header, struct payload *payload)
+static struct error *parse_entries(struct cursor *c, const struct payload_header *header,
+				   const struct payload_memory *memory, struct payload *payload)
 {
 	uint64_t position = 0;
 
-	payload->entries = payload->entries_room;
-	if (header->n_entries > 0 && !payload->entries)
-		payload->entries = calloc(header->n_entries, sizeof(*payload->entries));
+	if (header->n_entries > 0)
+		payload->entries = get_memory(memory, header->n_entries, sizeof(*payload->entries));
 	if (header->n_entries > 0 && !payload->entries)
 		return error_no_memory();
 	for (uint32_t i = 0; i < header->n_entries; i++) {
-		struct error *error = parse_entry(c, &payload->entries[i]);
+		struct error *error = parse_entry(c, memory, &payload->entries[i]);
 
 		/* The half-parsed entry counts as well, so that what it holds is freed. */
 		payload->header.n_entries = i + 1;
@@ -531,16 +540,16 @@ static struct error *parse_actions(struct cursor *c, uint32_t n, struct action_l
 	return NULL;
 }
 
-struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, void *room,
-				  struct payload *ret)
+struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index,
+				  const struct payload_memory *memory, struct payload *ret)
 {
-	_cleanup_(payload_deinit) struct payload payload = {.header = *header, .entries_room = room};
+	_cleanup_(payload_deinit) struct payload payload = {.header = *header, .is_borrowed = memory != NULL};
 	struct cursor c = cursor_init(index, header->index_size, "payload");
 	struct error *error;
 
 	c.base = PAYLOAD_HEADER_SIZE;
 	payload.header.n_entries = 0;
-	error = parse_entries(&c, header, &payload);
+	error = parse_entries(&c, header, memory, &payload);
 	if (error)
 		return error;
 	error = parse_actions(&c, header->n_actions, &payload.actions);
@@ -555,11 +564,11 @@ struct error *payload_parse_index(const struct payload_header *header, const uin
 
 void payload_deinit(struct payload *payload)
 {
-	for (uint32_t i = 0; payload->entries && i < payload->header.n_entries; i++) {
+	for (uint32_t i = 0; payload->entries && !payload->is_borrowed && i < payload->header.n_entries; i++) {
 		free(payload->entries[i].change.attributes.xattrs);
 		free(payload->entries[i].change.before.attributes.xattrs);
 	}
-	if (!payload->entries_room)
+	if (!payload->is_borrowed)
 		free(payload->entries);
 	action_list_deinit(&payload->actions);
 	*payload = (struct payload){};

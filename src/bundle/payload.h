@@ -73,10 +73,17 @@ struct payload_entry {
 	uint64_t checksum;       /* WRITE: of its content; otherwise 0 */
 };
 
+/* Where the parser gets memory that it does not give back: it outlives the payload. */
+struct payload_memory {
+	/* Zeroed bytes, aligned to 16; NULL: there are none. */
+	void *(*get)(void *data, size_t size);
+	void *data;
+};
+
 struct payload {
 	struct payload_header header;
 	struct payload_entry *entries; /* their strings, and values of extended attributes, lie in the index */
-	void *entries_room;            /* whose `entries` are, if it is not NULL: borrowed */
+	bool is_borrowed;              /* what grows with them is somebody's payload_memory */
 	struct action_list actions;
 };
 
@@ -89,15 +96,10 @@ struct error *payload_parse_header(const uint8_t bytes[PAYLOAD_HEADER_SIZE], str
  * Parses the index (header->index_size bytes) after its hash was compared with the header.
  * Refuses bad paths (absolute, empty components, "." and ".."), unknown kinds, numbers out of range,
  * contents that do not follow one another. Strings of a change are never NULL; actions have passed
- * action_problem(). The index must outlive the payload. `room`: NULL, or zeroed bytes for the entries,
- * payload_room_size() of them, that outlive it as well.
+ * action_problem(). The index must outlive the payload. `memory`: for entries and extended attributes, if not NULL.
  */
-struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index, void *room,
-				  struct payload *ret) _must_check_;
-static inline size_t payload_room_size(const struct payload_header *header)
-{
-	return (size_t)header->n_entries * sizeof(struct payload_entry);
-}
+struct error *payload_parse_index(const struct payload_header *header, const uint8_t *index,
+				  const struct payload_memory *memory, struct payload *ret) _must_check_;
 void payload_deinit(struct payload *payload);
 
 /* Whether it is a path as in struct change: relative, no empty, "." or ".." component; "" is the root. */
