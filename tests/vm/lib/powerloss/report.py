@@ -28,10 +28,18 @@ the file system's own, as good as all or nothing); mixed trees prove that the te
 
     tests/vm/powerloss --short      # 20 points, as ./check does
     tests/vm/powerloss --all        # all; goes on where it was stopped
+    tests/vm/powerloss --full       # QEMU killed under a full guest, once in each phase
     tests/vm/powerloss --report     # this page, of the results that are kept
 
 A request that was under way while a flush was logged before it counts as flushed; file systems wait for a write before they
 flush for it. What a disk does that lies about its flushes nobody can mend.
+
+*A full guest*: the Debian guest of `./demo` sleeps with a full upgrade; `resume` wakes it, and QEMU gets SIGKILL in a phase of
+the first update, at the time after the helper's event that the table says. (A process that was left in the guest copies the
+helper's report to the serial console.) A copy of its disk boots by itself, and what its recovery at boot leaves is compared: for each path of
+the bundle's layer type, mode, owner, time, extended attributes and content, or the very inode that was there. `resume`, run again,
+boots the guest behind the gate and must end with exit status 0 and the gate open, with all of both bundles there and nothing left
+behind. `dpkg --audit` and `e2fsck -fn` (after a mount has replayed the journal) must be silent both times.
 
 ## Other faults
 
@@ -39,8 +47,9 @@ flush for it. What a disk does that lies about its flushes nobody can mend.
 stream of its payload is cut; other processes want more memory than the guest's 256 MiB, so that the kernel kills some all the
 time; the disk is full, or another process fills it as the helper stages and after the commit; the file system is read-only, or
 becomes so as the helper stages; every write of the disk fails with EIO (QEMU's `blkdebug`) from some moment in stage, in switch,
-or after the commit; every read does. Each time apply must end with the status and the reason that belong to it; after the next
-boot's recovery all of the update or none of it must be there, and applying again must finish. `tests/vm/kill.test` kills
+or after the commit; every read does. The helper is held with SIGSTOP until the fault is there, which the guest confirms.
+Each time apply must end with the status and the reason that belong to it; after the next
+boot's recovery all of the update or none of it must be there (all, where the commit had been reported; none, where a path had not been touched), and applying again must finish. `tests/vm/kill.test` kills
 `ouassister` on the host, QEMU, and the helper of a whole guest, and runs `resume` again.
 
 This page is generated.
@@ -57,10 +66,33 @@ def document(directory):
     lines = [HEAD, f"Run {' to '.join(sorted({dates[0], dates[-1]}))}; QEMU {series[0]['qemu']}; guest's kernel {series[0]['kernel']}; "
              f"the update: {series[0]['changes']} entries, {series[0]['bytes']:,} bytes; the helper's SHA-256 begins with "
              f"{' and '.join(sorted({results['helper'][:12] for results in with_journal}))}.", "", "## With the journal", "", *table(with_journal),
-             "", "## Without it", "", *without_dirsync(control), *table(control), "", "## What was not right", ""]
+             "", "## Without it", "", *without_dirsync(control), *table(control), ""]
+    lines += ["## A full guest", "", *full_guest(of_full_guest(directory))]
     wrong = [f"- {results['series']}, {case['phase']}, request {case['point']}, {case['variant']}: {case['tree']}; "
              f"{'; '.join(case['problems'])}" for results in with_journal for case in results["cases"].values() if not right(case)]
-    return "\n".join(lines + (wrong or ["Nothing."])) + "\n"
+    wrong += [f"- a full guest, {phase}: {'; '.join(point['problems'])}" for phase, point in of_full_guest(directory).get("points", {}).items()
+              if point["problems"]]
+    return "\n".join([*lines, "## What was not right", ""] + (wrong or ["Nothing."])) + "\n"
+
+
+def of_full_guest(directory):
+    try:
+        return json.loads((directory / "full.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def full_guest(results):
+    """The table of QEMU killed under a full guest."""
+    if not results.get("points"):
+        return ["It was not run.", ""]
+    points_of = [results["points"][phase] for phase in points.PHASES if phase in results["points"]]
+    rows = [f"| {p['phase']} | {p['after_s']} s after \"{p['event']}\" | {p['tree']} | {p['recovery']} | {'; '.join(p['problems']) or 'nothing'} |"
+            for p in points_of]
+    return [f"Run {max(p['date'] for p in points_of)}; QEMU {results['qemu']}; {results['packages']} packages, {results['paths']:,} paths in both "
+            f"bundles, {results['of_first']:,} of them in the first, which is the one that is cut; the helper's SHA-256 begins with "
+            f"{results['helper'][:12]}.", "", "| phase | killed | of the first, after the boot | its recovery said | not right |",
+            "| --- " * 5 + "|", *rows, ""]
 
 
 def without_dirsync(control):

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """That the log is read as QEMU writes it, and that a tree which is neither the old nor the new one is seen."""
+import io
 import os
 import pathlib
 import struct
+import subprocess
+import tarfile
 import tempfile
 
-from . import log, points, tree
+from . import layer, log, points, tree
 
 
 def write_log(path, requests):
@@ -114,6 +117,45 @@ def trees(check, work):
     altered("another name", lambda path: (os.removexattr(path, "user.x"), os.link(path, work / "found/bin/other")))
 
 
+def write_layer(target):
+    """Of the update that trees() makes: new content, another mode, a file that goes; and a second name."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, kind, mode, text in (("bin", tarfile.DIRTYPE, 0o755, ""), ("bin/one", tarfile.REGTYPE, 0o644, "new"),
+                                       ("bin/two", tarfile.REGTYPE, 0o600, "two"), ("bin/.wh.three", tarfile.REGTYPE, 0o644, ""),
+                                       ("bin/again", tarfile.LNKTYPE, 0o644, "")):
+            member = tarfile.TarInfo(name)
+            member.type, member.mode, member.size = kind, mode, len(text)
+            member.linkname = "bin/one" if kind == tarfile.LNKTYPE else ""
+            member.pax_headers = {"mtime": "1.000000005"}
+            archive.addfile(member, io.BytesIO(text.encode()))
+    with open(target, "wb") as packed:
+        subprocess.run(["zstd", "-qc"], input=out.getvalue(), stdout=packed, check=True)
+
+
+def layers(check, work):
+    root = work / "layered"
+    populate(root)
+    write_layer(work / "layer")
+    whole = layer.Layer(work / "layer", root)
+    check("layer: as before", whole.judge(root), (tree.NONE, []))
+    (root / "bin/new").write_text("new")
+    os.utime(root / "bin/new", ns=(5, 10**9 + 5))
+    os.rename(root / "bin/new", root / "bin/one")
+    check("layer: one file is new", whole.judge(root)[0], tree.MIXED)
+    (root / "bin/two").chmod(0o600)
+    os.utime(root / "bin/two", ns=(5, 10**9 + 5))
+    os.unlink(root / "bin/three")
+    check("layer: a name is missing", whole.judge(root)[0], tree.MIXED)
+    os.link(root / "bin/one", root / "bin/again")
+    check("layer: all of it", whole.judge(root), (tree.ALL, []))
+    os.utime(root / "bin/two", ns=(5, 10**9 + 6))
+    check("layer: another time", whole.judge(root)[0], tree.MIXED)
+    os.utime(root / "bin/two", ns=(5, 10**9 + 5))
+    (root / "bin/three").write_text("three")
+    check("layer: what is to go is there", whole.judge(root)[0], tree.MIXED)
+
+
 def main(say):
     failed = []
 
@@ -126,4 +168,5 @@ def main(say):
         logs(check, pathlib.Path(work))
         phases(check)
         trees(check, pathlib.Path(work))
+        layers(check, pathlib.Path(work))
     return 1 if failed else 0
