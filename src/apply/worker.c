@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "apply/events.h"
@@ -165,6 +166,19 @@ static int say_end(const char *line, const char *result)
 	return exit_status(result);
 }
 
+/*
+ * The worker is gone without a last word. Who started it knows how: what it knows of the payload is mapped from its
+ * files, and a page that the disk does not give is a SIGBUS.
+ */
+static struct error *killed(void)
+{
+	int status = 0;
+	bool bus = waitpid(-1, &status, 0) > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS;
+
+	return error_create(ERROR_FAILED, "the helper was killed%s; run apply or recover again",
+			    bus ? ": a disk did not give what lies in its own files (SIGBUS)" : "");
+}
+
 /* Copies the report from its beginning until its end event, which may be in memory alone (`end`, may be NULL). */
 static int relay(int report_fd, int lock_fd, const char *end)
 {
@@ -187,7 +201,7 @@ static int relay(int report_fd, int lock_fd, const char *end)
 		if (!was_locked && !locked && end && find_result(end, result, sizeof(result)))
 			return say_end(end, result);
 		if (!was_locked && !locked)
-			return fail(error_create(ERROR_FAILED, "the helper was killed; run apply or recover again"));
+			return fail(killed());
 		if (locked)
 			nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
 		pause_ns = pause_ns < POLL_MOST_NS ? 2 * pause_ns : POLL_MOST_NS;

@@ -168,6 +168,31 @@ static void crash_and_apply_again(void **state)
 	scene_deinit(&s);
 }
 
+/* A page of its own files that the disk does not give ends the helper. It says so, and what was begun can be ended. */
+static void says_that_the_disk_failed(void **state)
+{
+	_cleanup_(free_ptr) char *options = NULL;
+	const char *given = getenv("ASAN_OPTIONS");
+	struct scene s;
+
+	need_root();
+	scene_init(&s);
+	fixture_copy();
+	/* The sanitizer would make an exit of it. */
+	options = string_format("%s:handle_sigbus=0", given ? given : "");
+	assert_non_null(options);
+	assert_int_equal(setenv("ASAN_OPTIONS", options, 1), 0);
+	assert_int_equal(setenv("OUA_FAULT_RUN", "kill -BUS $PPID", 1), 0);
+	assert_int_equal(helper(8, NULL, "apply", &s.b), 1);
+	assert_int_equal(unsetenv("OUA_FAULT_RUN"), 0);
+	assert_int_equal(setenv("ASAN_OPTIONS", given ? given : "", 1), 0);
+	assert_true(was_killed());
+	assert_non_null(strstr(fixture_output, "SIGBUS"));
+	assert_int_equal(helper(0, NULL, "apply", &s.b), 0);
+	assert_true(assert_old_or_new(&s));
+	scene_deinit(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +202,7 @@ int main(void)
 		cmocka_unit_test(crash_while_recovering),
 		cmocka_unit_test(crash_while_rolling_back),
 		cmocka_unit_test(crash_and_apply_again),
+		cmocka_unit_test(says_that_the_disk_failed),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

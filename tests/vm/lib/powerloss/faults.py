@@ -31,6 +31,8 @@ class Fault:
 # What stands is durable before "switched" is said; before "staged" is said, no path was touched. In between it depends on the moment.
 EITHER = (tree.ALL, tree.NONE)
 KILLED = "helper was killed; run apply or recover again"
+# What the helper knows of the payload lies in its files, too.
+UNREADABLE = r'"result":"(failed|rolled-back)".*(I/O error|helper was killed: a disk did not give)'
 BROKEN = r'"result":"(failed|rolled-back)".*(I/O error|Read-only file system)'
 FAULTS = (
     Fault("helper_killed_staging", (1,), KILLED),
@@ -45,7 +47,7 @@ FAULTS = (
     Fault("write_errors_staging", (1,), BROKEN, second=None, trees=(tree.NONE,), breaks="write", left=False, proof="broken"),
     Fault("write_errors_switching", (1, 4), BROKEN, second=None, trees=EITHER, breaks="write", left=False, proof="broken"),
     Fault("write_errors_committed", (1, 4), BROKEN, second=None, trees=(tree.ALL,), breaks="write", left=False, proof="broken"),
-    Fault("read_errors_committed", (1, 4), BROKEN, second=None, trees=EITHER, breaks="read", left=False, proof="broken"),
+    Fault("read_errors_committed", (1, 4), UNREADABLE, second=None, trees=EITHER, breaks="read", left=False, proof="broken"),
     Fault("read_only_staging", (1,), r'"result":"failed".*Read-only file system', second=None, trees=(tree.NONE,), left=False,
           proof="readonly"),
 )

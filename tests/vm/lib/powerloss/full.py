@@ -8,6 +8,7 @@ half of that after the report has said that the phase begins. What its disk then
 boots twice: a copy by itself, so that what its own recovery at boot has made of it can be seen, and the disk itself by another
 `resume`, behind the gate.
 """
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -162,10 +163,8 @@ class Point:
     def state(self):
         return self.ouassister.call("status", self.guest)[0]["state"]
 
-    def boot_copy(self):
-        """Another guest boots from a copy of the disk, with nobody's help: what its recovery at boot said, and the tree."""
-        copy = self.work / "copy.qcow2"
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", self.guest.disk, copy)
+    def boot_copy(self, copy):
+        """A guest boots from a copy of the disk, with nobody's help: the tree, and what its recovery at boot said."""
         call = lambda function, *words: shell("vm", f'{function} "$@"', self.work, "copy", *words)  # noqa: E731
         shell("vm", 'vm_define "$@"', self.work, "copy", "copy.qcow2", "user", 512)
         try:
@@ -184,7 +183,7 @@ class Point:
         return found, words[-1] if words else "nothing"
 
     def look(self, disk, what, wanted, trees):
-        with recovered(disk, self.work / "look") as (root, faults):
+        with recovered(disk, self.work / what.replace(" ", "-")) as (root, faults):
             found, why = wanted.judge(root)
             if what == "the disk":
                 left = [name for name in (".ouassister", ".ouassister-late", "var/lib/ouassister") if (root / name).exists()]
@@ -212,8 +211,12 @@ class Point:
             events = self.kill()
             self.want(ENDS[self.phase] not in events, f"QEMU was killed too late: {' '.join(events)}")
             self.want(self.state() in ("running", "failed"), f"killed, it stands {self.state()}")
-            found, recovered_as = self.boot_copy()
-            self.resume_again()
+            copy = self.work / "copy.qcow2"
+            shutil.copyfile(self.guest.disk, copy)
+            with concurrent.futures.ThreadPoolExecutor(1) as beside:
+                booted = beside.submit(self.boot_copy, copy)
+                self.resume_again()
+                found, recovered_as = booted.result()
         except Failed as failure:
             self.problems.append(str(failure)[-600:])
         return {"phase": self.phase, "event": self.event, "last": events[-1] if events else "", "after_s": round(self.delay_s, 2),
