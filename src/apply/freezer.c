@@ -58,6 +58,8 @@ void freezer_thaw_left(const char *root, int report_fd)
 	struct error *error = list_path ? io_read_file(list_path, LIST_MAX, &text, NULL) : error_no_memory();
 
 	if (error) {
+		/* One that was killed before it wrote the list has moved nobody yet. */
+		freezer_unmount();
 		if (error->code != ERROR_NOT_FOUND)
 			event_note(report_fd, list_path, "what may be frozen is not known: %s", error->message);
 		error_destroy(error);
@@ -100,6 +102,7 @@ _Noreturn static void watch(const struct freezer *f, int pipe_fd)
 	}
 	if (f->what.group)
 		freezer_group_empty(f->what.group);
+	freezer_unmount();
 	unlink(f->list_path);
 	_exit(late ? LATE_STATUS : 0);
 }

@@ -86,6 +86,12 @@ static void refuses_what_is_no_limit(void **state)
 		assert_int_equal(helper_with(0, NULL, "apply", &b, (const char *[]){"--freeze", limits[i], NULL}), 2);
 }
 
+static void wait_for_watchdog(void)
+{
+	for (unsigned i = 0; i < 200 && access(FREEZER_LIST_PATH, F_OK) == 0; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+}
+
 static void a_killed_helper_leaves_nobody_frozen(void **state)
 {
 	_cleanup_(builder_deinit) struct builder b;
@@ -93,8 +99,7 @@ static void a_killed_helper_leaves_nobody_frozen(void **state)
 	need_cgroups();
 	world_prepare(&b);
 	assert_int_not_equal(helper(frozen_point, NULL, "apply", &b), 0);
-	for (unsigned i = 0; i < 200 && access(FREEZER_LIST_PATH, F_OK) == 0; i++)
-		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	wait_for_watchdog();
 	assert_all_run();
 	assert_int_equal(helper(0, NULL, "recover", NULL), 4);
 	assert_result("rolled-back");
@@ -263,6 +268,9 @@ static void mounts_what_nobody_has_mounted(void **state)
 	usual = strdup(world.top);
 	mounted = strndup(usual, (size_t)(strrchr(usual, '/') - usual));
 	there = string_format("%s%s", mount_point, strrchr(usual, '/'));
+	/* Another test that runs now has a /run of its own, too: to remove a directory would unmount what it has there.
+	 */
+	assert_int_equal(mount("test-run", "/run", "tmpfs", 0, NULL), 0);
 	assert_int_equal(umount2(mounted, MNT_DETACH), 0);
 	world_prepare(&b);
 	setenv("OUA_CGROUP", there, 1);
@@ -276,7 +284,13 @@ static void mounts_what_nobody_has_mounted(void **state)
 	assert_false(moves_within(BUSY, 300));
 	assert_int_equal(helper(0, NULL, "recover", NULL), 4);
 	assert_int_equal(access(mount_point, F_OK), -1);
+	/* The watchdog by itself. */
+	assert_int_not_equal(helper(frozen_point, NULL, "apply", &b), 0);
+	wait_for_watchdog();
+	assert_int_equal(access(mount_point, F_OK), -1);
+	assert_int_equal(helper(0, NULL, "recover", NULL), 4);
 	setenv("OUA_CGROUP", usual, 1);
+	assert_int_equal(umount2("/run", MNT_DETACH), 0);
 	assert_int_equal(mount("cgroup", mounted, "cgroup", 0, "freezer"), 0);
 	assert_all_run();
 }
