@@ -82,49 +82,74 @@ struct error *timers_note(const char *directory, const char *timer)
 	return fd < 0 ? error_system(errno, path, "cannot open") : io_write(fd, line, n, path);
 }
 
-static struct error *ask(const struct transaction *t, bool with_actions, struct unit_states *ret)
+/* A line of list-units: the unit, whether its file was loaded, how active it is, and more that is of no matter here. */
+static bool is_running_line(char *line, const char **ret)
 {
-	const struct action_list *list = &t->payload.actions;
-	_cleanup_(free_ptr) const struct action **actions = calloc(list->n + ARRAY_SIZE(held), sizeof(*actions));
-	struct action timers[ARRAY_SIZE(held)];
-	size_t n = 0;
+	struct unit_state state = {};
+	char *save = NULL;
 
-	if (!actions)
-		return error_no_memory();
-	for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
-		timers[i] = (struct action){.kind = ACTION_SYSTEMD, .unit = (char *)held[i]};
-		actions[n++] = &timers[i];
+	*ret = strtok_r(line, " ", &save);
+	for (unsigned column = 1; column < 3 && *ret; column++) {
+		const char *word = strtok_r(NULL, " ", &save);
+
+		snprintf(state.active, sizeof(state.active), "%s", word ? word : "");
 	}
-	for (size_t i = 0; with_actions && i < list->n; i++)
-		if (list->items[i].kind == ACTION_SYSTEMD && list->items[i].unit)
-			actions[n++] = &list->items[i];
-	return unit_states_of(actions, n, ret);
+	return *ret && unit_is_running(&state);
 }
 
-/* Any failure is the guest's systemd's: it is noted, and the update goes on as it would with nothing to hold. */
-static struct error *stop(struct transaction *t, const char *const *timers, size_t n)
+/*
+ * Which of `held` run: of what is loaded a list, where `show` has systemd look for every unit's file and tell all it
+ * knows of it, which takes a second on a slow CPU.
+ */
+static struct error *ask(bool running[ARRAY_SIZE(held)])
 {
-	const char *argv[ARRAY_SIZE(held) + 4] = {"systemctl", "stop", "--"};
+	const char *argv[ARRAY_SIZE(held) + 8] = {"systemctl", "--no-pager", "--no-legend", "--plain",
+						  "--full",    "list-units", "--"};
 	_cleanup_(run_result_deinit) struct run_result result = {};
 	struct error *error;
 
-	memcpy(argv + 3, timers, n * sizeof(*timers));
+	memcpy(argv + 7, held, sizeof(held));
+	memset(running, 0, ARRAY_SIZE(held));
+	error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
+	if (error)
+		return error;
+	for (char *save = NULL, *line = strtok_r(result.output, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		const char *unit;
+		bool runs = is_running_line(line, &unit);
+
+		for (size_t i = 0; runs && i < ARRAY_SIZE(held); i++)
+			running[i] |= !strcmp(unit, held[i]);
+	}
+	return NULL;
+}
+
+/*
+ * Any failure is the guest's systemd's: it is noted, and the update goes on as it would with nothing to hold. --quiet:
+ * nobody is asked of each what could start it again.
+ */
+static struct error *stop(struct transaction *t, const char *const *timers, size_t n)
+{
+	const char *argv[ARRAY_SIZE(held) + 5] = {"systemctl", "--quiet", "stop", "--"};
+	_cleanup_(run_result_deinit) struct run_result result = {};
+	struct error *error;
+
+	memcpy(argv + 4, timers, n * sizeof(*timers));
 	error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
 	if (!error && result.status)
 		event_note(t->report_fd, NULL, "timers that are due may fire in the middle: %s", result.output);
 	return error;
 }
 
-static struct error *hold(struct transaction *t, const struct unit_states *states)
+static struct error *hold(struct transaction *t)
 {
 	const char *running[ARRAY_SIZE(held)];
-	struct error *error = NULL;
+	bool runs[ARRAY_SIZE(held)];
+	struct error *error = ask(runs);
 	size_t n = 0;
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(held); i++) {
-		const struct unit_state *state = unit_states_find(states, held[i]);
-
-		if (!state || !unit_is_running(state))
+		if (!runs[i])
 			continue;
 		running[n++] = held[i];
 		error = timers_note(t->directory, held[i]);
@@ -138,23 +163,20 @@ static struct error *hold(struct transaction *t, const struct unit_states *state
 
 struct error *timers_hold(struct transaction *t, bool with_actions)
 {
-	_cleanup_(unit_states_deinit) struct unit_states states = {};
+	struct unit_states states = {};
 	struct error *error = NULL;
 
 	if (!units_has_systemd())
 		return NULL;
-	/* What the first update has stopped is still down: then the units of actions are all there is to ask for. */
+	/* What the first update has stopped is still down. */
 	if (!t->timers_held)
-		error = ask(t, with_actions, &states);
-	else if (with_actions)
+		error = hold(t);
+	if (!error && with_actions)
 		error = unit_states_ask(&t->payload.actions, &states);
-	if (!error && !t->timers_held)
-		error = hold(t, &states);
 	if (error || !with_actions)
 		return error;
 	unit_states_deinit(&t->states);
 	t->states = states;
-	states = (struct unit_states){};
 	return NULL;
 }
 

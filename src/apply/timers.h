@@ -10,7 +10,9 @@
 
 #include "apply/transaction.h"
 
-/* One call asks, `with_actions` also for the units of the payload's actions, into t->states; one more stops what runs.
+/*
+ * One call asks which run, one stops those; `with_actions` one more asks for the units of the payload's actions, into
+ * t->states.
  */
 struct error *timers_hold(struct transaction *t, bool with_actions) _must_check_;
 /* One more to be started. */

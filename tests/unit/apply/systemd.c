@@ -19,6 +19,7 @@ static const char systemctl[] =
 	"	case $verb in\n"
 	"	show) state=inactive; [ ! -e \"$unit\" ] || state=active\n"
 	"		printf 'Type=simple\\nResult=success\\nLoadState=loaded\\nActiveState=%s\\n\\n' $state ;;\n"
+	"	list-units) [ ! -e \"$unit\" ] || echo \"$unit loaded active waiting It goes by the calendar\" ;;\n"
 	"	start) : >\"$unit\"; stat -c %Y " FIXTURE_ROOT "/etc/systemd/system >" SYSTEMD_TIME " ;;\n"
 	"	stop) rm -f $unit ;;\n"
 	"	restart) : >\"$unit\" ;;\n"
