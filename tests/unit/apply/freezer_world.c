@@ -187,12 +187,6 @@ int world_teardown(void **state)
 {
 	if (geteuid() != 0)
 		return 0;
-	/* A test that failed may have left it unmounted. */
-	if (world.top && world.is_version_one && access(world.top, F_OK) < 0) {
-		*strrchr(world.top, '/') = '\0';
-		assert_int_equal(mount("cgroup", world.top, "cgroup", 0, "freezer"), 0);
-		world.top[strlen(world.top)] = '/';
-	}
 	/* In version 1 one that stands still cannot be killed. */
 	if (world.top && world.is_version_one)
 		world_control("stopped", "freezer.state", "THAWED");
