@@ -21,6 +21,8 @@ struct drive {
 	const char *node;   /* of its medium; NULL: it is empty */
 	const char *format; /* of the medium, and where QEMU has it from; NULL if unknown */
 	const char *file;
+	bool locked;  /* by the guest, which has mounted the disc or holds the drive open */
+	bool is_open; /* the tray */
 };
 
 static const char *text_of(const json_t *object, const char *key)
@@ -51,6 +53,8 @@ static struct drive drive_of(const json_t *device)
 		.node = text_of(inserted, "node-name"),
 		.format = text_of(inserted, "drv"),
 		.file = text_of(inserted, "file"),
+		.locked = json_is_true(json_object_get(device, "locked")),
+		.is_open = json_is_true(json_object_get(device, "tray_open")),
 	};
 }
 
@@ -101,7 +105,7 @@ static bool exchange(struct qmp *qmp, const struct drive *drive, const char *nod
 {
 	bool inserted;
 
-	/* Without force: refused where the guest has locked the tray. */
+	/* Without force: where the guest has locked the tray since, what follows is refused. */
 	if (!succeeds(qmp, "blockdev-open-tray", of_drive(drive->id)))
 		return false;
 	inserted = (!drive->node || succeeds(qmp, "blockdev-remove-medium", of_drive(drive->id))) &&
@@ -123,28 +127,62 @@ bool qemu_cd_insert(struct qmp *qmp, const char *node)
 	{
 		struct drive drive = drive_of(device);
 
-		if (drive.id && is_cd(qmp, drive.id) && keep_medium(qmp, &drive) && exchange(qmp, &drive, node))
+		/* QEMU would ask the guest to open a locked one, and udev does so, whoever has the disc mounted. */
+		if (drive.id && !drive.locked && is_cd(qmp, drive.id) && keep_medium(qmp, &drive) &&
+		    exchange(qmp, &drive, node))
 			return true;
 	}
 	return false;
 }
 
-/* Asks the guest to let go of the disc, until it does. */
+/* How the tray of a drive is now; neither where there is no such drive. */
+static struct error *look_at_tray(struct qmp *qmp, const char *id, bool *locked, bool *is_open)
+{
+	_cleanup_(json_decref_ptr) json_t *devices = NULL;
+	struct error *error = qmp_execute(qmp, "query-block", NULL, &devices);
+	size_t i;
+	json_t *device;
+
+	*locked = *is_open = false;
+	if (error)
+		return error;
+	json_array_foreach(devices, i, device)
+	{
+		struct drive drive = drive_of(device);
+
+		if (drive.id && !strcmp(drive.id, id)) {
+			*locked = drive.locked;
+			*is_open = drive.is_open;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Until the tray is open. Of a locked one QEMU says that it was opened when it has asked the guest for that. The guest
+ * is asked once: whatever it opened for a second time would be the user's.
+ */
 static struct error *open_tray(struct qmp *qmp, const char *id, uint64_t timeout_ms)
 {
 	static const struct timespec pause = {.tv_nsec = EJECT_POLL_MS * 1000000};
 	uint64_t deadline_ns = wire_deadline(timeout_ms);
+	bool asked = false, locked, is_open;
 
 	for (;;) {
-		struct error *error = qmp_execute(qmp, "blockdev-open-tray", of_drive(id), NULL);
+		struct error *error = look_at_tray(qmp, id, &locked, &is_open);
 
-		if (!error)
-			return NULL;
+		if (error || is_open)
+			return error;
 		if (clock_monotonic_ns() >= deadline_ns)
-			return error_recode(error_wrap(error, "the guest does not let go of the payload's disc"),
-					    ERROR_TIMEOUT);
-		error_destroy(error);
-		nanosleep(&pause, NULL);
+			return error_create(ERROR_TIMEOUT, "the guest does not let go of the payload's disc");
+		if (!locked || !asked)
+			error = qmp_execute(qmp, "blockdev-open-tray", of_drive(id), NULL);
+		if (error)
+			return error;
+		if (locked) {
+			asked = true;
+			nanosleep(&pause, NULL);
+		}
 	}
 }
 

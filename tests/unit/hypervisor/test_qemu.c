@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <sched.h>
@@ -434,6 +437,114 @@ static void test_cd_comes_back(void **state)
 	}
 }
 
+/* --- a guest that locks its CD drive: QEMU's qtest speaks to the drive, at the second IDE channel --- */
+
+#define IDE_DATA   0x170
+#define IDE_COUNT  0x175 /* how many bytes at a time, the upper half */
+#define IDE_DEVICE 0x176
+#define IDE_STATUS 0x177
+#define IDE_DRQ    0x08
+#define IDE_PACKET 0xa0 /* the command, and the first drive */
+
+/* One command of qtest; what it answers, or 0. */
+static unsigned long qtest(FILE *stream, const char *command, unsigned port, unsigned value)
+{
+	char answer[64] = "";
+
+	if (strncmp(command, "in", 2) == 0)
+		fprintf(stream, "%s %#x\n", command, port);
+	else
+		fprintf(stream, "%s %#x %#x\n", command, port, value);
+	fflush(stream);
+	assert_non_null(fgets(answer, sizeof(answer), stream));
+	assert_memory_equal(answer, "OK", 2);
+	return strtoul(answer + 2, NULL, 16);
+}
+
+/* A packet of four bytes and eight zeros; what the drive has to say is passed over. */
+static void atapi(FILE *stream, unsigned first, unsigned last)
+{
+	const unsigned words[6] = {first, 0, last};
+
+	qtest(stream, "outb", IDE_DEVICE, IDE_PACKET);
+	qtest(stream, "outb", IDE_COUNT, 0x08);
+	qtest(stream, "outb", IDE_STATUS, IDE_PACKET);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		qtest(stream, "outw", IDE_DATA, words[i]);
+	while (qtest(stream, "inb", IDE_STATUS, 0) & IDE_DRQ)
+		qtest(stream, "inw", IDE_DATA, 0);
+}
+
+/* REQUEST SENSE first, and again: of a new medium the drive tells twice before it does anything else. */
+static void set_lock(struct fixture *fixture, bool locked)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/qtest", fixture->directory);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	FILE *stream;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	stream = fdopen(fd, "r+");
+	assert_non_null(stream);
+	for (int round = 0; round < 3; round++) {
+		atapi(stream, 0x03, 18);
+		atapi(stream, 0x1e, locked);
+	}
+	fclose(stream);
+}
+
+static bool is_locked(struct fixture *fixture)
+{
+	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
+	_cleanup_(json_decref_ptr) json_t *devices = NULL;
+
+	assert_ok(qmp_open(fixture->qmp, &qmp));
+	assert_ok(qmp_execute(qmp, "query-block", NULL, &devices));
+	return json_is_true(json_object_get(json_array_get(devices, 0), "locked"));
+}
+
+/* What the guest holds is left alone, and not asked for; the payload's disc is waited for until the guest lets it go.
+ */
+static void test_cd_locked(void **state)
+{
+	static const char *const command[] = {
+		MACHINE("pc"), QMP, "-qtest", "unix:qtest,server=on,wait=off", "-device", "ide-cd,bus=ide.1", NULL};
+	struct fixture *fixture = *state;
+	_cleanup_(free_ptr) char *path = string_format("%s/payload", fixture->directory);
+	char medium[64];
+	unsigned place = 4;
+	pid_t child;
+	int status;
+
+	need_qemu();
+	assert_ok(io_replace_file(path, "payload", 7, 0600));
+	use(fixture, command);
+	assert_ok(vm_boot_paused(fixture->vm));
+	set_lock(fixture, true);
+	assert_true(is_locked(fixture));
+	assert_error(hypervisor_qemu.disk_attach(fixture->vm, path, &place), ERROR_UNSUPPORTED);
+	medium_of(fixture, medium);
+	assert_string_equal(medium, "");
+
+	set_lock(fixture, false);
+	place = 4;
+	assert_ok(hypervisor_qemu.disk_attach(fixture->vm, path, &place));
+	set_lock(fixture, true);
+	assert_true(is_locked(fixture));
+	child = fork();
+	if (child == 0) {
+		usleep(700000);
+		set_lock(fixture, false);
+		_exit(0);
+	}
+	assert_ok(vm_payload_detach(fixture->vm));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	medium_of(fixture, medium);
+	assert_string_equal(medium, "");
+}
+
 /* A SCSI disk goes without the guest's consent: plug, plug again (replaces), unplug, unplug again. */
 static void test_plug_again(void **state)
 {
@@ -626,6 +737,7 @@ int main(void)
 		with_fixture(test_plug_places),
 		with_fixture(test_plug_again),
 		with_fixture(test_cd_comes_back),
+		with_fixture(test_cd_locked),
 		with_fixture(test_link_gate),
 		with_fixture(test_gate_none),
 		with_fixture(test_tap_gate),
