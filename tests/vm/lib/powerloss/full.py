@@ -4,7 +4,7 @@
 The guest is woken and a process is left in it that copies the helper's report to the serial console; then it is suspended and
 updated. Each point begins with that same sleep: the disk's bytes, the memory image and the state directory are put back as they
 were. A first `ouassister resume` is not cut and says how long each phase takes here. Then `resume` wakes it, and QEMU gets SIGKILL
-half of that after the report has said that the phase begins. What its disk then holds
+a third of that, at most a second, after the report has said that the phase begins. What its disk then holds
 boots twice: a copy by itself, so that what its own recovery at boot has made of it can be seen, and the disk itself by another
 `resume`, behind the gate.
 """
@@ -43,6 +43,8 @@ REPORT = "/var/lib/ouassister/report"
 WATCH = (f"systemd-run --quiet --scope setsid tail -n +1 ---disable-inotify -s 0.02 -F {REPORT} "
          ">/dev/ttyS0 2>/dev/null </dev/null & sleep 2; pgrep -x tail >/dev/null")
 NAME = "full"
+TOO_LATE = "QEMU was killed too late"
+DELAY_MAX_S = 1
 EVENT_TIMEOUT_S, END_TIMEOUT_S, BOOT_TIMEOUT_S = 600, 60, 900
 
 
@@ -51,6 +53,13 @@ def listener(path):
     with socket.socket(socket.AF_UNIX) as peer:
         peer.connect(str(path))
         return struct.unpack("iii", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+
+def events_of(guest):
+    """What the helper has said so far."""
+    with contextlib.suppress(FileNotFoundError):
+        return re.findall(r'"event":"([a-z-]+)"', guest.console_text())
+    return []
 
 
 @contextlib.contextmanager
@@ -78,6 +87,11 @@ def recovered(disk, work):
         shutil.rmtree(work)
 
 
+def missed(point):
+    """It says nothing of its phase."""
+    return any(problem.startswith(TOO_LATE) for problem in point["problems"])
+
+
 class Sleep:
     """The suspended guest with its update, which can be put back as often as is needed."""
 
@@ -96,11 +110,11 @@ class Sleep:
         shutil.copyfile(self.guest.disk, work / "disk.asleep")
         shutil.copytree(work / "state", work / "state.asleep")
 
-    def lengths(self):
-        """How long each phase takes here, in seconds."""
+    def delays(self):
+        """{phase: how many seconds of it QEMU lives for}, by a resume that is not cut. With less to do the machine may be quicker."""
         document, _ = self.ouassister.call("resume", self.guest, "--keep=none")
         at = {event["event"]: event["t_s"] for event in document["timeline"]}
-        return {phase: at[ENDS[phase]] - at[event] for phase, event, _ in POINTS}
+        return {phase: min((at[ENDS[phase]] - at[event]) / 3, DELAY_MAX_S) for phase, event, _ in POINTS}
 
     def back(self):
         """The same files as a fingerprint sees them: disk and memory keep their inodes and times."""
@@ -121,17 +135,12 @@ class Point:
 
     def __init__(self, sleep, phase, event, trees, delay_s):
         self.sleep, self.guest, self.ouassister, self.work = sleep, sleep.guest, sleep.ouassister, sleep.work
-        self.phase, self.event, self.delay_s, self.trees = phase, event, delay_s, trees
+        self.phase, self.event, self.trees, self.delay_s = phase, event, trees, delay_s
         self.problems = []
 
     def want(self, condition, problem):
         if not condition:
             self.problems.append(problem)
-
-    def events(self):
-        with contextlib.suppress(FileNotFoundError):
-            return re.findall(r'"event":"([a-z-]+)"', self.guest.console_text())
-        return []
 
     def kill(self):
         """resume, and SIGKILL for QEMU in the phase. The events that the guest had said by then, the last of them last."""
@@ -140,9 +149,9 @@ class Point:
                                   stderr=subprocess.PIPE, text=True)
         try:
             end = time.monotonic() + EVENT_TIMEOUT_S
-            while self.event not in self.events():
+            while self.event not in events_of(self.guest):
                 if resume.poll() is not None or time.monotonic() > end:
-                    raise Failed(f"{self.phase}: the guest never said {self.event}: {self.events()}; "
+                    raise Failed(f"{self.phase}: the guest never said {self.event}: {events_of(self.guest)}; "
                                  f"{resume.communicate()[1][-1000:] if resume.poll() is not None else ''}")
                 time.sleep(0.01)
             qemu = listener(self.work / f"{NAME}.qmp")
@@ -152,10 +161,10 @@ class Point:
                 said = resume.communicate(timeout=END_TIMEOUT_S)[1]
             except subprocess.TimeoutExpired:
                 self.problems.append("resume waits for the dead")
-                return self.events()
+                return events_of(self.guest)
             self.want(resume.returncode == 1, f"resume ended with {resume.returncode} when QEMU was killed: {said[-300:]}")
             self.want(said.strip(), "resume did not say why it ended")
-            return self.events()
+            return events_of(self.guest)
         finally:
             resume.kill()
             resume.wait()
@@ -209,7 +218,7 @@ class Point:
         found, recovered_as, events = "", "", []
         try:
             events = self.kill()
-            self.want(ENDS[self.phase] not in events, f"QEMU was killed too late: {' '.join(events)}")
+            self.want(ENDS[self.phase] not in events, f"{TOO_LATE}: {' '.join(events)}")
             self.want(self.state() in ("running", "failed"), f"killed, it stands {self.state()}")
             copy = self.work / "copy.qcow2"
             shutil.copyfile(self.guest.disk, copy)
@@ -224,7 +233,7 @@ class Point:
 
 
 class Full:
-    """All points; each result is kept as soon as it is there."""
+    """All points; each result is kept as soon as it is there. One that came too late is tried again by the next run."""
 
     def __init__(self, directory, ouassister, helper, say):
         self.path, self.ouassister, self.say = directory / "full.json", ouassister, say
@@ -240,7 +249,8 @@ class Full:
         partial.rename(self.path)
 
     def run(self, start, work, phases):
-        todo = [words for words in POINTS if words[0] in phases and words[0] not in self.results["points"]]
+        known = {phase for phase, point in self.results["points"].items() if not missed(point)}
+        todo = [words for words in POINTS if words[0] in phases and words[0] not in known]
         if todo:
             guest = Guest(start, work, NAME)
             try:
@@ -255,9 +265,9 @@ class Full:
         parts = (sleep.update, sleep.update.get("late") or {})
         self.results |= {"qemu": qemu_version(), "paths": len(sleep.first.then(sleep.late).wanted), "of_first": len(sleep.first.wanted),
                          "packages": sum(len(part.get("packages", [])) for part in parts)}
-        lengths = sleep.lengths()
+        delays = sleep.delays()
         for words in todo:
-            self.results["points"][words[0]] = Point(sleep, *words, lengths[words[0]] / 2).run()
+            self.results["points"][words[0]] = Point(sleep, *words, delays[words[0]]).run()
             self.keep()
 
     def tell(self, point):

@@ -35,11 +35,11 @@ A request that was under way while a flush was logged before it counts as flushe
 flush for it. What a disk does that lies about its flushes nobody can mend.
 
 *A full guest*: the Debian guest of `./demo` sleeps with a full upgrade; `resume` wakes it, and QEMU gets SIGKILL in a phase of
-the first update, at the time after the helper's event that the table says. (A process that was left in the guest copies the
-helper's report to the serial console.) A copy of its disk boots by itself, and what its recovery at boot leaves is compared: for each path of
-the bundle's layer type, mode, owner, time, extended attributes and content, or the very inode that was there. `resume`, run again,
-boots the guest behind the gate and must end with exit status 0 and the gate open, with all of both bundles there and nothing left
-behind. `dpkg --audit` and `e2fsck -fn` (after a mount has replayed the journal) must be silent both times.
+the first update, at the moment of the helper's report that the table says. (A process that was left in the guest copies the
+helper's report to the serial console.) A copy of its disk boots by itself, and what its recovery at boot leaves is compared: for
+each path of the bundle's layer type, mode, owner, time, extended attributes and content, or the very inode that was there.
+`resume`, run again, boots the guest behind the gate and must end with exit status 0 and the gate open, with all of both bundles
+there and nothing left behind. `dpkg --audit` and `e2fsck -fn` (after a mount has replayed the journal) must be silent both times.
 
 ## Other faults
 
@@ -47,10 +47,10 @@ behind. `dpkg --audit` and `e2fsck -fn` (after a mount has replayed the journal)
 stream of its payload is cut; other processes want more memory than the guest's 256 MiB, so that the kernel kills some all the
 time; the disk is full, or another process fills it as the helper stages and after the commit; the file system is read-only, or
 becomes so as the helper stages; every write of the disk fails with EIO (QEMU's `blkdebug`) from some moment in stage, in switch,
-or after the commit; every read does. The helper is held with SIGSTOP until the fault is there, which the guest confirms.
-Each time apply must end with the status and the reason that belong to it; after the next
-boot's recovery all of the update or none of it must be there (all, where the commit had been reported; none, where a path had not been touched), and applying again must finish. `tests/vm/kill.test` kills
-`ouassister` on the host, QEMU, and the helper of a whole guest, and runs `resume` again.
+or after the commit; every read does. The helper is held with SIGSTOP until the fault is there, which the guest confirms. Each
+time apply must end with the status and the reason that belong to it; after the next boot's recovery all of the update or none of
+it must be there (all, if its commit had been reported; none, if no path had been touched), and applying again must finish.
+`tests/vm/kill.test` kills `ouassister` on the host, QEMU, and the helper of a whole guest, and runs `resume` again.
 
 This page is generated.
 """
