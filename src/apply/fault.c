@@ -51,6 +51,13 @@ bool fault_tears(void)
 	return getenv("OUA_TEAR");
 }
 
+int fault_silent_ms(int usual)
+{
+	const char *wanted = getenv("OUA_SILENT_MS");
+
+	return wanted ? atoi(wanted) : usual;
+}
+
 bool fault_no_journal(void)
 {
 	return getenv("OUA_NO_JOURNAL");

@@ -27,6 +27,8 @@ size_t fault_threads(void);
 bool fault_tears(void);
 /* The cgroup directory in OUA_CGROUP, below which processes are frozen, whatever the root is; NULL if there is none. */
 const char *fault_cgroup(void);
+/* How long nothing may come from a pipe: what OUA_SILENT_MS says, or else as usual. */
+int fault_silent_ms(int usual);
 /* True where OUA_NO_JOURNAL asks for an update without a journal: what a power loss then leaves proves that a test sees
  * it. */
 bool fault_no_journal(void);
@@ -63,6 +65,11 @@ static inline size_t fault_threads(void)
 static inline bool fault_tears(void)
 {
 	return false;
+}
+
+static inline int fault_silent_ms(int usual)
+{
+	return usual;
 }
 
 static inline bool fault_no_journal(void)

@@ -2,14 +2,17 @@
 #include "apply/source.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apply/fault.h"
 #include "apply/room.h"
 #include "bundle/packed.h"
 
 /* What was read is of no more use to a guest of 256 MiB: the cache is told so in steps of this. */
 #define DROP_STEP (8 * 1024 * 1024)
+#define SILENT_MS (120 * 1000)
 
 /* Of a payload that comes packed. */
 struct unpacking {
@@ -66,10 +69,26 @@ static bool goes_by_cache(int fd, int errnum)
 	return flags > 0 && (flags & O_DIRECT) && fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
 }
 
+/* A sender that is gone may leave a pipe open that nobody writes into; a disk or a file is always ready. */
+static bool await_bytes(const struct source *source)
+{
+	struct pollfd poll_fd = {.fd = source->fd, .events = POLLIN};
+	int ready;
+
+	do
+		ready = poll(&poll_fd, 1, fault_silent_ms(SILENT_MS));
+	while (ready < 0 && errno == EINTR);
+	if (ready == 0)
+		errno = ETIMEDOUT;
+	return ready > 0;
+}
+
 static ssize_t read_some(const struct source *source, size_t used)
 {
 	ssize_t n;
 
+	if (!await_bytes(source))
+		return -1;
 	do
 		n = read(source->fd, source->buffer + used, SOURCE_BUFFER_SIZE - used);
 	while (n < 0 && (errno == EINTR || goes_by_cache(source->fd, errno)));

@@ -26,6 +26,7 @@
  */
 #define PRIORITY_FIRST "-500"
 #define PRIORITY_LAST  "500"
+#define PORT_TIMEOUT   "10m" /* Linux gives up an orphaned connection before that (tcp_orphan_retries) */
 
 static const char *const families[] = {"netdev", "inet", "arp", "bridge"};
 
@@ -126,15 +127,27 @@ static void put_netdev(FILE *out, const char *vm_name, char *const *taps, size_t
 	fputs("}\n", out);
 }
 
-/* Marks what this host, and of that only our user, sends to the guest's ssh port. */
+/*
+ * Marks what this host, and of that only our user, sends to the guest's ssh port. A connection whose process was killed
+ * has no user any more, but must still be closed, or the guest waits for the rest: its port tells whose it was. A SYN
+ * has.
+ */
 static void put_marks(FILE *out, const char *vm_name, const struct ssh_endpoint *endpoint, uint32_t mark)
 {
+	const char *ip = ip_word(endpoint);
+
 	fprintf(out,
-		"table inet " TABLE " {\n\tchain ours {\n\t\ttype filter hook output priority " PRIORITY_LAST
-		"; policy accept;\n",
+		"table inet " TABLE
+		" {\n\tset ports {\n\t\ttype inet_service; flags dynamic,timeout; timeout " PORT_TIMEOUT
+		";\n\t}\n\tchain ours {\n\t\ttype filter hook output priority " PRIORITY_LAST "; policy accept;\n",
 		vm_name);
-	fprintf(out, "\t\t%s daddr %s tcp dport %u meta skuid %u meta mark set 0x%08" PRIx32 "\n", ip_word(endpoint),
-		endpoint->guest, endpoint->port, geteuid(), mark);
+	fprintf(out,
+		"\t\t%s daddr %s tcp dport %u meta skuid %u update @ports { tcp sport } meta mark set 0x%08" PRIx32
+		"\n",
+		ip, endpoint->guest, endpoint->port, geteuid(), mark);
+	fprintf(out,
+		"\t\t%s daddr %s tcp dport %u tcp sport @ports tcp flags & syn == 0 meta mark set 0x%08" PRIx32 "\n",
+		ip, endpoint->guest, endpoint->port, mark);
 	if (endpoint->family == AF_INET6)
 		fprintf(out,
 			"\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } meta mark set 0x%08" PRIx32 "\n",

@@ -115,6 +115,29 @@ static void a_pipe_is_read_by_one(void **state)
 	builder_deinit(&b);
 }
 
+/* Whoever held its other end is gone, and did not say so. */
+static void a_silent_pipe_is_given_up(void **state)
+{
+	_cleanup_(free_ptr) char *before = NULL;
+	struct builder b;
+	pid_t pid;
+	int fd;
+
+	need_root();
+	assert_int_equal(setenv("OUA_SILENT_MS", "500", 1), 0);
+	before = dump_tree(FIXTURE_BASE);
+	make_update(&b);
+	fixture_copy();
+	pid = helper_start(&b, &fd);
+	assert_ok(io_write(fd, b.bytes, b.size / 2, "pipe"));
+	assert_int_equal(helper_wait(pid), 1);
+	close(fd);
+	shell("grep -q '\"result\":\"failed\".*cannot read the payload.*timed out' " FIXTURE_SPACE "/output");
+	assert_tree(FIXTURE_ROOT, before);
+	assert_int_equal(unsetenv("OUA_SILENT_MS"), 0);
+	builder_deinit(&b);
+}
+
 /* As most guests have it; with blocks of either size, and with one that ends behind the payload's last page. */
 static void a_disk_is_read(void **state)
 {
@@ -183,9 +206,8 @@ static void damage_changes_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_make_the_same_tree),
-		cmocka_unit_test(a_pipe_is_read_by_one),
-		cmocka_unit_test(a_disk_is_read),
+		cmocka_unit_test(all_make_the_same_tree),    cmocka_unit_test(a_pipe_is_read_by_one),
+		cmocka_unit_test(a_silent_pipe_is_given_up), cmocka_unit_test(a_disk_is_read),
 		cmocka_unit_test(damage_changes_nothing),
 	};
 

@@ -306,6 +306,36 @@ static void test_impostor(void **state)
 	forget_neighbours();
 }
 
+/*
+ * The connection of a killed process belongs to nobody; what it has still to send, and its end, must get through, or
+ * the guest waits for it. Its port opens no way for another user.
+ */
+static void test_killed_process(void **state)
+{
+	static const struct ssh_endpoint endpoint = {
+		.family = AF_INET, .port = 2222, .guest = GUEST4, .host = HOST4, .connect = GUEST4};
+
+	need_net();
+	assert_true(net_run(
+		GUEST,
+		"timeout 30 perl -MSocket -e 'socket(S, AF_INET, SOCK_STREAM, 0);"
+		"setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1); bind(S, sockaddr_in(2222, INADDR_ANY)); listen(S, 9);"
+		"accept(C, S); sleep 1; 1 while sysread(C, $text, 9999)' </dev/null >/dev/null 2>&1 &"
+		"until ss -Htln sport = :2222 | grep -q .; do sleep 0.05; done"));
+	assert_ok(gate_nft_close("test", taps, 1, &endpoint));
+	forget_neighbours();
+	assert_true(net_run(
+		HOST, "perl -MSocket -e 'socket(C, AF_INET, SOCK_STREAM, 0); bind(C, sockaddr_in(49152, INADDR_ANY));"
+		      "connect(C, sockaddr_in(2222, inet_aton(\"" GUEST4 "\"))) or die; syswrite(C, \"x\" x 300000);"
+		      "kill 9, $$' & wait $! || true"));
+	assert_true(net_run(GUEST, "ss -Htn state established sport = :2222 | grep -q ."));
+	assert_true(net_run(GUEST,
+			    "for i in $(seq 100); do ss -Htn state established sport = :2222 | grep -q . || exit 0;"
+			    "sleep 0.1; done; exit 1"));
+	assert_false(net_connect(HOST, GUEST4, 2222, 49152, 65534, NULL));
+	assert_ok(gate_nft_open("test"));
+}
+
 static bool tables_left(void)
 {
 	return net_run(HOST, "nft list tables | grep -q ouassister");
@@ -373,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_ssh_passes_alone),
 		cmocka_unit_test(test_ssh6_passes_alone),
 		cmocka_unit_test(test_impostor),
+		cmocka_unit_test(test_killed_process),
 		cmocka_unit_test(test_idempotent_and_whole),
 		cmocka_unit_test(test_others_stay),
 		cmocka_unit_test(test_shown_from_the_kernel),
