@@ -5,6 +5,7 @@
  * ERROR_NOT_FOUND, and the caller asks again what became of the work.
  */
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/io.h"
@@ -19,6 +20,7 @@
 #define AGENT_SCRIPT_MS   60000
 #define AGENT_POLL_MIN_MS 10
 #define AGENT_POLL_MAX_MS 250
+#define AGENT_POLL_PART   4
 #define AGENT_STDIN_MAX   CHANNEL_OUTPUT_MAX
 #define AGENT_CHUNK       (512u << 10) /* bytes a write; larger ones were seen to stall the agent */
 
@@ -194,10 +196,19 @@ static bool vm_is_gone(struct vm *vm)
 	return gone;
 }
 
+/* A part of the time that the program has taken so far: its end is seen soon, and the guest is not asked all the time.
+ */
+static uint64_t poll_delay_ms(uint64_t begun_ns)
+{
+	uint64_t delay_ms = (clock_monotonic_ns() - begun_ns) / 1000000 / AGENT_POLL_PART;
+
+	return delay_ms < AGENT_POLL_MIN_MS ? AGENT_POLL_MIN_MS : least(delay_ms, AGENT_POLL_MAX_MS);
+}
+
 /* Polls until the program has ended. Silence is waited out, a restarted agent has forgotten the program. */
 static struct error *await_exit(struct vm *vm, json_int_t pid, uint64_t deadline_ns, struct channel_result *ret)
 {
-	uint64_t delay_ms = AGENT_POLL_MIN_MS;
+	uint64_t begun_ns = clock_monotonic_ns();
 
 	for (;;) {
 		_cleanup_(json_decref_ptr) json_t *status = NULL;
@@ -214,8 +225,7 @@ static struct error *await_exit(struct vm *vm, json_int_t pid, uint64_t deadline
 		error_destroy(error);
 		if (clock_monotonic_ns() >= deadline_ns)
 			return error_create(ERROR_TIMEOUT, "the program has not ended in time");
-		pause_ms(delay_ms);
-		delay_ms = least(delay_ms * 2, AGENT_POLL_MAX_MS);
+		pause_ms(poll_delay_ms(begun_ns));
 	}
 }
 
@@ -244,13 +254,17 @@ static struct error *agent_run(struct vm *vm, const char *const *argv, int stdin
 	return await_exit(vm, json_integer_value(pid), deadline_ns, ret);
 }
 
-/* Runs a shell script in the guest whose arguments are two paths; it must exit 0. */
-static struct error *run_script(struct vm *vm, const char *script, const char *path1, const char *path2)
+/* Runs a shell script in the guest whose arguments are two paths and a number; it must exit 0. `stdin_fd`: or -1. */
+static struct error *run_script(struct vm *vm, const char *script, const char *path1, const char *path2, int stdin_fd,
+				uint64_t n)
 {
-	const char *const argv[] = {"/bin/sh", "-c", script, "sh", path1, path2, NULL};
+	char number[24];
+	const char *const argv[] = {"/bin/sh", "-c", script, "sh", path1, path2, number, NULL};
 	struct channel_result result = {};
-	struct error *error = agent_run(vm, argv, -1, AGENT_SCRIPT_MS, &result);
+	struct error *error;
 
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
+	error = agent_run(vm, argv, stdin_fd, AGENT_SCRIPT_MS, &result);
 	if (!error && result.status != 0)
 		error = error_create(ERROR_FAILED, "the guest's shell says: %.300s", result.errors);
 	channel_result_deinit(&result);
@@ -316,25 +330,45 @@ static struct error *write_file(struct vm *vm, int fd, const char *path, const c
 	return error;
 }
 
-static struct error *agent_put(struct vm *vm, int fd, const char *path, const char *guest_path)
+/* A small file by one call; each takes the guest to start a few programs. */
+static struct error *put_small(struct vm *vm, int fd, uint64_t size, const char *guest_path, const char *temporary)
+{
+	static const char script[] = "umask 077; d=${1%/*}; [ -d \"$d\" ] || mkdir -p \"$d\" || exit; "
+				     "if [ -e \"$2\" ] || [ -L \"$2\" ]; then rm -f \"$2\" || exit; fi; "
+				     "if cat >\"$2\" && [ \"$(wc -c <\"$2\")\" -eq \"$3\" ] && chmod 0700 \"$2\" && mv "
+				     "-f \"$2\" \"$1\"; then exit 0; fi; "
+				     "echo \"$2: not all of it was written\" >&2; rm -f \"$2\"; exit 1";
+
+	return run_script(vm, script, guest_path, temporary, fd, size);
+}
+
+static struct error *put_large(struct vm *vm, int fd, const char *path, const char *guest_path, const char *temporary)
 {
 	static const char prepare[] = "umask 077; mkdir -p \"${1%/*}\" && rm -f \"$2\"";
 	static const char finish[] = "chmod 0700 \"$2\" && mv -f \"$2\" \"$1\"";
 	static const char undo[] = "rm -f \"$2\"";
-	_cleanup_(free_ptr) char *temporary = string_format("%s.part", guest_path);
-	struct error *error;
+	struct error *error = run_script(vm, prepare, guest_path, temporary, -1, 0);
 
-	if (!temporary)
-		return error_no_memory();
-	error = run_script(vm, prepare, guest_path, temporary);
 	if (error)
 		return error;
 	error = write_file(vm, fd, path, temporary);
 	if (!error)
-		error = run_script(vm, finish, guest_path, temporary);
+		error = run_script(vm, finish, guest_path, temporary, -1, 0);
 	if (error)
-		error_destroy(run_script(vm, undo, guest_path, temporary));
+		error_destroy(run_script(vm, undo, guest_path, temporary, -1, 0));
 	return error;
+}
+
+static struct error *agent_put(struct vm *vm, int fd, const char *path, const char *guest_path)
+{
+	_cleanup_(free_ptr) char *temporary = string_format("%s.part", guest_path);
+	struct stat s;
+
+	if (!temporary)
+		return error_no_memory();
+	if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && s.st_size <= AGENT_CHUNK)
+		return put_small(vm, fd, (uint64_t)s.st_size, guest_path, temporary);
+	return put_large(vm, fd, path, guest_path, temporary);
 }
 
 const struct channel_ops channel_agent = {

@@ -110,6 +110,11 @@ struct payload_place {
 	enum payload_way way;
 	char *guest_path; /* DISK: device node; FILE: the file; STDIN: NULL; owned */
 };
+/*
+ * Plugs the disk that vm_payload_attach() of the same path will look for, if there is a place: a guest that runs
+ * already takes its time to see one, in which it can do other things. A failure is left to vm_payload_attach().
+ */
+void vm_payload_plug(struct vm *vm, const char *payload_path);
 /* Makes the payload reachable by the guest, the best way this VM has. */
 struct error *vm_payload_attach(struct vm *vm, const char *payload_path, struct payload_place *ret) _must_check_;
 /* For the way PAYLOAD_FILE: what `fd` gives until its end becomes the place's file in the guest. `name` is for errors.

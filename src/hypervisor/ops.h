@@ -93,6 +93,8 @@ struct vm {
 	pid_t child;                 /* the process we started, which may have made QEMU and ended; 0: none */
 	struct qga *agent;           /* open connection, or NULL */
 	bool payload_file;           /* ... has written a file */
+	bool payload_plugged;        /* vm_payload_plug() has plugged a disk that nobody has looked for yet ... */
+	unsigned payload_plug;       /* ... at this of the hypervisor's places */
 	uint64_t channel_speed;      /* bytes per second of the last put; 0: none yet */
 	bool guest_has_aes;          /* its processor computes AES; known after the channel has answered (ssh) */
 };

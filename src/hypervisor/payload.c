@@ -87,8 +87,13 @@ static struct error *find_in_guest(struct vm *vm, const char *path, char **ret)
 struct error *payload_plug(struct vm *vm, const char *path, unsigned *place, struct payload_place *ret)
 {
 	char *device = NULL;
-	struct error *error = vm->hypervisor->disk_attach(vm, path, place);
+	struct error *error = NULL;
 
+	if (vm->payload_plugged && *place == 0)
+		*place = vm->payload_plug;
+	else
+		error = vm->hypervisor->disk_attach(vm, path, place);
+	vm->payload_plugged = false;
 	if (error)
 		return error;
 	error = find_in_guest(vm, path, &device);
@@ -103,6 +108,20 @@ struct error *payload_plug(struct vm *vm, const char *path, unsigned *place, str
 	}
 	*ret = (struct payload_place){.way = PAYLOAD_DISK, .guest_path = device};
 	return NULL;
+}
+
+void vm_payload_plug(struct vm *vm, const char *payload_path)
+{
+	unsigned place = 0;
+	struct error *error = NULL;
+
+	if (vm->settings.channel == CHANNEL_NONE)
+		return;
+	error = vm->hypervisor->disk_attach(vm, payload_path, &place);
+	vm->payload_plugged = !error;
+	vm->payload_plug = place;
+	/* It is tried again, and told then. */
+	error_destroy(error);
 }
 
 /* At the best place where the guest sees it. */

@@ -307,7 +307,7 @@ struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_
 	struct payload_place place = {0};
 	struct helper_report report = {0};
 	char hex[SHA256_HEX_SIZE];
-	struct error *error = bring(vm, payload_path, &place), *detached;
+	struct error *error = bring(vm, payload_path, &place);
 
 	if (error)
 		return error;
@@ -321,16 +321,20 @@ struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_
 		if (!error)
 			error = apply_from(vm, &place, payload_path, hex, options, &report);
 	}
-	/* What the guest does not give back is no reason to fail an update that was applied. */
-	detached = vm_payload_detach(vm);
-	if (detached)
-		log_warning("the payload's disk stays in the guest: %s", detached->message);
-	error_destroy(detached);
 	free(place.guest_path);
 	if (error)
 		return error;
 	*ret = report;
 	return NULL;
+}
+
+void helper_detach(struct vm *vm)
+{
+	struct error *error = vm_payload_detach(vm);
+
+	if (error && error->code != ERROR_NOT_FOUND)
+		log_warning("the payload's disk stays in the guest: %s", error->message);
+	error_destroy(error);
 }
 
 struct error *helper_forget(struct vm *vm)

@@ -58,9 +58,17 @@ struct helper_apply_options {
 	uint64_t timeout_ms; /* helper_apply_timeout_ms() */
 };
 
-/* `helper apply` with the payload file, by the best way the VM has. */
+/*
+ * `helper apply` with the payload file, by the best way the VM has. The payload stays where the guest reads it until
+ * helper_detach(): the guest takes a second to give a disk back, for which the gate need not stay
+ * closed.
+ */
 struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
 			   const struct helper_apply_options *options, struct helper_report *ret) _must_check_;
+
+/* Takes the payload away, if the VM runs. What the guest does not give back is no reason to fail an update that was
+ * applied. */
+void helper_detach(struct vm *vm);
 
 /* `helper forget`: removes all it left in the guest, itself included. */
 struct error *helper_forget(struct vm *vm) _must_check_;

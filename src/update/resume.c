@@ -335,6 +335,9 @@ static struct error *run_helper(struct resume *r)
 	struct error *error;
 
 	progress_step("channel", "waiting for the guest to answer");
+	/* Not before a boot: firmware may look for a system on it. */
+	if (!r->shut_down && !r->cold)
+		vm_payload_plug(vm, r->payload);
 	error = vm_channel_wait(vm, timeout_ms);
 	if (!error && (r->shut_down || r->cold)) {
 		progress_step("boot", "waiting until the guest has booted");
@@ -474,6 +477,8 @@ static struct error *step_apply(struct resume *r)
 		if (!error && r->shut_down)
 			error = restart_booted(r);
 	}
+	if (error && r->bundle)
+		helper_detach(session->vm);
 	if (error)
 		return resume_fail(r, error);
 	error = make_report(r);
@@ -564,6 +569,7 @@ static struct error *reboot_if_needed(struct resume *r)
 	if (error || !wanted.release)
 		return error;
 	progress_step("reboot", "the guest reboots into its new kernel");
+	helper_detach(session->vm);
 	error = reboot_into(session->vm, &wanted, resume_channel_timeout_ms(r), &rebooted);
 	if (error)
 		return resume_fail(r, error);
@@ -576,9 +582,11 @@ struct error *resume_close(struct resume *r)
 
 	retire_bundles(r->session);
 	error = state_enter(&r->session->state, r->session->directory, STATE_OPEN);
-	if (!error)
-		clean_guest(r);
-	return error;
+	if (error)
+		return error;
+	helper_detach(r->session->vm);
+	clean_guest(r);
+	return NULL;
 }
 
 /* State applied: the gate opens last. */

@@ -101,10 +101,14 @@ static struct error *apply(struct resume *r, bool background)
 
 	if (!path)
 		return error_no_memory();
+	/* What the first has come from. */
+	helper_detach(session->vm);
 	failure = run(r, background, path, &report);
 	unlink(path);
 	if (!failure)
 		failure = judge(&report);
+	if (failure)
+		helper_detach(session->vm);
 	error = add_report(r, &report, failure);
 	helper_report_deinit(&report);
 	if (!error)
