@@ -335,7 +335,7 @@ struct error *transaction_act_before(struct transaction *t)
 	struct error *error = NULL;
 
 	/* Whoever held the timers has asked. */
-	if (units_has_systemd() && !t->states.n)
+	if (units_has_systemd() && !t->states.items)
 		error = unit_states_ask(&t->payload.actions, &t->states);
 	if (!error)
 		error = note_stopped(t);

@@ -137,14 +137,21 @@ static struct error *take_directories(struct invocation *ret)
 	return error;
 }
 
-/* Flag, then environment; NULL: neither. Where a verb has no such flag the environment counts all the same. */
-static const char *key_setting(const struct invocation *invocation, const char *option, const char *variable)
+/*
+ * Flag, then environment; NULL: neither. Where a verb has no such flag the environment counts all the same. An empty
+ * flag is a script's unset variable, by which no signature must come to be forgone.
+ */
+static struct error *key_setting(const struct invocation *invocation, const char *option, const char *variable,
+				 const char **ret)
 {
 	const char *value = invocation_option(invocation, option);
 
+	if (value && !*value)
+		return error_create(ERROR_USAGE, "--%s: names no file", option);
 	if (!value)
 		value = getenv(variable);
-	return value && *value ? value : NULL;
+	*ret = value && *value ? value : NULL;
+	return NULL;
 }
 
 static struct error *take_words(const struct verb *verb, char **words, struct invocation *ret)
@@ -190,8 +197,12 @@ struct error *options_parse(const struct verb *verb, int argc, char **argv, stru
 	error = take_directories(&invocation);
 	if (error)
 		return error;
-	invocation.settings.sign_key = key_setting(&invocation, "sign-key", "OUASSISTER_SIGN_KEY");
-	invocation.settings.verify_key = key_setting(&invocation, "verify-key", "OUASSISTER_VERIFY_KEY");
+	error = key_setting(&invocation, "sign-key", "OUASSISTER_SIGN_KEY", &invocation.settings.sign_key);
+	if (!error)
+		error = key_setting(&invocation, "verify-key", "OUASSISTER_VERIFY_KEY",
+				    &invocation.settings.verify_key);
+	if (error)
+		return error;
 	invocation.json = invocation_option(&invocation, "json") != NULL;
 	invocation.verbose = invocation_option(&invocation, "verbose") != NULL;
 	*ret = invocation;

@@ -71,6 +71,7 @@ refused() {
 	refused 4 'signed by key [0-9a-f]{64}, which is not trusted' --verify-key other.pem
 	"$BATS_TEST_DIRNAME/make-bundle" "$bundle"
 	refused 4 'is not signed' --verify-key good.pem
+	refused 2 'verify-key: names no file' --verify-key=
 }
 
 @test "a bundle that does not say for which images it is" {
