@@ -135,27 +135,32 @@ bool qemu_cd_insert(struct qmp *qmp, const char *node)
 	return false;
 }
 
+/* The drive of that id, or in which that node is; without an id if there is none. It borrows from `devices`. */
+static struct drive find_drive(const json_t *devices, const char *id, const char *node)
+{
+	size_t i;
+	json_t *device;
+
+	json_array_foreach(devices, i, device)
+	{
+		struct drive drive = drive_of(device);
+
+		if (drive.id && (id ? !strcmp(drive.id, id) : drive.node && !strcmp(drive.node, node)))
+			return drive;
+	}
+	return (struct drive){};
+}
+
 /* How the tray of a drive is now; neither where there is no such drive. */
 static struct error *look_at_tray(struct qmp *qmp, const char *id, bool *locked, bool *is_open)
 {
 	_cleanup_(json_decref_ptr) json_t *devices = NULL;
 	struct error *error = qmp_execute(qmp, "query-block", NULL, &devices);
-	size_t i;
-	json_t *device;
+	struct drive drive = find_drive(devices, id, NULL);
 
-	*locked = *is_open = false;
-	if (error)
-		return error;
-	json_array_foreach(devices, i, device)
-	{
-		struct drive drive = drive_of(device);
-
-		if (drive.id && !strcmp(drive.id, id)) {
-			*locked = drive.locked;
-			*is_open = drive.is_open;
-		}
-	}
-	return NULL;
+	*locked = drive.locked;
+	*is_open = drive.is_open;
+	return error;
 }
 
 /*
@@ -203,17 +208,7 @@ struct error *qemu_cd_eject(struct qmp *qmp, const char *node, uint64_t timeout_
 {
 	_cleanup_(json_decref_ptr) json_t *devices = NULL;
 	struct error *error = qmp_execute(qmp, "query-block", NULL, &devices);
-	size_t i;
-	json_t *device;
+	struct drive drive = find_drive(devices, NULL, node);
 
-	if (error)
-		return error;
-	json_array_foreach(devices, i, device)
-	{
-		struct drive drive = drive_of(device);
-
-		if (drive.id && drive.node && !strcmp(drive.node, node))
-			return give_back(qmp, drive.id, timeout_ms);
-	}
-	return NULL;
+	return error || !drive.id ? error : give_back(qmp, drive.id, timeout_ms);
 }

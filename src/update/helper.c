@@ -349,6 +349,31 @@ struct error *helper_forget(struct vm *vm)
 	return error;
 }
 
+struct error *helper_with_failed_action(struct error *error, const struct helper_report *report)
+{
+	json_t *action;
+	size_t i;
+
+	json_array_foreach(report->actions, i, action)
+	{
+		_cleanup_(free_ptr) char *command = NULL;
+		const char *output = json_string_value(json_object_get(action, "output"));
+		const char *journal = json_string_value(json_object_get(action, "journal"));
+		int status = (int)json_integer_value(json_object_get(action, "status"));
+		struct error *whole;
+
+		if (status == 0)
+			continue;
+		command = json_dumps(json_object_get(action, "argv"), JSON_COMPACT | JSON_ENCODE_ANY);
+		whole = error_create(error->code, "%s: %.300s: exit status %d: %.300s%s%.600s", error->message,
+				     command ? command : "an action", status, output ? output : "",
+				     output && *output && journal ? "\n" : "", journal ? journal : "");
+		error_destroy(error);
+		return whole;
+	}
+	return error;
+}
+
 void helper_report_deinit(struct helper_report *report)
 {
 	json_decref(report->actions);

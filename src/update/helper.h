@@ -73,6 +73,10 @@ void helper_detach(struct vm *vm);
 /* `helper forget`: removes all it left in the guest, itself included. */
 struct error *helper_forget(struct vm *vm) _must_check_;
 
+/* The error, which it takes over, with the report's first action that failed: what it was, how it ended, what it said.
+ */
+struct error *helper_with_failed_action(struct error *error, const struct helper_report *report) _must_check_;
+
 void helper_report_deinit(struct helper_report *report);
 
 #endif

@@ -297,32 +297,6 @@ static struct error *ensure_running(struct resume *r)
 	return error;
 }
 
-/* With the first action that failed: what it was, how it ended, what it said. Frees the error it is given. */
-static struct error *with_failed_action(struct error *error, const struct helper_report *report)
-{
-	json_t *action;
-	size_t i;
-
-	json_array_foreach(report->actions, i, action)
-	{
-		_cleanup_(free_ptr) char *command = NULL;
-		const char *output = json_string_value(json_object_get(action, "output"));
-		const char *journal = json_string_value(json_object_get(action, "journal"));
-		int status = (int)json_integer_value(json_object_get(action, "status"));
-		struct error *whole;
-
-		if (status == 0)
-			continue;
-		command = json_dumps(json_object_get(action, "argv"), JSON_COMPACT | JSON_ENCODE_ANY);
-		whole = error_create(error->code, "%s: %.300s: exit status %d: %.300s%s%.600s", error->message,
-				     command ? command : "an action", status, output ? output : "",
-				     output && *output && journal ? "\n" : "", journal ? journal : "");
-		error_destroy(error);
-		return whole;
-	}
-	return error;
-}
-
 /* What the helper's last words mean for us; NULL: applied. */
 static struct error *judge(const struct helper_report *report)
 {
@@ -336,7 +310,7 @@ static struct error *judge(const struct helper_report *report)
 				     "the guest is not as the bundle expects, nothing was changed in it: %s", message),
 			"open the gate by hand, or update the guest in its own way");
 	if (!strcmp(report->result, HELPER_RESULT_ROLLED_BACK))
-		return with_failed_action(
+		return helper_with_failed_action(
 			error_create(ERROR_CONFLICT,
 				     "the update was applied but failed, and was undone in the guest: %s", message),
 			report);

@@ -22,8 +22,11 @@ static struct error *judge(const struct helper_report *report)
 				    "what waits for the next boot was not applied, the guest is not as it expects: %s",
 				    message);
 	if (!strcmp(report->result, HELPER_RESULT_ROLLED_BACK))
-		return error_create(ERROR_CONFLICT,
-				    "what waits for the next boot was applied but failed, and was undone: %s", message);
+		return helper_with_failed_action(
+			error_create(ERROR_CONFLICT,
+				     "what waits for the next boot was applied but failed, and was undone: %s",
+				     message),
+			report);
 	return error_create(ERROR_FAILED, "what waits for the next boot was not applied (%s): %s", report->result,
 			    message);
 }
