@@ -101,10 +101,13 @@ static struct error *open_failure(int errnum, const char *path, const char *text
 
 struct error *io_read_file(const char *path, size_t max, char **ret, size_t *ret_size)
 {
-	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return open_failure(errno, path, "cannot open");
+	if (!S_ISREG(st.st_mode))
+		return error_format(path, ERROR_NO_ADDRESS, "no ordinary file");
 	return io_read_all(fd, max, path, ret, ret_size);
 }
 
@@ -129,7 +132,8 @@ struct error *io_sync_parent(const char *path)
 
 static struct error *write_temporary(const char *path, const void *data, size_t size, mode_t mode)
 {
-	_cleanup_(close_fd) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	_cleanup_(close_fd) int fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
 	struct error *error;
 
 	if (fd < 0)

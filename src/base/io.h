@@ -25,6 +25,10 @@ struct error *io_pwrite(int fd, const void *buffer, size_t size, uint64_t offset
  * result is followed by a NUL that is not counted; the caller frees it. `ret_size` may be NULL.
  */
 struct error *io_read_all(int fd, size_t max, const char *path, char **ret, size_t *ret_size) _must_check_;
+/*
+ * The same of the file `path`. One that is absent is ERROR_NOT_FOUND; a fifo, a device or a directory, which might make
+ * us wait or never end, ERROR_FORMAT.
+ */
 struct error *io_read_file(const char *path, size_t max, char **ret, size_t *ret_size) _must_check_;
 
 /*

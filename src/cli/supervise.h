@@ -11,7 +11,7 @@
 /*
  * Runs `work` in a child and yields its exit status. SIGINT, SIGTERM and SIGHUP end the child;
  * then, and when it dies in any other way, what it left in the VM's state directory is removed, and the terminal is
- * as it was before.
+ * as it was before. A signal more than a second later ends the tidying, too.
  */
 int supervise(const struct verb *verb, const struct invocation *invocation,
 	      int (*work)(const struct verb *, const struct invocation *));

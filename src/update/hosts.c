@@ -44,5 +44,5 @@ struct error *vm_file_hosts(const struct vm_file *file, GPtrArray *ret)
 			g_ptr_array_add(ret, host);
 	}
 	g_ptr_array_add(ret, NULL);
-	return error;
+	return error_remedy(error_recode(error, ERROR_USAGE), "correct \"sources\" in %s", file->path);
 }

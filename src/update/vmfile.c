@@ -243,6 +243,13 @@ static struct error *check_keep(const struct vm_file *file)
 	return bad_value(file, "update", "keep", file->keep, "none, or a time like 90min, 12h, 7d or 2w");
 }
 
+static bool is_readable_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
+}
+
 static struct error *check_values(const struct vm_file *file)
 {
 	if (strcmp(file->driver, "qemu") != 0)
@@ -255,8 +262,8 @@ static struct error *check_values(const struct vm_file *file)
 		return bad_value(file, "channel", "port", file->port, "a port number");
 	if (file->proxy && strncmp(file->proxy, "http://", 7) != 0 && strncmp(file->proxy, "https://", 8) != 0)
 		return bad_value(file, "update", "proxy", file->proxy, "http://HOST:PORT");
-	if (file->sources && access(file->sources, R_OK) < 0)
-		return bad_value(file, "update", "sources", file->sources, "a file that can be read");
+	if (file->sources && !is_readable_file(file->sources))
+		return bad_value(file, "update", "sources", file->sources, "an ordinary file that can be read");
 	for (char **option = file->apt_options; option && *option; option++)
 		if (**option == '-' || !strchr(*option, '='))
 			return bad_value(file, "update", "apt-options", *option, "Name::Option=value");

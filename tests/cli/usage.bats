@@ -3,33 +3,7 @@
 #
 # What the command line says without any VM that could run: help, usage errors, VM files.
 
-setup() {
-	export OUASSISTER_CONFIG_DIR=$BATS_TEST_TMPDIR OUASSISTER_STATE_DIR=$BATS_TEST_TMPDIR/state
-	export OUASSISTER_RUN_DIR=$BATS_TEST_TMPDIR/run
-	: "${OUASSISTER:=$BATS_TEST_DIRNAME/../../build/ouassister}"
-	cat >"$BATS_TEST_TMPDIR/web1.vm" <<-END
-		[vm]
-		driver  = qemu
-		# a comment on a line of its own
-		memory  = web1.mig
-		disk    = web1.qcow2
-		format  = qcow2
-		[qemu]
-		command = qemu-system-x86_64 -m 512
-		qmp     = web1.qmp
-		[channel]
-		type    = agent
-		agent   = web1.qga
-	END
-	touch "$BATS_TEST_TMPDIR/web1.mig" "$BATS_TEST_TMPDIR/web1.qcow2"
-}
-
-# refuses PATTERN: the last run was a usage error that says PATTERN and printed nothing else.
-refuses() {
-	echo "status $status: $output"
-	[ "$status" -eq 2 ]
-	[[ "$output" =~ $1 ]]
-}
+load web1
 
 @test "--help goes to standard output and names every verb" {
 	run "$OUASSISTER" --help
@@ -121,30 +95,21 @@ refuses() {
 	[ "$status" -eq 0 ]
 }
 
-# stands_at STATE UNTIL: web1 does, and the guest can go back until then.
-stands_at() {
-	local file=$OUASSISTER_CONFIG_DIR/web1.vm directory
-	directory=$OUASSISTER_STATE_DIR/web1-$(printf %s "$(readlink -f "$file")" | sha256sum | cut -c1-8)
-	mkdir -p "$directory"
-	printf '{"version": 1, "state": "%s", "vm_file": "%s", "report": {"keep_until_s": %s}}' "$1" "$file" "$2" \
-		>"$directory/state.json"
-}
-
 @test "status says until when rollback is possible" {
 	local until=$(($(date +%s) + 1000))
-	stands_at open "$until"
+	stands_at open "{\"keep_until_s\": $until}"
 	run "$OUASSISTER" status --json web1
 	[ "$(jq .keep_until_s <<<"$output")" = "$until" ]
 	run "$OUASSISTER" status web1
 	[[ "$output" == *"rollback until   $(date -d "@$until" '+%F %T')"* ]]
-	stands_at open-late "$until"
+	stands_at open-late "{\"keep_until_s\": $until}"
 	run "$OUASSISTER" status --json web1
 	[ "$(jq .keep_until_s <<<"$output")" = "$until" ]
-	stands_at suspended "$until"
+	stands_at suspended "{\"keep_until_s\": $until}"
 	run "$OUASSISTER" status --json web1
 	jq -e '.state == "suspended" and (has("keep_until_s") | not)' <<<"$output"
 	for until in 1000000000 null; do
-		stands_at open "$until"
+		stands_at open "{\"keep_until_s\": $until}"
 		run "$OUASSISTER" status --json web1
 		jq -e '.state == "open" and (has("keep_until_s") | not)' <<<"$output"
 	done

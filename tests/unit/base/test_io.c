@@ -56,6 +56,23 @@ static void a_file_over_the_limit_is_refused(void **state)
 	assert_error(io_read_file("/nonexistent/x", 9, &text, NULL), ERROR_NOT_FOUND);
 }
 
+/* Opening a fifo would wait for a writer, and /dev/zero never ends. */
+static void what_is_no_ordinary_file_is_refused(void **state)
+{
+	_cleanup_(free_ptr) char *fifo = in_directory("fifo");
+	const char *const cases[] = {fifo, "/dev/zero", "/dev/null", directory};
+	char *text = NULL;
+
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	alarm(20);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_error(io_read_file(cases[i], 100, &text, NULL), ERROR_FORMAT);
+	alarm(0);
+	assert_null(text);
+	assert_ok(io_read_file("/proc/self/stat", 4096, &text, NULL));
+	free(text);
+}
+
 static void makes_and_removes_trees(void **state)
 {
 	_cleanup_(free_ptr) char *deep = in_directory("a/b/c");
@@ -146,9 +163,13 @@ static void sha256_of_a_known_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(replaces_atomically_with_the_mode), cmocka_unit_test(a_file_over_the_limit_is_refused),
-		cmocka_unit_test(makes_and_removes_trees),           cmocka_unit_test(symlinks_stay_inside_the_root),
-		cmocka_unit_test(a_busy_host_makes_no_open_fail),    cmocka_unit_test(sha256_of_a_known_text),
+		cmocka_unit_test(what_is_no_ordinary_file_is_refused),
+		cmocka_unit_test(replaces_atomically_with_the_mode),
+		cmocka_unit_test(a_file_over_the_limit_is_refused),
+		cmocka_unit_test(makes_and_removes_trees),
+		cmocka_unit_test(symlinks_stay_inside_the_root),
+		cmocka_unit_test(a_busy_host_makes_no_open_fail),
+		cmocka_unit_test(sha256_of_a_known_text),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
