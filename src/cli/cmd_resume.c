@@ -14,7 +14,7 @@ static const struct option_spec options[] = {
 	{"freeze", 0, "MS", "how long the guest's processes may stand still while files change (2000; 0: never)"},
 	{"all-before-open", 0, NULL, "what takes effect at the next boot, too, before the network opens"},
 	{"strict", 0, NULL, "go back to the old files if a recorded action fails"},
-	{"without-update", 0, NULL, "wake it although no bundle waits"},
+	{"without-update", 0, NULL, "wake it as it is; a bundle that waits is removed"},
 	{"allow-device-nodes", 0, NULL,
 	 "take a bundle that makes device nodes of more than null, zero, full and random"},
 	{"verify-key", 0, "FILE", "only a bundle signed by a key of this file or directory (OUASSISTER_VERIFY_KEY)"},
@@ -169,7 +169,8 @@ static void print_late(const json_t *late)
 	size_t i;
 	json_t *event;
 
-	if (!late)
+	/* One of an earlier resume has told of itself. */
+	if (!json_object_get(late, "packages"))
 		return;
 	printf("%-16s %zu packages for the next boot\n", "then", json_array_size(json_object_get(late, "packages")));
 	json_array_foreach(json_object_get(late, "timeline"), i, event)

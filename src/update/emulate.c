@@ -396,7 +396,7 @@ struct error *update_emulate(const struct update_settings *settings, const char 
 	if (!error)
 		error = trust_signing_key(&session, &e.key);
 	if (!error)
-		error = state_allows(session.state.state, OPERATION_UPDATE);
+		error = state_allows(session.state.state, OPERATION_UPDATE, session.file.name);
 	if (!error)
 		error = sleeping_open(&session, MEMORY_OR_SHUT_DOWN, &sleeping);
 	if (!error)

@@ -22,6 +22,7 @@
 #include "update/fingerprint.h"
 #include "update/helper.h"
 #include "update/keep_time.h"
+#include "update/kept.h"
 #include "update/late_bundle.h"
 #include "update/pack_stream.h"
 #include "update/reboot.h"
@@ -61,12 +62,23 @@ static struct error *open_late(struct resume *r)
 	return error ? error : device_policy_check(&bundle_manifest(r->late)->changes, r->options->allow_device_nodes);
 }
 
+/* Where the guest runs already, its update goes on whatever is wanted now. */
+static bool wakes_without_update(const struct resume *r)
+{
+	enum update_state state = r->session->state.state;
+
+	return r->options->without_update && (state <= STATE_BUNDLED || state == STATE_OPEN);
+}
+
 static struct error *open_bundle(struct resume *r)
 {
-	struct error *error = bundle_open(r->session->bundle_path, &r->bundle);
 	bool optional = r->options->without_update || r->session->state.state == STATE_APPLIED ||
 			r->session->state.state == STATE_OPEN_LATE;
+	struct error *error;
 
+	if (wakes_without_update(r))
+		return NULL;
+	error = bundle_open(r->session->bundle_path, &r->bundle);
 	if (error && error->code == ERROR_NOT_FOUND && optional) {
 		error_destroy(error);
 		return NULL;
@@ -122,7 +134,8 @@ static struct error *end_earlier_process(const struct resume *r)
 		return vm_quit(r->session->vm);
 	return error_remedy(error_create(ERROR_BUSY, "%s: the VM runs already, a process answers on %s",
 					 r->session->file.name, r->session->file.qmp),
-			    "its bundle is for the sleeping VM: suspend it and run update again");
+			    r->bundle ? "its bundle is for the sleeping VM: suspend it and run update again"
+				      : "there is nothing to wake: use it as it is, or suspend it first");
 }
 
 static struct error *set_loading(struct session *session, bool loading)
@@ -195,6 +208,19 @@ static struct error *prepare_payload(struct resume *r)
 	return error ? error : bundle_write_payload(r->bundle, &actions, r->payload, r->payload_sha256, &size);
 }
 
+/* Woken, the guest is not what a bundle that waits was made for. */
+static struct error *give_up_bundles(const struct session *session)
+{
+	const char *const paths[] = {session->late_path, session->bundle_path};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (unlink(paths[i]) == 0)
+			log_warning("%s: removed, as the VM is woken without it", paths[i]);
+		else if (errno != ENOENT)
+			return error_system(errno, paths[i], "cannot remove the bundle that the VM is woken without");
+	return NULL;
+}
+
 /* Not yet woken: state none, suspended, bundled, open. */
 static struct error *step_load(struct resume *r)
 {
@@ -212,6 +238,8 @@ static struct error *step_load(struct resume *r)
 	if (error)
 		return error;
 	error = load_behind_gate(r);
+	if (!error && wakes_without_update(r))
+		error = give_up_bundles(session);
 	if (error) {
 		/* The guest never ran: nothing is lost, everything is as before. */
 		error_destroy(vm_quit(session->vm));
@@ -406,14 +434,15 @@ struct error *resume_append_timeline(const struct session *session, const struct
 
 static struct error *make_report(struct resume *r)
 {
-	static const char *const carried[] = {"deferred", "scripts"};
+	static const char *const carried[] = {"deferred", "scripts", "failures"};
 	struct state *state = &r->session->state;
 	_cleanup_(json_decref_ptr) json_t *timeline = json_pack("[{s:s, s:f}]", "event", "resumed", "t_s", 0.0);
+	_cleanup_(json_decref_ptr) json_t *before = NULL;
 	struct error *error = resume_append_timeline(r->session, &r->report, timeline);
 
 	if (error)
 		return error;
-	json_decref(state->report);
+	before = take_ptr(state->report);
 	state->report =
 		json_pack("{s:O, s:I, s:I, s:I, s:O*, s:I, s:O*, s:O*, s:O*, s:b}", "timeline", timeline, "files",
 			  (json_int_t)r->report.files, "bytes", (json_int_t)r->report.bytes, "frozen_us",
@@ -421,11 +450,10 @@ static struct error *make_report(struct resume *r)
 			  (json_int_t)r->report.failed_actions, "kernel_pending", of_bundle(r, "kernel_pending"),
 			  "kernel_pending_build", of_bundle(r, "kernel_pending_build"), "packages",
 			  of_bundle(r, "packages"), "cold_boot", (int)(r->cold || r->shut_down));
-	if (state->report && r->bundle) {
-		error = report_kept(r);
-		if (error)
-			return error;
-	}
+	if (state->report)
+		error = r->bundle ? report_kept(r) : kept_carry(before, state->report);
+	if (error)
+		return error;
 	for (size_t i = 0; state->report && r->bundle && i < ARRAY_SIZE(carried); i++) {
 		json_t *value = json_object_get(bundle_manifest(r->bundle)->info, carried[i]);
 
@@ -650,7 +678,7 @@ static struct error *resume(struct resume *r)
 	struct error *error = keep_time_parse(keep ? keep : KEEP_TIME_DEFAULT, &r->keep_s);
 
 	if (!error)
-		error = state_allows(r->session->state.state, OPERATION_RESUME);
+		error = state_allows(r->session->state.state, OPERATION_RESUME, r->session->file.name);
 	if (!error)
 		error = open_bundle(r);
 	if (error)

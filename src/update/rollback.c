@@ -135,7 +135,7 @@ static struct error *rollback_late(struct session *session, const char **undone)
 static struct error *rollback(struct session *session)
 {
 	struct helper_report report = {0};
-	struct error *error = state_allows(session->state.state, OPERATION_ROLLBACK), *worse;
+	struct error *error = state_allows(session->state.state, OPERATION_ROLLBACK, session->file.name), *worse;
 	const char *undone = NULL;
 
 	if (error)

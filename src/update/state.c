@@ -8,6 +8,7 @@
 #include "base/json.h"
 
 #define STATE_FILE_MAX (64u << 20) /* the report lists every action and package */
+#define STATE_VERSION  1
 
 static const struct {
 	const char *name;
@@ -36,11 +37,30 @@ const char *state_name(enum update_state state)
 	return states[state].name;
 }
 
-struct error *state_allows(enum update_state state, enum update_operation operation)
+/* Nobody is at work, so that waiting would not help: there is nothing awake that could go back. */
+static struct error *refuse_to_roll_back(enum update_state state, const char *vm)
+{
+	if (state == STATE_NONE)
+		return error_remedy(error_create(ERROR_NOTHING, "%s: nothing was applied to it", vm),
+				    "rollback undoes what resume applied");
+	if (state == STATE_SUSPENDED)
+		return error_remedy(
+			error_create(ERROR_NOTHING, "%s: it sleeps, and only a guest that runs can go back", vm),
+			"wake it as it is: ouassister resume --without-update %s, then roll back", vm);
+	return error_remedy(
+		error_create(ERROR_NOTHING, "%s: it sleeps, and an update waits that is not applied yet", vm),
+		"to go back to before an earlier one, give that up and wake it as it is: ouassister resume "
+		"--without-update %s, then roll back",
+		vm);
+}
+
+struct error *state_allows(enum update_state state, enum update_operation operation, const char *vm)
 {
 	if (states[state].allowed & operation)
 		return NULL;
-	return error_remedy(error_create(ERROR_BUSY, "an update of this VM is in the state \"%s\"", states[state].name),
+	if (operation == OPERATION_ROLLBACK && state <= STATE_BUNDLED)
+		return refuse_to_roll_back(state, vm);
+	return error_remedy(error_create(ERROR_BUSY, "%s: its update is in the state \"%s\"", vm, states[state].name),
 			    "%s", states[state].remedy);
 }
 
@@ -54,20 +74,67 @@ static struct error *parse_state_name(const char *name, const char *path, enum u
 	return error_format(path, ERROR_NO_ADDRESS, "unknown state \"%s\"", name);
 }
 
-/* A copy of an optional string member. */
-static char *optional_string(const json_t *object, const char *key)
+static struct error *wrong_type(const char *key, const char *path)
 {
-	const char *text = json_string_value(json_object_get(object, key));
+	return error_format(path, ERROR_NO_ADDRESS, "\"%s\" is of another type than it should be", key);
+}
 
-	return text ? strdup(text) : NULL;
+/* A copy of an optional string member. */
+static struct error *read_string(const json_t *object, const char *key, const char *path, char **ret)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!value || json_is_null(value))
+		return NULL;
+	if (!json_is_string(value))
+		return wrong_type(key, path);
+	*ret = strdup(json_string_value(value));
+	return *ret ? NULL : error_no_memory();
 }
 
 /* A new reference to an optional object member. */
-static json_t *optional_object(const json_t *object, const char *key)
+static struct error *read_object(const json_t *object, const char *key, const char *path, json_t **ret)
 {
 	json_t *value = json_object_get(object, key);
 
-	return json_is_object(value) ? json_incref(value) : NULL;
+	if (!value || json_is_null(value))
+		return NULL;
+	if (!json_is_object(value))
+		return wrong_type(key, path);
+	*ret = json_incref(value);
+	return NULL;
+}
+
+static struct error *read_integer(const json_t *object, const char *key, const char *path, int64_t *ret)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (value && !json_is_integer(value))
+		return wrong_type(key, path);
+	*ret = json_integer_value(value);
+	return NULL;
+}
+
+static struct error *read_members(const json_t *document, const char *path, struct state *state)
+{
+	const json_t *version = json_object_get(document, "version");
+	const char *name;
+	struct error *error = json_get_string(document, "state", &name);
+
+	if (!error && (!json_is_integer(version) || json_integer_value(version) != STATE_VERSION))
+		return error_format(path, ERROR_NO_ADDRESS, "of another version of ouassister: \"version\" is not %d",
+				    STATE_VERSION);
+	if (error || (error = parse_state_name(name, path, &state->state)) ||
+	    (error = read_integer(document, "since_s", path, &state->since_s)) ||
+	    (error = read_integer(document, "resumed_ns", path, &state->resumed_ns)) ||
+	    (error = read_string(document, "vm_file", path, &state->vm_file)) ||
+	    (error = read_string(document, "error", path, &state->error)) ||
+	    (error = read_string(document, "restart", path, &state->restart)) ||
+	    (error = read_object(document, "fingerprint", path, &state->fingerprint)) ||
+	    (error = read_object(document, "spent", path, &state->spent)))
+		return error;
+	state->loading = json_is_true(json_object_get(document, "loading"));
+	return read_object(document, "report", path, &state->report);
 }
 
 struct error *state_load(const char *directory, struct state *ret)
@@ -75,7 +142,6 @@ struct error *state_load(const char *directory, struct state *ret)
 	_cleanup_(free_ptr) char *path = string_format("%s/state.json", directory);
 	_cleanup_(json_decref_ptr) json_t *document = NULL;
 	struct state state = {0};
-	const char *name;
 	struct error *error;
 
 	if (!path)
@@ -87,20 +153,11 @@ struct error *state_load(const char *directory, struct state *ret)
 		return NULL;
 	}
 	if (!error)
-		error = json_get_string(document, "state", &name);
-	if (!error)
-		error = parse_state_name(name, path, &state.state);
-	if (error)
+		error = read_members(document, path, &state);
+	if (error) {
+		state_deinit(&state);
 		return error_remedy(error_wrap(error, "state of the VM"), "if %s is damaged for good, remove it", path);
-	state.since_s = json_integer_value(json_object_get(document, "since_s"));
-	state.vm_file = optional_string(document, "vm_file");
-	state.error = optional_string(document, "error");
-	state.loading = json_is_true(json_object_get(document, "loading"));
-	state.fingerprint = optional_object(document, "fingerprint");
-	state.spent = optional_object(document, "spent");
-	state.restart = optional_string(document, "restart");
-	state.resumed_ns = json_integer_value(json_object_get(document, "resumed_ns"));
-	state.report = optional_object(document, "report");
+	}
 	*ret = state;
 	return NULL;
 }
@@ -112,8 +169,8 @@ struct error *state_save(const struct state *state, const char *directory)
 
 	if (!path)
 		return error_no_memory();
-	document = json_pack("{s:i, s:s, s:I, s:s?, s:s?, s:b, s:O?, s:O?, s:I, s:O?, s:s?}", "version", 1, "state",
-			     states[state->state].name, "since_s", (json_int_t)state->since_s, "vm_file",
+	document = json_pack("{s:i, s:s, s:I, s:s?, s:s?, s:b, s:O?, s:O?, s:I, s:O?, s:s?}", "version", STATE_VERSION,
+			     "state", states[state->state].name, "since_s", (json_int_t)state->since_s, "vm_file",
 			     state->vm_file, "error", state->error, "loading", state->loading, "fingerprint",
 			     state->fingerprint, "spent", state->spent, "resumed_ns", (json_int_t)state->resumed_ns,
 			     "report", state->report, "restart", state->restart);

@@ -66,10 +66,13 @@ struct state {
 
 const char *state_name(enum update_state state);
 
-/* ERROR_CONFLICT (or BUSY) saying what to do instead, unless the operation is allowed in that state. */
-struct error *state_allows(enum update_state state, enum update_operation operation) _must_check_;
+/*
+ * ERROR_BUSY saying what to do instead, unless the operation is allowed in that state; ERROR_NOTHING for a rollback of
+ * a VM that sleeps. `vm`: its name.
+ */
+struct error *state_allows(enum update_state state, enum update_operation operation, const char *vm) _must_check_;
 
-/* Reads DIRECTORY/state.json; absent: STATE_NONE. */
+/* Reads DIRECTORY/state.json; absent: STATE_NONE. One of another version, or damaged, is ERROR_FORMAT. */
 struct error *state_load(const char *directory, struct state *ret) _must_check_;
 
 /* Sets the state and writes it, durably, before returning. */

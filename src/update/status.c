@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "bundle/bundle.h"
+#include "update/kept.h"
 #include "update/session.h"
 
 static const char *process_name(const struct session *session)
@@ -39,19 +40,6 @@ static struct error *describe(const struct session *session, json_t **ret)
 	return NULL;
 }
 
-/* Until when rollback is possible; a guest that has been rolled back, or was suspended since, is at another place. */
-static struct error *describe_kept(const struct state *state, json_t *document)
-{
-	const json_t *until = json_object_get(state->report, "keep_until_s");
-	bool can = state->state == STATE_APPLIED || state->state == STATE_OPEN_LATE || state->state == STATE_OPEN;
-
-	if (!can || json_integer_value(until) <= clock_realtime_ns() / 1000000000)
-		return NULL;
-	return json_object_set_new(document, "keep_until_s", json_integer(json_integer_value(until))) < 0
-		       ? error_no_memory()
-		       : NULL;
-}
-
 /* What the bundle that waits leaves to the guest; one that cannot be read is for others to judge. */
 static struct error *describe_bundle(const struct session *session, json_t *document)
 {
@@ -82,7 +70,7 @@ static struct error *one(const struct update_settings *settings, const char *vm,
 		return error;
 	error = describe(&session, &document);
 	if (!error)
-		error = describe_kept(&session.state, document);
+		error = kept_describe(&session.state, document);
 	if (!error)
 		error = describe_bundle(&session, document);
 	if (!error && json_object_set_new(document, "vm", json_string(session.file.name)) < 0)

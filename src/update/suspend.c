@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "update/fingerprint.h"
+#include "update/kept.h"
 #include "update/session.h"
 
 static struct error *require_process(const struct session *session)
@@ -27,12 +28,15 @@ static struct error *note_fingerprint(struct session *session)
 		return error;
 	json_decref(session->state.fingerprint);
 	session->state.fingerprint = fingerprint;
+	error = kept_note_cut(&session->state);
+	if (error)
+		return error;
 	return state_enter(&session->state, session->directory, STATE_SUSPENDED);
 }
 
 static struct error *suspend(struct session *session, bool *ret_synced)
 {
-	struct error *error = state_allows(session->state.state, OPERATION_SUSPEND);
+	struct error *error = state_allows(session->state.state, OPERATION_SUSPEND, session->file.name);
 
 	if (!error && !session->file.memory)
 		error = error_remedy(

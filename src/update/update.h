@@ -120,7 +120,7 @@ struct resume_options {
 	bool strict;                 /* an action that fails is a reason to roll back */
 	bool verify_stat;            /* what was written is not read back from the guest's disk */
 	uint64_t freeze_ms;          /* how long the guest's processes may stand still meanwhile; 0: they go on */
-	bool without_update;         /* wake it although no bundle waits */
+	bool without_update;         /* wake it as it is: a bundle that waits is removed */
 	bool allow_device_nodes;     /* the bundle may have device nodes that are not harmless */
 	uint64_t channel_timeout_ms; /* how long the guest may take to answer */
 };

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# A VM file that says enough for all that needs no running VM, and directories of the test's own. Sourced by bats files.
+# A VM file that says enough for all that needs no running VM, and directories of the test's own. Loaded by bats files;
+# one with a setup() of its own calls make_vm() in it.
+#
+# shellcheck disable=SC2154 # status and output are those of run
 
-setup() {
+make_vm() {
 	export OUASSISTER_CONFIG_DIR=$BATS_TEST_TMPDIR OUASSISTER_STATE_DIR=$BATS_TEST_TMPDIR/state
 	export OUASSISTER_RUN_DIR=$BATS_TEST_TMPDIR/run
 	: "${OUASSISTER:=$BATS_TEST_DIRNAME/../../build/ouassister}"
@@ -22,6 +25,10 @@ setup() {
 		agent   = web1.qga
 	END
 	touch "$BATS_TEST_TMPDIR/web1.mig" "$BATS_TEST_TMPDIR/web1.qcow2"
+}
+
+setup() {
+	make_vm
 }
 
 # refuses PATTERN: the last run was a usage error that says PATTERN and printed nothing else.

@@ -48,7 +48,18 @@ static void every_state_survives_the_round_trip(void **state)
 
 static void damaged_files_are_errors(void **state)
 {
-	static const char *const cases[] = {"", "{}", "[]", "{\"state\":\"sleepy\"}", "{\"state\":3}", "nonsense"};
+	static const char *const cases[] = {"",
+					    "{}",
+					    "[]",
+					    "{\"state\":\"sleepy\"}",
+					    "{\"state\":3}",
+					    "nonsense",
+					    "{\"state\":\"open\"}",
+					    "{\"version\":7,\"state\":\"open\"}",
+					    "{\"version\":\"1\",\"state\":\"open\"}",
+					    "{\"version\":1,\"state\":\"open\",\"spent\":[]}",
+					    "{\"version\":1,\"state\":\"open\",\"vm_file\":{}}",
+					    "{\"version\":1,\"state\":\"open\",\"resumed_ns\":\"1\"}"};
 	_cleanup_(free_ptr) char *path = string_format("%s/state.json", directory);
 	struct state s;
 
@@ -65,11 +76,29 @@ static void the_dangerous_transitions_are_closed(void **state)
 						  STATE_FAILED};
 
 	for (size_t i = 0; i < ARRAY_SIZE(awake); i++)
-		assert_error(state_allows(awake[i], OPERATION_UPDATE), ERROR_BUSY);
-	assert_error(state_allows(STATE_LOADED, OPERATION_SUSPEND), ERROR_BUSY);
-	assert_error(state_allows(STATE_RUNNING, OPERATION_SUSPEND), ERROR_BUSY);
+		assert_error(state_allows(awake[i], OPERATION_UPDATE, "web1"), ERROR_BUSY);
+	assert_error(state_allows(STATE_LOADED, OPERATION_SUSPEND, "web1"), ERROR_BUSY);
+	assert_error(state_allows(STATE_RUNNING, OPERATION_SUSPEND, "web1"), ERROR_BUSY);
 	for (int i = 0; i < STATE_MAX; i++)
-		assert_ok(state_allows((enum update_state)i, OPERATION_RESUME));
+		assert_ok(state_allows((enum update_state)i, OPERATION_RESUME, "web1"));
+}
+
+/* It is not busy: waiting would not help. */
+static void a_vm_that_sleeps_has_nothing_to_go_back_to(void **state)
+{
+	static const enum update_state asleep[] = {STATE_NONE, STATE_SUSPENDED, STATE_BUNDLED};
+
+	for (size_t i = 0; i < ARRAY_SIZE(asleep); i++) {
+		struct error *error = state_allows(asleep[i], OPERATION_ROLLBACK, "web1");
+
+		assert_non_null(error);
+		assert_int_equal(error->code, ERROR_NOTHING);
+		assert_non_null(strstr(error->message, "web1"));
+		assert_non_null(error->remedy);
+		error_destroy(error);
+	}
+	assert_error(state_allows(STATE_RUNNING, OPERATION_ROLLBACK, "web1"), ERROR_BUSY);
+	assert_ok(state_allows(STATE_OPEN, OPERATION_ROLLBACK, "web1"));
 }
 
 int main(void)
@@ -79,6 +108,7 @@ int main(void)
 		cmocka_unit_test(every_state_survives_the_round_trip),
 		cmocka_unit_test(damaged_files_are_errors),
 		cmocka_unit_test(the_dangerous_transitions_are_closed),
+		cmocka_unit_test(a_vm_that_sleeps_has_nothing_to_go_back_to),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
