@@ -10,7 +10,8 @@
  *     Applies the payload whose SHA-256 over its header (80 bytes, which holds the index's hash)
  *     is HEX. Works in a process of its own that survives its channel: called again with the same
  *     HEX it waits for the one at work, or repeats "applied"; any other result has changed nothing,
- *     so that it is tried anew (`status` repeats it). --clock sets the guest's CLOCK_REALTIME (ns
+ *     so that it is tried anew (`status` repeats it). With a payload of its own ("-") it is also tried anew when the
+ *     one at work has failed meanwhile. --clock sets the guest's CLOCK_REALTIME (ns
  *     since the epoch) once the package manager's locks are held. --strict: goes back if an action fails.
  *     --background: idle I/O priority and nice 19 while it checks, stages and verifies; not while others may
  *     have to wait for it.

@@ -386,12 +386,33 @@ static struct error *may_attach(enum worker_verb verb, const struct apply_option
 	return NULL;
 }
 
+/*
+ * With one at work on the same payload, each with a copy of its own that comes through its own channel: waits for its
+ * end. One that has lost its channel says "failed" then, or nothing, which is no word on the copy that we have.
+ * Anything else is what we are here for, too. The lock is in our hands afterwards.
+ */
+static struct error *outlive(const struct apply_options *options, int lock_fd, int report_fd, bool *ret_attach)
+{
+	_cleanup_(free_ptr) char *report = NULL;
+	char result[32] = "";
+	struct error *error;
+
+	if (flock(lock_fd, LOCK_EX) < 0)
+		return error_system(errno, "lock", "cannot wait for the helper that is at work");
+	error = read_report(report_fd, &report);
+	if (error)
+		return error;
+	*ret_attach = is_report_of(report, options) && find_result(report, result, sizeof(result)) &&
+		      strcmp(result, HELPER_RESULT_FAILED);
+	return NULL;
+}
+
 int worker_run(enum worker_verb verb, const struct apply_options *options)
 {
 	_cleanup_(free_ptr) char *directory = NULL;
 	_cleanup_(close_fd) int lock_fd = -1, report_fd = -1;
 	struct error *error;
-	bool attach = false;
+	bool attach = false, busy;
 	char *end = NULL;
 
 	error = make_directory(options, &directory);
@@ -401,7 +422,10 @@ int worker_run(enum worker_verb verb, const struct apply_options *options)
 		error = open_in(directory, "report", O_RDONLY | O_CREAT, &report_fd);
 	if (error)
 		return fail(error);
-	error = may_attach(verb, options, report_fd, flock(lock_fd, LOCK_EX | LOCK_NB) < 0, &attach);
+	busy = flock(lock_fd, LOCK_EX | LOCK_NB) < 0;
+	error = may_attach(verb, options, report_fd, busy, &attach);
+	if (!error && busy && options->payload && !strcmp(options->payload, "-"))
+		error = outlive(options, lock_fd, report_fd, &attach);
 	if (!error && !attach)
 		error = start(verb, options, directory, &lock_fd, &end);
 	if (!error && lock_fd < 0)

@@ -260,7 +260,8 @@ static struct error *run_ssh(struct vm *vm, const char *command, int stdin_fd, u
 	if (error)
 		return error;
 	if (result.status == SSH_FAILED)
-		return error_create(ERROR_FAILED, "ssh to %s: %.300s", vm->settings.ssh_target, result.errors);
+		return error_create(ERROR_FAILED, "ssh to %s: %.300s", vm->settings.ssh_target,
+				    *result.errors ? result.errors : "the connection has ended");
 	*ret = result;
 	result = (struct channel_result){};
 	return NULL;

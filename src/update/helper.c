@@ -48,12 +48,15 @@ static uint64_t number(const json_t *object, const char *key)
 	return value < 0 ? 0 : (uint64_t)value;
 }
 
-/* Why it ended. The report has paths without a '/' in front; the message begins with that of what was in the way. */
+/*
+ * Why it ended. The report has paths without a '/' in front, and "-" for standard input; the message begins with that
+ * of what was in the way.
+ */
 static void take_end(struct helper_report *report, const json_t *event)
 {
 	const char *path = json_string_value(json_object_get(event, "path"));
 	const char *message = json_string_value(json_object_get(event, "message"));
-	const char *slash = path && *path && *path != '/' ? "/" : "";
+	const char *slash = path && *path && *path != '/' && strcmp(path, "-") ? "/" : "";
 
 	free(report->result);
 	free(report->path);

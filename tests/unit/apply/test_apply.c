@@ -296,6 +296,34 @@ static void survives_its_channel(void **state)
 	assert_tree(FIXTURE_ROOT, after);
 }
 
+/* The channel of the first is cut in the middle of the payload; the second has all of it, and comes before the first is
+ * gone. */
+static void outlives_one_with_a_cut_payload(void **state)
+{
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *after = NULL;
+	pid_t first, second;
+	int cut, whole;
+
+	need_root();
+	prepare(&b);
+	after = fixture_expected(&b);
+	first = helper_start(&b, &cut);
+	assert_ok(io_write(cut, b.bytes, b.content_start, NULL));
+	wait_for_report("checked");
+	kill(first, SIGKILL);
+	waitpid(first, NULL, 0);
+	second = helper_start(&b, &whole);
+	/* Time to find the other at work; if that is too short, nothing is shown, and nothing is wrong. */
+	usleep(200000);
+	close(cut);
+	assert_ok(io_write(whole, b.bytes, b.size, NULL));
+	close(whole);
+	assert_int_equal(helper_wait(second), 0);
+	assert_not_kept();
+	assert_tree(FIXTURE_ROOT, after);
+}
+
 static void a_cut_payload_changes_nothing(void **state)
 {
 	_cleanup_(builder_deinit) struct builder b;
@@ -542,6 +570,7 @@ int main(void)
 		cmocka_unit_test(conflicts_change_nothing),
 		cmocka_unit_test(sees_what_changes_while_it_stages),
 		cmocka_unit_test(survives_its_channel),
+		cmocka_unit_test(outlives_one_with_a_cut_payload),
 		cmocka_unit_test(a_cut_payload_changes_nothing),
 		cmocka_unit_test(refuses_a_stage_of_somebody_else),
 		cmocka_unit_test(stages_on_each_file_system),
