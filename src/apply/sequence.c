@@ -363,7 +363,7 @@ static struct error *act(struct transaction *t)
 	struct error *error = transaction_act_after(t);
 
 	if (!error && t->strict && t->n_failed && !t->journal.deferred)
-		error = error_create(ERROR_CONFLICT, "%u actions failed", t->n_failed);
+		error = error_create(ERROR_CONFLICT, "%u action%s failed", t->n_failed, plural(t->n_failed));
 	return error;
 }
 
@@ -447,8 +447,8 @@ static const char *conclude(struct transaction *t, bool with_actions)
 		return fail_concluding(t, error);
 	transaction_report_stale(t);
 	if (t->n_changed_since)
-		event_note(t->report_fd, NULL, "%u paths were changed by the guest since the switch",
-			   t->n_changed_since);
+		event_note(t->report_fd, NULL, "%u path%s changed by the guest since the switch", t->n_changed_since,
+			   t->n_changed_since == 1 ? " was" : "s were");
 	say_number(t, "verified", "files", files);
 	error = enter_applied(t);
 	if (!error && with_actions)
@@ -519,7 +519,7 @@ static const char *apply_new(struct transaction *t, const struct apply_options *
 	if (!error && does_actions(t))
 		error = transaction_act_before(t);
 	if (!error && t->strict && t->n_failed)
-		error = error_create(ERROR_CONFLICT, "%u actions failed", t->n_failed);
+		error = error_create(ERROR_CONFLICT, "%u action%s failed", t->n_failed, plural(t->n_failed));
 	if (!error)
 		error = switch_over(t);
 	if (error)

@@ -24,8 +24,8 @@ struct error *io_pread(int fd, void *buffer, size_t size, uint64_t offset, const
 		if (n < 0)
 			return error_system(errno, path, "cannot read");
 		if (n == 0)
-			return error_format(path, offset + done, "the file ends here, %zu more bytes expected",
-					    size - done);
+			return error_format(path, offset + done, "the file ends here, %zu more byte%s expected",
+					    size - done, plural(size - done));
 		done += (size_t)n;
 	}
 	return NULL;

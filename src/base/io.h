@@ -65,6 +65,12 @@ struct error *io_open_directory_in_root(int root_fd, const char *path, DIR **ret
 /* io_open_in_root, then io_read_all. */
 struct error *io_read_in_root(int root_fd, const char *path, size_t max, char **ret, size_t *ret_size) _must_check_;
 
+/* What a noun of people's language ends with where there are `n` of it: "" or "s". */
+static inline const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /* malloc'd printf; NULL without memory. */
 char *string_format(const char *format, ...) _printf_(1, 2);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "cli/output.h"
 
 static void print_words(const json_t *words)
@@ -91,16 +92,18 @@ static void print_plan(const json_t *document)
 	}
 }
 
-static void print_failures(const json_t *failures)
+void print_failures(const json_t *failures, bool with_output)
 {
 	size_t i;
 	json_t *failure;
 
-	if (!failures)
+	if (!json_array_size(failures))
 		return;
-	printf("%-16s %zu\n", "failed", json_array_size(failures));
+	printf("%-16s %zu\n", "packages failed", json_array_size(failures));
 	json_array_foreach(failures, i, failure)
 	{
+		const char *output = json_string_value(json_object_get(failure, "output"));
+
 		printf("  ");
 		print_text(failure, "package");
 		printf(" (");
@@ -108,6 +111,8 @@ static void print_failures(const json_t *failures)
 		printf("): ");
 		print_text(failure, "why");
 		printf("\n");
+		if (with_output && output && *output)
+			output_lines(output, "    ");
 	}
 }
 
@@ -136,12 +141,17 @@ void print_deferred(const json_t *document)
 {
 	const json_t *deferred = json_object_get(document, "deferred"), *scripts = json_object_get(document, "scripts");
 	long long all = (long long)json_integer_value(json_object_get(scripts, "all"));
+	long long failed = (long long)json_integer_value(json_object_get(scripts, "failed"));
 	size_t i;
 	json_t *item;
 
 	if (all)
-		printf("%-16s %lld of %lld scripts ran offline\n", "scripts",
-		       (long long)json_integer_value(json_object_get(scripts, "offline")), all);
+		printf("%-16s %lld of %lld script%s ran offline", "scripts",
+		       (long long)json_integer_value(json_object_get(scripts, "offline")), all, plural((uint64_t)all));
+	if (all && failed)
+		printf(", %lld failed", failed);
+	if (all)
+		printf("\n");
 	if (json_array_size(deferred))
 		printf("%-16s %zu\n", "deferred", json_array_size(deferred));
 	json_array_foreach(deferred, i, item) print_deferral(item);
@@ -173,8 +183,9 @@ static void print_late(const json_t *late)
 
 	if (!late)
 		return;
-	printf("%-16s %zu packages, after the network is open\n", "for the next boot",
-	       json_array_size(json_object_get(late, "packages")));
+	printf("%-16s %zu package%s, after the network is open\n", "for the next boot",
+	       json_array_size(json_object_get(late, "packages")),
+	       plural(json_array_size(json_object_get(late, "packages"))));
 	output_member("file", late, "bundle");
 	printf("%-16s %lld written, %lld deleted, %s\n", "files",
 	       (long long)json_integer_value(json_object_get(files, "written")),
@@ -205,7 +216,7 @@ void print_bundle(const json_t *document)
 	output_member("emulated in (s)", document, "emulation_s");
 	printf("%-16s %zu\n", "packages", json_array_size(packages));
 	output_packages(packages);
-	print_failures(json_object_get(document, "failures"));
+	print_failures(json_object_get(document, "failures"), true);
 	printf("%-16s %zu\n", "actions", json_array_size(actions));
 	json_array_foreach(actions, i, action) print_action(action);
 	print_deferred(document);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "cli/output.h"
 #include "cli/source.h"
@@ -121,9 +122,9 @@ static void print_memory(const json_t *memory)
 static void print_processes(const json_t *document)
 {
 	if (json_is_integer(json_object_get(document, "processes")))
-		printf("%-16s %llu with %llu threads, and %llu of the kernel\n", "processes",
+		printf("%-16s %llu with %llu thread%s, and %llu of the kernel\n", "processes",
 		       (unsigned long long)member(document, "processes"),
-		       (unsigned long long)member(document, "threads"),
+		       (unsigned long long)member(document, "threads"), plural(member(document, "threads")),
 		       (unsigned long long)member(document, "kernel_threads"));
 }
 

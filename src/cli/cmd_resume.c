@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "cli/bundle_text.h"
 #include "cli/output.h"
 #include "cli/verb.h"
@@ -172,7 +173,8 @@ static void print_late(const json_t *late)
 	/* One of an earlier resume has told of itself. */
 	if (!json_object_get(late, "packages"))
 		return;
-	printf("%-16s %zu packages for the next boot\n", "then", json_array_size(json_object_get(late, "packages")));
+	printf("%-16s %zu package%s for the next boot\n", "then", json_array_size(json_object_get(late, "packages")),
+	       plural(json_array_size(json_object_get(late, "packages"))));
 	json_array_foreach(json_object_get(late, "timeline"), i, event)
 		printf("%13.2f s  %s\n", json_number_value(json_object_get(event, "t_s")),
 		       json_string_value(json_object_get(event, "event")));
@@ -196,6 +198,7 @@ static void print(const json_t *document)
 	output_member("online (s)", document, "online_s");
 	output_time("rollback until", document, "keep_until_s");
 	output_member("not kept", document, "not_kept");
+	print_failures(json_object_get(document, "failures"), false);
 	print_deferred(document);
 	print_actions(json_object_get(document, "actions"));
 	print_stale(json_object_get(document, "stale"));

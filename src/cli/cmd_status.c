@@ -12,6 +12,10 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 
 static void print_one(const json_t *document)
 {
+	const json_t *report = json_object_get(document, "report");
+	/* Of the bundle that waits, else of the one that was applied. */
+	const json_t *update = json_object_get(document, "scripts") ? document : report;
+
 	output_member("vm", document, "vm");
 	output_member("state", document, "state");
 	output_member("process", document, "process");
@@ -19,9 +23,10 @@ static void print_one(const json_t *document)
 	output_member("memory image", document, "memory");
 	output_member("vm file", document, "vm_file");
 	output_member("error", document, "error");
-	output_member("not applied", json_object_get(json_object_get(document, "report"), "late"), "error");
+	output_member("not applied", json_object_get(report, "late"), "error");
 	output_time("rollback until", document, "keep_until_s");
-	print_deferred(json_object_get(document, "scripts") ? document : json_object_get(document, "report"));
+	print_failures(json_object_get(update, "failures"), false);
+	print_deferred(update);
 }
 
 static void print(const json_t *document)

@@ -386,8 +386,8 @@ static void report(const struct fill *fill)
 		log_warning("%s: memory does not have %zu of its entries in a readable state, %s among them",
 			    fill->name, fill->n_damaged, fill->damaged);
 	if (fill->n_swapped)
-		log_warning("%s: %zu of its files are partly swapped out and read as zeros there, %s among them",
-			    fill->name, fill->n_swapped, fill->swapped);
+		log_warning("%s: files that are partly swapped out read as zeros there: %zu, %s among them", fill->name,
+			    fill->n_swapped, fill->swapped);
 }
 
 struct error *tmpfs_fill(struct guest *guest, const struct guest_file *directory, const char *name, int fd,

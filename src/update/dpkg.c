@@ -93,12 +93,22 @@ static struct error *dpkg_audit(const struct package_run *run)
 {
 	static const char *const argv[] = {"dpkg", "--audit", NULL};
 	_cleanup_(free_ptr) char *output = NULL;
-	struct error *error;
+	struct error *error, *failure;
+	bool any = false;
 
 	if (run->failures && *run->failures)
 		return audit_states(run);
 	error = apt_ask(run, argv, &output);
-	return error ? error : deferral_judge_audit(run, output);
+	if (error)
+		return error;
+	error = deferral_judge_audit(run, output);
+	failure = error ? failures_find_unconfigured(run, &any) : NULL;
+	if (!failure && !any)
+		return run->options->keep_going
+			       ? error
+			       : error_remedy(error, "nothing was bundled; --keep-going bundles it as dpkg leaves it");
+	error_destroy(error);
+	return failure ? failure : audit_states(run);
 }
 
 /* Without lists apt would say that nothing waits, which is not known. */

@@ -233,6 +233,8 @@ static struct error *describe_deferred(struct emulation *e)
 	_cleanup_(json_decref_ptr) json_t *members = NULL;
 	struct error *error = deferrals_document(&e->deferrals, &members);
 
+	if (!error)
+		error = failures_count_scripts(e->failures, json_object_get(members, "scripts"));
 	if (!error && json_object_update(e->manifest.info, members) < 0)
 		error = error_no_memory();
 	return error;

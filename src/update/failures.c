@@ -215,6 +215,53 @@ void failures_drop_deferred(const struct deferrals *deferrals, json_t *list)
 	}
 }
 
+/* Which script dpkg's reason is about: "installed NAME package post-installation script subprocess returned…". */
+static const char *script_of(const char *why)
+{
+	static const char *const scripts[] = {"pre-installation script", "post-installation script",
+					      "pre-removal script", "post-removal script"};
+
+	for (size_t i = 0; why && i < ARRAY_SIZE(scripts); i++)
+		if (strstr(why, scripts[i]))
+			return scripts[i];
+	return NULL;
+}
+
+/* A package's postinst that fails for its own sake and for a trigger's is one script. */
+static bool is_counted(const json_t *failures, size_t i)
+{
+	const json_t *failure = json_array_get(failures, i);
+	const char *name = json_string_value(json_object_get(failure, "package"));
+	const char *script = script_of(json_string_value(json_object_get(failure, "why")));
+
+	while (i--) {
+		const json_t *other = json_array_get(failures, i);
+		const char *other_name = json_string_value(json_object_get(other, "package"));
+
+		if (name && other_name && !strcmp(name, other_name) &&
+		    script == script_of(json_string_value(json_object_get(other, "why"))))
+			return true;
+	}
+	return false;
+}
+
+struct error *failures_count_scripts(const json_t *failures, json_t *scripts)
+{
+	json_int_t offline = json_integer_value(json_object_get(scripts, "offline")), failed = 0;
+	const json_t *failure;
+	size_t i;
+
+	json_array_foreach(failures, i, failure) failed +=
+		script_of(json_string_value(json_object_get(failure, "why"))) && !is_counted(failures, i);
+	/* dpkg's words are the guest's. */
+	if (failed > offline)
+		failed = offline;
+	if (json_object_set_new(scripts, "offline", json_integer(offline - failed)) < 0 ||
+	    json_object_set_new(scripts, "failed", json_integer(failed)) < 0)
+		return error_no_memory();
+	return NULL;
+}
+
 static struct error *add_names(const json_t *failures, size_t first, struct action_list *actions)
 {
 	const char *argv[FAILURES_MAX + 3] = {"true", ACTION_FAILED_PACKAGES};

@@ -43,12 +43,23 @@ uint64_t failures_mark(const struct package_run *run);
 /*
  * What the installation that began at `mark` and ended with `error` (taken; NULL: well) is in the end. If packages
  * failed, the error names the first; where the user wants to go on all the same, the others are configured,
- * *run->failures has the list and NULL is returned.
+ * *run->failures has the list and NULL is returned. Then a command that ended well although packages failed, which is
+ * not asked for otherwise (dpkg --audit tells), is looked at, too.
  */
 struct error *failures_settle(const struct package_run *run, uint64_t mark, struct error *error) _must_check_;
 
 /* Tells the guest which those are (ACTION_FAILED_PACKAGES). `failures` NULL: none. */
 struct error *failures_add(const json_t *failures, struct action_list *actions) _must_check_;
+
+/*
+ * For dpkg --audit that is not content after commands which ended well: what is not configured has failed, where the
+ * user wants to go on all the same. *ret_any: there is such, and *run->failures has it.
+ */
+struct error *failures_find_unconfigured(const struct package_run *run, bool *ret_any) _must_check_;
+
+/* Takes the scripts that failed out of those that ran offline: {"all", "offline"} becomes {"all", "offline", "failed"}.
+ */
+struct error *failures_count_scripts(const json_t *failures, json_t *scripts) _must_check_;
 
 /*
  * ERROR_FAILED if a package is in a state that no bundle may carry: dpkg itself would ask for it to be installed again.

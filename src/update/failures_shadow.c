@@ -114,6 +114,16 @@ static struct error *drop_deferred(const struct package_run *run, json_t *list)
 	return error;
 }
 
+/* `failures` is taken. */
+static void keep(const struct package_run *run, json_t *failures)
+{
+	size_t n = json_array_size(failures);
+
+	log_warning("%zu package%s failed; the bundle leaves %s as dpkg does", n, plural(n), n == 1 ? "it" : "them");
+	json_decref(*run->failures);
+	*run->failures = failures;
+}
+
 /* That the list of a second look holds those of the first: it begins at the same place. */
 static struct error *go_on(const struct package_run *run, uint64_t mark, const json_t *failures)
 {
@@ -130,9 +140,31 @@ static struct error *go_on(const struct package_run *run, uint64_t mark, const j
 		return error;
 	if (json_array_size(all) == 0)
 		return NULL;
-	log_warning("%zu packages failed; the bundle leaves them as dpkg does", json_array_size(all));
-	*run->failures = take_ptr(all);
+	keep(run, take_ptr(all));
 	return NULL;
+}
+
+/* What dpkg could not do, and what of that is not left to the guest. */
+static struct error *find_both(const struct package_run *run, uint64_t mark, json_t **ret_tried, json_t **ret_failures)
+{
+	struct error *error = find(run, mark, ret_tried);
+
+	if (error)
+		return error;
+	*ret_failures = json_copy(*ret_tried);
+	return *ret_failures ? drop_deferred(run, *ret_failures) : error_no_memory();
+}
+
+/* A command of the user's own may hide that packages failed: "…; true". */
+static struct error *settle_well(const struct package_run *run, uint64_t mark)
+{
+	_cleanup_(json_decref_ptr) json_t *failures = NULL, *tried = NULL;
+	struct error *error;
+
+	if (!run->options->keep_going || !run->failures)
+		return NULL;
+	error = find_both(run, mark, &tried, &failures);
+	return error || json_array_size(failures) == 0 ? error : go_on(run, mark, tried);
 }
 
 struct error *failures_settle(const struct package_run *run, uint64_t mark, struct error *error)
@@ -141,14 +173,12 @@ struct error *failures_settle(const struct package_run *run, uint64_t mark, stru
 	struct error *lost;
 	bool incident = run->attendance->incident;
 
+	if (!error && !incident)
+		return settle_well(run, mark);
 	/* A limit of ours, or no program at all: dpkg is not the one that stopped. */
 	if (!error || (error->code != ERROR_FAILED && !incident))
 		return attendance_conclude(run->attendance, error);
-	lost = find(run, mark, &tried);
-	if (!lost) {
-		failures = json_copy(tried);
-		lost = failures ? drop_deferred(run, failures) : error_no_memory();
-	}
+	lost = find_both(run, mark, &tried, &failures);
 	if (lost || json_array_size(failures) == 0) {
 		error_destroy(lost);
 		return attendance_conclude(run->attendance, error);
@@ -160,6 +190,25 @@ struct error *failures_settle(const struct package_run *run, uint64_t mark, stru
 	/* Who asked or did not end is among those that failed. */
 	error_destroy(take_ptr(run->attendance->incident));
 	return error;
+}
+
+struct error *failures_find_unconfigured(const struct package_run *run, bool *ret_any)
+{
+	_cleanup_(json_decref_ptr) json_t *list = NULL;
+	struct error *error;
+
+	*ret_any = false;
+	if (!run->options->keep_going || !run->failures)
+		return NULL;
+	list = json_array();
+	error = list ? add_waiting(run, list) : error_no_memory();
+	if (!error)
+		error = drop_deferred(run, list);
+	if (error || json_array_size(list) == 0)
+		return error;
+	keep(run, take_ptr(list));
+	*ret_any = true;
+	return NULL;
 }
 
 struct error *failures_check_states(const char *states)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/json.h"
 #include "disk/disk.h"
 
@@ -128,8 +129,8 @@ struct error *fingerprint_compare(const json_t *expected, const json_t *now)
 	struct error *error = compare_memory(expected, now);
 
 	if (!error && json_array_size(before) != json_array_size(after))
-		error = error_create(ERROR_CONFLICT, "the disk consists of %zu files, it was %zu",
-				     json_array_size(after), json_array_size(before));
+		error = error_create(ERROR_CONFLICT, "the disk consists of %zu file%s, it was %zu",
+				     json_array_size(after), plural(json_array_size(after)), json_array_size(before));
 	for (size_t i = 0; !error && i < json_array_size(after); i++)
 		error = compare_file(json_array_get(before, i), json_array_get(after, i), "disk image");
 	return error;

@@ -216,7 +216,8 @@ struct error *live_read(const struct sleeping *s, struct live *ret)
 	if (error)
 		return error_wrap(error, "the files that processes hold open");
 	if (r.n_gaps)
-		log_warning("what files %u processes hold open is not known whole: memory does not tell", r.n_gaps);
+		log_warning("what files %u process%s open is not known whole: memory does not tell", r.n_gaps,
+			    r.n_gaps == 1 ? " holds" : "es hold");
 	if (live.n)
 		qsort(live.items, live.n, sizeof(*live.items), compare_inodes);
 	*ret = live;

@@ -133,10 +133,10 @@ static struct error *match_mount(const struct session *session, const struct dis
 			ERROR_CONFLICT,
 			"the memory %s and the disk %s do not belong together: in the memory the file system for %s "
 			"was "
-			"mounted %u times, on the disk %u times: the disk has changed since the suspend, or one of the "
-			"two is another VM's",
+			"mounted %u time%s, on the disk %u time%s: the disk has changed since the suspend, or one of "
+			"the two is another VM's",
 			session->file.memory, session->file.disk, mount->target, found->ext4_mount_count,
-			mount->ext4_mount_count),
+			plural(found->ext4_mount_count), mount->ext4_mount_count, plural(mount->ext4_mount_count)),
 		"correct \"memory\" or \"disk\" in %s; if they are right, the VM ran meanwhile and its memory is "
 		"worthless",
 		session->file.path);

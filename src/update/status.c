@@ -43,7 +43,7 @@ static struct error *describe(const struct session *session, json_t **ret)
 /* What the bundle that waits leaves to the guest; one that cannot be read is for others to judge. */
 static struct error *describe_bundle(const struct session *session, json_t *document)
 {
-	static const char *const members[] = {"deferred", "scripts"};
+	static const char *const members[] = {"deferred", "scripts", "failures"};
 	_cleanup_(bundle_close_ptr) struct bundle *bundle = NULL;
 	struct error *error = bundle_open(session->bundle_path, &bundle);
 

@@ -121,6 +121,27 @@ static void no_name_is_left_out(void **state)
 	assert_null(actions.items[2].argv[3]);
 }
 
+static void a_script_that_failed_did_not_run_offline(void **state)
+{
+	static const char postinst[] = "installed a package post-installation script subprocess returned error";
+	_cleanup_(json_decref_ptr) json_t *failures =
+		json_pack("[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "package", "a", "why", postinst,
+			  "package", "a", "why", postinst, "package", "b", "why",
+			  "new b package pre-installation script subprocess returned error", "package", "c", "why",
+			  "left unconfigured");
+	_cleanup_(json_decref_ptr) json_t *scripts = json_pack("{s:i, s:i}", "all", 5, "offline", 4);
+	_cleanup_(json_decref_ptr) json_t *expected = json_pack("{s:i, s:i, s:i}", "all", 5, "offline", 2, "failed", 2);
+	_cleanup_(json_decref_ptr) json_t *none = json_pack("{s:i, s:i}", "all", 5, "offline", 1);
+
+	assert_ok(failures_count_scripts(failures, scripts));
+	assert_true(json_equal(scripts, expected));
+	/* The words are the guest's: they make no number negative. */
+	assert_ok(failures_count_scripts(failures, none));
+	assert_int_equal(json_integer_value(json_object_get(none, "offline")), 0);
+	assert_ok(failures_count_scripts(NULL, none));
+	assert_int_equal(json_integer_value(json_object_get(none, "failed")), 0);
+}
+
 static void the_deferred_did_not_fail(void **state)
 {
 	char *dragged[] = {(char *)"c", NULL};
@@ -142,7 +163,7 @@ int main(void)
 		cmocka_unit_test(what_is_tried_again),       cmocka_unit_test(lines_that_are_no_failures),
 		cmocka_unit_test(output_is_bounded),         cmocka_unit_test(states_of_a_bundle),
 		cmocka_unit_test(those_that_wait_are_named), cmocka_unit_test(no_name_is_left_out),
-		cmocka_unit_test(the_deferred_did_not_fail),
+		cmocka_unit_test(the_deferred_did_not_fail), cmocka_unit_test(a_script_that_failed_did_not_run_offline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
