@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from . import disks, facts, tolerances, tree
+from . import disks, facts, harvest, tolerances, tree
 from .archive import Archive, served
 from .guests import Guest, Ouassister, Start, base_guest, update_conventionally
 from .shell import Failed, run
@@ -49,8 +49,9 @@ def take_dicts(one, other, take):
 class Campaign:
     """One base guest, one frozen archive, one directory of results."""
 
-    def __init__(self, program, work, say):
-        self.work, self.say = pathlib.Path(work), say
+    def __init__(self, program, work, say, both=False):
+        """`both`: no conventional copy of an earlier run is taken."""
+        self.work, self.say, self.both = pathlib.Path(work), say, both
         self.ouassister = Ouassister(program, self.work)
         self.base = base_guest()
         key = self.base.directory.name.rsplit("-", 1)[1]
@@ -124,10 +125,6 @@ class Campaign:
         shutil.move(guest.disk, partial / "disk.qcow2")
         partial.rename(directory)
 
-    def forget_starts(self, chain):
-        for index in range(len(chain.steps) + 1):
-            shutil.rmtree(self.start_directory(chain, index), ignore_errors=True)
-
     # --- a step --- #
 
     def offline(self, guest, step, result):
@@ -137,10 +134,15 @@ class Campaign:
             document, said = self.ouassister.update(guest, self.sources(step), words)
             result["bundle"] = {name: document.get(name) for name in
                                 ("packages", "files", "payload_bytes", "actions", "emulation_s", "kernel_pending", "deferred")}
+            late = document.get("late") or {}
+            for name in ("packages", "actions"):
+                result["bundle"][name] = (result["bundle"][name] or []) + (late.get(name) or [])
             document, more = self.ouassister.resume(guest)
             result["resume"] = {name: document.get(name) for name in
-                                ("online_s", "files", "bytes", "actions", "failed_actions", "restart", "stale", "n_stale")}
+                                ("online_s", "files", "bytes", "actions", "failed_actions", "restart", "stale", "n_stale", "late")}
             result["said"] = (said + more).strip().splitlines()[-40:]
+            # Both of two chained bundles are in; what is compared is no state in between.
+            result["state"] = self.ouassister.state(guest)
             text = guest.facts()
             guest.stop()
         finally:
@@ -149,41 +151,65 @@ class Campaign:
             guest.kill()
         return facts.Facts(text)
 
-    def conventional(self, guest, chain, index, result):
-        """Updates the woken copy; its facts. Its memory is saved where a step follows."""
+    def conventional(self, start, chain, index):
+        """The copy that apt has updated while it ran; it is kept."""
         step, began = chain.steps[index], time.monotonic()
+        guest = Guest(start, self.work, "conventional")
         try:
             guest.wake()
             self.keep_log("conventional", step, update_conventionally(guest, self.sources(step), step.words))
-            result["conventional_s"] = round(time.monotonic() - began, 1)
+            seconds = round(time.monotonic() - began, 1)
             text = guest.facts()
+            # Memory is saved where a step follows.
             if index + 1 < len(chain.steps):
                 guest.save()
             else:
                 guest.stop()
         finally:
             guest.kill()
-        return facts.Facts(text)
+        harvest.keep(self.harvest_directory(step), harvest.key_of(start, self.archive, step), guest, text, seconds,
+                     time.strftime("%Y-%m-%d", time.gmtime()))
+        if index + 1 < len(chain.steps) and not self.start_directory(chain, index + 1).exists():
+            self.keep(guest, chain, index + 1)
+        return harvest.Kept(self.harvest_directory(step))
+
+    def harvest_directory(self, step):
+        return self.directory / f"conventional-{step.chain}.{step.kind}"
 
     def keep_log(self, which, step, text):
         (self.results / f"{step.chain}.{step.kind}.{which}.log").write_text(text, errors="surrogateescape")
 
-    def compare(self, start, pair, said, result):
-        """The two disks, and what the two guests said."""
+    def compare(self, start, offline, said, other, result):
+        """The offline copy and what it said with the conventional one."""
         found = result["found"] = []
+        result.update(conventional_s=other.seconds, conventional_date=other.date)
+        both = said, facts.Facts(other.text)
 
         def take(path, what, one, other):
             found.append({"path": path, "what": what, "offline": one, "conventional": other})
 
         with tempfile.TemporaryDirectory(dir=self.work) as directory, \
-                disks.mounted(pair[0].disk, f"{directory}/a") as one, disks.mounted(pair[1].disk, f"{directory}/b") as other:
-            result["paths"] = tree.compare(one, other, start.suspended_ns, take)
-            packages = package_facts(one), package_facts(other)
+                disks.mounted(offline.disk, f"{directory}/a") as one, disks.mounted(other.disk, f"{directory}/b") as second:
+            result["paths"] = tree.compare(one, second, start.suspended_ns, take)
+            packages = package_facts(one), package_facts(second)
         take_dicts(*packages, take)
+        if result["state"] != "open":
+            take("ouassister status", "state", result["state"], "open")
         reported = {str(process["pid"]) for process in result["resume"].get("stale") or ()}
-        facts.compare(*said, reported, take)
-        result["facts"] = len(said[0].values) + len(said[0].files) + len(packages[0])
-        result["stale"] = {"offline": said[0].stale_units(), "conventional": said[1].stale_units()}
+        facts.compare(*both, reported, take)
+        result["facts"] = len(both[0].values) + len(both[0].files) + len(packages[0])
+        result["stale"] = {"offline": both[0].stale_units(), "conventional": both[1].stale_units()}
+
+    def with_conventional(self, chain, index, start, offline, said, result):
+        """A kept copy that the offline one is not the same as may be too old (what a timer does once a day): one is made anew."""
+        step = chain.steps[index]
+        kept = None if self.both else harvest.find(self.harvest_directory(step), harvest.key_of(start, self.archive, step))
+        if kept:
+            self.compare(start, offline, said, kept, result)
+            if tolerances.judge(result, self.entries)["passed"]:
+                return
+            self.say(f"# {step}: {len(result['differences'])} differences from the conventional copy of {kept.date}; it is made anew")
+        self.compare(start, offline, said, self.conventional(start, chain, index), result)
 
     def run_step(self, chain, index):
         """The result of one step, which is kept."""
@@ -191,18 +217,15 @@ class Campaign:
         result = {"version": 1, "set": chain.name, "step": step.kind, "packages": step.packages, "command": step.words,
                   "date": time.strftime("%Y-%m-%d", time.gmtime(began)), "program": self.ouassister.version(),
                   "archive": self.archive.dates, "guest": self.base.directory.name}
-        names = ("offline", "conventional")
         try:
             start = self.start(chain, index)
-            pair = [Guest(start, self.work, name) for name in names]
-            said = self.offline(pair[0], step, result), self.conventional(pair[1], chain, index, result)
-            self.compare(start, pair, said, result)
-            if index + 1 < len(chain.steps) and not self.start_directory(chain, index + 1).exists():
-                self.keep(pair[1], chain, index + 1)
+            guest = Guest(start, self.work, "offline")
+            said = self.offline(guest, step, result)
+            self.with_conventional(chain, index, start, guest, said, result)
         except (Failed, ValueError) as failure:
             result["failure"] = str(failure)
         finally:
-            self.sweep(names)
+            self.sweep(("offline", "conventional"))
         result["seconds"] = round(time.time() - began)
         tolerances.judge(result, self.entries)
         self.result_file(step).write_text(json.dumps(result, indent=1, ensure_ascii=True) + "\n")

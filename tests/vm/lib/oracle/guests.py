@@ -158,5 +158,9 @@ class Ouassister:
     def resume(self, guest):
         return self.call("resume", guest, "--keep=none")
 
+    def state(self, guest):
+        """What `status` calls the update's."""
+        return self.call("status", guest)[0]["state"]
+
     def version(self):
         return re.sub(r"^ouassister ", "", run(self.program, "--version").strip())

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run prints, and doc/oracle.md."""
 
+import re
+
 SHOWN = 60
+EARLIER = " (earlier)"
+CELLS = 12  # of a row of the table of steps
 
 HEAD = """# The oracle
 
@@ -17,7 +21,7 @@ answers to debconf are files among these.
     tests/vm/oracle --set nginx         # a set of tests/vm/lib/oracle/sets; --set nginx/upgrade: one step
     tests/vm/oracle --short             # four quick ones, as ./check does
     tests/vm/oracle --all               # all sets; goes on where it was stopped. Hours on an emulated CPU
-    tests/vm/oracle --report            # this page, of the results that are kept
+    tests/vm/oracle --report            # writes this page, of the results that are kept
 
 Differences that are no fault stand in `tests/vm/lib/oracle/tolerated`, each with its reason; every run prints what each
 entry excused. A unit that was removed, and whose stop failed in the conventional copy alone, is named, and is no fault
@@ -26,6 +30,10 @@ Paragraphs of debconf's and dpkg's databases may come in another order, and of a
 order and times; of a Berkeley DB its keys and values, of a Java key store its certificates.
 The clock of both copies is set when they wake; packages come without those that they only recommend; needrestart's hook
 is told to do nothing in both, for the offline copy has a restart plan of its own.
+
+Nothing of the conventional copy is this program's work. So it is kept, with the guest that it began with and the packages
+that it was given, and a step that is run again compares a new offline copy with it. If they differ, a new conventional copy
+is made as well before that is called a difference; `--both` makes it in any case.
 
 This page is generated. Guest: Debian 12 (`tests/vm/recipes/demo`) as of the release pocket.
 """
@@ -49,6 +57,32 @@ def number(value):
     return "" if value is None else f"{value:.0f}"
 
 
+class Page:
+    """The page as it stands: what a machine that has not the results of all steps would forget."""
+
+    def __init__(self, path):
+        text = path.read_text() if path.exists() else ""
+        self.rows = {}
+        for line in text.splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split(" |")]
+            if len(cells) == CELLS and cells[2] != "not run":
+                self.rows[cells[0], cells[1]] = cells
+        # With the heading's own line; up to the next.
+        self.wrong = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+        found = re.search(r"^## The survey$.*", text, re.MULTILINE | re.DOTALL)
+        self.survey = found.group() if found else ""
+
+    def row(self, step):
+        """Of an earlier run; None: there is none."""
+        cells = self.rows.get((step.chain, step.kind))
+        if cells is None:
+            return None
+        return "| " + " | ".join([*cells[:-1], cells[-1].removesuffix(EARLIER) + EARLIER]) + " |"
+
+    def passed(self, step):
+        return self.rows[step.chain, step.kind][2] == "same"
+
+
 def row(result):
     bundle, resume = result.get("bundle") or {}, result.get("resume") or {}
     cells = [result["set"], result["step"], verdict(result), first_version(result), str(len(bundle.get("packages") or [])),
@@ -58,29 +92,42 @@ def row(result):
     return "| " + " | ".join(cells) + " |"
 
 
-def document(results, steps, entries):
-    """doc/oracle.md; `steps`: all there are, in their order."""
+def counted(results, earlier, steps, page):
+    """One sentence each of what was run with this machine's results, of what the page has of others, and of the rest."""
+    words = [f"{len(results)} steps run anew: {sum(result['passed'] for result in results)} passed."]
+    if earlier:
+        words.append(f"{len(earlier)} of earlier runs, whose results are not on this machine (\"{EARLIER.strip(' ()')}\" in the table): "
+                     f"{sum(map(page.passed, earlier))} passed.")
+    return " ".join([*words, f"{len(steps) - len(results) - len(earlier)} were not run.\n"])
+
+
+def document(results, steps, entries, page):
+    """doc/oracle.md; `steps`: all there are, in their order; `page`: as it was."""
     lines = [HEAD]
     if results:
         dates = results[0]["archive"]
         lines.append("Archive: " + "; ".join(f"{pocket} of {date}" for pocket, date in sorted(dates.items())) +
                      f". ouassister {results[0]['program']}.\n")
-    passed = sum(result["passed"] for result in results)
-    lines += [f"{passed} of {len(results)} steps that were run passed; {len(steps) - len(results)} were not run.\n",
-              "| set | step | result | version | packages | actions | paths | excused | emulation, s | online, s | apt in the "
-              "guest, s | date |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     known = {(result["set"], result["step"]): result for result in results}
+    earlier = [step for step in steps if (step.chain, step.kind) not in known and page.row(step)]
+    lines += [counted(results, earlier, steps, page),
+              "| set | step | result | version | packages | actions | paths | excused | emulation, s | online, s | apt in the "
+              "guest, s | date |", "|" + " --- |" * CELLS]
     for step in steps:
         result = known.get((step.chain, step.kind))
-        lines.append(row(result) if result else f"| {step.chain} | {step.kind} | not run |" + " |" * 9)
+        lines.append(row(result) if result else page.row(step) or f"| {step.chain} | {step.kind} | not run |" + " |" * 9)
     lines += ["", "## What was not the same", ""]
-    wrong = [result for result in results if not result["passed"]]
-    lines += [line for result in wrong for line in of_failed(result)] or ["Nothing of what was run."]
-    lines += ["", "## What each entry excused", "", "| entry | aspects | reason | times |", "| --- | --- | --- | --- |"]
+    wrong = [line for result in results if not result["passed"] for line in of_failed(result)]
+    for step in earlier:
+        if not page.passed(step):
+            wrong += [f"### {step}", page.wrong.get(str(step), "\n").rstrip("\n"), ""]
+    lines += wrong or ["Nothing of what was run."]
+    lines += ["", "## What each entry excused", "", "In the steps that were run anew.", "", "| entry | aspects | reason | times |",
+              "| --- | --- | --- | --- |"]
     for entry in entries:
         times = sum(len(result.get("excused", {}).get(entry.path, ())) for result in results)
         lines.append(f"| `{entry.path}` | {', '.join(sorted(entry.aspects))} | {entry.reason} | {times} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n"
 
 
 def of_failed(result):

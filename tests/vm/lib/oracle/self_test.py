@@ -6,8 +6,9 @@ import pathlib
 import stat
 import tempfile
 import time
+import types
 
-from . import canon, facts, plan, tolerances, tree
+from . import canon, facts, harvest, plan, report, tolerances, tree
 
 OLD_NS = 10**18
 
@@ -216,6 +217,53 @@ def what_runs(check):
         check("a text without its end is refused", True, True)
 
 
+class Archive:
+    dates = {"release": "one day"}
+
+
+def kept_copies(check):
+    """A conventional copy is taken again for what it was made for, and for nothing else."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        top = pathlib.Path(directory)
+        guest, start = top / "guest.qcow2", types.SimpleNamespace(directory=top / "start")
+        start.directory.mkdir()
+        for file in (guest, start.directory / "disk.qcow2", start.directory / "memory.mig"):
+            file.write_text("here")
+        one, other = plan.Step("x", "install", ["a"]), plan.Step("x", "install", ["b"])
+        key = harvest.key_of(start, Archive, one)
+        check("nothing is kept before", harvest.find(top / "kept", key), None)
+        harvest.keep(top / "kept", key, types.SimpleNamespace(disk=guest), "facts\udc80", 7.5, "today")
+        found = harvest.find(top / "kept", harvest.key_of(start, Archive, one))
+        check("what was kept is found", (found.text, found.seconds, found.date, found.disk.read_text()), ("facts\udc80", 7.5, "today", "here"))
+        check("not for other packages", harvest.find(top / "kept", harvest.key_of(start, Archive, other)), None)
+        os.utime(start.directory / "memory.mig", ns=(OLD_NS, OLD_NS))
+        check("not for another start", harvest.find(top / "kept", harvest.key_of(start, Archive, one)), None)
+        key = harvest.key_of(start, Archive, one)
+        later = types.SimpleNamespace(dates={"release": "another day"})
+        check("not for other packages of the same names", harvest.key_of(start, later, one) != key, True)
+
+
+def pages(check):
+    """Rows of steps without a result stay as they were, and are counted apart."""
+    steps = [plan.Step("a", "install", []), plan.Step("a", "remove", []), plan.Step("b", "install", []), plan.Step("c", "install", [])]
+    result = {"set": "a", "step": "install", "packages": [], "date": "day 1", "program": "0", "archive": {}, "passed": True, "differences": []}
+    wrong = {**result, "step": "remove", "passed": False,
+             "differences": [{"path": "/x", "what": "mode", "offline": "1", "conventional": "2"}]}
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        file = pathlib.Path(directory, "page.md")
+        for results in ([result, wrong], [{**result, "set": "b", "date": "day 2"}], [{**result, "set": "b", "date": "day 2"}]):
+            text = report.document(results, steps, [], report.Page(file))
+            file.write_text(text + "## The survey\n\nof before\n")
+        page = report.Page(file)
+        check("the survey stays", page.survey, "## The survey\n\nof before\n")
+    check("counted apart", "1 steps run anew: 1 passed. 2 of earlier runs, whose results are not on this machine (\"earlier\" in the "
+          "table): 1 passed. 1 were not run." in text, True)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| a |", "| b |", "| c |"))]
+    check("their verdicts and dates", [(row[2], row[-1]) for row in rows], [
+        ("same", "day 1 (earlier) |"), ("1 differences", "day 1 (earlier) |"), ("same", "day 2 |"), ("not run", "|")])
+    check("what was wrong in them", text.count("- `/x` mode: offline `1`, conventional `2`"), 1)
+
+
 def main(say):
     failed = []
 
@@ -229,4 +277,6 @@ def main(say):
     meanings(check)
     failures(check)
     what_runs(check)
+    kept_copies(check)
+    pages(check)
     return 1 if failed else 0

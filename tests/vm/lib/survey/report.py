@@ -100,10 +100,10 @@ def of_packages(drawn, results):
 
 
 def section(key):
-    """The text for the base guest KEY; what there is of it."""
+    """The text for the base guest KEY; "" where nothing was run."""
     directory = CACHE / "survey" / key
     if not (directory / "drawn.json").exists():
-        return HEAD + "\nNot run.\n"
+        return ""
     drawing = json.loads((directory / "drawn.json").read_text())
     drawn = drawing["drawn"]
     results = load(directory, drawn)
