@@ -32,7 +32,8 @@ def verdict(document):
 class Survey:
     """One base guest, the oracle's frozen archive, one directory of results."""
 
-    def __init__(self, program, work, say):
+    def __init__(self, program, work, say, names=()):
+        """`names`: with packages that were named nothing needs to be drawn, which takes thousands of downloads."""
         self.work, self.say = work, say
         self.ouassister = Ouassister(program, work)
         self.base = base_guest()
@@ -45,7 +46,10 @@ class Survey:
         self.archive.pool = self.directory / "pool"
         self.archive.pool.mkdir(exist_ok=True)
         self.installed = self.known_installed()
-        self.drawing = draw.known(self.directory / "drawn.json", self.archive, self.installed, self.base, work, say)
+        drawn = self.directory / "drawn.json"
+        self.drawing = {"drawn": []}
+        if drawn.exists() or not names:
+            self.drawing = draw.known(drawn, self.archive, self.installed, self.base, work, say)
 
     def known_installed(self):
         file = self.directory / "installed.json"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The survey's part of doc/oracle.md, of the results that are kept."""
 import json
+import re
 
 from oracle.campaign import CACHE
 
@@ -9,8 +10,10 @@ from . import rule
 VERDICTS = {"offline": "all scripts ran offline", "recorded": "actions were recorded", "deferred": "deferred whole",
             "failed": "failed", "not run": "not run"}
 
-HEAD = f"""
-## The survey
+FAILED = "### What failed or was deferred"
+SAMPLE = "### Run again since"
+
+HEAD = f"""## The survey
 
 `tests/vm/survey` installs {rule.N} packages that nobody chose, each with what it depends on, in the shadow of the suspended demo
 guest, and keeps what became of their maintainer scripts. `tests/vm/lib/survey/rule.py` says how they are drawn, with a seed
@@ -55,7 +58,7 @@ def summary(drawing, results):
 
 def of_failures(results, elsewhere):
     wrong = [result for result in results.values() if result["verdict"] in ("failed", "deferred")]
-    lines = ["", "### What failed or was deferred", ""]
+    lines = ["", FAILED, ""]
     for result in wrong:
         lines += [f"#### {result['name']}: {result['verdict']}", ""]
         for script in result.get("deferred") or ():
@@ -99,11 +102,35 @@ def of_packages(drawn, results):
     return lines
 
 
-def section(key):
-    """The text for the base guest KEY; "" where nothing was run."""
+def sample(directory):
+    """The results of packages that were named on a machine where none were drawn."""
+    files = directory.glob("*.json") if directory.exists() else ()
+    results = [json.loads(file.read_text()) for file in files]
+    return [result for result in results if "verdict" in result]
+
+
+def with_sample(text, results):
+    """The section with a paragraph on those that were run again, in the place of an earlier one."""
+    text = re.sub(rf"{SAMPLE}.*?(?=^### )", "", text, flags=re.MULTILINE | re.DOTALL)
+    rows = [[cell.strip() for cell in line.strip("|").split(" |")] for line in text.splitlines()]
+    before = {row[0]: row[3] for row in rows if len(row) == 8}
+    results = [result for result in results if result["name"] in before]
+    if not results:
+        return text
+    dates = sorted({result["date"] for result in results})
+    lines = [SAMPLE, "", f"{len(results)} of them were installed again, {dates[0]} to {dates[-1]}; "
+             f"{sum(result['verdict'] == before[result['name']] for result in results)} came out as the table below has them, "
+             f"which is of the earlier run."]
+    lines += [f"- {result['name']}: {before[result['name']]} there, {result['verdict']} now" for result in results
+              if result["verdict"] != before[result["name"]]]
+    return text.replace(FAILED, "\n".join([*lines, "", FAILED]), 1)
+
+
+def section(key, before=""):
+    """The text for the base guest KEY; `before`: what the page has, which stays where nothing was drawn on this machine."""
     directory = CACHE / "survey" / key
     if not (directory / "drawn.json").exists():
-        return ""
+        return with_sample(before or HEAD + "\nNot run.\n", sample(directory / "results"))
     drawing = json.loads((directory / "drawn.json").read_text())
     drawn = drawing["drawn"]
     results = load(directory, drawn)

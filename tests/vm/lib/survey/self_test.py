@@ -75,6 +75,11 @@ def checks():
     yield "all that can be wrong is said", len(list(faults(bad, "audit", "closed", ["a 1"]))) == 4
     drawing = {"drawn": [{"name": "a", "version": "1", "scripts": {"postinst": 1}, "installs": ["a"]}] * 2, "seed": "s",
                "passed_over": {}, "looked_at": 2, "population": 9}
+    text = "## The survey\n\n### What failed or was deferred\n\n| a | 1 | postinst | offline | 1 | 0 | 5 | day |\n| b | 1 | preinst | failed | 1 | 0 |  | day |\n"
+    results = [{"name": name, "verdict": "offline", "date": "day 2"} for name in ("a", "b", "not-drawn")]
+    again = report.with_sample(report.with_sample(text, results[:1]), results)
+    yield "a sample", again.count("### Run again since") == 1 and "2 of them" in again and "; 1 came out" in again
+    yield "what came out otherwise", "- b: failed there, offline now" in again and report.with_sample(again, []) == text
     yield "a share", "| failed | 2 | 100.0 % |" in report.summary(drawing, {"a": {"verdict": "failed"}})
 
 
