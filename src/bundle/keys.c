@@ -36,16 +36,14 @@ struct error *keys_failure(enum error_code code, const char *path, const char *t
 
 /* A fifo or a device would make us wait, or never end. */
 static struct error *read_key_file(int directory, const char *name, const char *path, char **ret, size_t *ret_size,
-				   mode_t *ret_mode)
+				   struct stat *ret_st)
 {
 	_cleanup_(close_fd) int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fstat(fd, ret_st) < 0)
 		return error_recode(error_system(errno, path, "cannot open the key"), ERROR_USAGE);
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(ret_st->st_mode))
 		return error_create(ERROR_USAGE, "%s: the key is in no ordinary file", path);
-	*ret_mode = st.st_mode;
 	return error_recode(io_read_all(fd, KEY_FILE_MAX, path, ret, ret_size), ERROR_USAGE);
 }
 
@@ -80,17 +78,17 @@ struct error *bundle_signing_key_load(const char *path, struct bundle_signing_ke
 	_cleanup_(free_ptr) char *text = NULL;
 	bool locked = false;
 	struct error *error;
+	struct stat st;
 	size_t size;
-	mode_t mode;
 
 	if (!key || !(key->path = strdup(path)))
 		return error_no_memory();
-	error = read_key_file(AT_FDCWD, path, path, &text, &size, &mode);
+	error = read_key_file(AT_FDCWD, path, path, &text, &size, &st);
 	if (error)
 		return error;
-	if (mode & (S_IRWXG | S_IRWXO))
+	if (st.st_mode & (S_IRWXG | S_IRWXO))
 		log_warning("%s: others than its owner may use the key that signs bundles (mode %04o)", path,
-			    mode & 07777);
+			    st.st_mode & 07777);
 	bio = BIO_new_mem_buf(text, (int)size);
 	if (bio)
 		key->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &locked);
@@ -172,6 +170,22 @@ static struct error *add_block(BIO *bio, const char *path, struct bundle_trust *
 	return error;
 }
 
+/* Who may write here says which bundles are taken. The rule is that of ssh for its own files. */
+static struct error *refuse_writers(const struct stat *st, const char *path)
+{
+	if (st->st_uid != 0 && st->st_uid != geteuid())
+		return error_remedy(error_create(ERROR_USAGE, "%s: it belongs to user %u, who could trust any key",
+						 path, st->st_uid),
+				    "chown root %s, if what it holds is right", path);
+	if (st->st_mode & (S_IWGRP | S_IWOTH))
+		return error_remedy(error_create(ERROR_USAGE,
+						 "%s: others than its owner may write there (mode %04o), and could "
+						 "trust any key",
+						 path, st->st_mode & 07777),
+				    "chmod go-w %s, if what it holds is right", path);
+	return NULL;
+}
+
 /* All public keys of a file, one at least: what cannot be read must not be passed over in silence. */
 static struct error *add_file(int directory, const char *name, const char *path, struct bundle_trust *trust)
 {
@@ -179,9 +193,11 @@ static struct error *add_file(int directory, const char *name, const char *path,
 	_cleanup_(free_ptr) char *text = NULL;
 	size_t size, before = trust->n;
 	struct error *error;
-	mode_t mode;
+	struct stat st;
 
-	error = read_key_file(directory, name, path, &text, &size, &mode);
+	error = read_key_file(directory, name, path, &text, &size, &st);
+	if (!error)
+		error = refuse_writers(&st, path);
 	if (error)
 		return error;
 	bio = BIO_new_mem_buf(text, (int)size);
@@ -206,12 +222,16 @@ static struct error *add_directory(int fd, const char *path, struct bundle_trust
 	_cleanup_(closedir_ptr) DIR *directory = fdopendir(fd);
 	struct error *error = NULL;
 	struct dirent *entry;
+	struct stat st;
 
 	if (!directory) {
 		error = error_system(errno, path, "cannot read the keys");
 		close(fd);
 		return error;
 	}
+	if (fstat(dirfd(directory), &st) < 0)
+		return error_system(errno, path, "cannot examine the keys");
+	error = refuse_writers(&st, path);
 	while (!error && (errno = 0, entry = readdir(directory))) {
 		_cleanup_(free_ptr) char *name = NULL;
 

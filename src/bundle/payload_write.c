@@ -485,7 +485,9 @@ struct error *bundle_write_payload(struct bundle *bundle, const struct action_li
 	free(w.carriers);
 	if (error) {
 		unlink(path);
-		return error;
+		/* What is wrong with the bundle's bytes: another attempt finds the same. */
+		return error->code == ERROR_FORMAT && !error->remedy ? error_remedy(error, "run the update again")
+								     : error;
 	}
 	memcpy(ret_sha256, sha256, sizeof(sha256));
 	*ret_size = size;

@@ -108,7 +108,7 @@ static struct error *perform(const struct invocation *invocation, int *ret_statu
 	if (!error)
 		error = take_variables(invocation, env);
 	if (!error)
-		error = invocation_number(invocation, "timeout", 1000000000, &exec.timeout_s);
+		error = invocation_number(invocation, "timeout", 0, 1000000000, &exec.timeout_s);
 	if (!error)
 		error = invocation_limits(invocation, &exec.limits);
 	if (!error)

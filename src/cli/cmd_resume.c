@@ -71,7 +71,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 		.allow_device_nodes = invocation_option(invocation, "allow-device-nodes"),
 	};
 	uint64_t wait_s = 300;
-	struct error *error = invocation_number(invocation, "wait", 100000, &wait_s);
+	struct error *error = invocation_number(invocation, "wait", 1, 100000, &wait_s);
 
 	if (!error)
 		error = restart_mode(invocation, &resume.restart);
@@ -80,7 +80,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 	if (!error)
 		error = verify_mode(invocation, &resume.verify_stat);
 	if (!error)
-		error = invocation_number(invocation, "freeze", HELPER_FREEZE_MS_MAX, &resume.freeze_ms);
+		error = invocation_number(invocation, "freeze", 0, HELPER_FREEZE_MS_MAX, &resume.freeze_ms);
 	resume.channel_timeout_ms = wait_s * 1000;
 	return error ? error : update_resume(&invocation->settings, invocation->vm, &resume, ret);
 }

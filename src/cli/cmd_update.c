@@ -39,9 +39,9 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 
 	if (invocation->rest && !*invocation->rest[0])
 		return error_create(ERROR_USAGE, "update: the command is empty");
-	error = invocation_number(invocation, "timeout", 1000000, &emulate.timeout_s);
+	error = invocation_number(invocation, "timeout", 0, 1000000, &emulate.timeout_s);
 	if (!error)
-		error = invocation_number(invocation, "script-timeout", 1000000, &emulate.script_timeout_s);
+		error = invocation_number(invocation, "script-timeout", 0, 1000000, &emulate.script_timeout_s);
 	if (!error)
 		error = invocation_limits(invocation, &emulate.limits);
 	return error ? error : update_emulate(&invocation->settings, invocation->vm, &emulate, ret);

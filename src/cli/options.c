@@ -95,6 +95,9 @@ static struct error *collect(const struct verb *verb, int argc, char **argv, str
 			return error_create(ERROR_USAGE, "%s: option %s needs a value", verb->name, argv[optind - 1]);
 		if (!spec)
 			return refuse_option(verb, argv[optind - 1]);
+		/* A script's unset variable: what was meant to be said must not be passed over. */
+		if (spec->argument && !*optarg)
+			return error_create(ERROR_USAGE, "%s: --%s is given an empty value", verb->name, spec->name);
 		if (ret->n_given == GIVEN_MAX)
 			return error_create(ERROR_USAGE, "%s: too many options", verb->name);
 		ret->given[ret->n_given].spec = spec;
@@ -137,21 +140,14 @@ static struct error *take_directories(struct invocation *ret)
 	return error;
 }
 
-/*
- * Flag, then environment; NULL: neither. Where a verb has no such flag the environment counts all the same. An empty
- * flag is a script's unset variable, by which no signature must come to be forgone.
- */
-static struct error *key_setting(const struct invocation *invocation, const char *option, const char *variable,
-				 const char **ret)
+/* Flag, then environment; NULL: neither. Where a verb has no such flag the environment counts all the same. */
+static const char *key_setting(const struct invocation *invocation, const char *option, const char *variable)
 {
 	const char *value = invocation_option(invocation, option);
 
-	if (value && !*value)
-		return error_create(ERROR_USAGE, "--%s: names no file", option);
 	if (!value)
 		value = getenv(variable);
-	*ret = value && *value ? value : NULL;
-	return NULL;
+	return value && *value ? value : NULL;
 }
 
 static struct error *take_words(const struct verb *verb, char **words, struct invocation *ret)
@@ -175,7 +171,7 @@ static struct error *take_memory_options(const struct verb *verb, struct invocat
 	ret->guest.btf_path = invocation_option(ret, "btf");
 	ret->image.layout = invocation_option(ret, "layout");
 	ret->image.snapshot = invocation_option(ret, "snapshot");
-	if (!ret->memory || (*ret->memory && strcmp(ret->memory, "-") != 0))
+	if (!ret->memory || strcmp(ret->memory, "-") != 0)
 		return NULL;
 	/* Pages are read where they are needed: what comes out of a pipe cannot serve. */
 	return error_create(ERROR_USAGE,
@@ -183,11 +179,26 @@ static struct error *take_memory_options(const struct verb *verb, struct invocat
 			    verb->name);
 }
 
+/* "update VM --" would be the full upgrade where a command was meant; getopt tells no difference. */
+static struct error *refuse_empty_command(const struct verb *verb, int argc, char *const *argv)
+{
+	int i = 1;
+
+	while (i < argc && strcmp(argv[i], "--") != 0)
+		i++;
+	if (!verb->takes_rest || i < argc - 1 || i == argc)
+		return NULL;
+	return error_create(ERROR_USAGE, "%s: nothing stands behind --", verb->name);
+}
+
 struct error *options_parse(const struct verb *verb, int argc, char **argv, struct invocation *ret)
 {
 	struct invocation invocation = {0};
-	struct error *error = collect(verb, argc, argv, &invocation);
+	/* Before getopt changes the order of the words. */
+	struct error *error = refuse_empty_command(verb, argc, argv);
 
+	if (!error)
+		error = collect(verb, argc, argv, &invocation);
 	if (!error)
 		error = take_memory_options(verb, &invocation);
 	if (!error && !invocation_option(&invocation, "help"))
@@ -197,12 +208,8 @@ struct error *options_parse(const struct verb *verb, int argc, char **argv, stru
 	error = take_directories(&invocation);
 	if (error)
 		return error;
-	error = key_setting(&invocation, "sign-key", "OUASSISTER_SIGN_KEY", &invocation.settings.sign_key);
-	if (!error)
-		error = key_setting(&invocation, "verify-key", "OUASSISTER_VERIFY_KEY",
-				    &invocation.settings.verify_key);
-	if (error)
-		return error;
+	invocation.settings.sign_key = key_setting(&invocation, "sign-key", "OUASSISTER_SIGN_KEY");
+	invocation.settings.verify_key = key_setting(&invocation, "verify-key", "OUASSISTER_VERIFY_KEY");
 	invocation.json = invocation_option(&invocation, "json") != NULL;
 	invocation.verbose = invocation_option(&invocation, "verbose") != NULL;
 	*ret = invocation;
@@ -219,7 +226,8 @@ const char *invocation_option(const struct invocation *invocation, const char *n
 	return value;
 }
 
-struct error *invocation_number(const struct invocation *invocation, const char *name, uint64_t max, uint64_t *ret)
+struct error *invocation_number(const struct invocation *invocation, const char *name, uint64_t min, uint64_t max,
+				uint64_t *ret)
 {
 	const char *text = invocation_option(invocation, name);
 	unsigned long long value;
@@ -229,9 +237,10 @@ struct error *invocation_number(const struct invocation *invocation, const char 
 		return NULL;
 	errno = 0;
 	value = strtoull(text, &end, 10);
-	if (errno || *end || end == text || *text == '-' || *text == '+' || value > max)
-		return error_create(ERROR_USAGE, "--%s: \"%s\" is not a whole number from 0 to %llu", name, text,
-				    (unsigned long long)max);
+	/* strtoull would take signs and spaces. */
+	if (errno || *end || *text < '0' || *text > '9' || value < min || value > max)
+		return error_create(ERROR_USAGE, "--%s: \"%s\" is not a whole number from %llu to %llu", name, text,
+				    (unsigned long long)min, (unsigned long long)max);
 	*ret = value;
 	return NULL;
 }

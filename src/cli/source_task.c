@@ -11,7 +11,7 @@ static const struct guest_task *find_task(const struct guest_task_list *list, ui
 
 static struct error *option_pid(const struct invocation *invocation, uint64_t *ret)
 {
-	return invocation_number(invocation, "pid", INT32_MAX, ret);
+	return invocation_number(invocation, "pid", 0, INT32_MAX, ret);
 }
 
 struct error *source_check_pid(const struct invocation *invocation)

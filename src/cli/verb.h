@@ -49,9 +49,9 @@ struct invocation {
 /* The option's value, NULL if it was not given. */
 const char *invocation_option(const struct invocation *invocation, const char *name);
 
-/* A whole number with its bounds; absent leaves *ret as it is. */
-struct error *invocation_number(const struct invocation *invocation, const char *name, uint64_t max, uint64_t *ret)
-	_must_check_;
+/* A whole number from `min` to `max`; absent leaves *ret as it is. */
+struct error *invocation_number(const struct invocation *invocation, const char *name, uint64_t min, uint64_t max,
+				uint64_t *ret) _must_check_;
 
 struct verb {
 	const char *name;

@@ -22,7 +22,19 @@
 
 struct shadow;
 
-/* What everything in the shadow may use together. 0: a default that no honest upgrade of a whole system meets. */
+/*
+ * With less no program starts in a shadow: processes and descriptors of its own are there before, a process of
+ * the guest has its pages, and a file system its tables.
+ */
+#define SHADOW_PROCESSES_MIN    8
+#define SHADOW_MEMORY_MIN_BYTES (UINT64_C(16) << 20)
+#define SHADOW_DISK_MIN_BYTES   (UINT64_C(16) << 20)
+#define SHADOW_OPEN_FILES_MIN   128
+
+/*
+ * What everything in the shadow may use together. 0: a default that no honest upgrade of a whole system meets; other
+ * numbers are those above at least.
+ */
 struct shadow_limits {
 	uint64_t processes;    /* at the same time, threads too */
 	uint64_t memory_bytes; /* of the host, page cache of its files and tmpfs contents included */

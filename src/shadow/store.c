@@ -12,12 +12,12 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "shadow/devices.h"
+#include "shadow/shadow.h"
 #include "shadow/weaken.h"
 
 /* What the host keeps of its free space: a sixteenth, and no more than this. */
 #define RESERVE_MAX (UINT64_C(1) << 30)
-/* Below this nothing can be made of it; above, the file system would need features that cost. */
-#define SIZE_MIN    (UINT64_C(16) << 20)
+/* Above, the file system would need features that cost. */
 #define SIZE_MAX_   (UINT64_C(8) << 40)
 /* From here on there is room for a journal. */
 #define JOURNAL_MIN (UINT64_C(1) << 30)
@@ -56,7 +56,7 @@ static struct error *choose_size(int fd, const char *directory, uint64_t max, ui
 		available = max;
 	if (available > SIZE_MAX_)
 		available = SIZE_MAX_;
-	if (available < SIZE_MIN)
+	if (available < SHADOW_DISK_MIN_BYTES)
 		return error_remedy(error_create(ERROR_FAILED, "%s: %llu KiB for the changes of the shadow are too few",
 						 directory, (unsigned long long)(available >> 10)),
 				    "make room there");

@@ -29,13 +29,28 @@
 #include "update/sleeping.h"
 #include "update/trust.h"
 
+#define LOG_NAME "update.log"
+
+/* The log of a bundle that waits is kept until that is replaced. */
 static struct error *open_log(struct emulation *e)
 {
-	e->log_path = string_format("%s/update.log", e->session->directory);
+	bool waits = access(e->session->bundle_path, F_OK) == 0;
+
+	e->log_path = string_format("%s/" LOG_NAME "%s", e->session->directory, waits ? ".new" : "");
 	if (!e->log_path)
 		return error_no_memory();
-	e->log_fd = open(e->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	e->log_fd =
+		open(e->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	return e->log_fd < 0 ? error_system(errno, e->log_path, "cannot create") : NULL;
+}
+
+/* The bundle that waits now is of this update. */
+static void keep_log(const struct emulation *e)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/" LOG_NAME, e->session->directory);
+
+	if (path && strcmp(path, e->log_path) != 0 && rename(e->log_path, path) < 0)
+		log_warning("%s: cannot rename: %s", e->log_path, strerror(errno));
 }
 
 static struct error *find_manager(struct emulation *e)
@@ -289,6 +304,7 @@ static struct error *finish(struct emulation *e)
 
 	if (error)
 		return error;
+	keep_log(e);
 	json_decref(session->state.fingerprint);
 	session->state.fingerprint = json_incref(e->sleeping->fingerprint);
 	return state_enter(&session->state, session->directory, STATE_BUNDLED);

@@ -84,6 +84,19 @@ struct error *fingerprint_add_guest(json_t *fingerprint, const uint8_t boot_id[1
 	return NULL;
 }
 
+/* A file that was moved is the same one: only where it is another its path tells something. */
+static struct error *refuse_other(const json_t *expected, const char *path, const char *what)
+{
+	_cleanup_(free_ptr) char *before = NULL;
+	struct error *error = json_get_bytes(expected, "path", &before, NULL);
+
+	if (error || !strcmp(before, path)) {
+		error_destroy(error);
+		return NULL;
+	}
+	return error_create(ERROR_CONFLICT, "%s: another %s than then, when it was %s", path, what, before);
+}
+
 static struct error *compare_file(const json_t *expected, const json_t *now, const char *what)
 {
 	static const char *const members[] = {"device", "inode", "size", "mtime_ns"};
@@ -96,8 +109,11 @@ static struct error *compare_file(const json_t *expected, const json_t *now, con
 		json_int_t before = json_integer_value(json_object_get(expected, members[i]));
 		json_int_t after = json_integer_value(json_object_get(now, members[i]));
 
-		if (before != after)
-			return error_create(ERROR_CONFLICT,
+		if (before == after)
+			continue;
+		error = refuse_other(expected, path, what);
+		return error ? error
+			     : error_create(ERROR_CONFLICT,
 					    "%s: the %s has changed since (its %s was %lld and is %lld)", path, what,
 					    members[i], (long long)before, (long long)after);
 	}

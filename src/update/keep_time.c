@@ -8,7 +8,8 @@
 static struct error *refuse(const char *text)
 {
 	return error_create(ERROR_USAGE,
-			    "none, or a time like 90min, 12h, 7d or 2w (at most ten years) is wanted, not \"%s\"",
+			    "none, or a time like 90s, 90min, 12h, 7d or 2w (at most ten years) is wanted, not "
+			    "\"%s\"",
 			    text);
 }
 
@@ -18,7 +19,7 @@ static uint64_t seconds_of(const char *unit)
 	static const struct {
 		const char *name;
 		uint64_t seconds;
-	} units[] = {{"", 1}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}, {"w", 7 * 86400}};
+	} units[] = {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}, {"w", 7 * 86400}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		if (!strcmp(units[i].name, unit))

@@ -10,6 +10,9 @@
 #include "base/progress.h"
 #include "update/apt.h"
 
+/* debconf has some thousand questions; each answer is a line. */
+#define FILE_MAX (1024 * 1024)
+
 /* A fifo or a device would make us wait, or never end. */
 static struct error *open_file(const char *path, int *ret)
 {
@@ -20,6 +23,9 @@ static struct error *open_file(const char *path, int *ret)
 		return error_recode(error_system(errno, path, "cannot open the answers for debconf"), ERROR_USAGE);
 	if (!S_ISREG(st.st_mode))
 		return error_create(ERROR_USAGE, "%s: the answers for debconf are in no ordinary file", path);
+	if (st.st_size > FILE_MAX)
+		return error_create(ERROR_USAGE, "%s: %llu bytes are no answers for debconf, %d are the most", path,
+				    (unsigned long long)st.st_size, FILE_MAX);
 	*ret = take_fd(fd);
 	return NULL;
 }

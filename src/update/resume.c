@@ -62,6 +62,12 @@ static struct error *open_late(struct resume *r)
 	return error ? error : device_policy_check(&bundle_manifest(r->late)->changes, r->options->allow_device_nodes);
 }
 
+static struct error *no_bundle(const struct session *session)
+{
+	return error_remedy(error_create(ERROR_NOTHING, "%s: no bundle waits", session->file.name),
+			    "run: ouassister update %s, or wake it as it is with --without-update", session->file.path);
+}
+
 /* Where the guest runs already, its update goes on whatever is wanted now. */
 static bool wakes_without_update(const struct resume *r)
 {
@@ -79,14 +85,10 @@ static struct error *open_bundle(struct resume *r)
 	if (wakes_without_update(r))
 		return NULL;
 	error = bundle_open(r->session->bundle_path, &r->bundle);
-	if (error && error->code == ERROR_NOT_FOUND && optional) {
+	if (error && error->code == ERROR_NOT_FOUND) {
 		error_destroy(error);
-		return NULL;
+		return optional ? NULL : no_bundle(r->session);
 	}
-	if (error && error->code == ERROR_NOT_FOUND)
-		return error_remedy(error_create(ERROR_NOTHING, "%s: no bundle waits", r->session->file.name),
-				    "run: ouassister update %s, or wake it as it is with --without-update",
-				    r->session->file.path);
 	if (!error)
 		error = check_origin(r);
 	return error ? error : open_late(r);
@@ -675,7 +677,8 @@ static struct error *document(const struct session *session, json_t **ret)
 static struct error *resume(struct resume *r)
 {
 	const char *keep = r->options->keep ? r->options->keep : r->session->file.keep;
-	struct error *error = keep_time_parse(keep ? keep : KEEP_TIME_DEFAULT, &r->keep_s);
+	/* The VM file's was looked at when that was read. */
+	struct error *error = error_wrap(keep_time_parse(keep ? keep : KEEP_TIME_DEFAULT, &r->keep_s), "--keep");
 
 	if (!error)
 		error = state_allows(r->session->state.state, OPERATION_RESUME, r->session->file.name);

@@ -86,7 +86,47 @@ static struct error *refuse_unknown_keys(GKeyFile *ini, const char *path)
 	return error;
 }
 
-/* A copy of the key's text without surrounding space, NULL if absent or empty. */
+/* Whether the line, without space at its begin, is "[GROUP]": as GLib has it, up to the first "]". */
+static bool is_group(const char *line, size_t length, char **ret_name)
+{
+	const char *end = memchr(line, ']', length);
+
+	if (*line != '[' || !end)
+		return false;
+	g_free(*ret_name);
+	*ret_name = g_strndup(line + 1, (size_t)(end - line - 1));
+	return true;
+}
+
+/* GLib takes the last of two, and says nothing. It has read the text already. */
+static struct error *refuse_duplicates(const char *text, const char *path)
+{
+	GHashTable *seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	struct error *error = NULL;
+	char *group = NULL;
+	size_t number = 1;
+
+	for (const char *line = text; !error && *line; line += strcspn(line, "\n"), line += *line == '\n', number++) {
+		const char *start = line + strspn(line, " \t\r\f\v");
+		size_t length = strcspn(start, "\n"), n = strcspn(start, "=\n");
+		char *name, *key;
+
+		if (!length || *start == '#' || is_group(start, length, &group))
+			continue;
+		name = g_strchomp(g_strndup(start, n));
+		key = g_strdup_printf("%s\n%s", group, name);
+		if (!g_hash_table_add(seen, key))
+			error = error_create(ERROR_USAGE, "%s: line %zu: key \"%s\" stands in [%s] a second time", path,
+					     number, name, group);
+		g_free(name);
+	}
+	g_free(group);
+	g_hash_table_destroy(seen);
+	return error_remedy(error, "leave one of them");
+}
+
+/* A copy of the key's text without surrounding space, NULL if absent. An empty one, a script's unset variable, is none.
+ */
 static struct error *key_text(GKeyFile *ini, const char *group, const char *name, const char *path, char **ret)
 {
 	GError *failure = NULL;
@@ -106,6 +146,9 @@ static struct error *key_text(GKeyFile *ini, const char *group, const char *name
 	if (*g_strstrip(text))
 		*ret = strdup(text);
 	g_free(text);
+	if (!*ret)
+		return error_remedy(error_create(ERROR_USAGE, "%s: key \"%s\" in [%s] is empty", path, name, group),
+				    "give it a value, or leave it out");
 	return NULL;
 }
 
@@ -243,6 +286,43 @@ static struct error *check_keep(const struct vm_file *file)
 	return bad_value(file, "update", "keep", file->keep, "none, or a time like 90min, 12h, 7d or 2w");
 }
 
+static bool is_port(const char *text, size_t length)
+{
+	unsigned long number = 0;
+
+	for (size_t i = 0; i < length; i++)
+		if (text[i] < '0' || text[i] > '9' || (number = number * 10 + (unsigned long)(text[i] - '0')) > 65535)
+			return false;
+	return length > 0 && number > 0;
+}
+
+/* "http://[USER:PASSWORD@]HOST[:PORT][/]", HOST being a name, an IPv4 address, or an IPv6 one in brackets. */
+static bool is_proxy(const char *text)
+{
+	static const char of_host[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+	size_t scheme = !strncmp(text, "http://", 7) ? 7 : !strncmp(text, "https://", 8) ? 8 : 0, n;
+	const char *host = text + scheme, *at = strrchr(text, '@'), *end;
+
+	for (const char *p = text; *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == 0x7f || strchr("\"'`\\<>", *p))
+			return false;
+	if (!scheme)
+		return false;
+	if (at)
+		host = at + 1;
+	n = *host == '[' ? 1 + strspn(host + 1, "0123456789abcdefABCDEF:.") : strspn(host, of_host);
+	if (*host == '[' ? host[n] != ']' || n < 3 : n == 0)
+		return false;
+	end = host + n + (*host == '[');
+	if (*end == ':') {
+		n = strcspn(end + 1, "/");
+		if (!is_port(end + 1, n))
+			return false;
+		end += 1 + n;
+	}
+	return !strcmp(end, "") || !strcmp(end, "/");
+}
+
 static bool is_readable_file(const char *path)
 {
 	struct stat st;
@@ -258,9 +338,11 @@ static struct error *check_values(const struct vm_file *file)
 		return bad_value(file, "vm", "format", file->format, "qcow2 or raw");
 	if (file->ssh && *file->ssh == '-')
 		return bad_value(file, "channel", "ssh", file->ssh, "user@host");
-	if (file->port && (strspn(file->port, "0123456789") != strlen(file->port) || strlen(file->port) > 5))
-		return bad_value(file, "channel", "port", file->port, "a port number");
-	if (file->proxy && strncmp(file->proxy, "http://", 7) != 0 && strncmp(file->proxy, "https://", 8) != 0)
+	if (!*file->command[0])
+		return error_create(ERROR_USAGE, "%s: key \"command\" in [qemu] names no program", file->path);
+	if (file->port && !is_port(file->port, strlen(file->port)))
+		return bad_value(file, "channel", "port", file->port, "a port, 1 to 65535,");
+	if (file->proxy && !is_proxy(file->proxy))
 		return bad_value(file, "update", "proxy", file->proxy, "http://HOST:PORT");
 	if (file->sources && !is_readable_file(file->sources))
 		return bad_value(file, "update", "sources", file->sources, "an ordinary file that can be read");
@@ -290,9 +372,12 @@ static struct error *name_after(const char *path, struct vm_file *file)
 		return error_no_memory();
 	if (length > VM_NAME_MAX || *file->name == '.' || *file->name == '-' ||
 	    strspn(file->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != length)
-		return error_create(ERROR_USAGE,
-				    "%s: a VM's name consists of letters, digits, '.', '_' and '-', %d at most",
-				    file->path, VM_NAME_MAX);
+		return error_remedy(
+			error_create(ERROR_USAGE,
+				     "%s: \"%s\" cannot be a VM's name: letters, digits, '.', '_' and '-', %d at most, "
+				     "the first neither '.' nor '-'",
+				     file->path, file->name, VM_NAME_MAX),
+			"rename the file: its name without .vm is the VM's");
 	return NULL;
 }
 
@@ -330,7 +415,8 @@ static struct error *load_ini(const struct vm_file *file, GKeyFile *ini)
 		g_error_free(failure);
 		return error;
 	}
-	return refuse_unknown_keys(ini, file->path);
+	error = refuse_unknown_keys(ini, file->path);
+	return error ? error : refuse_duplicates(text, file->path);
 }
 
 static struct error *load(const char *path, struct vm_file *file)

@@ -37,6 +37,58 @@ with_line() {
 	done
 }
 
+@test "a value of the VM file is refused with where, which and why" {
+	with_line vm 'disk = other.qcow2'
+	refused 2 'web1\.vm: line 1[0-9]: key "disk" stands in \[vm\] a second time' status web1
+	with_line update 'verify-key ='
+	refused 2 'web1\.vm: key "verify-key" in \[update\] is empty' status web1
+	[[ "$output" == *'leave it out'* ]]
+	with_line update 'proxy = http://proxy:99999'
+	refused 2 'web1\.vm: key "proxy" in \[update\] is "http://proxy:99999"' status web1
+	with_line channel 'port = 99999'
+	refused 2 'web1\.vm: key "port".*99999.*1 to 65535' status web1
+	setup
+	sed -i 's/^command .*/command = ""/' "$OUASSISTER_CONFIG_DIR/web1.vm"
+	refused 2 'web1\.vm: key "command" in \[qemu\] names no program' status web1
+}
+
+@test "a file whose name cannot be a VM's" {
+	cd "$BATS_TEST_TMPDIR"
+	for name in ./-x.vm ./.vm ./.hidden.vm './a b.vm'; do
+		cp web1.vm "$name"
+		refused 2 "cannot be a VM's name" status "$name"
+		[[ "$output" == *'rename the file'* ]]
+	done
+}
+
+@test "options that say nothing, or what cannot be" {
+	local option
+	for option in --conffiles --preseed --sign-key --max-disk --timeout --state-dir; do
+		refused 2 "$option is given an empty value" update web1 "$option="
+		refused 2 "$option is given an empty value" update web1 "$option" ''
+	done
+	refused 2 '--keep: none, or a time .*"x"' resume web1 --keep=x
+	refused 2 '--keep: none, or a time .*"1"' resume web1 --keep=1
+	refused 2 '--wait: "0" is not a whole number from 1' resume web1 --wait=0
+	refused 2 '--wait: " 5" is not a whole number' resume web1 '--wait= 5'
+	refused 2 'nothing stands behind --' update web1 --
+	refused 2 'nothing stands behind --' update --json web1 --
+	for option in --max-processes=1 --max-memory=1 --max-memory=15M --max-disk=1M --max-open-files=127; do
+		refused 2 "${option%=*}.*(least|from)" update web1 "$option"
+	done
+	refused 2 '--max-memory: 99999999T is more than' update web1 --max-memory=99999999T
+	refused 2 '--max-memory: 99999999999999999999 is more than' update web1 --max-memory=99999999999999999999
+	truncate -s 2M "$BATS_TEST_TMPDIR/large"
+	refused 2 'large: 2097152 bytes are no answers for debconf' update web1 "--preseed=$BATS_TEST_TMPDIR/large"
+}
+
+@test "a state file of another version" {
+	stands_at open
+	sed -i 's/"version": 1/"version": 7/' "$OUASSISTER_STATE_DIR"/web1-*/state.json
+	refused 1 'state\.json.*of another version' status web1
+	refused 1 'state\.json.*of another version' resume web1
+}
+
 @test "a state file that is none" {
 	local state
 	stands_at open

@@ -93,7 +93,7 @@ debian() {
 			# shellcheck disable=SC2046
 			run "$OUASSISTER" "$verb" --memory "$name" $(words "$verb")
 			[ "$status" -eq 2 ]
-			[[ "$output" == *"needs the name of a file"* ]]
+			[[ "$output" == *"needs the name of a file"* || "$output" == *"--memory is given an empty value"* ]]
 		done
 	done
 }

@@ -71,7 +71,9 @@ refused() {
 	refused 4 'signed by key [0-9a-f]{64}, which is not trusted' --verify-key other.pem
 	"$BATS_TEST_DIRNAME/make-bundle" "$bundle"
 	refused 4 'is not signed' --verify-key good.pem
-	refused 2 'verify-key: names no file' --verify-key=
+	refused 2 'verify-key is given an empty value' --verify-key=
+	echo 'verify-key =' >>"$OUASSISTER_CONFIG_DIR/web1.vm"
+	refused 2 'web1\.vm: key "verify-key" in \[update\] is empty'
 }
 
 @test "a bundle that does not say for which images it is" {
@@ -133,6 +135,24 @@ refused() {
 	refused 2 'nowhere' --verify-key nowhere
 	mkdir "$OUASSISTER_CONFIG_DIR/verify-keys"
 	refused 2 'verify-keys'
+}
+
+@test "keys that others may write are not trusted" {
+	mkdir keys
+	cp good.pem keys
+	woken --verify-key keys
+	chmod o+w good.pem
+	refused 2 'good\.pem: others than its owner may write there.*0646' --verify-key good.pem
+	chmod g+w,o-w good.pem
+	refused 2 'good\.pem: others than its owner' --verify-key good.pem
+	chmod g-w good.pem
+	chown 1234 good.pem
+	refused 2 'good\.pem: it belongs to user 1234' --verify-key good.pem
+	chmod 777 keys
+	refused 2 'keys: others than its owner' --verify-key keys
+	chmod 755 keys
+	chown 1234 keys/good.pem
+	refused 2 'keys/good\.pem: it belongs' --verify-key keys
 }
 
 @test "show says who signed" {

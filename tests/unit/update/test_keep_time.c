@@ -7,7 +7,7 @@ static void understood(void **state)
 	static const struct {
 		const char *text;
 		uint64_t seconds;
-	} cases[] = {{"none", 0},    {"1", 1},        {"45s", 45},      {"90min", 5400},           {"12h", 43200},
+	} cases[] = {{"none", 0},    {"1s", 1},       {"45s", 45},      {"90min", 5400},           {"12h", 43200},
 		     {"7d", 604800}, {"2w", 1209600}, {"007d", 604800}, {"3660d", KEEP_TIME_MAX_S}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -24,6 +24,8 @@ static void refused(void **state)
 	static const char *const cases[] = {"",
 					    "d",
 					    "0",
+					    "1",
+					    "3600",
 					    "0d",
 					    "-1d",
 					    "+1d",

@@ -71,6 +71,23 @@ static void bad_files_are_refused(void **state)
 		"[vm]\ndriver = vmware\nmemory = m\ndisk = d\nformat = qcow2\n" GOOD_QEMU,
 		"[vm]\ndriver = qemu\nmemory = m\ndisk = d\nformat = vmdk\n" GOOD_QEMU,
 		"[vm]\ndriver = qemu\nmemory = m\ndisk = d\nformat = qcow2\ngate = ajar\n" GOOD_QEMU,
+		GOOD "[vm]\ndisk = other\n",
+		GOOD "[channel]\ntype = none\n  type=none\n",
+		GOOD "[update]\nverify-key =\n",
+		GOOD "[update]\napt-options = \n",
+		GOOD "[channel]\ntype = ssh\nssh = root@h\nport = 99999\n",
+		GOOD "[channel]\ntype = ssh\nssh = root@h\nport = 0\n",
+		GOOD "[update]\nproxy = http://\n",
+		GOOD "[update]\nproxy = http://:3128\n",
+		GOOD "[update]\nproxy = http://proxy:\n",
+		GOOD "[update]\nproxy = http://proxy:99999\n",
+		GOOD "[update]\nproxy = http://proxy:31x\n",
+		GOOD "[update]\nproxy = http://pro xy:3128\n",
+		GOOD "[update]\nproxy = http://[::1:3128\n",
+		GOOD "[update]\nproxy = http://proxy:3128/path\n",
+		GOOD "[update]\nproxy = proxy:3128\n",
+		GOOD_VM "[qemu]\ncommand = \"\"\nqmp = q\n",
+		GOOD_VM "[qemu]\ncommand = '' -m 512\nqmp = q\n",
 		"[vm]\ndriver = qemu # comment\nmemory = m\ndisk = d\nformat = qcow2\n" GOOD_QEMU,
 	};
 	struct vm_file file;
@@ -79,6 +96,28 @@ static void bad_files_are_refused(void **state)
 		_cleanup_(free_ptr) char *path = write_file("bad.vm", cases[i]);
 
 		assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
+	}
+}
+
+static void good_values_are_taken(void **state)
+{
+	static const char *const cases[] = {
+		GOOD "[update]\nproxy = http://proxy\n",
+		GOOD "[update]\nproxy = https://proxy.example:3128/\n",
+		GOOD "[update]\nproxy = http://user:p%40ss@10.0.0.1:3128\n",
+		GOOD "[update]\nproxy = http://[fe80::1]:3128\n",
+		GOOD "[channel]\ntype = ssh\nssh = root@h\nport = 65535\n",
+		/* Groups may be in parts; names are told apart by their group. */
+		GOOD "[channel]\ntype = ssh\n[update]\nkeep = 7d\n[channel]\nssh = root@h\nkey = id\n",
+		GOOD "[update]\n# keep = 1d\nkeep = 7d\n#keep = 2d\n",
+	};
+	struct vm_file file;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(free_ptr) char *path = write_file("good.vm", cases[i]);
+
+		assert_ok(vm_file_load("/", path, &file));
+		vm_file_deinit(&file);
 	}
 }
 
@@ -108,9 +147,8 @@ static void names_are_checked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_everything),
-		cmocka_unit_test(bad_files_are_refused),
-		cmocka_unit_test(an_unknown_key_is_named_with_its_file),
+		cmocka_unit_test(reads_everything),      cmocka_unit_test(bad_files_are_refused),
+		cmocka_unit_test(good_values_are_taken), cmocka_unit_test(an_unknown_key_is_named_with_its_file),
 		cmocka_unit_test(names_are_checked),
 	};
 
