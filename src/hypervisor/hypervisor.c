@@ -119,6 +119,11 @@ struct error *vm_sync(struct vm *vm, bool *ret_synced)
 
 struct error *vm_suspend(struct vm *vm)
 {
+	/* What a killed process of ours left plugged would be in the image: no command could load that. */
+	struct error *error = vm_payload_detach(vm);
+
+	if (error)
+		return error;
 	/* The guest's agent is about to be frozen; a connection to it would outlive its QEMU. */
 	vm->channel->close(vm);
 	return error_wrap(vm->hypervisor->suspend(vm), "cannot suspend %s", vm->settings.name);

@@ -101,6 +101,29 @@ struct error *vm_channel_run(struct vm *vm, const char *const *argv, int stdin_f
 			     struct channel_result *ret) _must_check_;
 void channel_result_deinit(struct channel_result *result);
 
+/*
+ * --- a stream into the guest: a program and its input, through a port of the virtio-serial controller that the guest
+ * has for its agent. The hypervisor reads it from a file, so that it goes on without us. vm_payload_detach() takes the
+ * port away. ---
+ */
+
+/* Writes the file, in place of one that is there: the program, and behind it what `input_path` has (NULL: nothing). */
+struct error *vm_stream_write(const char *path, const void *program, size_t size, const char *input_path) _must_check_;
+/*
+ * Plugs the stream; its program has `program_size` bytes. The file is of no use any more then. ERROR_UNSUPPORTED: this
+ * VM has no place for one, or somebody in the guest may still read an earlier one.
+ */
+struct error *vm_stream_plug(struct vm *vm, const char *path, size_t program_size) _must_check_;
+/* Whether there is one that nobody has read from yet. */
+bool vm_stream_is_plugged(const struct vm *vm);
+/*
+ * In one call: the program becomes argv[0] in the guest as by vm_channel_put(), and is run to its end, with what is
+ * behind it as its standard input. With argv[1] NULL it is put and not run. ERROR_UNSUPPORTED: nothing was run, and the
+ * stream is gone.
+ */
+struct error *vm_stream_run(struct vm *vm, const char *const *argv, uint64_t timeout_ms, struct channel_result *ret)
+	_must_check_;
+
 enum payload_way {
 	PAYLOAD_DISK,  /* a hot-plugged read-only disk: give the helper its device path */
 	PAYLOAD_STDIN, /* vm_channel_run() with stdin_fd */
@@ -120,7 +143,7 @@ struct error *vm_payload_attach(struct vm *vm, const char *payload_path, struct 
 /* For the way PAYLOAD_FILE: what `fd` gives until its end becomes the place's file in the guest. `name` is for errors.
  */
 struct error *vm_payload_write(struct vm *vm, int fd, const char *name, const struct payload_place *place) _must_check_;
-/* Takes it away again (waits for DEVICE_DELETED); harmless if nothing is attached. */
+/* Takes it away again (waits for DEVICE_DELETED), and the port of a stream; harmless if nothing is attached. */
 struct error *vm_payload_detach(struct vm *vm) _must_check_;
 
 #endif

@@ -65,6 +65,14 @@ struct hypervisor_ops {
 	struct error *(*disk_attach)(struct vm *vm, const char *path, unsigned *place);
 	/* Harmless if there is none. */
 	struct error *(*disk_detach)(struct vm *vm);
+
+	/*
+	 * Plugs a port of the guest's virtio-serial controller, named PORT_NAME, out of which comes what the file has,
+	 * once. The file may be removed then. ERROR_UNSUPPORTED: there is no controller, or an older port of ours.
+	 */
+	struct error *(*port_attach)(struct vm *vm, const char *path);
+	/* Harmless if there is none. */
+	struct error *(*port_detach)(struct vm *vm);
 };
 
 /* payload.c: as vm_payload_attach(), by places from *place on and nothing else; here for the tests. */
@@ -72,6 +80,7 @@ struct error *payload_plug(struct vm *vm, const char *path, unsigned *place, str
 
 #define PLACE_NONE     UINT_MAX
 #define PAYLOAD_SERIAL "ouassister" /* virtio-blk keeps 20 characters */
+#define PORT_NAME      "ouassister"
 
 struct channel_ops {
 	const char *name;
@@ -95,8 +104,9 @@ struct vm {
 	bool payload_file;           /* ... has written a file */
 	bool payload_plugged;        /* vm_payload_plug() has plugged a disk that nobody has looked for yet ... */
 	unsigned payload_plug;       /* ... at this of the hypervisor's places */
-	uint64_t channel_speed;      /* bytes per second of the last put; 0: none yet */
-	bool guest_has_aes;          /* its processor computes AES; known after the channel has answered (ssh) */
+	uint64_t stream_blocks; /* of the program in the stream that is plugged and not read yet; 0: there is none */
+	uint64_t channel_speed; /* bytes per second of the last put; 0: none yet */
+	bool guest_has_aes;     /* its processor computes AES; known after the channel has answered (ssh) */
 };
 
 extern const struct hypervisor_ops hypervisor_qemu;

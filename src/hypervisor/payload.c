@@ -199,8 +199,15 @@ static void forget_file(struct vm *vm)
 
 struct error *vm_payload_detach(struct vm *vm)
 {
+	struct error *error, *of_port;
+
 	if (vm->payload_file)
 		forget_file(vm);
+	vm->stream_blocks = 0;
 	/* Asked of the hypervisor, not of our memory: it may have been plugged by a process that was killed. */
-	return error_wrap(vm->hypervisor->disk_detach(vm), "cannot take the payload away from %s", vm->settings.name);
+	of_port = vm->hypervisor->port_detach(vm);
+	error = vm->hypervisor->disk_detach(vm);
+	if (error)
+		error_destroy(of_port);
+	return error_wrap(error ? error : of_port, "cannot take the payload away from %s", vm->settings.name);
 }

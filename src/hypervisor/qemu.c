@@ -146,4 +146,6 @@ const struct hypervisor_ops hypervisor_qemu = {
 	.set_link = qemu_set_link,
 	.disk_attach = qemu_disk_attach,
 	.disk_detach = qemu_disk_detach,
+	.port_attach = qemu_port_attach,
+	.port_detach = qemu_port_detach,
 };

@@ -26,8 +26,13 @@ struct error *qemu_parse_network(const char *text, pid_t pid, struct nic_list *l
 struct error *qemu_disk_attach(struct vm *vm, const char *path, unsigned *place) _must_check_;
 struct error *qemu_disk_detach(struct vm *vm) _must_check_;
 
-/* Whether the block node is there. */
+/* Whether the device, or the block node, is there. */
+bool qemu_has_device(struct qmp *qmp, const char *id);
 bool qemu_has_node(struct qmp *qmp, const char *node);
+
+/* qemu_port.c */
+struct error *qemu_port_attach(struct vm *vm, const char *path) _must_check_;
+struct error *qemu_port_detach(struct vm *vm) _must_check_;
 
 /* qemu_cd.c */
 /* Puts the block node into a CD drive that the guest does not use; false if there is none. What was in it is kept. */

@@ -141,7 +141,7 @@ static bool insert_cd(struct qmp *qmp)
 /* The best first: a virtio disk is the fastest, a CD the slowest, and somebody else's. */
 static bool (*const places[])(struct qmp *) = {plug_virtio, try_pci_ports, plug_scsi, plug_usb, insert_cd};
 
-static bool is_plugged(struct qmp *qmp)
+bool qemu_has_device(struct qmp *qmp, const char *id)
 {
 	_cleanup_(json_decref_ptr) json_t *answer = NULL;
 	size_t i;
@@ -152,7 +152,7 @@ static bool is_plugged(struct qmp *qmp)
 	{
 		const char *name = json_string_value(json_object_get(device, "name"));
 
-		if (name && strcmp(name, PLUG_ID) == 0)
+		if (name && strcmp(name, id) == 0)
 			return true;
 	}
 	return false;
@@ -180,7 +180,7 @@ static struct error *await_unplugged(struct qmp *qmp)
 {
 	uint64_t deadline_ns = wire_deadline(UNPLUG_MS);
 
-	while (is_plugged(qmp)) {
+	while (qemu_has_device(qmp, PLUG_ID)) {
 		struct error *error = qmp_wait_event(qmp, "DEVICE_DELETED", UNPLUG_POLL_MS, NULL);
 
 		if (error && error->code != ERROR_TIMEOUT)
@@ -196,7 +196,7 @@ static struct error *detach(struct qmp *qmp)
 {
 	struct error *error = NULL;
 
-	if (is_plugged(qmp)) {
+	if (qemu_has_device(qmp, PLUG_ID)) {
 		/* Refused while an earlier request is pending: then, too, the device goes. */
 		error_destroy(qmp_execute(qmp, "device_del", json_pack("{s:s}", "id", PLUG_ID), NULL));
 		error = await_unplugged(qmp);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apply/embed.h"
 #include "apply/report.h"
@@ -12,26 +13,71 @@
 #include "update/pack_stream.h"
 
 /* A full upgrade of a large guest on an emulated CPU takes minutes, not hours; deferred actions come on top. */
-#define APPLY_TIMEOUT_MS  (60 * 60 * 1000ull)
+#define APPLY_TIMEOUT_MS   (60 * 60 * 1000ull)
 
-#define FORGET_TIMEOUT_MS (5 * 60 * 1000ull)
+#define FORGET_TIMEOUT_MS  (5 * 60 * 1000ull)
 
 /* How often the way into the guest may be lost while it applies, and how long it may take to come back. */
-#define ATTACHES_MAX      5
-#define HELPER_WORDS_MAX  24
-#define ATTACH_TIMEOUT_MS (3 * 60 * 1000ull)
+#define ATTACHES_MAX       5
+#define HELPER_WORDS_MAX   24
+#define INSTALL_TIMEOUT_MS (2 * 60 * 1000ull)
+
+/*
+ * Bytes of a payload that goes with the helper. On an emulated CPU a port brings 10 to 25 MB/s, a page at a time; a
+ * disk brings several times as much, but the guest takes a second to see it.
+ */
+#define STREAM_MAX         (16ull << 20)
+
+#define ATTACH_TIMEOUT_MS  (3 * 60 * 1000ull)
 
 /*
  * Bytes per second. A faster channel is not helped by packing: the host was seen to pack 160 MB/s (doc/bundle-format.md
  * has the figures). What a put of the helper takes to begin and to end counts as the channel's, so that a fast one is
  * rather taken for a slow one than the other way.
  */
-#define PACK_BELOW        (150ull << 20)
+#define PACK_BELOW         (150ull << 20)
 
+void helper_stream_prepare(const char *path, const char *payload_path, uint64_t payload_size, bool *ret_whole)
+{
+	bool whole = payload_size <= STREAM_MAX;
+	struct error *error = vm_stream_write(path, apply_helper, apply_helper_size, whole ? payload_path : NULL);
+
+	/* The next way is another. */
+	if (error)
+		log_debug("no stream for the guest: %s", error->message);
+	*ret_whole = whole && !error;
+	error_destroy(error);
+}
+
+void helper_plug(struct vm *vm, const char *stream_path, bool whole, const char *payload_path)
+{
+	struct error *error = vm_stream_plug(vm, stream_path, apply_helper_size);
+
+	if (error)
+		log_debug("%s", error->message);
+	unlink(stream_path);
+	/* A guest takes its time to see a new disk, in which it can do other things. */
+	if (error || !whole)
+		vm_payload_plug(vm, payload_path);
+	error_destroy(error);
+}
+
+/* By the stream where there is one, which is faster; else, or if the guest cannot take that, by the channel. */
 struct error *helper_install(struct vm *vm)
 {
-	return error_wrap(vm_channel_put(vm, apply_helper, apply_helper_size, HELPER_PATH),
-			  "cannot put the helper into the guest");
+	static const char *const argv[] = {HELPER_PATH, NULL};
+	_cleanup_(channel_result_deinit) struct channel_result result = {0};
+	struct error *error = error_create(ERROR_UNSUPPORTED, "no stream");
+
+	if (vm_stream_is_plugged(vm)) {
+		error_destroy(error);
+		error = vm_stream_run(vm, argv, INSTALL_TIMEOUT_MS, &result);
+	}
+	if (error && error->code == ERROR_UNSUPPORTED) {
+		error_destroy(error);
+		error = vm_channel_put(vm, apply_helper, apply_helper_size, HELPER_PATH);
+	}
+	return error_wrap(error, "cannot put the helper into the guest");
 }
 
 static char *copy_string(const json_t *object, const char *key)
@@ -158,36 +204,51 @@ static void date_events(struct helper_report *report, int64_t now_ns)
 		report->events[i].realtime_ns = now_ns - (end_ns - report->events[i].realtime_ns);
 }
 
-struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, uint64_t timeout_ms,
-			 struct helper_report *ret)
+/* The report of a run that ended so, if it is one; takes the error, and empties the result. */
+static struct error *take_result(struct error *error, struct channel_result *result, struct helper_report *ret)
 {
-	const char *argv[HELPER_WORDS_MAX + 1] = {HELPER_PATH};
-	struct channel_result result = {0};
 	struct helper_report report = {.actions = json_array(), .stale = json_array()};
-	struct error *error;
-	size_t n = 1;
 
-	while (*words && n + 1 < ARRAY_SIZE(argv))
-		argv[n++] = *words++;
-	error = vm_channel_run(vm, argv, stdin_fd, timeout_ms, &result);
-	if (!error && result.status >= 125 && !*result.output)
+	if (!error && result->status >= 125 && !*result->output)
 		error = error_create(ERROR_FAILED, "the guest refused to run %s: exit status %d: %s", HELPER_PATH,
-				     result.status, result.errors);
+				     result->status, result->errors);
 	if (!error)
-		error = parse_report(result.output, &report);
-	if (error && error->code == ERROR_FORMAT && result.status > 128)
+		error = parse_report(result->output, &report);
+	if (error && error->code == ERROR_FORMAT && result->status > 128)
 		error = error_recode(error, ERROR_NOT_FOUND);
 	if (!error)
 		date_events(&report, clock_realtime_ns());
-	if (!error && *result.errors)
-		log_debug("helper: %s", result.errors);
-	channel_result_deinit(&result);
+	if (!error && *result->errors)
+		log_debug("helper: %s", result->errors);
+	channel_result_deinit(result);
 	if (error) {
 		helper_report_deinit(&report);
 		return error;
 	}
 	*ret = report;
 	return NULL;
+}
+
+static void helper_argv(const char *const *words, const char *argv[HELPER_WORDS_MAX + 1])
+{
+	size_t n = 0;
+
+	argv[n++] = HELPER_PATH;
+	while (*words && n < HELPER_WORDS_MAX)
+		argv[n++] = *words++;
+	argv[n] = NULL;
+}
+
+struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, uint64_t timeout_ms,
+			 struct helper_report *ret)
+{
+	const char *argv[HELPER_WORDS_MAX + 1];
+	struct channel_result result = {0};
+	struct error *error;
+
+	helper_argv(words, argv);
+	error = vm_channel_run(vm, argv, stdin_fd, timeout_ms, &result);
+	return take_result(error, &result, ret);
 }
 
 /* What goes through the channel: packed where that is faster. */
@@ -240,48 +301,69 @@ static struct error *bring(struct vm *vm, const char *payload_path, struct paylo
 	return NULL;
 }
 
-static struct error *apply_from(struct vm *vm, const struct payload_place *place, const char *payload_path,
-				const char *hex, const struct helper_apply_options *options, struct helper_report *ret)
+struct words {
+	const char *list[HELPER_WORDS_MAX + 1];
+	size_t n;
+	char hex[SHA256_HEX_SIZE], clock[24], keep[24], freeze[24];
+};
+
+static void add_word(struct words *words, const char *word)
 {
-	_cleanup_(free_ptr) char *clock = string_format("%lld", (long long)clock_realtime_ns());
-	_cleanup_(free_ptr) char *keep =
-		options->keep_s ? string_format("%llu", (unsigned long long)options->keep_s) : strdup("none");
-	_cleanup_(free_ptr) char *freeze = string_format("%llu", (unsigned long long)options->freeze_ms);
-	const char *words[HELPER_WORDS_MAX] = {"apply",
-					       "--payload",
-					       place->way == PAYLOAD_STDIN ? "-" : place->guest_path,
-					       "--sha256",
-					       hex,
-					       "--verify",
-					       options->verify_stat ? "stat" : "full",
-					       "--freeze",
-					       freeze};
-	size_t n = 9;
+	if (words->n < HELPER_WORDS_MAX)
+		words->list[words->n++] = word;
+}
+
+static void add_pair(struct words *words, const char *option, const char *value)
+{
+	add_word(words, option);
+	add_word(words, value);
+}
+
+/* Zeroed before, filled here and not moved. `payload`: borrowed, "-" for standard input. */
+static void apply_words(struct words *words, const char *payload, const uint8_t sha256[SHA256_SIZE],
+			const struct helper_apply_options *options)
+{
+	sha256_to_hex(sha256, words->hex);
+	snprintf(words->clock, sizeof(words->clock), "%lld", (long long)clock_realtime_ns());
+	snprintf(words->keep, sizeof(words->keep), "none");
+	if (options->keep_s)
+		snprintf(words->keep, sizeof(words->keep), "%llu", (unsigned long long)options->keep_s);
+	snprintf(words->freeze, sizeof(words->freeze), "%llu", (unsigned long long)options->freeze_ms);
+	add_word(words, "apply");
+	add_pair(words, "--payload", payload);
+	add_pair(words, "--sha256", words->hex);
+	add_pair(words, "--verify", options->verify_stat ? "stat" : "full");
+	add_pair(words, "--freeze", words->freeze);
+	/* The clock is the guest's own again, and the first's old files are kept as long as the second's. */
+	if (options->late) {
+		add_word(words, "--late");
+	} else {
+		add_pair(words, "--clock", words->clock);
+		add_pair(words, "--keep", words->keep);
+	}
+	if (options->background)
+		add_word(words, "--background");
+	if (options->followed)
+		add_word(words, "--followed");
+	if (options->strict)
+		add_word(words, "--strict");
+}
+
+static struct error *apply_once(struct vm *vm, const struct payload_place *place, const char *payload_path,
+				const uint8_t sha256[SHA256_SIZE], const struct helper_apply_options *options,
+				struct helper_report *ret)
+{
+	bool by_stdin = place->way == PAYLOAD_STDIN;
+	struct words words = {};
 	struct pack_stream stream = {};
 	struct error *error = NULL, *packing;
 	int fd = -1;
 
-	if (!clock || !keep || !freeze)
-		return error_no_memory();
-	/* The clock is the guest's own again, and the first's old files are kept as long as the second's. */
-	if (options->late) {
-		words[n++] = "--late";
-	} else {
-		words[n++] = "--clock";
-		words[n++] = clock;
-		words[n++] = "--keep";
-		words[n++] = keep;
-	}
-	if (options->background)
-		words[n++] = "--background";
-	if (options->followed)
-		words[n++] = "--followed";
-	if (options->strict)
-		words[n++] = "--strict";
-	if (place->way == PAYLOAD_STDIN)
+	apply_words(&words, by_stdin ? "-" : place->guest_path, sha256, options);
+	if (by_stdin)
 		error = open_stream(vm, payload_path, &stream, &fd);
 	if (!error)
-		error = helper_run(vm, words, fd, options->timeout_ms, ret);
+		error = helper_run(vm, words.list, fd, options->timeout_ms, ret);
 	close_fd(&fd);
 	packing = pack_stream_close(&stream);
 	/* What the helper has reported counts; it had all it needed. */
@@ -290,6 +372,61 @@ static struct error *apply_from(struct vm *vm, const struct payload_place *place
 		return packing;
 	}
 	error_destroy(packing);
+	return error;
+}
+
+/* A restart of the channel's own service ends a run; the worker in the guest goes on, and is asked again. */
+static struct error *apply_from(struct vm *vm, const struct payload_place *place, const char *payload_path,
+				const uint8_t sha256[SHA256_SIZE], const struct helper_apply_options *options,
+				struct helper_report *ret)
+{
+	struct error *error = apply_once(vm, place, payload_path, sha256, options, ret);
+
+	for (unsigned i = 0; error && error->code == ERROR_NOT_FOUND && i < ATTACHES_MAX; i++) {
+		log_debug("%s; asking again", error->message);
+		error_destroy(error);
+		error = vm_channel_wait(vm, ATTACH_TIMEOUT_MS);
+		if (!error)
+			error = apply_once(vm, place, payload_path, sha256, options, ret);
+	}
+	return error;
+}
+
+/*
+ * Helper and payload by the stream, in one call. ERROR_UNSUPPORTED: it is to be done in another way, which finds the
+ * guest as it was.
+ */
+static struct error *apply_by_stream(struct vm *vm, const uint8_t sha256[SHA256_SIZE],
+				     const struct helper_apply_options *options, struct helper_report *ret)
+{
+	/* Nothing comes out of the port twice. Who is at work needs nothing more; without one this is no payload. */
+	const struct payload_place nowhere = {.way = PAYLOAD_DISK, .guest_path = (char *)"/dev/null"};
+	const char *argv[HELPER_WORDS_MAX + 1];
+	struct channel_result result = {0};
+	struct helper_report report = {0};
+	struct words words = {};
+	struct error *error;
+
+	apply_words(&words, "-", sha256, options);
+	helper_argv(words.list, argv);
+	error = vm_stream_run(vm, argv, options->timeout_ms, &result);
+	error = take_result(error, &result, ret);
+	if (!error || error->code != ERROR_NOT_FOUND)
+		return error;
+	log_debug("%s; asking again", error->message);
+	error_destroy(error);
+	error = vm_channel_wait(vm, ATTACH_TIMEOUT_MS);
+	if (error)
+		return error;
+	error = apply_from(vm, &nowhere, NULL, sha256, options, &report);
+	if (error && error->code != ERROR_TIMEOUT)
+		return error_recode(error, ERROR_UNSUPPORTED);
+	if (!error && !strcmp(report.result, HELPER_RESULT_FAILED)) {
+		helper_report_deinit(&report);
+		return error_create(ERROR_UNSUPPORTED, "the helper was lost with the channel");
+	}
+	if (!error)
+		*ret = report;
 	return error;
 }
 
@@ -304,31 +441,34 @@ uint64_t helper_apply_timeout_ms(const struct action_list *actions)
 	return timeout_ms;
 }
 
+/* Helper, payload and the run each for itself. */
+static struct error *apply_by_parts(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
+				    const struct helper_apply_options *options, struct helper_report *ret)
+{
+	struct payload_place place = {0};
+	struct error *error = options->installed ? NULL : helper_install(vm);
+
+	if (!error)
+		error = bring(vm, payload_path, &place);
+	if (!error)
+		error = apply_from(vm, &place, payload_path, sha256, options, ret);
+	free(place.guest_path);
+	return error;
+}
+
 struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
 			   const struct helper_apply_options *options, struct helper_report *ret)
 {
-	struct payload_place place = {0};
-	struct helper_report report = {0};
-	char hex[SHA256_HEX_SIZE];
-	struct error *error = bring(vm, payload_path, &place);
+	struct error *error;
 
-	if (error)
+	if (!options->whole_stream || !vm_stream_is_plugged(vm))
+		return apply_by_parts(vm, payload_path, sha256, options, ret);
+	error = apply_by_stream(vm, sha256, options, ret);
+	if (!error || error->code != ERROR_UNSUPPORTED)
 		return error;
-	sha256_to_hex(sha256, hex);
-	error = apply_from(vm, &place, payload_path, hex, options, &report);
-	/* A restart of the channel's own service ended it; the worker in the guest goes on, and is asked again. */
-	for (unsigned i = 0; error && error->code == ERROR_NOT_FOUND && i < ATTACHES_MAX; i++) {
-		log_debug("%s; asking again", error->message);
-		error_destroy(error);
-		error = vm_channel_wait(vm, ATTACH_TIMEOUT_MS);
-		if (!error)
-			error = apply_from(vm, &place, payload_path, hex, options, &report);
-	}
-	free(place.guest_path);
-	if (error)
-		return error;
-	*ret = report;
-	return NULL;
+	log_debug("%s: by disk or channel", error->message);
+	error_destroy(error);
+	return apply_by_parts(vm, payload_path, sha256, options, ret);
 }
 
 void helper_detach(struct vm *vm)

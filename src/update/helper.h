@@ -37,6 +37,17 @@ struct helper_report {
 	char *path, *message; /* of "end"; owned; may be NULL */
 };
 
+/*
+ * Writes what a stream brings into the guest (hypervisor.h): the helper, and the payload behind it where it is small
+ * (*ret_whole). Before the guest wakes; a failure is none, there are other ways.
+ */
+void helper_stream_prepare(const char *path, const char *payload_path, uint64_t payload_size, bool *ret_whole);
+/*
+ * Plugs the stream into the guest that runs, and what the payload needs beside it; removes the stream's file. What
+ * cannot be plugged is left to helper_apply().
+ */
+void helper_plug(struct vm *vm, const char *stream_path, bool whole, const char *payload_path);
+
 /* Puts the helper at HELPER_PATH in the guest. */
 struct error *helper_install(struct vm *vm) _must_check_;
 
@@ -56,12 +67,14 @@ struct helper_apply_options {
 	bool followed;       /* the second of two chained updates comes at once */
 	uint64_t keep_s;     /* how long the guest keeps the old files; 0: not at all; of the first, for both */
 	uint64_t timeout_ms; /* helper_apply_timeout_ms() */
+	bool installed;      /* the helper is in the guest, and is ours */
+	bool whole_stream;   /* the stream that is plugged has the payload, too */
 };
 
 /*
- * `helper apply` with the payload file, by the best way the VM has. The payload stays where the guest reads it until
- * helper_detach(): the guest takes a second to give a disk back, for which the gate need not stay
- * closed.
+ * `helper apply` with the payload file, by the best way the VM has, and the helper put there before it. What it came
+ * from stays plugged until helper_detach(): the guest takes a second to give a disk back, for which the gate need not
+ * stay closed.
  */
 struct error *helper_apply(struct vm *vm, const char *payload_path, const uint8_t sha256[SHA256_SIZE],
 			   const struct helper_apply_options *options, struct helper_report *ret) _must_check_;

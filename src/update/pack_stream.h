@@ -17,6 +17,7 @@
  * which belong to the payload with the same ending.
  */
 #define PAYLOAD_NAME      "payload"
+#define STREAM_NAME       "stream"
 #define DELTAS_NAME       "deltas"
 #define LATE_ENDING       ".late"
 #define PAYLOAD_LATE_NAME PAYLOAD_NAME LATE_ENDING

@@ -202,12 +202,17 @@ static struct error *prepare_payload(struct resume *r)
 		return NULL;
 	progress_step("payload", "preparing what travels to the guest");
 	r->payload = string_format("%s/" PAYLOAD_NAME, r->session->directory);
-	if (!r->payload)
+	r->stream = string_format("%s/" STREAM_NAME, r->session->directory);
+	if (!r->payload || !r->stream)
 		return error_no_memory();
 	error = resume_choose_restarts(r, &mode);
 	if (!error)
 		error = restart_merge(&bundle_manifest(r->bundle)->actions, restart_plan(r), mode, &actions);
-	return error ? error : bundle_write_payload(r->bundle, &actions, r->payload, r->payload_sha256, &size);
+	if (!error)
+		error = bundle_write_payload(r->bundle, &actions, r->payload, r->payload_sha256, &size);
+	if (!error)
+		helper_stream_prepare(r->stream, r->payload, size, &r->whole_stream);
+	return error;
 }
 
 /* Woken, the guest is not what a bundle that waits was made for. */
@@ -363,23 +368,26 @@ static struct error *run_helper(struct resume *r)
 		.keep_s = r->keep_s,
 		.followed = r->late && !resume_late_is_applied(r->session),
 		.timeout_ms = helper_apply_timeout_ms(&bundle_manifest(r->bundle)->actions),
+		.whole_stream = r->whole_stream,
 	};
 	struct error *error;
 
 	progress_step("channel", "waiting for the guest to answer");
 	/* Not before a boot: firmware may look for a system on it. */
 	if (!r->shut_down && !r->cold)
-		vm_payload_plug(vm, r->payload);
+		helper_plug(vm, r->stream, r->whole_stream, r->payload);
 	error = vm_channel_wait(vm, timeout_ms);
 	if (!error && (r->shut_down || r->cold)) {
 		progress_step("boot", "waiting until the guest has booted");
 		shut_down_settle(vm);
 		error = vm_channel_wait(vm, timeout_ms);
 	}
-	if (!error)
-		error = helper_install(vm);
+	if (error)
+		return error;
 	progress_step("apply", "the guest applies the update to itself");
-	return error ? error : helper_apply(vm, r->payload, r->payload_sha256, &apply, &r->report);
+	error = helper_apply(vm, r->payload, r->payload_sha256, &apply, &r->report);
+	r->helper_installed = !error;
+	return error;
 }
 
 /* A failure after the guest has run leaves the gate closed and says why in the state. */
@@ -707,7 +715,10 @@ struct error *update_resume(const struct update_settings *settings, const char *
 		error = document(&session, ret);
 	if (r.payload)
 		unlink(r.payload);
+	if (r.stream)
+		unlink(r.stream);
 	free(r.payload);
+	free(r.stream);
 	bundle_close(r.bundle);
 	bundle_close(r.late);
 	helper_report_deinit(&r.report);

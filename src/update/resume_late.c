@@ -39,7 +39,8 @@ static struct error *run(struct resume *r, bool background, const char *path, st
 						   .background = background,
 						   .verify_stat = r->options->verify_stat,
 						   .freeze_ms = r->options->freeze_ms,
-						   .timeout_ms = helper_apply_timeout_ms(&manifest->actions)};
+						   .timeout_ms = helper_apply_timeout_ms(&manifest->actions),
+						   .installed = r->helper_installed};
 	_cleanup_(action_list_deinit) struct action_list actions = {0};
 	uint8_t sha256[SHA256_SIZE];
 	uint64_t size;
@@ -52,8 +53,6 @@ static struct error *run(struct resume *r, bool background, const char *path, st
 		error = bundle_write_payload(r->late, &actions, path, sha256, &size);
 	if (!error)
 		error = vm_channel_wait(r->session->vm, resume_channel_timeout_ms(r));
-	if (!error)
-		error = helper_install(r->session->vm);
 	progress_step("late", "the guest applies what takes effect at its next boot");
 	if (!error)
 		error = helper_apply(r->session->vm, path, sha256, &apply, report);

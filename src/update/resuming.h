@@ -14,6 +14,9 @@ struct resume {
 	struct bundle *bundle; /* NULL: woken without an update */
 	struct bundle *late;   /* the one that is chained to it; NULL: none */
 	char *payload;         /* file that travels to the guest; NULL without a bundle */
+	char *stream;          /* file that brings the helper, and the payload if whole_stream; likewise */
+	bool whole_stream;
+	bool helper_installed; /* in the guest, by us */
 	uint8_t payload_sha256[SHA256_SIZE];
 	struct helper_report report;
 	uint64_t keep_s; /* how long the guest keeps the old files; 0: not at all */

@@ -163,6 +163,30 @@ static struct error *do_input(struct vm *vm, char **arguments, int *ret)
 	return run(vm, arguments + 2, fd, arguments[0], ret);
 }
 
+/* stream PROGRAM INPUT GUEST-PATH [WORD...] */
+static struct error *do_stream(struct vm *vm, char **arguments, int *ret)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/stream", vm->settings.directory);
+	_cleanup_(channel_result_deinit) struct channel_result result = {};
+	_cleanup_(free_ptr) char *program = NULL;
+	size_t size;
+	struct error *error = io_read_file(arguments[0], PUT_MAX, &program, &size);
+
+	if (!error)
+		error = vm_stream_write(path, program, size, arguments[1]);
+	if (!error)
+		error = vm_stream_plug(vm, path, size);
+	if (!error)
+		error = vm_stream_run(vm, (const char *const *)arguments + 2, 60000, &result);
+	if (error)
+		return error;
+	fputs(result.output, stdout);
+	fflush(stdout);
+	fputs(result.errors, stderr);
+	*ret = result.status;
+	return NULL;
+}
+
 static struct error *do_attach(struct vm *vm, char **arguments, int *ret)
 {
 	static const char *const ways[] = {[PAYLOAD_DISK] = "disk", [PAYLOAD_STDIN] = "stdin", [PAYLOAD_FILE] = "file"};
@@ -197,10 +221,11 @@ static const struct verb {
 	int n_arguments; /* at least */
 	struct error *(*function)(struct vm *vm, char **arguments, int *ret);
 } verbs[] = {
-	{"state", 0, do_state}, {"sync", 0, do_sync},         {"suspend", 0, do_suspend}, {"load", 0, do_load},
-	{"boot", 0, do_boot},   {"continue", 0, do_continue}, {"quit", 0, do_quit},       {"close", 0, do_close},
-	{"open", 0, do_open},   {"show", 0, do_show},         {"wait", 1, do_wait},       {"put", 2, do_put},
-	{"run", 2, do_run},     {"input", 3, do_input},       {"attach", 1, do_attach},   {"detach", 0, do_detach},
+	{"state", 0, do_state},   {"sync", 0, do_sync},         {"suspend", 0, do_suspend}, {"load", 0, do_load},
+	{"boot", 0, do_boot},     {"continue", 0, do_continue}, {"quit", 0, do_quit},       {"close", 0, do_close},
+	{"open", 0, do_open},     {"show", 0, do_show},         {"wait", 1, do_wait},       {"put", 2, do_put},
+	{"run", 2, do_run},       {"input", 3, do_input},       {"stream", 3, do_stream},   {"attach", 1, do_attach},
+	{"detach", 0, do_detach},
 };
 
 static int report(struct error *error)
