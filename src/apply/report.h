@@ -74,6 +74,12 @@
 
 #define HELPER_DIRECTORY           "/var/lib/ouassister"
 #define HELPER_PATH                HELPER_DIRECTORY "/helper"
+/*
+ * Where a helper may be put instead, and started with "apply": it goes to HELPER_PATH by itself. Exit 121 without a
+ * line: it could not, and has done nothing else.
+ */
+#define HELPER_ARRIVAL             "/var/lib/ouassister-helper"
+#define HELPER_EXIT_ARRIVAL        121
 /* Below it: what --late keeps. */
 #define HELPER_LATE                "late"
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "apply/arrival.h"
 #include "apply/events.h"
 #include "apply/fault.h"
 #include "apply/report.h"
@@ -407,6 +408,14 @@ static struct error *outlive(const struct apply_options *options, int lock_fd, i
 	return NULL;
 }
 
+/* There are other ways than the one we came by: who sent us takes one of those. */
+static int give_up_arrival(struct error *error)
+{
+	fprintf(stderr, "helper: %s\n", error->message);
+	error_destroy(error);
+	return HELPER_EXIT_ARRIVAL;
+}
+
 int worker_run(enum worker_verb verb, const struct apply_options *options)
 {
 	_cleanup_(free_ptr) char *directory = NULL;
@@ -416,6 +425,11 @@ int worker_run(enum worker_verb verb, const struct apply_options *options)
 	char *end = NULL;
 
 	error = make_directory(options, &directory);
+	if (!error && verb == WORKER_APPLY) {
+		error = arrival_settle(options->root);
+		if (error)
+			return give_up_arrival(error);
+	}
 	if (!error)
 		error = open_in(directory, "lock", O_RDWR | O_CREAT, &lock_fd);
 	if (!error)
@@ -525,6 +539,7 @@ static struct error *forget(const struct apply_options *options, const char *dir
 		return error;
 	if (timers)
 		timers_stop_own();
+	arrival_forget(options->root);
 	error = io_remove_tree(directory);
 	if (whole_system)
 		timers_unload();

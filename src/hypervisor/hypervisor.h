@@ -118,8 +118,8 @@ struct error *vm_stream_plug(struct vm *vm, const char *path, size_t program_siz
 bool vm_stream_is_plugged(const struct vm *vm);
 /*
  * In one call: the program becomes argv[0] in the guest as by vm_channel_put(), and is run to its end, with what is
- * behind it as its standard input. With argv[1] NULL it is put and not run. ERROR_UNSUPPORTED: nothing was run, and the
- * stream is gone.
+ * behind it as its standard input. With argv[1] NULL it is put and not run. ERROR_UNSUPPORTED: nothing was run, or it
+ * ended with 121 and without output, as it may to say that this way is none; the stream is gone.
  */
 struct error *vm_stream_run(struct vm *vm, const char *const *argv, uint64_t timeout_ms, struct channel_result *ret)
 	_must_check_;

@@ -30,7 +30,8 @@
  * page at a time, and chmod. The port stays open: what it has given is lost with the descriptor. A host that is not
  * known to be there yet reads as an end, after which dd is started again.
  *
- * A program that is there is replaced in one step, durably: a boot may have to start it.
+ * A program that is there is replaced in one step, durably: a boot may have to start it. One that ends as the script
+ * does where it has put nothing, without a word, wants to be taken for that.
  */
 static const char script[] =
 	"umask 077; t=$1; n=$2; shift 2; d=${t%/*}; o=$t; c=; i=0; p=\n"

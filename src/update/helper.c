@@ -229,11 +229,11 @@ static struct error *take_result(struct error *error, struct channel_result *res
 	return NULL;
 }
 
-static void helper_argv(const char *const *words, const char *argv[HELPER_WORDS_MAX + 1])
+static void helper_argv(const char *path, const char *const *words, const char *argv[HELPER_WORDS_MAX + 1])
 {
 	size_t n = 0;
 
-	argv[n++] = HELPER_PATH;
+	argv[n++] = path;
 	while (*words && n < HELPER_WORDS_MAX)
 		argv[n++] = *words++;
 	argv[n] = NULL;
@@ -246,7 +246,7 @@ struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, 
 	struct channel_result result = {0};
 	struct error *error;
 
-	helper_argv(words, argv);
+	helper_argv(HELPER_PATH, words, argv);
 	error = vm_channel_run(vm, argv, stdin_fd, timeout_ms, &result);
 	return take_result(error, &result, ret);
 }
@@ -408,7 +408,7 @@ static struct error *apply_by_stream(struct vm *vm, const uint8_t sha256[SHA256_
 	struct error *error;
 
 	apply_words(&words, "-", sha256, options);
-	helper_argv(words.list, argv);
+	helper_argv(HELPER_ARRIVAL, words.list, argv);
 	error = vm_stream_run(vm, argv, options->timeout_ms, &result);
 	error = take_result(error, &result, ret);
 	if (!error || error->code != ERROR_NOT_FOUND)

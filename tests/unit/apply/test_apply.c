@@ -324,6 +324,51 @@ static void outlives_one_with_a_cut_payload(void **state)
 	assert_tree(FIXTURE_ROOT, after);
 }
 
+/* One that came by a stream is where it belongs as soon as it works; one that cannot go there says so by its status. */
+static void goes_where_it_belongs(void **state)
+{
+	static const char arrival[] = FIXTURE_ROOT "/var/lib/ouassister-helper";
+	static const char home[] = FIXTURE_ROOT "/var/lib/ouassister/helper";
+	_cleanup_(builder_deinit) struct builder b;
+	_cleanup_(free_ptr) char *before = NULL, *after = NULL, *original = strdup(getenv("HELPER"));
+	_cleanup_(free_ptr) char *program = NULL;
+	struct stat came, is;
+	size_t size;
+
+	need_root();
+	assert_ok(io_read_file(original, 64 << 20, &program, &size));
+	/* Under an emulator the running program is that. */
+	if (!memcmp(program, "#!", 2))
+		skip();
+	prepare(&b);
+	before = dump_tree(FIXTURE_ROOT);
+	after = fixture_expected(&b);
+	for (int round = 0; round < 2; round++) {
+		fixture_copy();
+		shell("mkdir -p " FIXTURE_ROOT "/var/lib/ouassister && cp %s %s", original, arrival);
+		if (round)
+			shell("echo old >%s", home);
+		assert_int_equal(stat(arrival, &came), 0);
+		setenv("HELPER", arrival, 1);
+		assert_int_equal(helper(0, NULL, "apply", &b), 0);
+		setenv("HELPER", original, 1);
+		assert_int_equal(lstat(home, &is), 0);
+		assert_int_equal(is.st_ino, came.st_ino);
+		assert_int_equal(lstat(arrival, &is), -1);
+		assert_not_kept();
+		assert_tree(FIXTURE_ROOT, after);
+	}
+	fixture_copy();
+	shell("mkdir -p %s/x && cp %s %s", home, original, arrival);
+	setenv("HELPER", arrival, 1);
+	assert_int_equal(helper(0, NULL, "apply", &b), 121);
+	setenv("HELPER", original, 1);
+	assert_string_equal(fixture_output, "");
+	assert_not_kept();
+	assert_int_equal(lstat(arrival, &is), -1);
+	assert_tree(FIXTURE_ROOT, before);
+}
+
 static void a_cut_payload_changes_nothing(void **state)
 {
 	_cleanup_(builder_deinit) struct builder b;
@@ -571,6 +616,7 @@ int main(void)
 		cmocka_unit_test(sees_what_changes_while_it_stages),
 		cmocka_unit_test(survives_its_channel),
 		cmocka_unit_test(outlives_one_with_a_cut_payload),
+		cmocka_unit_test(goes_where_it_belongs),
 		cmocka_unit_test(a_cut_payload_changes_nothing),
 		cmocka_unit_test(refuses_a_stage_of_somebody_else),
 		cmocka_unit_test(stages_on_each_file_system),
