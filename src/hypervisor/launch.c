@@ -296,16 +296,27 @@ static struct error *require_disk(struct launch *launch)
 			    "\"disk\" and \"command\" of the VM file must name the same image");
 }
 
+/* What QEMU would wait for until nobody believes in it any more. */
+static struct error *look_at_memory(const char *memory, struct stat *ret)
+{
+	if (stat(memory, ret) < 0)
+		return errno == ENOENT ? error_create(ERROR_NOT_FOUND, "%s: there is no saved memory image", memory)
+				       : error_system(errno, memory, "cannot look at memory image");
+	if (!S_ISREG(ret->st_mode))
+		return error_create(ERROR_USAGE, "%s: the memory image is no ordinary file", memory);
+	if (ret->st_size == 0)
+		return error_format(memory, 0, "the file is empty, not a memory image");
+	return NULL;
+}
+
 static struct error *load(struct launch *launch)
 {
 	const char *memory = launch->vm->settings.memory;
 	struct stat status;
-	struct error *error;
+	struct error *error = look_at_memory(memory, &status);
 
-	if (stat(memory, &status) < 0)
-		return errno == ENOENT ? error_create(ERROR_NOT_FOUND, "%s: there is no saved memory image", memory)
-				       : error_system(errno, memory, "cannot look at memory image");
-	error = refuse_if_there(launch->vm);
+	if (!error)
+		error = refuse_if_there(launch->vm);
 	if (!error)
 		error = start_process(launch, true);
 	if (error)

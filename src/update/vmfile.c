@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "update/keep_time.h"
 
 DEFINE_CLEANUP(GKeyFile *, g_key_file_unref)
@@ -286,6 +287,17 @@ static struct error *check_keep(const struct vm_file *file)
 	return bad_value(file, "update", "keep", file->keep, "none, or a time like 90min, 12h, 7d or 2w");
 }
 
+/* "[USER@]HOST": no option of ssh's, and one word. */
+static bool is_ssh_target(const char *text)
+{
+	const char *at = strrchr(text, '@'), *host = at ? at + 1 : text;
+
+	for (const char *p = text; *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == 0x7f)
+			return false;
+	return *text != '-' && at != text && *host && *host != '-';
+}
+
 static bool is_port(const char *text, size_t length)
 {
 	unsigned long number = 0;
@@ -336,7 +348,7 @@ static struct error *check_values(const struct vm_file *file)
 		return bad_value(file, "vm", "driver", file->driver, "qemu");
 	if (strcmp(file->format, "qcow2") != 0 && strcmp(file->format, "raw") != 0)
 		return bad_value(file, "vm", "format", file->format, "qcow2 or raw");
-	if (file->ssh && *file->ssh == '-')
+	if (file->ssh && !is_ssh_target(file->ssh))
 		return bad_value(file, "channel", "ssh", file->ssh, "user@host");
 	if (!*file->command[0])
 		return error_create(ERROR_USAGE, "%s: key \"command\" in [qemu] names no program", file->path);
@@ -399,6 +411,16 @@ static struct error *find_path(const char *config_dir, const char *vm, char **re
 	return *ret ? NULL : error_no_memory();
 }
 
+/* It names a command that we run, with our rights. */
+static void warn_of_writers(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && st.st_mode & S_IWOTH)
+		log_warning("%s: anybody may write it, and have any command run by who uses it (mode %04o): chmod o-w",
+			    path, st.st_mode & 07777);
+}
+
 #define VM_FILE_MAX (1024 * 1024)
 
 static struct error *load_ini(const struct vm_file *file, GKeyFile *ini)
@@ -410,6 +432,9 @@ static struct error *load_ini(const struct vm_file *file, GKeyFile *ini)
 
 	if (error)
 		return error_recode(error, ERROR_USAGE);
+	if (strlen(text) != size)
+		return error_create(ERROR_USAGE, "%s: not a text", file->path);
+	warn_of_writers(file->path);
 	if (!g_key_file_load_from_data(ini, text, size, G_KEY_FILE_NONE, &failure)) {
 		error = error_create(ERROR_USAGE, "%s: %s", file->path, failure->message);
 		g_error_free(failure);

@@ -52,6 +52,14 @@ with_line() {
 	refused 2 'web1\.vm: key "command" in \[qemu\] names no program' status web1
 }
 
+@test "a VM file that anybody may write" {
+	chmod 666 "$OUASSISTER_CONFIG_DIR/web1.vm"
+	refused 0 'warning: .*web1\.vm: anybody may write it.*0666' status web1
+	chmod 664 "$OUASSISTER_CONFIG_DIR/web1.vm"
+	run "$OUASSISTER" status web1
+	[[ "$output" != *warning* ]]
+}
+
 @test "a file whose name cannot be a VM's" {
 	cd "$BATS_TEST_TMPDIR"
 	for name in ./-x.vm ./.vm ./.hidden.vm './a b.vm'; do

@@ -240,6 +240,16 @@ static void test_not_an_image(void **state)
 	assert_ok(io_replace_file(fixture->memory, "hello", 5, 0600));
 	assert_error(vm_load(fixture->vm), ERROR_FAILED);
 	assert_int_equal(state_of(fixture), VM_OFF);
+	/* QEMU would wait for these for minutes. */
+	assert_ok(io_replace_file(fixture->memory, "", 0, 0600));
+	assert_error(vm_load(fixture->vm), ERROR_FORMAT);
+	assert_int_equal(unlink(fixture->memory), 0);
+	assert_int_equal(mkfifo(fixture->memory, 0600), 0);
+	assert_error(vm_load(fixture->vm), ERROR_USAGE);
+	assert_int_equal(unlink(fixture->memory), 0);
+	assert_int_equal(mkdir(fixture->memory, 0700), 0);
+	assert_error(vm_load(fixture->vm), ERROR_USAGE);
+	assert_int_equal(state_of(fixture), VM_OFF);
 }
 
 static void test_wrong_command(void **state)

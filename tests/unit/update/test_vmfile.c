@@ -66,6 +66,10 @@ static void bad_files_are_refused(void **state)
 		GOOD "[channel]\ntype = telepathy\n",
 		GOOD "[channel]\ntype = ssh\nssh = -oProxyCommand=x\n",
 		GOOD "[channel]\ntype = ssh\nssh = root@h\nport = 22x\n",
+		GOOD "[channel]\ntype = ssh\nssh = root@a b\n",
+		GOOD "[channel]\ntype = ssh\nssh = @h\n",
+		GOOD "[channel]\ntype = ssh\nssh = root@\n",
+		GOOD "[channel]\ntype = ssh\nssh = root@-h\n",
 		GOOD "[update]\napt-options = --force\n",
 		GOOD_VM "[qemu]\ncommand = qemu 'unfinished\nqmp = q\n",
 		"[vm]\ndriver = vmware\nmemory = m\ndisk = d\nformat = qcow2\n" GOOD_QEMU,
@@ -121,6 +125,17 @@ static void good_values_are_taken(void **state)
 	}
 }
 
+/* GLib ends a value at a NUL. */
+static void bytes_are_no_text(void **state)
+{
+	static const char text[] = GOOD "[update]\nkeep = 7d\0x\n";
+	_cleanup_(free_ptr) char *path = string_format("%s/nul.vm", directory);
+	struct vm_file file;
+
+	assert_ok(io_replace_file(path, text, sizeof(text) - 1, 0600));
+	assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
+}
+
 static void an_unknown_key_is_named_with_its_file(void **state)
 {
 	_cleanup_(free_ptr) char *path = write_file("named.vm", GOOD "[channel]\nagnet = x\n");
@@ -147,8 +162,11 @@ static void names_are_checked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_everything),      cmocka_unit_test(bad_files_are_refused),
-		cmocka_unit_test(good_values_are_taken), cmocka_unit_test(an_unknown_key_is_named_with_its_file),
+		cmocka_unit_test(reads_everything),
+		cmocka_unit_test(bad_files_are_refused),
+		cmocka_unit_test(good_values_are_taken),
+		cmocka_unit_test(bytes_are_no_text),
+		cmocka_unit_test(an_unknown_key_is_named_with_its_file),
 		cmocka_unit_test(names_are_checked),
 	};
 
