@@ -17,82 +17,21 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "bundle/bundle.h"
-#include "update/device_policy.h"
 #include "update/document.h"
 #include "update/fingerprint.h"
 #include "update/helper.h"
 #include "update/keep_time.h"
 #include "update/kept.h"
-#include "update/late_bundle.h"
 #include "update/pack_stream.h"
 #include "update/reboot.h"
 #include "update/restart.h"
+#include "update/resume_bundles.h"
 #include "update/resume_late.h"
 #include "update/resuming.h"
 #include "update/session.h"
 #include "update/shut_down.h"
-#include "update/trust.h"
 
 #define CHANNEL_TIMEOUT_MS (300 * 1000ull)
-
-/* Who made it, that it says for which images it is, and that it asks for nothing the user must allow. */
-static struct error *check_origin(struct resume *r)
-{
-	const json_t *fingerprint = json_object_get(bundle_manifest(r->bundle)->info, "fingerprint");
-	struct error *error = trust_check(r->session, r->bundle);
-
-	if (error)
-		return error;
-	/* Without one it would pass for a bundle of any VM, and of one that was shut down. */
-	if (!json_is_object(fingerprint) || !json_is_array(json_object_get(fingerprint, "disk")))
-		return error_remedy(error_format(r->session->bundle_path, ERROR_NO_ADDRESS,
-						 "the bundle does not say for which memory and disk it is"),
-				    "run the update again");
-	r->shut_down = !fingerprint_has_memory(fingerprint);
-	return device_policy_check(&bundle_manifest(r->bundle)->changes, r->options->allow_device_nodes);
-}
-
-static struct error *open_late(struct resume *r)
-{
-	struct error *error = late_bundle_open(r->session, r->bundle, &r->late);
-
-	if (error || !r->late)
-		return error;
-	error = trust_check(r->session, r->late);
-	return error ? error : device_policy_check(&bundle_manifest(r->late)->changes, r->options->allow_device_nodes);
-}
-
-static struct error *no_bundle(const struct session *session)
-{
-	return error_remedy(error_create(ERROR_NOTHING, "%s: no bundle waits", session->file.name),
-			    "run: ouassister update %s, or wake it as it is with --without-update", session->file.path);
-}
-
-/* Where the guest runs already, its update goes on whatever is wanted now. */
-static bool wakes_without_update(const struct resume *r)
-{
-	enum update_state state = r->session->state.state;
-
-	return r->options->without_update && (state <= STATE_BUNDLED || state == STATE_OPEN);
-}
-
-static struct error *open_bundle(struct resume *r)
-{
-	bool optional = r->options->without_update || r->session->state.state == STATE_APPLIED ||
-			r->session->state.state == STATE_OPEN_LATE;
-	struct error *error;
-
-	if (wakes_without_update(r))
-		return NULL;
-	error = bundle_open(r->session->bundle_path, &r->bundle);
-	if (error && error->code == ERROR_NOT_FOUND) {
-		error_destroy(error);
-		return optional ? NULL : no_bundle(r->session);
-	}
-	if (!error)
-		error = check_origin(r);
-	return error ? error : open_late(r);
-}
 
 static struct error *check_channel(const struct resume *r)
 {
@@ -215,19 +154,6 @@ static struct error *prepare_payload(struct resume *r)
 	return error;
 }
 
-/* Woken, the guest is not what a bundle that waits was made for. */
-static struct error *give_up_bundles(const struct session *session)
-{
-	const char *const paths[] = {session->late_path, session->bundle_path};
-
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		if (unlink(paths[i]) == 0)
-			log_warning("%s: removed, as the VM is woken without it", paths[i]);
-		else if (errno != ENOENT)
-			return error_system(errno, paths[i], "cannot remove the bundle that the VM is woken without");
-	return NULL;
-}
-
 /* Not yet woken: state none, suspended, bundled, open. */
 static struct error *step_load(struct resume *r)
 {
@@ -245,8 +171,8 @@ static struct error *step_load(struct resume *r)
 	if (error)
 		return error;
 	error = load_behind_gate(r);
-	if (!error && wakes_without_update(r))
-		error = give_up_bundles(session);
+	if (!error)
+		error = resume_bundles_give_up(r);
 	if (error) {
 		/* The guest never ran: nothing is lost, everything is as before. */
 		error_destroy(vm_quit(session->vm));
@@ -556,23 +482,6 @@ static struct error *append_opened(struct session *session)
 	return NULL;
 }
 
-/* The bundle has done its work: it stays readable under another name, but does not wait any more. */
-static void retire_bundle(const char *path)
-{
-	_cleanup_(free_ptr) char *applied = string_format("%s.applied", path);
-
-	if (applied && rename(path, applied) < 0 && errno != ENOENT)
-		log_warning("%s: cannot rename: %s", path, strerror(errno));
-}
-
-static void retire_bundles(const struct session *session)
-{
-	deltas_remove(session->directory, DELTAS_NAME);
-	deltas_remove(session->directory, DELTAS_LATE_NAME);
-	retire_bundle(session->late_path);
-	retire_bundle(session->bundle_path);
-}
-
 static struct error *note_reboot(struct session *session)
 {
 	double t_s = (double)(clock_realtime_ns() - session->state.resumed_ns) / 1e9;
@@ -620,7 +529,7 @@ struct error *resume_close(struct resume *r)
 {
 	struct error *error;
 
-	retire_bundles(r->session);
+	resume_bundles_retire(r->session);
 	error = state_enter(&r->session->state, r->session->directory, STATE_OPEN);
 	if (error)
 		return error;
@@ -691,7 +600,7 @@ static struct error *resume(struct resume *r)
 	if (!error)
 		error = state_allows(r->session->state.state, OPERATION_RESUME, r->session->file.name);
 	if (!error)
-		error = open_bundle(r);
+		error = resume_bundles_open(r);
 	if (error)
 		return error;
 	do
