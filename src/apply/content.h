@@ -22,6 +22,8 @@ struct content {
 	const struct payload_entry *entry; /* borrowed */
 	int fd;                            /* empty file, at its start; borrowed */
 	uint64_t position;                 /* bytes so far */
+	bool past_cache;                   /* whole blocks of it may go past the page cache */
+	bool direct;                       /* the descriptor has O_DIRECT now */
 };
 
 struct error *content_init(struct content *content) _must_check_;
