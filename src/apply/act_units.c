@@ -9,6 +9,7 @@
 
 #include "apply/act.h"
 #include "apply/run.h"
+#include "apply/systemd.h"
 #include "base/io.h"
 
 #define CALL_TIMEOUT_MS  90000
@@ -40,72 +41,19 @@ const struct unit_state *unit_states_find(const struct unit_states *states, cons
 	return NULL;
 }
 
-static void keep(char *to, size_t size, const char *line, size_t key, size_t length)
-{
-	snprintf(to, size, "%.*s", (int)(length - key), line + key);
-}
-
-static void take_line(struct unit_state *state, const char *line, size_t length)
-{
-	if (length > 10 && !strncmp(line, "LoadState=", 10))
-		keep(state->load, sizeof(state->load), line, 10, length);
-	else if (length > 12 && !strncmp(line, "ActiveState=", 12))
-		keep(state->active, sizeof(state->active), line, 12, length);
-	else if (length > 5 && !strncmp(line, "Type=", 5))
-		keep(state->type, sizeof(state->type), line, 5, length);
-	else if (length > 7 && !strncmp(line, "Result=", 7))
-		keep(state->result, sizeof(state->result), line, 7, length);
-}
-
-/* One block a unit, in the order they were asked for, with an empty line between. */
-static void take_blocks(struct unit_states *states, const char *text)
-{
-	size_t i = 0;
-
-	while (*text && i < states->n) {
-		size_t length = strcspn(text, "\n");
-
-		if (length == 0)
-			i++;
-		else
-			take_line(&states->items[i], text, length);
-		text += length + (text[length] == '\n');
-	}
-}
-
-static struct error *ask(struct unit_states *states)
-{
-	static const char *const head[] = {"systemctl", "--no-pager", "show", "-pLoadState,ActiveState,Type,Result",
-					   "--"};
-	_cleanup_(run_result_deinit) struct run_result result = {};
-	_cleanup_(free_ptr) char **argv = NULL;
-	struct error *error;
-
-	if (states->n == 0)
-		return NULL;
-	argv = calloc(ARRAY_SIZE(head) + states->n + 1, sizeof(*argv));
-	if (!argv)
-		return error_no_memory();
-	memcpy(argv, head, sizeof(head));
-	for (size_t i = 0; i < states->n; i++)
-		argv[ARRAY_SIZE(head) + i] = (char *)states->items[i].unit;
-	error = run(argv, ASK_TIMEOUT_MS, &result);
-	if (error)
-		return error;
-	take_blocks(states, result.output);
-	return NULL;
-}
-
 struct error *unit_states_of(const struct action *const *actions, size_t n, struct unit_states *ret)
 {
 	struct unit_states states = {.items = calloc(n + 1, sizeof(*states.items)), .n = n};
+	struct systemd manager;
 	struct error *error;
 
 	if (!states.items)
 		return error_no_memory();
 	for (size_t i = 0; i < n; i++)
 		states.items[i].unit = actions[i]->unit;
-	error = ask(&states);
+	systemd_open(&manager);
+	error = systemd_ask_states(&manager, &states);
+	systemd_close(&manager);
 	if (error)
 		unit_states_deinit(&states);
 	else
@@ -136,9 +84,7 @@ static bool is_any_of(const char *word, const char *const *words)
 
 bool unit_is_running(const struct unit_state *state)
 {
-	static const char *const words[] = {"active", "activating", "reloading", "refreshing", NULL};
-
-	return is_any_of(state->active, words);
+	return active_is_running(state->active);
 }
 
 const char *unit_skip(const struct action *action, const struct unit_state *before)
@@ -172,34 +118,22 @@ bool unit_is_stopped_by(const struct action *action, const struct unit_states *b
 	return state && unit_is_running(state);
 }
 
-/* "JOB UNIT TYPE STATE" a line. */
-static bool is_stopping(const char *jobs)
-{
-	for (; *jobs; jobs += strcspn(jobs, "\n"), jobs += *jobs == '\n') {
-		char type[16];
-
-		if (sscanf(jobs, "%*s %*s %15s", type) == 1 && (!strcmp(type, "stop") || !strcmp(type, "restart")))
-			return true;
-	}
-	return false;
-}
-
 struct error *units_await_stops(bool *ret_all)
 {
-	static const char *const argv[] = {"systemctl", "--no-pager", "--no-legend", "--plain", "list-jobs", NULL};
 	uint64_t deadline = clock_monotonic_ns() + STOP_TIMEOUT_MS * 1000000ull;
+	struct error *error = NULL;
+	struct systemd manager;
 
-	for (;;) {
-		_cleanup_(run_result_deinit) struct run_result result = {};
-		struct error *error = run((char *const *)argv, ASK_TIMEOUT_MS, &result);
-
-		if (error)
-			return error;
-		*ret_all = result.status || !is_stopping(result.output);
-		if (*ret_all || clock_monotonic_ns() > deadline)
-			return NULL;
+	systemd_open(&manager);
+	for (bool stopping = true; !error && stopping;) {
+		error = systemd_ask_stopping(&manager, &stopping);
+		*ret_all = !error && !stopping;
+		if (!stopping || clock_monotonic_ns() > deadline)
+			break;
 		nanosleep(&(struct timespec){.tv_nsec = STOP_POLL_MS * 1000000}, NULL);
 	}
+	systemd_close(&manager);
+	return error;
 }
 
 bool lines_have(const char *lines, const char *word)

@@ -12,6 +12,7 @@
 #include "apply/events.h"
 #include "apply/fault.h"
 #include "apply/run.h"
+#include "apply/systemd.h"
 #include "apply/units.h"
 #include "base/io.h"
 
@@ -82,70 +83,11 @@ struct error *timers_note(const char *directory, const char *timer)
 	return fd < 0 ? error_system(errno, path, "cannot open") : io_write(fd, line, n, path);
 }
 
-/* A line of list-units: the unit, whether its file was loaded, how active it is, and more that is of no matter here. */
-static bool is_running_line(char *line, const char **ret)
-{
-	struct unit_state state = {};
-	char *save = NULL;
-
-	*ret = strtok_r(line, " ", &save);
-	for (unsigned column = 1; column < 3 && *ret; column++) {
-		const char *word = strtok_r(NULL, " ", &save);
-
-		snprintf(state.active, sizeof(state.active), "%s", word ? word : "");
-	}
-	return *ret && unit_is_running(&state);
-}
-
-/*
- * Which of `held` run: of what is loaded a list, where `show` has systemd look for every unit's file and tell all it
- * knows of it, which takes a second on a slow CPU.
- */
-static struct error *ask(bool running[ARRAY_SIZE(held)])
-{
-	const char *argv[ARRAY_SIZE(held) + 8] = {"systemctl", "--no-pager", "--no-legend", "--plain",
-						  "--full",    "list-units", "--"};
-	_cleanup_(run_result_deinit) struct run_result result = {};
-	struct error *error;
-
-	memcpy(argv + 7, held, sizeof(held));
-	memset(running, 0, ARRAY_SIZE(held));
-	error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
-	if (error)
-		return error;
-	for (char *save = NULL, *line = strtok_r(result.output, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save)) {
-		const char *unit;
-		bool runs = is_running_line(line, &unit);
-
-		for (size_t i = 0; runs && i < ARRAY_SIZE(held); i++)
-			running[i] |= !strcmp(unit, held[i]);
-	}
-	return NULL;
-}
-
-/*
- * Any failure is the guest's systemd's: it is noted, and the update goes on as it would with nothing to hold. --quiet:
- * nobody is asked of each what could start it again.
- */
-static struct error *stop(struct transaction *t, const char *const *timers, size_t n)
-{
-	const char *argv[ARRAY_SIZE(held) + 5] = {"systemctl", "--quiet", "stop", "--"};
-	_cleanup_(run_result_deinit) struct run_result result = {};
-	struct error *error;
-
-	memcpy(argv + 4, timers, n * sizeof(*timers));
-	error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
-	if (!error && result.status)
-		event_note(t->report_fd, NULL, "timers that are due may fire in the middle: %s", result.output);
-	return error;
-}
-
-static struct error *hold(struct transaction *t)
+static struct error *hold(struct transaction *t, struct systemd *manager)
 {
 	const char *running[ARRAY_SIZE(held)];
 	bool runs[ARRAY_SIZE(held)];
-	struct error *error = ask(runs);
+	struct error *error = systemd_ask_running(manager, held, ARRAY_SIZE(held), runs);
 	size_t n = 0;
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(held); i++) {
@@ -156,8 +98,14 @@ static struct error *hold(struct transaction *t)
 	}
 	fault_point();
 	if (!error && n)
-		error = stop(t, running, n);
+		error = systemd_stop(manager, running, n);
 	fault_point();
+	/* The update goes on as it would with nothing to hold. */
+	if (error && error->code == ERROR_FAILED) {
+		event_note(t->report_fd, NULL, "timers that are due may fire in the middle: %s", error->message);
+		error_destroy(error);
+		return NULL;
+	}
 	return error;
 }
 
@@ -165,12 +113,15 @@ struct error *timers_hold(struct transaction *t, bool with_actions)
 {
 	struct unit_states states = {};
 	struct error *error = NULL;
+	struct systemd manager;
 
 	if (!units_has_systemd())
 		return NULL;
+	systemd_open(&manager);
 	/* What the first update has stopped is still down. */
 	if (!t->timers_held)
-		error = hold(t);
+		error = hold(t, &manager);
+	systemd_close(&manager);
 	if (!error && with_actions)
 		error = unit_states_ask(&t->payload.actions, &states);
 	if (error || !with_actions)
@@ -194,32 +145,33 @@ static int renew_directory(const char *root, struct stat *before)
 	return take_fd(fd);
 }
 
-static void start(const char **argv, const char *root)
+static void start(const char *const *timers, size_t n, const char *root)
 {
-	_cleanup_(run_result_deinit) struct run_result result = {};
 	struct stat before;
 	_cleanup_(close_fd) int fd = renew_directory(root, &before);
-	struct error *error = run((char *const *)argv, CALL_TIMEOUT_MS, &result);
+	struct systemd manager;
 
-	error_destroy(error);
+	systemd_open(&manager);
+	error_destroy(systemd_start(&manager, timers, n));
+	systemd_close(&manager);
 	if (fd >= 0)
 		futimens(fd, (const struct timespec[2]){{.tv_nsec = UTIME_OMIT}, before.st_mtim});
 }
 
 void timers_start(const char *directory, const char *root)
 {
-	const char *argv[TIMERS_MAX + 5] = {"systemctl", "start", "--no-block", "--"};
+	const char *timers[TIMERS_MAX];
 	_cleanup_(free_ptr) char *noted = NULL;
 	struct error *error = read_noted(directory, &noted);
 	size_t n = 0;
 
 	for (char *save = NULL, *timer = error ? NULL : strtok_r(noted, "\n", &save); timer && n < TIMERS_MAX;
 	     timer = strtok_r(NULL, "\n", &save))
-		argv[4 + n++] = timer;
+		timers[n++] = timer;
 	error_destroy(error);
 	if (n == 0)
 		return;
-	start(argv, root);
+	start(timers, n, root);
 	timers_forget(directory);
 }
 

@@ -11,8 +11,7 @@
 #include "apply/transaction.h"
 
 /*
- * One call asks which run, one stops those; `with_actions` one more asks for the units of the payload's actions, into
- * t->states.
+ * `with_actions`: the states of the units of the payload's actions are asked for as well, into t->states.
  */
 struct error *timers_hold(struct transaction *t, bool with_actions) _must_check_;
 /* One more to be started. */
