@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -21,6 +22,8 @@ static void reset_limits(void)
 	/* Where it could not be lowered there is nothing to raise. */
 	if (fd >= 0 && write(fd, "0", 1) < 0)
 		errno = 0;
+	if (getpriority(PRIO_PROCESS, 0) < 0)
+		setpriority(PRIO_PROCESS, 0, 0);
 	umask(022);
 }
 

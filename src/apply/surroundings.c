@@ -13,6 +13,7 @@
 #define CGROUP_NAME     "ouassister"
 
 #define NICE_BACKGROUND 19
+#define NICE_FOREGROUND (-19) /* behind a closed gate nobody waits for anything but us */
 
 /* include/uapi/linux/ioprio.h, which came with Linux 5.15: IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE, IOPRIO_CLASS_SHIFT.
  */
@@ -89,6 +90,7 @@ void surroundings_enter(bool whole_system, int report_fd)
 	if (whole_system) {
 		join_mount_namespace(report_fd);
 		leave_cgroup(report_fd);
+		surroundings_background(false);
 		if (write_file("/proc/self/oom_score_adj", "-1000") < 0)
 			event_note(report_fd, "/proc/self/oom_score_adj", "%s", strerror(errno));
 	}
@@ -98,8 +100,8 @@ void surroundings_enter(bool whole_system, int report_fd)
 
 void surroundings_background(bool on)
 {
-	/* It is as it was for others, whatever a kernel or its disk scheduler makes of it. */
-	setpriority(PRIO_PROCESS, 0, on ? NICE_BACKGROUND : 0);
+	/* Whatever a kernel or its disk scheduler makes of it. */
+	setpriority(PRIO_PROCESS, 0, on ? NICE_BACKGROUND : NICE_FOREGROUND);
 	syscall(SYS_ioprio_set, IO_WHO_PROCESS, 0, on ? IO_CLASS_IDLE << IO_CLASS_SHIFT : 0);
 }
 

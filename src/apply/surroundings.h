@@ -10,7 +10,7 @@
 /*
  * Known environment, umask 077, "/" as working directory. With `whole_system` also: pid 1's mount
  * namespace, a cgroup of our own (a restart of the agent's service ends what is in its cgroup)
- * and no interest for the OOM killer. What cannot be had is noted in the report.
+ * no interest for the OOM killer, and the processor before all others. What cannot be had is noted in the report.
  */
 void surroundings_enter(bool whole_system, int report_fd);
 /* For what the foreground does itself: the environment, and with `whole_system` the mount namespace. */
@@ -19,7 +19,8 @@ void surroundings_join(bool whole_system);
 void surroundings_forget(void);
 
 /*
- * Others' work comes first, of processor and disk: until it is called with false. Processes started meanwhile stay so.
+ * Others' work comes first, of processor and disk: until it is called with false; then ours does again. Processes
+ * started meanwhile stay so.
  */
 void surroundings_background(bool on);
 
