@@ -96,14 +96,13 @@ static void add_configured(GPtrArray *argv, const struct vm_file *file)
 static struct error *add_sources(GPtrArray *argv, const struct vm_file *file)
 {
 	_cleanup_(free_ptr) char *text = NULL;
-	size_t size;
 	struct error *error;
 
 	if (!file->sources)
 		return NULL;
-	error = io_read_file(file->sources, SOURCES_MAX, &text, &size);
+	error = vm_file_read_sources(file, SOURCES_MAX, &text);
 	if (error)
-		return error_wrap(error, "cannot read the sources");
+		return error;
 	packages_add_words(argv, (const char *const[]){"/bin/sh", "-c", WITH_SOURCES, "sh", text, NULL});
 	return NULL;
 }

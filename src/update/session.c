@@ -63,8 +63,12 @@ static struct error *lock_disk(struct session *session, bool shared)
 	if (!path)
 		return error_no_memory();
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return error_system(errno, path, "cannot create the lock");
+	if (fd < 0) {
+		int errnum = errno;
+
+		error = error_system(errnum, path, "cannot create the lock");
+		return errnum == EACCES ? error_remedy(error, "only root may do this") : error;
+	}
 	if (flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
 		return lock_failure(errno, fd, session, path);
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());

@@ -2,6 +2,7 @@
 #include "update/state.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -156,7 +157,10 @@ struct error *state_load(const char *directory, struct state *ret)
 		error = read_members(document, path, &state);
 	if (error) {
 		state_deinit(&state);
-		return error_remedy(error_wrap(error, "state of the VM"), "if %s is damaged for good, remove it", path);
+		error = error_wrap(error, "state of the VM");
+		if (error->errnum == EACCES)
+			return error_remedy(error, "only root may see it");
+		return error_remedy(error, "if %s is damaged for good, remove it", path);
 	}
 	*ret = state;
 	return NULL;

@@ -359,7 +359,7 @@ static struct error *check_values(const struct vm_file *file)
 	if (file->sources && !is_readable_file(file->sources))
 		return bad_value(file, "update", "sources", file->sources, "an ordinary file that can be read");
 	for (char **option = file->apt_options; option && *option; option++)
-		if (**option == '-' || !strchr(*option, '='))
+		if (**option == '-' || **option == '=' || !strchr(*option, '='))
 			return bad_value(file, "update", "apt-options", *option, "Name::Option=value");
 	return check_keep(file);
 }

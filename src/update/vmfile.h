@@ -43,6 +43,12 @@ struct error *vm_file_load(const char *config_dir, const char *vm, struct vm_fil
 void vm_file_deinit(struct vm_file *file);
 
 /*
+ * The text of the file that replaces the guest's sources, which the VM file must name. ERROR_USAGE: it cannot be read,
+ * is longer than `max` bytes, or names none.
+ */
+struct error *vm_file_read_sources(const struct vm_file *file, size_t max, char **ret) _must_check_;
+
+/*
  * The hosts that the VM file names, sources and proxy, which may be in a private range: appended to `ret` as strings to
  * be freed, and a NULL after them.
  */

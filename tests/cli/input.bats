@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What the user names and writes down, and what of it is refused: with where, what, and what to do.
+#
+# shellcheck disable=SC2030,SC2031 # each test has its own environment
 
 load web1
 
@@ -88,6 +90,28 @@ with_line() {
 	refused 2 '--max-memory: 99999999999999999999 is more than' update web1 --max-memory=99999999999999999999
 	truncate -s 2M "$BATS_TEST_TMPDIR/large"
 	refused 2 'large: 2097152 bytes are no answers for debconf' update web1 "--preseed=$BATS_TEST_TMPDIR/large"
+}
+
+@test "who is not root is told so" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	local place verb
+	# Where others may look at all.
+	place=$(mktemp -d)
+	chmod 755 "$place"
+	cp "$OUASSISTER" "$BATS_TEST_TMPDIR"/web1.* "$place"
+	export OUASSISTER_CONFIG_DIR=$place OUASSISTER_STATE_DIR=$place/state OUASSISTER_RUN_DIR=$place/run
+	stands_at open
+	chmod 700 "$OUASSISTER_STATE_DIR"/web1-*
+	mkdir "$OUASSISTER_RUN_DIR"
+	for verb in status update; do
+		run setpriv --reuid=65534 --regid=65534 --clear-groups "$place/ouassister" "$verb" "$place/web1.vm"
+		echo "status $status: $output"
+		[ "$status" -eq 1 ] || break
+		[[ "$output" == *'only root may'* && "$output" != *'remove it'* ]] || break
+		verb=
+	done
+	rm -r "$place"
+	[ -z "$verb" ]
 }
 
 @test "a state file of another version" {

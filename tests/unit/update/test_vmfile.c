@@ -70,6 +70,7 @@ static void bad_files_are_refused(void **state)
 		GOOD "[channel]\ntype = ssh\nssh = @h\n",
 		GOOD "[channel]\ntype = ssh\nssh = root@\n",
 		GOOD "[channel]\ntype = ssh\nssh = root@-h\n",
+		GOOD "[update]\napt-options = =1\n",
 		GOOD "[update]\napt-options = --force\n",
 		GOOD_VM "[qemu]\ncommand = qemu 'unfinished\nqmp = q\n",
 		"[vm]\ndriver = vmware\nmemory = m\ndisk = d\nformat = qcow2\n" GOOD_QEMU,
@@ -136,6 +137,34 @@ static void bytes_are_no_text(void **state)
 	assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
 }
 
+static void sources_are_looked_at(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t size;
+		bool taken;
+	} cases[] = {{"deb http://a b main\n", 20, true},
+		     {"# none\n \n\t# neither\n", 22, false},
+		     {"", 0, false},
+		     {"deb http://a b main\n\0x", 22, false},
+		     {"deb http://a.example/debian b main contrib\n", 43, false}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vm_file file = {.path = (char *)"web1.vm"};
+		char *text = NULL;
+
+		file.sources = string_format("%s/sources.list", directory);
+		assert_ok(io_replace_file(file.sources, cases[i].text, cases[i].size, 0600));
+		if (cases[i].taken)
+			assert_ok(vm_file_read_sources(&file, 40, &text));
+		else
+			assert_error(vm_file_read_sources(&file, 40, &text), ERROR_USAGE);
+		assert_int_equal(text != NULL, cases[i].taken);
+		free(text);
+		free(file.sources);
+	}
+}
+
 static void an_unknown_key_is_named_with_its_file(void **state)
 {
 	_cleanup_(free_ptr) char *path = write_file("named.vm", GOOD "[channel]\nagnet = x\n");
@@ -162,11 +191,9 @@ static void names_are_checked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_everything),
-		cmocka_unit_test(bad_files_are_refused),
-		cmocka_unit_test(good_values_are_taken),
-		cmocka_unit_test(bytes_are_no_text),
-		cmocka_unit_test(an_unknown_key_is_named_with_its_file),
+		cmocka_unit_test(reads_everything),      cmocka_unit_test(bad_files_are_refused),
+		cmocka_unit_test(good_values_are_taken), cmocka_unit_test(bytes_are_no_text),
+		cmocka_unit_test(sources_are_looked_at), cmocka_unit_test(an_unknown_key_is_named_with_its_file),
 		cmocka_unit_test(names_are_checked),
 	};
 
