@@ -137,17 +137,21 @@ static void bytes_are_no_text(void **state)
 	assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
 }
 
+#define CASE(text) text, sizeof(text) - 1
+
 static void sources_are_looked_at(void **state)
 {
 	static const struct {
 		const char *text;
 		size_t size;
 		bool taken;
-	} cases[] = {{"deb http://a b main\n", 20, true},
-		     {"# none\n \n\t# neither\n", 22, false},
-		     {"", 0, false},
-		     {"deb http://a b main\n\0x", 22, false},
-		     {"deb http://a.example/debian b main contrib\n", 43, false}};
+	} cases[] = {
+		{CASE("deb http://a b main\n"), true},
+		{CASE("# none\n \n\t# neither\n"), false},
+		{CASE(""), false},
+		{CASE("deb http://a b main\n\0x"), false},
+		{CASE("deb http://a.example/debian b main contrib\n"), false},
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct vm_file file = {.path = (char *)"web1.vm"};
