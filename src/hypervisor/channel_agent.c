@@ -20,7 +20,9 @@
 #define AGENT_SCRIPT_MS   60000
 #define AGENT_POLL_MIN_MS 10
 #define AGENT_POLL_MAX_MS 250
-#define AGENT_POLL_PART   4
+#define AGENT_SOON_MS     500
+#define AGENT_SOON_PART   2 /* before that; then ... */
+#define AGENT_LATER_PART  16
 #define AGENT_STDIN_MAX   CHANNEL_OUTPUT_MAX
 #define AGENT_CHUNK       (512u << 10) /* bytes a write; larger ones were seen to stall the agent */
 
@@ -196,11 +198,14 @@ static bool vm_is_gone(struct vm *vm)
 	return gone;
 }
 
-/* A part of the time that the program has taken so far: its end is seen soon, and the guest is not asked all the time.
+/*
+ * A part of the time that the program has taken so far: its end is seen soon, and the guest, to whom an answer is work,
+ * is not asked all the time. What is not over at once is mostly the update, whose end the gate waits for.
  */
 static uint64_t poll_delay_ms(uint64_t begun_ns)
 {
-	uint64_t delay_ms = (clock_monotonic_ns() - begun_ns) / 1000000 / AGENT_POLL_PART;
+	uint64_t taken_ms = (clock_monotonic_ns() - begun_ns) / 1000000;
+	uint64_t delay_ms = taken_ms / (taken_ms < AGENT_SOON_MS ? AGENT_SOON_PART : AGENT_LATER_PART);
 
 	return delay_ms < AGENT_POLL_MIN_MS ? AGENT_POLL_MIN_MS : least(delay_ms, AGENT_POLL_MAX_MS);
 }
