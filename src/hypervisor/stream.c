@@ -35,6 +35,8 @@
  */
 static const char script[] =
 	"umask 077; t=$1; n=$2; shift 2; d=${t%/*}; o=$t; c=; i=0; p=\n"
+	/* Without its driver no port will come. */
+	"[ -d /sys/class/virtio-ports ] || exit " NOT_SEEN_S "\n"
 	"while :; do\n"
 	"for f in /sys/class/virtio-ports/*/name; do "
 	"[ -r \"$f\" ] && read -r x <\"$f\" && [ \"$x\" = " PORT_NAME " ] && p=${f%/name} && break 2; done\n"

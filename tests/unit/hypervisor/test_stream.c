@@ -354,6 +354,18 @@ static void test_no_dd(void **state)
 	fails_with(PROGRAM, NULL);
 }
 
+/* A guest that has no driver for ports is not waited for. */
+static void test_no_driver(void **state)
+{
+	uint64_t begun_ns = clock_monotonic_ns();
+
+	use_shell(&shells[0]);
+	assert_int_equal(rename("/sys/class", "/sys/away"), 0);
+	fails_with(PROGRAM, NULL);
+	assert_int_equal(rename("/sys/away", "/sys/class"), 0);
+	assert_true(clock_monotonic_ns() - begun_ns < 2000000000ull);
+}
+
 /* No port of that name, or one that has no device. */
 static void test_unseen(void **state)
 {
@@ -426,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_program, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_dd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_driver, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unseen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_plugged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
