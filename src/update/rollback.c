@@ -138,6 +138,8 @@ static struct error *rollback(struct session *session)
 	struct error *error = state_allows(session->state.state, OPERATION_ROLLBACK, session->file.name), *worse;
 	const char *undone = NULL;
 
+	if (!error)
+		error = session_require_process(session);
 	if (error)
 		return error;
 	progress_step("channel", "waiting for the guest to answer");

@@ -247,6 +247,18 @@ struct error *session_missing_memory(const struct session *session)
 			    "suspend the VM, or correct \"memory\" in %s", session->file.path);
 }
 
+struct error *session_require_process(const struct session *session)
+{
+	enum vm_state state;
+	struct error *error = vm_state(session->vm, &state);
+
+	if (error || state != VM_OFF)
+		return error;
+	return error_remedy(error_create(ERROR_FAILED, "%s: the VM does not run, nothing answers on %s",
+					 session->file.name, session->file.qmp),
+			    "start it with the \"command\" of %s, or correct \"qmp\"", session->file.path);
+}
+
 struct error *session_tidy_up(const struct session *session)
 {
 	static const char *const names[] = {SESSION_WORK_DIR, SESSION_LAYERS_DIR, SESSION_SHADOW_DIR};

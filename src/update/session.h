@@ -55,6 +55,9 @@ bool session_has_memory(const struct session *session);
 /* Why there is no memory image: spent (ERROR_CONFLICT), or never there (ERROR_NOT_FOUND). */
 struct error *session_missing_memory(const struct session *session) _must_check_;
 
+/* ERROR_FAILED saying what to do, unless the VM's process is there. */
+struct error *session_require_process(const struct session *session) _must_check_;
+
 /* {"version":1,"vm":NAME}; NULL without memory. */
 json_t *session_document(const struct session *session);
 

@@ -7,18 +7,6 @@
 #include "update/kept.h"
 #include "update/session.h"
 
-static struct error *require_process(const struct session *session)
-{
-	enum vm_state state;
-	struct error *error = vm_state(session->vm, &state);
-
-	if (error || state != VM_OFF)
-		return error;
-	return error_remedy(error_create(ERROR_FAILED, "%s: the VM does not run, nothing answers on %s",
-					 session->file.name, session->file.qmp),
-			    "start it with the \"command\" of %s, or correct \"qmp\"", session->file.path);
-}
-
 static struct error *note_fingerprint(struct session *session)
 {
 	json_t *fingerprint;
@@ -43,7 +31,7 @@ static struct error *suspend(struct session *session, bool *ret_synced)
 			error_create(ERROR_USAGE, "%s does not say where its memory is to go", session->file.path),
 			"give it the key \"memory\" in [vm]");
 	if (!error)
-		error = require_process(session);
+		error = session_require_process(session);
 	if (error)
 		return error;
 	progress_step("sync", "asking the guest to write out its files");

@@ -92,6 +92,12 @@ with_line() {
 	refused 2 'large: 2097152 bytes are no answers for debconf' update web1 "--preseed=$BATS_TEST_TMPDIR/large"
 }
 
+@test "a rollback of a VM that was turned off" {
+	stands_at open '{"keep_until_s": 4000000000}'
+	refused 1 'web1: the VM does not run' rollback web1
+	[[ "$output" == *'start it with the "command"'* ]]
+}
+
 @test "who is not root is told so" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	local place verb
