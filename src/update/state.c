@@ -47,12 +47,11 @@ static struct error *refuse_to_roll_back(enum update_state state, const char *vm
 	if (state == STATE_SUSPENDED)
 		return error_remedy(
 			error_create(ERROR_NOTHING, "%s: it sleeps, and only a guest that runs can go back", vm),
-			"wake it as it is: ouassister resume --without-update %s, then roll back", vm);
+			"wake it as it is by resume --without-update, then roll back");
 	return error_remedy(
 		error_create(ERROR_NOTHING, "%s: it sleeps, and an update waits that is not applied yet", vm),
-		"to go back to before an earlier one, give that up and wake it as it is: ouassister resume "
-		"--without-update %s, then roll back",
-		vm);
+		"to go back to before an earlier one, give that up and wake it as it is by resume --without-update, "
+		"then roll back");
 }
 
 struct error *state_allows(enum update_state state, enum update_operation operation, const char *vm)

@@ -36,7 +36,7 @@ ends() {
 	stands_at open "{\"keep_until_s\": $until, \"late\": {\"applied\": true, \"error\": null, \"packages\": [\"linux\"]}}"
 	ends 0 suspend web1
 	ends 6 rollback web1
-	[[ "$output" == *web1:*'resume --without-update web1, then roll back'* ]]
+	[[ "$output" == *web1:*'resume --without-update, then roll back'* ]]
 	ends 0 status web1
 	[[ "$output" != *'rollback until'* ]]
 	ends 0 resume --without-update web1
