@@ -70,15 +70,17 @@ class Campaign:
         return json.loads(file.read_text())
 
     @contextlib.contextmanager
-    def serve(self, chains):
-        """The frozen archive with what these sets need; sources lists for the steps."""
-        repositories = self.work / "repositories"
-        repositories.mkdir()
-        names = set(self.installed).union(*(chain.packages for chain in chains))
-        self.archive.write(repositories, self.archive.closure(names))
-        with served(self.archive, repositories) as uri:
-            self.uri = uri
-            yield
+    def serve(self, chain):
+        """
+        The frozen archive with what this set needs, and no more: apt installs what a package recommends where it is there,
+        so that a step would come to something else beside other sets.
+        """
+        with tempfile.TemporaryDirectory(dir=self.work) as directory:
+            repositories = pathlib.Path(directory)
+            self.archive.write(repositories, self.archive.closure(set(self.installed) | chain.packages))
+            with served(self.archive, repositories) as uri:
+                self.uri = uri
+                yield
 
     def sources(self, step):
         file = self.work / f"{step.kind}.list"
@@ -167,7 +169,7 @@ class Campaign:
                 guest.stop()
         finally:
             guest.kill()
-        harvest.keep(self.harvest_directory(step), harvest.key_of(start, self.archive, step), guest, text, seconds,
+        harvest.keep(self.harvest_directory(step), harvest.key_of(start, self.archive, chain, step), guest, text, seconds,
                      time.strftime("%Y-%m-%d", time.gmtime()))
         if index + 1 < len(chain.steps) and not self.start_directory(chain, index + 1).exists():
             self.keep(guest, chain, index + 1)
@@ -201,14 +203,16 @@ class Campaign:
         result["stale"] = {"offline": both[0].stale_units(), "conventional": both[1].stale_units()}
 
     def with_conventional(self, chain, index, start, offline, said, result):
-        """A kept copy that the offline one is not the same as may be too old (what a timer does once a day): one is made anew."""
+        """A kept copy that the offline one differs from may be too old (what a timer does once a day): one is made anew."""
         step = chain.steps[index]
-        kept = None if self.both else harvest.find(self.harvest_directory(step), harvest.key_of(start, self.archive, step))
+        key = harvest.key_of(start, self.archive, chain, step)
+        kept = None if self.both else harvest.find(self.harvest_directory(step), key)
         if kept:
             self.compare(start, offline, said, kept, result)
             if tolerances.judge(result, self.entries)["passed"]:
                 return
-            self.say(f"# {step}: {len(result['differences'])} differences from the conventional copy of {kept.date}; it is made anew")
+            self.say(f"# {step}: {len(result['differences'])} differences from the conventional copy of {kept.date}; "
+                     "it is made anew")
         self.compare(start, offline, said, self.conventional(start, chain, index), result)
 
     def run_step(self, chain, index):

@@ -12,7 +12,7 @@ import shutil
 from .shell import LIB
 
 # What the conventional copy is made and asked with.
-MADE_BY = ("oracle/guests.py", "oracle/collect", "vm.sh", "vmtool")
+MADE_BY = ("oracle/archive.py", "oracle/guests.py", "oracle/collect", "vm.sh", "vmtool")
 
 
 class Kept:
@@ -31,10 +31,11 @@ def mark(file):
     return [str(file), found.st_size, found.st_mtime_ns]
 
 
-def key_of(start, archive, step):
-    """One line that is another when the conventional copy might be."""
+def key_of(start, archive, chain, step):
+    """One line that is another when the conventional copy might be. The archive has what all steps of `chain` name."""
     parts = [mark(start.directory / name) for name in ("disk.qcow2", "memory.mig")]
-    parts += [step.words, step.pockets, archive.dates, [hashlib.sha256((LIB / name).read_bytes()).hexdigest() for name in MADE_BY]]
+    parts += [step.words, step.pockets, archive.dates, sorted(chain.packages)]
+    parts += [hashlib.sha256((LIB / name).read_bytes()).hexdigest() for name in MADE_BY]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -93,10 +93,10 @@ def row(result):
 
 
 def counted(results, earlier, steps, page):
-    """One sentence each of what was run with this machine's results, of what the page has of others, and of the rest."""
-    words = [f"{len(results)} steps run anew: {sum(result['passed'] for result in results)} passed."]
+    """One sentence each of what has its result here, of what the page has of other runs, and of the rest."""
+    words = [f"{len(results)} steps with a result on this machine: {sum(result['passed'] for result in results)} passed."]
     if earlier:
-        words.append(f"{len(earlier)} of earlier runs, whose results are not on this machine (\"{EARLIER.strip(' ()')}\" in the table): "
+        words.append(f"{len(earlier)} of earlier runs, whose results are gone (\"{EARLIER.strip(' ()')}\" in the table): "
                      f"{sum(map(page.passed, earlier))} passed.")
     return " ".join([*words, f"{len(steps) - len(results) - len(earlier)} were not run.\n"])
 
@@ -122,7 +122,7 @@ def document(results, steps, entries, page):
         if not page.passed(step):
             wrong += [f"### {step}", page.wrong.get(str(step), "\n").rstrip("\n"), ""]
     lines += wrong or ["Nothing of what was run."]
-    lines += ["", "## What each entry excused", "", "In the steps that were run anew.", "", "| entry | aspects | reason | times |",
+    lines += ["", "## What each entry excused", "", "In the steps with a result on this machine.", "", "| entry | aspects | reason | times |",
               "| --- | --- | --- | --- |"]
     for entry in entries:
         times = sum(len(result.get("excused", {}).get(entry.path, ())) for result in results)

@@ -229,18 +229,20 @@ def kept_copies(check):
         start.directory.mkdir()
         for file in (guest, start.directory / "disk.qcow2", start.directory / "memory.mig"):
             file.write_text("here")
-        one, other = plan.Step("x", "install", ["a"]), plan.Step("x", "install", ["b"])
-        key = harvest.key_of(start, Archive, one)
+        chain, one, other = plan.Chain("x", []), plan.Step("x", "install", ["a"]), plan.Step("x", "install", ["b"])
+        more = plan.Chain("x", [("upgrade", ["c"])])
+        key = harvest.key_of(start, Archive, chain, one)
         check("nothing is kept before", harvest.find(top / "kept", key), None)
         harvest.keep(top / "kept", key, types.SimpleNamespace(disk=guest), "facts\udc80", 7.5, "today")
-        found = harvest.find(top / "kept", harvest.key_of(start, Archive, one))
+        found = harvest.find(top / "kept", harvest.key_of(start, Archive, chain, one))
         check("what was kept is found", (found.text, found.seconds, found.date, found.disk.read_text()), ("facts\udc80", 7.5, "today", "here"))
-        check("not for other packages", harvest.find(top / "kept", harvest.key_of(start, Archive, other)), None)
+        check("not for other packages", harvest.find(top / "kept", harvest.key_of(start, Archive, chain, other)), None)
+        check("not where more is on offer", harvest.find(top / "kept", harvest.key_of(start, Archive, more, one)), None)
         os.utime(start.directory / "memory.mig", ns=(OLD_NS, OLD_NS))
-        check("not for another start", harvest.find(top / "kept", harvest.key_of(start, Archive, one)), None)
-        key = harvest.key_of(start, Archive, one)
+        check("not for another start", harvest.find(top / "kept", harvest.key_of(start, Archive, chain, one)), None)
+        key = harvest.key_of(start, Archive, chain, one)
         later = types.SimpleNamespace(dates={"release": "another day"})
-        check("not for other packages of the same names", harvest.key_of(start, later, one) != key, True)
+        check("not for other packages of the same names", harvest.key_of(start, later, chain, one) != key, True)
 
 
 def pages(check):
@@ -256,8 +258,8 @@ def pages(check):
             file.write_text(text + "## The survey\n\nof before\n")
         page = report.Page(file)
         check("the survey stays", page.survey, "## The survey\n\nof before\n")
-    check("counted apart", "1 steps run anew: 1 passed. 2 of earlier runs, whose results are not on this machine (\"earlier\" in the "
-          "table): 1 passed. 1 were not run." in text, True)
+    check("counted apart", "1 steps with a result on this machine: 1 passed. 2 of earlier runs, whose results are gone (\"earlier\" in "
+          "the table): 1 passed. 1 were not run." in text, True)
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| a |", "| b |", "| c |"))]
     check("their verdicts and dates", [(row[2], row[-1]) for row in rows], [
         ("same", "day 1 (earlier) |"), ("1 differences", "day 1 (earlier) |"), ("same", "day 2 |"), ("not run", "|")])

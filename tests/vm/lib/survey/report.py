@@ -118,7 +118,7 @@ def with_sample(text, results):
     if not results:
         return text
     dates = sorted({result["date"] for result in results})
-    lines = [SAMPLE, "", f"{len(results)} of them were installed again, {dates[0]} to {dates[-1]}; "
+    lines = [SAMPLE, "", f"{len(results)} of them were installed again, {' to '.join(sorted({dates[0], dates[-1]}))}; "
              f"{sum(result['verdict'] == before[result['name']] for result in results)} came out as the table below has them, "
              f"which is of the earlier run."]
     lines += [f"- {result['name']}: {before[result['name']]} there, {result['verdict']} now" for result in results
