@@ -27,15 +27,20 @@ enum field {
 
 /* --- the connection --- */
 
+static struct error *check_time(const struct dbus *bus, uint64_t now)
+{
+	return now < bus->deadline_ns ? NULL : error_system(ETIMEDOUT, NULL, "the bus does not answer");
+}
+
 static struct error *await(struct dbus *bus, short events)
 {
 	struct pollfd p = {.fd = bus->fd, .events = events};
 	uint64_t now = clock_monotonic_ns();
-	int n = now < bus->deadline_ns ? poll(&p, 1, (int)((bus->deadline_ns - now) / 1000000) + 1) : 0;
+	struct error *error = check_time(bus, now);
 
-	if (n < 0 && errno != EINTR)
-		return error_system(errno, NULL, "cannot wait for the bus");
-	return n ? NULL : error_system(ETIMEDOUT, NULL, "the bus does not answer");
+	if (!error && poll(&p, 1, (int)((bus->deadline_ns - now) / 1000000) + 1) < 0 && errno != EINTR)
+		error = error_system(errno, NULL, "cannot wait for the bus");
+	return error;
 }
 
 static struct error *write_all(struct dbus *bus, const void *bytes, size_t size)
@@ -60,33 +65,36 @@ static struct error *write_all(struct dbus *bus, const void *bytes, size_t size)
 	return NULL;
 }
 
-/* Until there are `size` bytes. */
-static struct error *fill(struct dbus *bus, size_t size)
-{
-	while (bus->have < size) {
-		ssize_t n = recv(bus->fd, bus->bytes + bus->have, DBUS_MESSAGE_MAX - bus->have, MSG_DONTWAIT);
-		struct error *error;
-
-		if (n == 0)
-			return error_system(ECONNRESET, NULL, "the bus has ended the connection");
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return error_system(errno, NULL, "cannot read from the bus");
-		if (n > 0) {
-			bus->have += n;
-			continue;
-		}
-		error = await(bus, POLLIN);
-		if (error)
-			return error;
-	}
-	return NULL;
-}
-
 static void drop_taken(struct dbus *bus)
 {
 	memmove(bus->bytes, bus->bytes + bus->taken, bus->have - bus->taken);
 	bus->have -= bus->taken;
 	bus->taken = 0;
+}
+
+/*
+ * Until there are `size` bytes, at most DBUS_MESSAGE_MAX, that were not taken. What is there already moves only where
+ * more must come: a buffer full of the smallest messages would be moved sixty thousand times.
+ */
+static struct error *fill(struct dbus *bus, size_t size)
+{
+	/* Here, and not only where nothing comes: who sends without an end would never be waited for. */
+	struct error *error = check_time(bus, clock_monotonic_ns());
+
+	if (bus->have - bus->taken < size)
+		drop_taken(bus);
+	while (!error && bus->have - bus->taken < size) {
+		ssize_t n = recv(bus->fd, bus->bytes + bus->have, DBUS_MESSAGE_MAX - bus->have, MSG_DONTWAIT);
+
+		if (n == 0)
+			return error_system(ECONNRESET, NULL, "the bus has ended the connection");
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return error_system(errno, NULL, "cannot read from the bus");
+		if (n > 0)
+			bus->have += n;
+		error = n > 0 ? check_time(bus, clock_monotonic_ns()) : await(bus, POLLIN);
+	}
+	return error;
 }
 
 /*
@@ -129,7 +137,8 @@ struct error *dbus_connect(const char *path, uint64_t deadline_ns, struct dbus *
 		return error_system(ENAMETOOLONG, path, "cannot connect to");
 	strcpy(address.sun_path, path);
 	ret->bytes = malloc(DBUS_MESSAGE_MAX);
-	ret->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* Not to wait for one who accepts nobody any more: connect() has no end of its own. */
+	ret->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (!ret->bytes)
 		error = error_no_memory();
 	else if (ret->fd < 0 || connect(ret->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
@@ -150,10 +159,19 @@ void dbus_close(struct dbus *bus)
 
 /* --- what goes out --- */
 
+/* Counted before: without memory nothing that is written brings it nearer. */
 static void put_padding(FILE *stream, unsigned alignment)
 {
-	while (ftell(stream) % alignment)
+	for (unsigned long n = -(unsigned long)ftell(stream) % alignment; n > 0; n--)
 		fputc(0, stream);
+}
+
+/* False: there was no memory, for some of it or for the last. */
+static bool end_stream(FILE *stream)
+{
+	bool failed = ferror(stream);
+
+	return fclose(stream) == 0 && !failed;
 }
 
 static void put_u32(FILE *stream, uint32_t value)
@@ -231,7 +249,7 @@ static struct error *make_fields(const char *path, const char *interface, const 
 	put_field(stream, FIELD_INTERFACE, "s", interface);
 	put_field(stream, FIELD_MEMBER, "s", member);
 	put_field(stream, FIELD_SIGNATURE, "g", signature);
-	return fclose(stream) == 0 ? NULL : error_no_memory();
+	return end_stream(stream) ? NULL : error_no_memory();
 }
 
 static void le32_put(uint8_t *at, uint32_t value)
@@ -264,7 +282,7 @@ struct error *dbus_send(struct dbus *bus, struct dbus_call *call, const char *pa
 			const char *member, const char *signature, uint32_t *ret_serial)
 {
 	_cleanup_(free_ptr) char *body = NULL, *fields = NULL;
-	bool closed = call->stream && fclose(call->stream) == 0;
+	bool closed = call->stream && end_stream(call->stream);
 	size_t fields_size = 0;
 	struct error *error;
 
@@ -383,28 +401,32 @@ static struct error *take_field(struct cursor *header, struct dbus_message *mess
 struct error *dbus_receive(struct dbus *bus, struct dbus_message *ret)
 {
 	uint64_t body_size, fields_size, size;
+	const uint8_t *message;
 	struct cursor header;
 	struct error *error;
 
 	*ret = (struct dbus_message){.member = "", .error = "", .signature = ""};
-	drop_taken(bus);
 	error = fill(bus, FIXED_SIZE);
 	if (error)
 		return error;
-	body_size = le32_at(bus->bytes + 4);
-	fields_size = le32_at(bus->bytes + 12);
+	message = bus->bytes + bus->taken;
+	body_size = le32_at(message + 4);
+	fields_size = le32_at(message + 12);
 	size = FIXED_SIZE + (fields_size + 7) / 8 * 8 + body_size;
-	if (bus->bytes[0] != 'l' || bus->bytes[3] != PROTOCOL_VERSION || size > DBUS_MESSAGE_MAX)
+	if (message[0] != 'l' || message[3] != PROTOCOL_VERSION || size > DBUS_MESSAGE_MAX)
 		return error_format(NULL, ERROR_NO_ADDRESS, "a message of the bus that is none of ours: %llu bytes",
 				    (unsigned long long)size);
 	error = fill(bus, size);
-	bus->taken = size;
-	ret->type = bus->bytes[1];
-	header = cursor_init(bus->bytes, FIXED_SIZE + fields_size, NULL);
-	if (!error)
-		error = cursor_seek(&header, FIXED_SIZE);
+	if (error)
+		return error;
+	/* It may have moved. */
+	message = bus->bytes + bus->taken;
+	bus->taken += size;
+	ret->type = message[1];
+	ret->body = cursor_init(message + size - body_size, body_size, NULL);
+	header = cursor_init(message, FIXED_SIZE + fields_size, NULL);
+	error = cursor_seek(&header, FIXED_SIZE);
 	while (!error && cursor_left(&header))
 		error = take_field(&header, ret);
-	ret->body = cursor_init(bus->bytes + size - body_size, body_size, NULL);
 	return error;
 }

@@ -22,7 +22,7 @@ struct dbus {
 	uint64_t deadline_ns; /* of the monotonic clock: nothing waits for longer */
 	uint32_t serial;      /* of the last call */
 	uint8_t *bytes;
-	size_t have, taken; /* bytes: in the buffer, and of these those of the last message */
+	size_t have, taken; /* bytes: in the buffer, and the first of these, which were messages */
 };
 
 #define DBUS_INIT                                                                                                      \
@@ -66,7 +66,7 @@ void dbus_put_strings(struct dbus_call *call, const char *const *strings, size_t
 struct error *dbus_send(struct dbus *bus, struct dbus_call *call, const char *path, const char *interface,
 			const char *member, const char *signature, uint32_t *ret_serial) _must_check_;
 
-/* The next message, whatever it is. */
+/* The next message, whatever it is. After an error there is no further one: the connection is of no more use. */
 struct error *dbus_receive(struct dbus *bus, struct dbus_message *ret) _must_check_;
 
 /* The next value of a body, which the caller knows to be of that type; strings lie in the message. */

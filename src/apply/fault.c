@@ -58,6 +58,13 @@ int fault_silent_ms(int usual)
 	return wanted ? atoi(wanted) : usual;
 }
 
+int fault_manager_ms(int usual)
+{
+	const char *wanted = getenv("OUA_MANAGER_MS");
+
+	return wanted ? atoi(wanted) : usual;
+}
+
 bool fault_no_journal(void)
 {
 	return getenv("OUA_NO_JOURNAL");

@@ -29,6 +29,8 @@ bool fault_tears(void);
 const char *fault_cgroup(void);
 /* How long nothing may come from a pipe: what OUA_SILENT_MS says, or else as usual. */
 int fault_silent_ms(int usual);
+/* How long the service manager's socket may take: what OUA_MANAGER_MS says, or else as usual. */
+int fault_manager_ms(int usual);
 /* True where OUA_NO_JOURNAL asks for an update without a journal: what a power loss then leaves proves that a test sees
  * it. */
 bool fault_no_journal(void);
@@ -68,6 +70,11 @@ static inline bool fault_tears(void)
 }
 
 static inline int fault_silent_ms(int usual)
+{
+	return usual;
+}
+
+static inline int fault_manager_ms(int usual)
 {
 	return usual;
 }

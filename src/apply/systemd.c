@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apply/fault.h"
 #include "apply/run.h"
 #include "base/io.h"
 
@@ -28,10 +29,15 @@ bool active_is_running(const char *active)
 
 /* --- by the socket --- */
 
+static uint64_t new_deadline(void)
+{
+	return clock_monotonic_ns() + fault_manager_ms(CALL_TIMEOUT_MS) * 1000000ull;
+}
+
 void systemd_open(struct systemd *ret)
 {
 	/* Who cannot connect goes the other way: that is no error. */
-	error_destroy(dbus_connect(SOCKET, clock_monotonic_ns() + CALL_TIMEOUT_MS * 1000000ull, &ret->bus));
+	error_destroy(dbus_connect(SOCKET, new_deadline(), &ret->bus));
 }
 
 void systemd_close(struct systemd *manager)
@@ -478,7 +484,7 @@ static bool is_done(struct systemd *manager, struct error *error)
 
 static struct dbus *get_bus(struct systemd *manager)
 {
-	manager->bus.deadline_ns = clock_monotonic_ns() + CALL_TIMEOUT_MS * 1000000ull;
+	manager->bus.deadline_ns = new_deadline();
 	return manager->bus.fd < 0 ? NULL : &manager->bus;
 }
 
@@ -499,6 +505,9 @@ struct error *systemd_ask_states(struct systemd *manager, struct unit_states *st
 
 	if (states->n == 0 || (bus && is_done(manager, states_by_bus(bus, states))))
 		return NULL;
+	/* No half an answer of each: what systemctl does not say is not known. */
+	for (size_t i = 0; i < states->n; i++)
+		states->items[i] = (struct unit_state){.unit = states->items[i].unit};
 	return states_by_call(states);
 }
 

@@ -14,6 +14,8 @@ static const char systemctl[] =
 	"while [ \"${1#-}\" != \"$1\" ]; do shift; done\n"
 	"verb=$1; shift\n"
 	"while [ $# -gt 0 ] && [ \"${1#-}\" != \"$1\" ]; do shift; done\n"
+	"[ ! -e " SYSTEMD_FAILS " ] || { cat " SYSTEMD_FAILS " >&2; exit 1; }\n"
+	"[ $verb != list-jobs ] || exec cat " SYSTEMD_JOBS "\n"
 	"cd " SYSTEMD_RUNS " || exit 1\n"
 	"for unit; do\n"
 	"	case $verb in\n"

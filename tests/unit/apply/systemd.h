@@ -10,6 +10,10 @@
 #define SYSTEMD_CALLS "/run/calls"
 /* A unit that runs is a file here. */
 #define SYSTEMD_RUNS  "/run/runs"
+/* What `list-jobs` says; without it that fails. */
+#define SYSTEMD_JOBS  "/run/jobs"
+/* While this is there every call fails with what it holds. */
+#define SYSTEMD_FAILS "/run/fails"
 
 /* The time of the directory with units, in seconds, when one was started last. */
 #define SYSTEMD_TIME  "/run/time"
