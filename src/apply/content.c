@@ -90,24 +90,25 @@ static void set_direct(struct content *content, bool direct)
 /* How many of the bytes, from the first on, went past the cache: none where that cannot be. */
 static struct error *write_direct(struct content *content, const uint8_t *bytes, size_t n, size_t *ret)
 {
+	struct error *error = NULL;
 	size_t done = 0;
 
 	n = n / DIRECT_BLOCK * DIRECT_BLOCK;
 	if (!content->past_cache || content->position % DIRECT_BLOCK || (uintptr_t)bytes % DIRECT_BLOCK)
 		n = 0;
 	set_direct(content, n > 0);
-	while (done < n && content->direct && content->past_cache) {
+	while (done < n && content->direct && content->past_cache && !error) {
 		ssize_t written = write(content->fd, bytes + done, n - done);
 
 		if (written < 0 && errno != EINTR && errno != EINVAL)
-			return error_system(errno, content->entry->change.path, "cannot write");
+			error = error_system(errno, content->entry->change.path, "cannot write");
 		/* EINVAL: blocks of this disk are larger. */
-		content->past_cache = written < 0 ? errno == EINTR : written % DIRECT_BLOCK == 0;
+		content->past_cache = written < 0 ? errno == EINTR : written > 0 && written % DIRECT_BLOCK == 0;
 		done += written < 0 ? 0 : written;
 	}
 	set_direct(content, false);
 	*ret = done;
-	return NULL;
+	return error;
 }
 
 static struct error *write_dense(struct content *content, const uint8_t *bytes, size_t n)
