@@ -20,6 +20,7 @@
 /* How often the way into the guest may be lost while it applies, and how long it may take to come back. */
 #define ATTACHES_MAX       5
 #define HELPER_WORDS_MAX   24
+#define ATTACH_TIMEOUT_MS  (3 * 60 * 1000ull)
 #define INSTALL_TIMEOUT_MS (2 * 60 * 1000ull)
 
 /*
@@ -27,8 +28,6 @@
  * disk brings several times as much, but the guest takes a second to see it.
  */
 #define STREAM_MAX         (16ull << 20)
-
-#define ATTACH_TIMEOUT_MS  (3 * 60 * 1000ull)
 
 /*
  * Bytes per second. A faster channel is not helped by packing: the host was seen to pack 160 MB/s (doc/bundle-format.md
