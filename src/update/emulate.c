@@ -84,7 +84,37 @@ static struct error *check_host_space(const struct emulation *e)
 }
 
 /* The end of a guest's output tells more about a failure than any of our sentences. */
-#define LOG_TAIL 2000
+#define LOG_TAIL  2000
+#define MORE_ROOM "give the shadow more with --max-disk, or make room where the state lies"
+
+static bool tells_of_full_disk(const char *text, size_t size)
+{
+	const char *words = strerror(ENOSPC);
+
+	return memmem(text, size, words, strlen(words));
+}
+
+/*
+ * The disk of the shadow is full at another moment than the guest's own: a script that does not look whether it could
+ * write ends well all the same, and what it left is none of what it would have left there.
+ */
+static struct error *refuse_full_disk(const struct emulation *e)
+{
+	_cleanup_(free_ptr) char *text = NULL;
+	size_t size;
+	struct error *error = io_read_file(e->log_path, 2 * UPDATE_LOG_MAX, &text, &size);
+
+	if (error || !tells_of_full_disk(text, size))
+		return error;
+	if (e->options->keep_going) {
+		log_warning("%s: a program found no space left on its disk", e->log_path);
+		return NULL;
+	}
+	return error_remedy(error_create(ERROR_FAILED,
+					 "%s: a program found no space left on its disk, although all ended well",
+					 e->log_path),
+			    MORE_ROOM "; --keep-going bundles what there is");
+}
 
 static void log_tail(const struct emulation *e)
 {
@@ -92,10 +122,14 @@ static void log_tail(const struct emulation *e)
 	size_t size;
 	struct error *error = io_read_file(e->log_path, 2 * UPDATE_LOG_MAX, &text, &size);
 
-	if (error)
+	if (error) {
 		error_destroy(error);
-	else if (size)
+		return;
+	}
+	if (size)
 		log_warning("the end of the output in the shadow:\n%s", text + (size > LOG_TAIL ? size - LOG_TAIL : 0));
+	if (tells_of_full_disk(text, size))
+		log_warning("a program found no space left on its disk: " MORE_ROOM);
 }
 
 /* The error that the update's programs ended with. */
@@ -363,6 +397,8 @@ static struct error *emulate(struct emulation *e)
 	error = with_log(e, emulation_run_rounds(e));
 	if (!error)
 		error = emulation_is_two(e) ? emulate_two(e, start) : complete(e, start);
+	if (!error)
+		error = refuse_full_disk(e);
 	if (!error)
 		error = check_unchanged(e);
 	return error ? error : finish(e);

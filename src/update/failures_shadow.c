@@ -176,7 +176,7 @@ struct error *failures_settle(const struct package_run *run, uint64_t mark, stru
 	if (!error && !incident)
 		return settle_well(run, mark);
 	/* A limit of ours, or no program at all: dpkg is not the one that stopped. */
-	if (!error || (error->code != ERROR_FAILED && !incident))
+	if (error ? error->code != ERROR_FAILED && !incident : !run->options->keep_going)
 		return attendance_conclude(run->attendance, error);
 	lost = find_both(run, mark, &tried, &failures);
 	if (lost || json_array_size(failures) == 0) {

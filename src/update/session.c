@@ -78,10 +78,25 @@ static struct error *lock_disk(struct session *session, bool shared)
 	return NULL;
 }
 
+/* Who may exchange a bundle there is the guest's root. */
+static struct error *check_state_directory(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return error_system(errno, path, "cannot look at");
+	if (!(st.st_mode & S_IWOTH) || st.st_mode & S_ISVTX)
+		return NULL;
+	return error_remedy(error_create(ERROR_USAGE, "%s: anybody may write into the state directory", path),
+			    "chmod o-w %s, and see that what is in it is yours", path);
+}
+
 static struct error *make_directory(const struct session *session)
 {
 	struct error *error = io_mkdirs(session->settings->state_dir, 0700);
 
+	if (!error)
+		error = check_state_directory(session->settings->state_dir);
 	return error ? error : io_mkdirs(session->directory, 0700);
 }
 
@@ -254,6 +269,11 @@ struct error *session_require_process(const struct session *session)
 
 	if (error || state != VM_OFF)
 		return error;
+	/* Booted from its disk it would lose what its memory image holds. */
+	if (session_has_memory(session))
+		return error_remedy(error_create(ERROR_NOTHING, "%s: the VM sleeps, its memory image is %s",
+						 session->file.name, session->file.memory),
+				    "wake it first: ouassister resume, or resume --without-update");
 	return error_remedy(error_create(ERROR_FAILED, "%s: the VM does not run, nothing answers on %s",
 					 session->file.name, session->file.qmp),
 			    "start it with the \"command\" of %s, or correct \"qmp\"", session->file.path);

@@ -94,8 +94,16 @@ with_line() {
 
 @test "a rollback of a VM that was turned off" {
 	stands_at open '{"keep_until_s": 4000000000}'
+	rm "$BATS_TEST_TMPDIR/web1.mig"
 	refused 1 'web1: the VM does not run' rollback web1
 	[[ "$output" == *'start it with the "command"'* ]]
+}
+
+@test "a rollback of a VM that somebody else has suspended" {
+	stands_at open '{"keep_until_s": 4000000000}'
+	refused 6 'web1: the VM sleeps' rollback web1
+	[[ "$output" == *'resume --without-update'* ]]
+	[[ "$output" != *'"command"'* ]]
 }
 
 @test "who is not root is told so" {
