@@ -29,6 +29,8 @@ struct error *qemu_disk_detach(struct vm *vm) _must_check_;
 /* Whether the device, or the block node, is there. */
 bool qemu_has_device(struct qmp *qmp, const char *id);
 bool qemu_has_node(struct qmp *qmp, const char *node);
+/* Does it to the QEMU of the VM; where none runs any more there is nothing to do. */
+struct error *qemu_while_running(struct vm *vm, struct error *(*what)(struct qmp *)) _must_check_;
 
 /* qemu_port.c */
 struct error *qemu_port_attach(struct vm *vm, const char *path) _must_check_;

@@ -208,7 +208,7 @@ static struct error *detach(struct qmp *qmp)
 	return error;
 }
 
-struct error *qemu_disk_detach(struct vm *vm)
+struct error *qemu_while_running(struct vm *vm, struct error *(*what)(struct qmp *))
 {
 	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
 	struct error *error = qmp_open(vm->settings.qmp, &qmp);
@@ -217,7 +217,12 @@ struct error *qemu_disk_detach(struct vm *vm)
 		error_destroy(error);
 		return NULL;
 	}
-	return error ? error : detach(qmp);
+	return error ? error : what(qmp);
+}
+
+struct error *qemu_disk_detach(struct vm *vm)
+{
+	return qemu_while_running(vm, detach);
 }
 
 struct error *qemu_disk_attach(struct vm *vm, const char *path, unsigned *place)

@@ -95,12 +95,5 @@ static struct error *detach(struct qmp *qmp)
 
 struct error *qemu_port_detach(struct vm *vm)
 {
-	_cleanup_(qmp_close_ptr) struct qmp *qmp = NULL;
-	struct error *error = qmp_open(vm->settings.qmp, &qmp);
-
-	if (error && error->code == ERROR_NOT_FOUND) {
-		error_destroy(error);
-		return NULL;
-	}
-	return error ? error : detach(qmp);
+	return qemu_while_running(vm, detach);
 }
