@@ -4,10 +4,10 @@
 # The verbs that read memory: usage, files that are no memory image, how output ends, and what they say of the two
 # guests of tests/data. What they say of whole guests is compared in tests/vm.
 
+load web1
+
 setup() {
-	export OUASSISTER_CONFIG_DIR=$BATS_TEST_TMPDIR OUASSISTER_STATE_DIR=$BATS_TEST_TMPDIR/state
-	export OUASSISTER_RUN_DIR=$BATS_TEST_TMPDIR/run
-	: "${OUASSISTER:=$BATS_TEST_DIRNAME/../../build/ouassister}"
+	make_vm
 	data=$(realpath "$BATS_TEST_DIRNAME/../data")
 	# Real guests, of whose memory only the pages are there that the walks read.
 	memory=$data/kernel-7.2.core.zst
@@ -160,20 +160,7 @@ debian() {
 }
 
 @test "a VM without a memory image" {
-	cat >web1.vm <<-END
-		[vm]
-		driver  = qemu
-		memory  = web1.mig
-		disk    = web1.qcow2
-		format  = qcow2
-		[qemu]
-		command = qemu-system-x86_64 -m 512
-		qmp     = web1.qmp
-		[channel]
-		type    = agent
-		agent   = web1.qga
-	END
-	: >web1.qcow2
+	rm web1.mig
 	# inspect looks at the disk instead, as of a VM that was shut down; nothing is on this one.
 	verbs=(inspect)
 	all_refuse 1 'web1.qcow2' web1
