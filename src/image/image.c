@@ -18,7 +18,7 @@
 #include "image/unpack.h"
 
 static const struct image_ops *const formats[] = {
-	&qemu_stream_ops, &libvirt_save_ops, &elf_core_ops, &kdump_ops, &qcow2_snapshot_ops, &lime_ops,
+	&qemu_stream_ops, &libvirt_save_ops, &elf_core_ops, &kdump_ops, &qcow2_snapshot_ops, &lime_ops, &xen_save_ops,
 };
 
 #define WORK_BYTES  4096u
@@ -50,14 +50,15 @@ static const struct {
 	size_t size;
 	const char *what;
 } others[] = {
-	{"Xen saved domain", 16, "a Xen save file"},
 	{"\xd2\xbe\xd2\xbe", 4, "a VMware snapshot (.vmss)"},
 	{"\xd0\xbe\xd2\xbe", 4, "a VMware snapshot (.vmss)"},
 	{"\xd3\xbe\xd3\xbe", 4, "a VMware snapshot (.vmss)"},
 	{"\xd1\xba\xd1\xba", 4, "a VMware snapshot (.vmss)"},
 	{"AVML", 4, "a compressed AVML dump"},
 	{"\x7fVirtualBox SavedState V", 24, "a VirtualBox saved state (.sav)"},
-	{"LIBXLFMT", 8, "a Xen save file"},
+	{"LibxlFmt", 8, "a stream of libxl without xl's header"},
+	{"libvirt-xml\n \0 \r", 16, "a save file of libvirt's driver for Xen"},
+	{"LinuxGuestRecord", 16, "a save file of Xen before 4.2"},
 	{"hibr", 4, "a Windows hibernation file"},
 	{"PAGEDU64", 8, "a Windows crash dump"},
 	{"vhdxfile", 8, "a Hyper-V disk image"},
@@ -81,9 +82,8 @@ static struct error *unknown_format(const struct image_file *file, const uint8_t
 
 	if (what)
 		return error_remedy(error_format(file->path, 0, "%s, which cannot be read", what),
-				    "Memory can be read from QEMU migration streams, libvirt save files, qcow2 "
-				    "snapshots, ELF cores, "
-				    "LiME files and, with --layout, raw dumps");
+				    "Memory can be read from QEMU migration streams, libvirt and Xen save files, qcow2 "
+				    "snapshots, ELF cores, LiME files and, with --layout, raw dumps");
 	for (size_t i = 0; i < size && i < 8; i++)
 		snprintf(bytes + 3 * i, 4, " %02x", head[i]);
 	if (size == 0)
@@ -247,7 +247,7 @@ uint64_t image_ram_size(const struct image *image)
 
 	for (size_t i = 0; i < image->map.n_regions; i++)
 		size += image->map.regions[i].size;
-	return size;
+	return size - image->map.given_back;
 }
 
 /* The page that `address` is on; NULL: it cannot be read as a whole. */

@@ -2,6 +2,7 @@
 #include "image/map.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -18,6 +19,27 @@ struct error *page_table_init(struct page_table *table, uint64_t n_pages)
 	if (!chunks)
 		return error_no_memory();
 	*table = (struct page_table){.n_pages = n_pages, .chunks = chunks};
+	return NULL;
+}
+
+struct error *page_table_grow(struct page_table *table, uint64_t n_pages)
+{
+	uint64_t n_chunks = table->n_pages / PAGE_TABLE_CHUNK + 1, more = n_pages / PAGE_TABLE_CHUNK + 2;
+	uint64_t **chunks;
+
+	if (n_pages <= table->n_pages)
+		return NULL;
+	if (n_pages > IMAGE_RAM_MAX / IMAGE_PAGE_SIZE)
+		return error_create(ERROR_FORMAT, "%llu pages of RAM are more than any guest has",
+				    (unsigned long long)n_pages);
+	/* By doubling, or each page that is one further would move the table. */
+	more = more > 2 * n_chunks ? more : 2 * n_chunks;
+	chunks = reallocarray(table->chunks, more, sizeof(*chunks));
+	if (!chunks)
+		return error_no_memory();
+	memset(chunks + n_chunks, 0, (more - n_chunks) * sizeof(*chunks));
+	table->chunks = chunks;
+	table->n_pages = (more - 1) * PAGE_TABLE_CHUNK;
 	return NULL;
 }
 

@@ -45,6 +45,8 @@ struct page_table {
 };
 
 struct error *page_table_init(struct page_table *table, uint64_t n_pages) _must_check_;
+/* Gives it at least `n_pages`: for formats that do not say at their beginning how many there are. */
+struct error *page_table_grow(struct page_table *table, uint64_t n_pages) _must_check_;
 /* `page` < n_pages. The last call for a page wins. */
 struct error *page_table_set(struct page_table *table, uint64_t page, uint64_t place) _must_check_;
 /* `page` < n_pages. */
@@ -69,7 +71,8 @@ struct image_map {
 	struct page_table pages; /* what paged regions index */
 	uint8_t **bitmaps;       /* what linear regions look into; owned */
 	size_t n_bitmaps;
-	char *unplaced; /* names of RAM that the file has, but not where it is; NULL: none. Owned */
+	uint64_t given_back; /* bytes in the regions that are not RAM: a guest gave its memory there back */
+	char *unplaced;      /* names of RAM that the file has, but not where it is; NULL: none. Owned */
 };
 
 /* Adds a region; zero-sized ones are dropped, one that wraps around is ERROR_FORMAT. */

@@ -67,6 +67,7 @@ extern const struct image_ops libvirt_save_ops;
 extern const struct image_ops elf_core_ops;
 extern const struct image_ops qcow2_snapshot_ops;
 extern const struct image_ops lime_ops;
+extern const struct image_ops xen_save_ops;
 /* Never detected: taken for files of no known format when the user gives a layout. */
 extern const struct image_ops raw_ops;
 extern const struct image_ops kdump_ops;

@@ -307,7 +307,8 @@ static void foreign_files(void **state)
 	} cases[] = {
 		{"", 0, "empty"},
 		{"LibvirtQemudPart", 16, "inside libvirt's header"},
-		{"Xen saved domain, xl format", 27, "Xen"},
+		{"LibxlFmt\0\0\0\2", 12, "libxl"},
+		{"Xen saved domain, xl format", 27, "xl's header"},
 		{"hello", 5, "68 65 6c 6c 6f"},
 	};
 
