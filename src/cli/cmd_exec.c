@@ -19,6 +19,7 @@ static const struct option_spec options[] = {
 	{"keep-changes", 0, "DIR", "keep what it wrote there, as an overlay's upper directory"},
 	{"timeout", 0, "SECONDS", "end it if it runs longer (0: never)"},
 	LIMIT_OPTIONS,
+	DISK_OPTIONS,
 	{"btf", 0, "FILE", "types of the guest's kernel (BTF, or vmlinux), if its memory has none"},
 	{"layout", 0, "LAYOUT", "where a raw image's bytes lie: START-END[@OFFSET],…, or a hypervisor's name"},
 	{"snapshot", 0, "NAME", "which snapshot, if a qcow2 file holds several"},

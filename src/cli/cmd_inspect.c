@@ -12,6 +12,7 @@
 
 static const struct option_spec options[] = {
 	{"no-updates", 0, NULL, "do not ask the guest's package manager what waits"},
+	DISK_OPTIONS,
 	{0},
 };
 
@@ -55,6 +56,29 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 	return source_hint(invocation, update_inspect(&invocation->settings, invocation->vm, &inspect, ret));
 }
 
+static uint64_t member(const json_t *object, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+/* What of a file system only memory has. */
+static void print_newer(const json_t *newer)
+{
+	uint64_t files = member(newer, "files"), blocks = member(newer, "blocks"),
+		 changes = member(newer, "open_changes");
+	size_t unknown = json_array_size(json_object_get(newer, "unknown"));
+
+	if (!json_is_object(newer))
+		return;
+	printf("%-16s   only in memory: %llu file%s with %s, %llu block%s of metadata", "", (unsigned long long)files,
+	       plural(files), output_size(member(newer, "bytes")), (unsigned long long)blocks, plural(blocks));
+	if (changes)
+		printf(", %llu change%s cut", (unsigned long long)changes, plural(changes));
+	if (unknown)
+		printf(", %zu file%s unknown", unknown, plural(unknown));
+	printf("\n");
+}
+
 static void print_mounts(const json_t *mounts)
 {
 	size_t i;
@@ -66,12 +90,8 @@ static void print_mounts(const json_t *mounts)
 		output_text(json_string_value(json_object_get(mount, "target")));
 		printf("  %s  %s\n", json_string_value(json_object_get(mount, "fstype")),
 		       json_string_value(json_object_get(mount, "uuid")));
+		print_newer(json_object_get(mount, "newer"));
 	}
-}
-
-static uint64_t member(const json_t *object, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
 /* "3 days, 4:05:06"; an idle guest may have slept on for a while before it was suspended. */

@@ -18,6 +18,7 @@ static const struct option_spec options[] = {
 	{"preseed", 0, "FILE", "answers for debconf, as debconf-set-selections takes them"},
 	{"sign-key", 0, "FILE", "sign the bundle with this Ed25519 key (OUASSISTER_SIGN_KEY)"},
 	LIMIT_OPTIONS,
+	DISK_OPTIONS,
 	{0},
 };
 

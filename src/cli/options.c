@@ -210,6 +210,7 @@ struct error *options_parse(const struct verb *verb, int argc, char **argv, stru
 		return error;
 	invocation.settings.sign_key = key_setting(&invocation, "sign-key", "OUASSISTER_SIGN_KEY");
 	invocation.settings.verify_key = key_setting(&invocation, "verify-key", "OUASSISTER_VERIFY_KEY");
+	invocation.settings.disk_alone = invocation_option(&invocation, "disk-alone") != NULL;
 	invocation.json = invocation_option(&invocation, "json") != NULL;
 	invocation.verbose = invocation_option(&invocation, "verbose") != NULL;
 	*ret = invocation;

@@ -29,6 +29,12 @@ struct option_spec {
 	const char *help;     /* one line */
 };
 
+/* Of the verbs that open a sleeping guest's disk. */
+#define DISK_OPTIONS                                                                                                   \
+	{                                                                                                              \
+		"disk-alone", 0, NULL, "see the disk without what only the guest's memory holds of it"                 \
+	}
+
 /* The words of one call, after parsing. */
 struct invocation {
 	struct update_settings settings;

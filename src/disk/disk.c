@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "disk/coherent.h"
 #include "disk/private.h"
 
 struct error *disk_private_namespace(void)
@@ -124,7 +125,7 @@ static struct error *open_storage(struct disk *disk, const struct disk_options *
 }
 
 /* A volume that fails is only a problem if it is needed. */
-static struct error *open_volume(struct disk *disk, const struct partition *partition)
+static struct error *open_volume(struct disk *disk, const struct partition *partition, const struct disk_memory *memory)
 {
 	struct volume *volume = &disk->volumes[disk->n_volumes];
 	struct error *error;
@@ -135,7 +136,7 @@ static struct error *open_volume(struct disk *disk, const struct partition *part
 	error = disk_make_directory(disk, "volumes", disk->n_volumes, &path);
 	if (error)
 		return error;
-	volume->problem = file_system_open(storage_fd(disk->storage), partition, &volume->fs);
+	volume->problem = file_system_open(storage_fd(disk->storage), partition, memory, &volume->fs);
 	if (!volume->problem)
 		volume->problem = file_system_mount(&volume->fs, NULL, NULL, path);
 	if (volume->problem)
@@ -145,7 +146,7 @@ static struct error *open_volume(struct disk *disk, const struct partition *part
 	return NULL;
 }
 
-static struct error *open_volumes(struct disk *disk)
+static struct error *open_volumes(struct disk *disk, const struct disk_memory *memory)
 {
 	struct error *error = NULL;
 
@@ -158,7 +159,7 @@ static struct error *open_volumes(struct disk *disk)
 
 		partition_name(partition, name);
 		if (partition->kind == PARTITION_FILE_SYSTEM)
-			error = open_volume(disk, partition);
+			error = open_volume(disk, partition, memory);
 		else if (partition->kind == PARTITION_ESP)
 			error = disk_note(disk, "the EFI system partition, %s, is left alone", name);
 		else if (partition->kind == PARTITION_CONTAINER)
@@ -174,12 +175,12 @@ static struct error *open_steps(struct disk *disk, const struct disk_options *op
 
 	error = open_storage(disk, options);
 	if (!error)
-		error = open_volumes(disk);
+		error = open_volumes(disk, options->memory);
 	if (!error && options->memory && disk_has_live_root(disk, options->memory)) {
 		error = disk_mount_live(disk, options->memory);
 		return error_wrap(error, "disk %s", options->path);
 	}
-	if (!error && options->memory)
+	if (!error && options->memory && options->memory->mounts->n > 0)
 		error = disk_note(disk, "the root that memory tells of is not on this disk: /etc/fstab decides");
 	if (!error)
 		error = disk_find_root(disk, &root);
@@ -246,6 +247,7 @@ static void free_volumes(struct disk *disk)
 {
 	for (size_t i = 0; i < disk->n_volumes; i++) {
 		file_system_deinit(&disk->volumes[i].fs);
+		disk_newer_deinit(&disk->volumes[i].fs.newer);
 		error_destroy(disk->volumes[i].problem);
 		free(disk->volumes[i].path);
 	}

@@ -21,9 +21,14 @@ struct disk;
 
 /* What the sleeping kernel had mounted. All borrowed. */
 struct disk_memory {
-	const struct guest_mount_list *mounts; /* of guest_mounts_visible() */
+	const struct guest_mount_list *mounts; /* of guest_mounts_visible(); n is 0: memory does not tell */
 	const struct guest_file_system *systems;
 	size_t n_systems;
+	/*
+	 * Its memory is laid over the disk: what is shown is what the guest sees. NULL: the disk alone is shown, its
+	 * journals replayed.
+	 */
+	struct guest *guest;
 };
 
 struct disk_options {
@@ -56,6 +61,24 @@ enum disk_unmounted {
 	DISK_UNMOUNTED_NO, /* mounted by a guest that sleeps or was cut off: the journal has something in it */
 };
 
+/* A file whose contents or attributes cannot be told: what is shown of it is what the disk has. */
+struct disk_unknown {
+	uint64_t inode;
+	char *path; /* from the root of its file system; NULL: memory does not know it */
+	char *why;
+};
+
+/* How much of a file system only memory had. */
+struct disk_newer {
+	uint64_t blocks;       /* of the file system's own */
+	uint64_t files, bytes; /* files with contents, and how much of them */
+	uint64_t allocated;    /* blocks of them that had no place on the disk yet */
+	uint64_t compared;     /* inodes that memory and disk had to agree on */
+	uint64_t open_changes; /* tasks that were in the middle of a change: what they did may be there by half */
+	struct disk_unknown *unknown;
+	size_t n_unknown;
+};
+
 /* A file system of the guest, or a directory of one, and where the guest has it mounted. */
 struct disk_mount {
 	char *target;          /* in the guest: "/", "/boot", no "..", no trailing slash; parents first, [0] is "/" */
@@ -69,6 +92,7 @@ struct disk_mount {
 	uint32_t ext4_mount_count; /* s_mnt_count and s_mtime before the journal replay; 0 unless ext4 */
 	uint64_t ext4_mount_time_s;
 	enum disk_unmounted unmounted;
+	const struct disk_newer *newer; /* borrowed from the disk; NULL: memory was not laid over it */
 };
 
 /* The files of the image, without opening the disk. The caller frees with disk_files_free(). */

@@ -12,7 +12,9 @@
 #include "base/cursor.h"
 #include "base/io.h"
 #include "base/process.h"
+#include "disk/coherent.h"
 #include "disk/journal.h"
+#include "disk/private.h"
 
 /* Others take free loop devices as well; every lost race costs one turn. */
 #define LOOP_ATTEMPTS       64
@@ -168,18 +170,43 @@ static struct error *check_btrfs(struct file_system *fs)
 	return NULL;
 }
 
-struct error *file_system_open(int disk_fd, const struct partition *partition, struct file_system *ret)
+/*
+ * Memory of another disk, or of this one at another time, is left to those who compare the mounts of all file systems:
+ * they say it better.
+ */
+static bool is_same_mount(const struct file_system *fs, const struct guest_file_system *system)
+{
+	return system->has_ext4 && system->ext4_mount_count == fs->ext4_mount_count &&
+	       system->ext4_mount_time_s == fs->ext4_mount_time_s;
+}
+
+static struct error *open_ext(struct file_system *fs, const struct disk_memory *memory)
+{
+	const struct guest_file_system *system = NULL;
+	struct error *error = read_ext(fs);
+
+	if (error)
+		return error;
+	if (memory && memory->guest && fs->unmounted == DISK_UNMOUNTED_NO)
+		system = disk_find_system(memory, fs->partition);
+	if (system && is_same_mount(fs, system)) {
+		error = coherent_build(fs->device, fs->loop_fd, fs->partition->size, memory->guest, system, &fs->newer);
+		fs->has_newer = !error;
+	}
+	/* It has nothing left to replay then, but clears the files that are open without a name. */
+	return error ? error : replay_ext(fs);
+}
+
+struct error *file_system_open(int disk_fd, const struct partition *partition, const struct disk_memory *memory,
+			       struct file_system *ret)
 {
 	char name[PARTITION_NAME_SIZE];
 	struct error *error;
 
 	ret->partition = partition;
 	error = attach(disk_fd, partition, ret);
-	if (!error && is_ext(partition)) {
-		error = read_ext(ret);
-		if (!error)
-			error = replay_ext(ret);
-	}
+	if (!error && is_ext(partition))
+		error = open_ext(ret, memory);
 	if (!error && strcmp(partition->type, "btrfs") == 0)
 		error = check_btrfs(ret);
 	return error_wrap(error, "%s (%s)", partition_name(partition, name), partition->type);

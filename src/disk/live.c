@@ -67,6 +67,22 @@ static bool has_uuid(const struct partition *partition, const uint8_t uuid[16])
 	return p && *p == '\0';
 }
 
+const struct guest_file_system *disk_find_system(const struct disk_memory *memory, const struct partition *partition)
+{
+	static const uint8_t none[16];
+	const struct guest_file_system *found = NULL;
+
+	for (size_t i = 0; i < memory->n_systems; i++) {
+		const struct guest_file_system *system = &memory->systems[i];
+
+		if (memcmp(system->uuid, none, sizeof(none)) == 0 || !has_uuid(partition, system->uuid))
+			continue;
+		if (!found || partition->number == partition_number(system->id))
+			found = system;
+	}
+	return found;
+}
+
 /* NULL: it is not on this disk. A copy with the same UUID is told by the number of its partition. */
 static struct volume *find_volume(struct live *live, const struct guest_mount *mount)
 {

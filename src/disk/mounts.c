@@ -215,6 +215,7 @@ static struct error *append_mount(struct disk *disk, const struct file_system *f
 	mount->ext4_mount_count = fs->ext4_mount_count;
 	mount->ext4_mount_time_s = fs->ext4_mount_time_s;
 	mount->unmounted = fs->unmounted;
+	mount->newer = fs->has_newer ? &fs->newer : NULL;
 	return target && mount->path && mount->type && mount->uuid && mount->options && mount->root ? NULL
 												    : error_no_memory();
 }

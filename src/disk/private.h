@@ -81,6 +81,9 @@ struct error *disk_open_place(const char *root, const char *target, int *ret) _m
 struct error *disk_add_live(struct disk *disk, const struct file_system *fs, const struct guest_mount *mount,
 			    const char *path) _must_check_;
 
+/* What memory has mounted of this partition; NULL: nothing. */
+const struct guest_file_system *disk_find_system(const struct disk_memory *memory, const struct partition *partition);
+
 /* Whether what memory has as the root is on this disk. */
 bool disk_has_live_root(struct disk *disk, const struct disk_memory *memory);
 

@@ -39,5 +39,13 @@ struct error *xarray_walk(struct guest *guest, struct gva array, range_visit vis
 /* The same for the entries that touch the indices from `first` to `last`; the rest of the tree is not read. */
 struct error *xarray_walk_range(struct guest *guest, struct gva array, uint64_t first, uint64_t last, range_visit visit,
 				void *context) _must_check_;
+/*
+ * The same for the entries that have one of the marks (bit n of `marks`: mark n), and for a lone entry at index 0
+ * whatever it has. What has none is not read, so that the cost is that of the marked ones.
+ */
+#define XARRAY_DIRTY     (1u << 0) /* PAGECACHE_TAG_DIRTY */
+#define XARRAY_WRITEBACK (1u << 1) /* PAGECACHE_TAG_WRITEBACK */
+struct error *xarray_walk_marked(struct guest *guest, struct gva array, unsigned marks, range_visit visit,
+				 void *context) _must_check_;
 
 #endif

@@ -119,7 +119,7 @@ struct walk {
 static struct error *visit_super(struct guest *guest, struct gva super, void *context)
 {
 	struct walk *walk = context;
-	struct guest_file_system fs = {0};
+	struct guest_file_system fs = {.address = super.v};
 	struct error *error = read_super(guest, &walk->layout, super, &fs);
 
 	if (!error && walk->n >= SUPERS_MAX)

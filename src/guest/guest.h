@@ -22,6 +22,7 @@
 #include "guest/map_usage.h"
 #include "guest/mounts.h"
 #include "guest/net.h"
+#include "guest/newer.h"
 #include "guest/process.h"
 #include "guest/system.h"
 #include "guest/task_details.h"
@@ -96,6 +97,7 @@ struct guest_file_system {
 	bool has_ext4;              /* the ext4 fields are valid; from its superblock as it is in memory */
 	uint32_t ext4_mount_count;  /* s_mnt_count */
 	uint64_t ext4_mount_time_s; /* s_mtime, seconds since the epoch */
+	uint64_t address;           /* of its struct super_block: what the walks of guest/newer.h take */
 };
 /* The caller frees *ret. Pseudo file systems are included. */
 struct error *guest_file_systems(struct guest *guest, struct guest_file_system **ret, size_t *ret_n) _must_check_;

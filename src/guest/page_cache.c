@@ -255,8 +255,8 @@ struct error *page_cache_dirty(struct guest *guest, const struct page_cache_layo
 			       uint64_t *ret)
 {
 	struct dirty_count count = {.layout = layout};
-	struct error *error =
-		xarray_walk(guest, (struct gva){mapping.v + layout->mapping_pages.offset}, count_dirty, &count);
+	struct error *error = xarray_walk_marked(guest, (struct gva){mapping.v + layout->mapping_pages.offset},
+						 XARRAY_DIRTY | XARRAY_WRITEBACK, count_dirty, &count);
 
 	*ret = count.n;
 	return error;

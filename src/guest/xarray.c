@@ -15,10 +15,11 @@
 #define NODE_MAX     1024u /* bytes; sizeof(struct xa_node) is 576 */
 #define INTERNAL_MAX 4096u
 #define SHIFT_MAX    60u
+#define MARKS        3u /* XA_MAX_MARKS */
 
 struct xarray_layout {
-	struct member head, shift, offset, parent, slots;
-	uint32_t size; /* bytes of a node up to the end of its slots */
+	struct member head, shift, offset, parent, slots, marks;
+	uint32_t size; /* bytes of a node up to the end of its slots and marks */
 	unsigned chunk_shift;
 };
 
@@ -28,6 +29,7 @@ struct node {
 	uint64_t first; /* index of its first slot */
 	unsigned slot;  /* the next one to look at */
 	uint64_t slots[SLOTS_MAX];
+	uint64_t marks[MARKS]; /* bit n: slot n, or something below it, has the mark */
 };
 
 static struct error *load_layout(struct guest *guest, struct xarray_layout *ret)
@@ -35,7 +37,7 @@ static struct error *load_layout(struct guest *guest, struct xarray_layout *ret)
 	const struct member_need needs[] = {
 		{"xarray", "xa_head", &ret->head},   {"xa_node", "shift", &ret->shift},
 		{"xa_node", "offset", &ret->offset}, {"xa_node", "parent", &ret->parent},
-		{"xa_node", "slots", &ret->slots},
+		{"xa_node", "slots", &ret->slots},   {"xa_node", "marks", &ret->marks, .optional = true},
 	};
 	struct error *error = types_need(guest->types, needs, ARRAY_SIZE(needs));
 
@@ -46,6 +48,10 @@ static struct error *load_layout(struct guest *guest, struct xarray_layout *ret)
 		return error_create(ERROR_UNSUPPORTED, "the guest's kernel has xarrays with %u bytes of slots",
 				    ret->slots.size);
 	ret->chunk_shift = ret->slots.size == 64 * 8 ? 6 : 4;
+	if (ret->marks.size != MARKS * 8 || ret->marks.offset > NODE_MAX - MARKS * 8)
+		ret->marks.present = false;
+	if (ret->marks.present && ret->size < ret->marks.offset + ret->marks.size)
+		ret->size = ret->marks.offset + ret->marks.size;
 	return NULL;
 }
 
@@ -82,6 +88,10 @@ static struct error *read_node(struct guest *guest, const struct xarray_layout *
 	ret->slot = 0;
 	ret->first = 0;
 	memcpy(ret->slots, bytes + layout->slots.offset, layout->slots.size);
+	if (layout->marks.present)
+		memcpy(ret->marks, bytes + layout->marks.offset, sizeof(ret->marks));
+	else
+		memset(ret->marks, 0xff, sizeof(ret->marks)); /* unknown: nothing is passed over */
 	if (ret->shift % layout->chunk_shift || ret->shift > SHIFT_MAX || up != (parent ? parent->address.v : 0) ||
 	    (parent &&
 	     (ret->shift + layout->chunk_shift != parent->shift || bytes[layout->offset.offset] != parent->slot)))
@@ -117,11 +127,23 @@ struct walk {
 	struct guest *guest;
 	struct xarray_layout layout;
 	uint64_t first, last; /* wanted */
+	unsigned marks;       /* wanted: bit n stands for mark n; 0: all entries */
 	range_visit visit;
 	void *context;
 	struct node nodes[SHIFT_MAX / 4 + 1]; /* from the root down to where the walk is */
 	unsigned depth;                       /* nodes in use */
 };
+
+/* Whether the slot, or something below it, is marked as wanted. */
+static bool is_wanted(const struct walk *walk, const struct node *node)
+{
+	uint64_t marked = 0;
+
+	for (unsigned i = 0; i < MARKS; i++)
+		if (walk->marks & 1u << i)
+			marked |= node->marks[i];
+	return !walk->marks || marked >> node->slot & 1;
+}
 
 /* Looks at the next slot of the lowest node; goes down or, behind the last slot, up. */
 static struct error *step(struct walk *walk)
@@ -144,6 +166,10 @@ static struct error *step(struct walk *walk)
 		walk->depth = 0;
 		return NULL;
 	}
+	if (!is_wanted(walk, node)) {
+		node->slot += siblings + 1;
+		return NULL;
+	}
 	if (last >= walk->first && is_node(entry) && node->shift > 0) {
 		if (walk->depth >= ARRAY_SIZE(walk->nodes))
 			return error_format(NULL, entry, "an xarray of the guest's kernel is too deep");
@@ -160,27 +186,42 @@ static struct error *step(struct walk *walk)
 	return walk->visit(walk->guest, first, last, entry, walk->context);
 }
 
+static struct error *walk_array(struct walk *walk, struct gva array)
+{
+	uint64_t head;
+	struct error *error = load_layout(walk->guest, &walk->layout);
+
+	if (!error)
+		error = guest_read_member(walk->guest, array, &walk->layout.head, &head);
+	if (error)
+		return error;
+	/* A lone entry's marks are flags of the array at a place that moves with the configuration: it is visited. */
+	if (!is_node(head))
+		return walk->first > 0 || is_nothing(head) ? NULL : walk->visit(walk->guest, 0, 0, head, walk->context);
+	error = read_node(walk->guest, &walk->layout, head, NULL, &walk->nodes[0]);
+	if (error)
+		return error;
+	seek(&walk->layout, &walk->nodes[0], walk->first);
+	walk->depth = 1;
+	while (!error && walk->depth > 0)
+		error = step(walk);
+	return error;
+}
+
 struct error *xarray_walk_range(struct guest *guest, struct gva array, uint64_t first, uint64_t last, range_visit visit,
 				void *context)
 {
 	struct walk walk = {.guest = guest, .first = first, .last = last, .visit = visit, .context = context};
-	uint64_t head;
-	struct error *error = load_layout(guest, &walk.layout);
 
-	if (!error)
-		error = guest_read_member(guest, array, &walk.layout.head, &head);
-	if (error)
-		return error;
-	if (!is_node(head))
-		return first > 0 || is_nothing(head) ? NULL : visit(guest, 0, 0, head, context);
-	error = read_node(guest, &walk.layout, head, NULL, &walk.nodes[0]);
-	if (error)
-		return error;
-	seek(&walk.layout, &walk.nodes[0], first);
-	walk.depth = 1;
-	while (!error && walk.depth > 0)
-		error = step(&walk);
-	return error;
+	return walk_array(&walk, array);
+}
+
+struct error *xarray_walk_marked(struct guest *guest, struct gva array, unsigned marks, range_visit visit,
+				 void *context)
+{
+	struct walk walk = {.guest = guest, .last = UINT64_MAX, .marks = marks, .visit = visit, .context = context};
+
+	return walk_array(&walk, array);
 }
 
 struct error *xarray_walk(struct guest *guest, struct gva array, range_visit visit, void *context)

@@ -22,6 +22,7 @@
 #include "update/failures.h"
 #include "update/follow_ups.h"
 #include "update/kernel.h"
+#include "update/newer.h"
 #include "update/packages.h"
 #include "update/preseed.h"
 #include "update/restart_plan.h"
@@ -353,6 +354,8 @@ static struct error *complete(struct emulation *e, uint64_t start_ns)
 	if (device && !error)
 		log_warning("%s: the update has a device node, /%s: resume will want --allow-device-nodes",
 			    e->session->file.name, device->path);
+	if (!error)
+		error = newer_refuse_unknown(e->sleeping->disk, &e->manifest.changes);
 	if (!error)
 		error = check_space(e);
 	if (!error)

@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "shadow/shadow.h"
 #include "update/memory_facts.h"
+#include "update/newer.h"
 #include "update/os_release.h"
 #include "update/packages.h"
 #include "update/session.h"
@@ -58,6 +59,8 @@ static struct error *describe_disk(const struct sleeping *s, json_t *document)
 		json_t *mount = json_pack("{s:s, s:s}", "fstype", mounts[i].type, "uuid", mounts[i].uuid);
 		struct error *error = mount ? set_text(mount, "target", mounts[i].target) : error_no_memory();
 
+		if (!error)
+			error = newer_describe(&mounts[i], mount);
 		if (!error && json_array_append_new(list, mount) < 0)
 			error = error_no_memory();
 		if (error)

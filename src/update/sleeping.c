@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "update/newer.h"
 #include "update/os_release.h"
 #include "update/shut_down.h"
 
@@ -197,10 +198,12 @@ static struct error *read_mounts(struct sleeping *sleeping)
 
 static struct error *open_disk(struct session *session, struct sleeping *sleeping)
 {
-	const struct disk_memory memory = {&sleeping->mounts, sleeping->systems, sleeping->n_systems};
-	struct disk_options options = {.path = session->file.disk,
-				       .format = session->file.format,
-				       .memory = sleeping->mounts.n ? &memory : NULL};
+	const struct disk_memory memory = {.mounts = &sleeping->mounts,
+					   .systems = sleeping->systems,
+					   .n_systems = sleeping->n_systems,
+					   .guest = session->settings->disk_alone ? NULL : sleeping->guest};
+	struct disk_options options = {
+		.path = session->file.disk, .format = session->file.format, .memory = sleeping->guest ? &memory : NULL};
 	struct error *error;
 	size_t n_notes;
 
@@ -220,6 +223,7 @@ static struct error *open_disk(struct session *session, struct sleeping *sleepin
 		return error_wrap(error, "disk of %s", session->file.name);
 	for (const char *const *note = disk_notes(sleeping->disk, &n_notes); n_notes; n_notes--)
 		log_info("%s", *note++);
+	newer_log(session->file.name, sleeping->disk);
 	return NULL;
 }
 

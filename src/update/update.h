@@ -23,6 +23,7 @@ struct update_settings {
 	const char *config_dir; /* VM files: NAME.vm */
 	const char *state_dir;  /* one directory a VM: state, bundle, logs */
 	const char *run_dir;    /* locks, sockets, mount points */
+	bool disk_alone;        /* do not lay what only the sleeping guest's memory has over its disk */
 	const char *sign_key;   /* PEM file of the key that signs bundles; NULL: as the VM file or config_dir says */
 	const char *
 		verify_key; /* PEM file, or directory of such, of the keys that bundles must be signed with; likewise */

@@ -15,7 +15,7 @@
 static inline void make_xarray_types(struct types **ret)
 {
 	struct btf *btf = btf__new_empty();
-	int word, byte, slots;
+	int word, byte, slots, marks;
 	const void *data;
 	uint32_t size;
 
@@ -23,6 +23,7 @@ static inline void make_xarray_types(struct types **ret)
 	word = btf__add_int(btf, "long", 8, 0);
 	byte = btf__add_int(btf, "char", 1, BTF_INT_CHAR);
 	slots = btf__add_array(btf, word, word, 64);
+	marks = btf__add_array(btf, word, word, 3);
 	btf__add_struct(btf, "xarray", 16);
 	btf__add_field(btf, "xa_head", word, 64, 0);
 	btf__add_struct(btf, "xa_node", 576);
@@ -30,6 +31,7 @@ static inline void make_xarray_types(struct types **ret)
 	btf__add_field(btf, "offset", byte, 8, 0);
 	btf__add_field(btf, "parent", word, 64, 0);
 	btf__add_field(btf, "slots", slots, 320, 0);
+	btf__add_field(btf, "marks", marks, 4416, 0);
 	data = btf__raw_data(btf, &size);
 	assert_non_null(data);
 	assert_ok(types_create(data, size, NULL, ret));
@@ -67,6 +69,12 @@ static inline void make_node(struct made_guest *made, unsigned i, uint8_t shift,
 		set_head(made, xa_to(i));
 	else
 		set_slot(made, (unsigned)parent, offset, xa_to(i));
+}
+
+/* Gives slots of node `i` the mark `mark`: bit n stands for slot n. */
+static inline void set_marks(struct made_guest *made, unsigned i, unsigned mark, uint64_t slots)
+{
+	write_u64(made, xa_node(i) + 552 + mark * 8, slots);
 }
 
 static inline uint64_t sibling_of(unsigned slot)

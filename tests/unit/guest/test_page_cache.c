@@ -209,6 +209,8 @@ static void dirty(void **state)
 	add_page(f, 4, 204, UPTODATE | DIRTY, 'a');
 	set_slot(f->made, 0, 5, sibling_of(4));
 	set_slot(f->made, 0, 7, 0x7001);
+	set_marks(f->made, 0, 0, 1u << 1 | 1u << 4);
+	set_marks(f->made, 0, 1, 1u << 2);
 	made_guest_open(f->made);
 	f->guest.memory = f->made->memory;
 	assert_ok(page_cache_dirty(&f->guest, &f->layout, kernel_address(ARRAY), &n));

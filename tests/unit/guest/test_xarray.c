@@ -190,6 +190,28 @@ static void bent_trees(void **state)
 	assert_int_equal(f->n, 6);
 }
 
+/* What no mark leads to is not even read. */
+static void marked(void **state)
+{
+	struct fixture *f = *state;
+
+	make_tree(f);
+	set_marks(f->made, 0, 0, 1u << 0);
+	set_marks(f->made, 1, 0, 1u << 8);
+	set_marks(f->made, 0, 1, 1u << 4);
+	set_marks(f->made, 0, 2, 1u << 2);
+	made_guest_open(f->made);
+	f->guest.memory = f->made->memory;
+	assert_ok(xarray_walk_marked(&f->guest, kernel_address(ARRAY), XARRAY_DIRTY | XARRAY_WRITEBACK, visit, f));
+	assert_int_equal(f->n, 2);
+	assert_seen(f, 0, 8, 15, 0x2000);
+	assert_seen(f, 1, 256, 383, 0x5000);
+	f->n = 0;
+	set_slot(f->made, 0, 0, xa_to(60)); /* nothing is there */
+	assert_ok(xarray_walk_marked(&f->guest, kernel_address(ARRAY), XARRAY_WRITEBACK, visit, f));
+	assert_int_equal(f->n, 1);
+}
+
 /* The highest tree there can be: indices of 64 bits. */
 static void deep(void **state)
 {
@@ -214,6 +236,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_what_is_wanted, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failing_visit, setup, teardown),
 		cmocka_unit_test_setup_teardown(bent_trees, setup, teardown),
+		cmocka_unit_test_setup_teardown(marked, setup, teardown),
 		cmocka_unit_test_setup_teardown(deep, setup, teardown),
 	};
 

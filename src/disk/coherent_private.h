@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the steps of coherent_build() share. Private to coherent*.c. */
+#ifndef DISK_COHERENT_PRIVATE_H
+#define DISK_COHERENT_PRIVATE_H
+
+#include "disk/coherent.h"
+#include "disk/ext4_blocks.h"
+
+/* Inodes of which memory and disk are compared. */
+#define SAMPLES 512u
+
+struct builder {
+	const char *device;
+	int device_fd;
+	uint64_t size; /* bytes of the device */
+	struct guest *guest;
+	const struct guest_file_system *system;
+	ext2_filsys fs; /* NULL: not open */
+	struct ext4_blocks *blocks;
+	struct guest_piece *clean; /* blocks of the device that memory says are as the disk has them */
+	size_t n_clean;
+	uint64_t *laid; /* numbers of the blocks that memory has otherwise */
+	size_t n_laid;
+	struct guest_cached_inode *work; /* inodes that memory has otherwise, or has contents of */
+	size_t n_work;
+	struct guest_cached_inode samples[SAMPLES]; /* of those that are as the disk has them */
+	uint64_t n_seen;                            /* from how many the samples were drawn */
+	uint8_t *block;                             /* room for one */
+	struct disk_newer newer;
+};
+
+/* What libext2fs says, as an error of the device. */
+struct error *coherent_error(const struct builder *builder, errcode_t code, const char *what) _must_check_;
+
+/* Compares what must be the same on the disk and in memory. ERROR_CONFLICT: it is not. */
+struct error *coherent_compare(struct builder *builder) _must_check_;
+
+/* Puts checksums right that a change in progress had not come to yet. */
+struct error *coherent_mend(struct builder *builder) _must_check_;
+
+/* Writes contents, sizes and times of the inodes of builder->work. */
+struct error *coherent_write_inodes(struct builder *builder) _must_check_;
+
+#endif
