@@ -23,7 +23,8 @@ static void print_help(FILE *stream)
 {
 	fprintf(stream, "Usage: ouassister VERB VM [OPTIONS]\n\n"
 			"Updates suspended virtual machines while they sleep.\n"
-			"VM is a path to a VM file, or the name of one in the configuration directory.\n\nVerbs:\n");
+			"VM is a path to a VM file, or the name of one in the configuration directory;\n"
+			"or libvirt:NAME, a domain of libvirt's.\n\nVerbs:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(stream, "  %-10s %-22s %s\n", verbs[i]->name, verbs[i]->arguments, verbs[i]->summary);
 	fprintf(stream, "\nOptions of every verb:\n");

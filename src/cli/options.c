@@ -10,6 +10,7 @@
 const struct option_spec common_options[] = {
 	{"json", 0, NULL, "print one JSON document on standard output"},
 	{"progress", 0, "WHEN", "auto (default: a bar on a terminal), bar, lines, json or none"},
+	{"connect", 'c', "URI", "VM is a domain of this libvirt (libvirt:VM is one of qemu:///system)"},
 	{"verbose", 'v', NULL, "say more on standard error"},
 	{"config-dir", 0, "DIR", "where VM files are (OUASSISTER_CONFIG_DIR, /etc/ouassister)"},
 	{"state-dir", 0, "DIR", "where states and bundles are kept (OUASSISTER_STATE_DIR, /var/lib/ouassister)"},
@@ -150,6 +151,22 @@ static const char *key_setting(const struct invocation *invocation, const char *
 	return value && *value ? value : NULL;
 }
 
+/* -c URI NAME is one word for all others: libvirt:URI#NAME, which lives as long as the program. */
+static struct error *take_connection(struct invocation *ret)
+{
+	static const char prefix[] = "libvirt:";
+	const char *uri = invocation_option(ret, "connect"), *name = ret->vm;
+
+	if (!uri || !name)
+		return NULL;
+	if (strncmp(name, prefix, sizeof(prefix) - 1) == 0)
+		name += sizeof(prefix) - 1;
+	if (strstr(name, "://"))
+		return error_create(ERROR_USAGE, "%s names a connection, and so does -c %s", ret->vm, uri);
+	ret->vm = string_format("%s%s#%s", prefix, uri, name);
+	return ret->vm ? NULL : error_no_memory();
+}
+
 static struct error *take_words(const struct verb *verb, char **words, struct invocation *ret)
 {
 	if (*words && !ret->memory)
@@ -161,7 +178,7 @@ static struct error *take_words(const struct verb *verb, char **words, struct in
 		return error_create(ERROR_USAGE, "%s: one word too many: %s", verb->name, *words);
 	if (*words)
 		ret->rest = (const char *const *)words;
-	return NULL;
+	return take_connection(ret);
 }
 
 /* Given or not, all that is known without the words. */

@@ -24,7 +24,8 @@
 #define AGENT_SOON_PART   2 /* before that; then ... */
 #define AGENT_LATER_PART  16
 #define AGENT_STDIN_MAX   CHANNEL_OUTPUT_MAX
-#define AGENT_CHUNK       (512u << 10) /* bytes a write; larger ones were seen to stall the agent */
+#define AGENT_CHUNK       (512u << 10) /* bytes a write; larger ones were seen to stall the agent ... */
+#define AGENT_CHUNK_LESS  (64u << 10)  /* ... and through libvirt 9.0 those of more than a socket's buffer */
 
 static void pause_ms(uint64_t ms)
 {
@@ -51,13 +52,18 @@ static void agent_close(struct vm *vm)
 	vm->agent = NULL;
 }
 
+static struct error *agent_open(struct vm *vm)
+{
+	return vm->hypervisor->agent ? qga_open_through(vm, &vm->agent) : qga_open(vm->settings.agent, &vm->agent);
+}
+
 /* One try to be in step with the agent. A mere silence keeps the connection: the guest may still be booting. */
 static struct error *agent_try(struct vm *vm, uint64_t deadline_ns)
 {
 	struct error *error = NULL;
 
 	if (!vm->agent)
-		error = qga_open(vm->settings.agent, &vm->agent);
+		error = agent_open(vm);
 	if (!error && !qga_in_step(vm->agent))
 		error = qga_sync(vm->agent, least(AGENT_SYNC_MS, left_ms(deadline_ns)));
 	if (error && error->code != ERROR_TIMEOUT)
@@ -188,12 +194,18 @@ static struct error *decode_result(const json_t *status, struct channel_result *
 	return NULL;
 }
 
-/* The hypervisor listens as long as there is a VM. */
+/* Where the socket is QEMU's, it listens as long as there is a VM. */
 static bool vm_is_gone(struct vm *vm)
 {
-	struct error *error = vm->agent ? NULL : qga_open(vm->settings.agent, &vm->agent);
-	bool gone = error && error->code == ERROR_NOT_FOUND;
+	enum vm_state state = VM_RUNNING;
+	struct error *error = NULL;
+	bool gone;
 
+	if (vm->hypervisor->agent)
+		error = vm->hypervisor->state(vm, &state);
+	else if (!vm->agent)
+		error = agent_open(vm);
+	gone = state == VM_OFF || (error && error->code == ERROR_NOT_FOUND);
 	error_destroy(error);
 	return gone;
 }
@@ -293,14 +305,19 @@ static struct error *write_chunk(struct vm *vm, json_int_t handle, const void *d
 	return NULL;
 }
 
+static size_t chunk_size(const struct vm *vm)
+{
+	return vm->hypervisor->agent ? AGENT_CHUNK_LESS : AGENT_CHUNK;
+}
+
 static struct error *write_chunks(struct vm *vm, json_int_t handle, int fd, const char *path)
 {
-	_cleanup_(free_ptr) char *buffer = malloc(AGENT_CHUNK);
+	_cleanup_(free_ptr) char *buffer = malloc(chunk_size(vm));
 
 	if (!buffer)
 		return error_no_memory();
 	for (;;) {
-		ssize_t n = read(fd, buffer, AGENT_CHUNK);
+		ssize_t n = read(fd, buffer, chunk_size(vm));
 		struct error *error;
 
 		if (n < 0 && errno == EINTR)
@@ -371,7 +388,7 @@ static struct error *agent_put(struct vm *vm, int fd, const char *path, const ch
 
 	if (!temporary)
 		return error_no_memory();
-	if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && s.st_size <= AGENT_CHUNK)
+	if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && (uint64_t)s.st_size <= chunk_size(vm))
 		return put_small(vm, fd, (uint64_t)s.st_size, guest_path, temporary);
 	return put_large(vm, fd, path, guest_path, temporary);
 }

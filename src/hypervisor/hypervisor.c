@@ -17,6 +17,9 @@
 
 static const struct hypervisor_ops *const drivers[] = {
 	&hypervisor_qemu,
+#if HAVE_LIBVIRT
+	&hypervisor_libvirt,
+#endif
 };
 
 static const struct channel_ops *const channels[] = {
@@ -51,7 +54,7 @@ struct error *vm_create(const char *driver, const struct vm_settings *settings, 
 
 	if (!ops)
 		return error_remedy(error_create(ERROR_USAGE, "unknown hypervisor driver \"%s\"", driver),
-				    "known drivers: qemu");
+				    "known drivers: qemu, and libvirt where it was built in");
 	if (!valid_name(settings->name))
 		return error_create(ERROR_USAGE,
 				    "\"%s\" cannot be the name of a VM: at most %d of A-Z a-z 0-9 . _ -, "
@@ -59,9 +62,9 @@ struct error *vm_create(const char *driver, const struct vm_settings *settings, 
 				    settings->name ? settings->name : "", VM_NAME_MAX);
 	if ((size_t)settings->channel >= ARRAY_SIZE(channels))
 		return error_create(ERROR_USAGE, "VM %s: unknown channel", settings->name);
-	if (!settings->qmp)
+	if (!settings->qmp && !settings->uuid)
 		return error_create(ERROR_USAGE, "VM %s: no QMP socket is given", settings->name);
-	if (settings->channel == CHANNEL_AGENT && !settings->agent)
+	if (settings->channel == CHANNEL_AGENT && !settings->agent && !ops->agent)
 		return error_create(ERROR_USAGE, "VM %s: channel agent without its socket", settings->name);
 	if (settings->channel == CHANNEL_SSH && !settings->ssh_target)
 		return error_create(ERROR_USAGE, "VM %s: channel ssh without user@host", settings->name);
@@ -80,6 +83,8 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	vm->channel->close(vm);
+	if (vm->hypervisor->release)
+		vm->hypervisor->release(vm);
 	free(vm);
 }
 
@@ -137,6 +142,25 @@ struct error *vm_load(struct vm *vm)
 struct error *vm_boot_paused(struct vm *vm)
 {
 	return error_wrap(vm->hypervisor->boot_paused(vm), "cannot start %s", vm->settings.name);
+}
+
+/* Old memory on a newer disk is corruption: the image gets another name. */
+static struct error *rename_spent(const char *memory)
+{
+	_cleanup_(free_ptr) char *spent = string_format("%s.spent", memory);
+
+	if (!spent)
+		return error_no_memory();
+	if (rename(memory, spent) < 0 && errno != ENOENT)
+		return error_system(errno, memory, "cannot mark the memory image as spent");
+	return io_sync_parent(memory);
+}
+
+struct error *vm_spend(struct vm *vm)
+{
+	if (vm->hypervisor->spend)
+		return of_vm(vm, vm->hypervisor->spend(vm));
+	return rename_spent(vm->settings.memory);
 }
 
 struct error *vm_continue(struct vm *vm, uint64_t *ret_ns)

@@ -33,6 +33,8 @@ struct vm_settings {
 	const char *disk_format;
 	const char *const *command; /* argv that starts it, without -incoming */
 	const char *qmp;            /* QMP socket that command creates */
+	const char *uri, *uuid;     /* of a domain of libvirt's: the connection and which one; else NULL */
+	bool managed_save;          /* `memory` is that domain's managed save image, which libvirt looks after */
 	enum channel_type channel;
 	const char *agent;                           /* agent socket that command creates */
 	const char *ssh_target, *ssh_port, *ssh_key; /* user@host; port and key may be NULL */
@@ -65,6 +67,8 @@ struct error *vm_suspend(struct vm *vm) _must_check_;
 struct error *vm_load(struct vm *vm) _must_check_;
 /* Starts it cold, the guest not running yet. */
 struct error *vm_boot_paused(struct vm *vm) _must_check_;
+/* The image is of no use any more, for anybody: before the first instruction. Durable; one that is gone is success. */
+struct error *vm_spend(struct vm *vm) _must_check_;
 /* The first instruction. *ret_ns: CLOCK_MONOTONIC of the host at that moment. */
 struct error *vm_continue(struct vm *vm, uint64_t *ret_ns) _must_check_;
 /* Ends the process without asking the guest; only for one that never ran. */
@@ -123,6 +127,27 @@ bool vm_stream_is_plugged(const struct vm *vm);
  */
 struct error *vm_stream_run(struct vm *vm, const char *const *argv, uint64_t timeout_ms, struct channel_result *ret)
 	_must_check_;
+
+/* --- domains of libvirt's --- */
+
+/* What a VM file would say of a domain; everything is owned. */
+struct vm_domain {
+	char *name, *uuid;
+	char *memory; /* where its managed save image is, or would be; or what was given */
+	bool managed; /* the former */
+	char *disk, *format;
+	bool has_agent; /* it has a channel for the guest agent */
+};
+
+/*
+ * Asks the libvirt of this host at `uri` for the domain of that name or UUID: as it was saved, if it sleeps; as it
+ * runs; or as it is defined. `memory`: a file of `virsh save`'s, NULL: its managed save. `disk_target`: which disk
+ * holds the system ("vda"), NULL: the one it boots from. ERROR_USAGE: there is no such domain; ERROR_UNSUPPORTED: it
+ * has what cannot be updated or cut off, or libvirt is on another host, or this program was built without it.
+ */
+struct error *vm_domain_read(const char *uri, const char *name, const char *memory, const char *disk_target,
+			     struct vm_domain *ret) _must_check_;
+void vm_domain_deinit(struct vm_domain *domain);
 
 enum payload_way {
 	PAYLOAD_DISK,  /* a hot-plugged read-only disk: give the helper its device path */

@@ -73,6 +73,24 @@ struct hypervisor_ops {
 	struct error *(*port_attach)(struct vm *vm, const char *path);
 	/* Harmless if there is none. */
 	struct error *(*port_detach)(struct vm *vm);
+
+	/*
+	 * Of a VM that is loaded and has not run: its memory image is never found again by who looks for one to load,
+	 * durably. One that is gone already is success. NULL: settings.memory is a file of the user's, which is
+	 * renamed.
+	 */
+	struct error *(*spend)(struct vm *vm);
+
+	/*
+	 * Sends a command to the guest's agent, where the hypervisor holds the connection to it; NULL: settings.agent
+	 * is a socket for us. *ret_answer: the answer's text; or *ret_refusal: why the agent refuses. ERROR_NOT_FOUND:
+	 * the VM does not run; ERROR_TIMEOUT: no answer in all that time; ERROR_BUSY: nobody listens in the guest now.
+	 */
+	struct error *(*agent)(struct vm *vm, const char *command, uint64_t timeout_ms, char **ret_answer,
+			       char **ret_refusal);
+
+	/* Before the VM's handle goes: what the driver keeps in it. NULL: nothing. */
+	void (*release)(struct vm *vm);
 };
 
 /* payload.c: as vm_payload_attach(), by places from *place on and nothing else; here for the tests. */
@@ -94,6 +112,7 @@ struct channel_ops {
 };
 
 struct qga;
+struct libvirt;
 
 struct vm {
 	const struct hypervisor_ops *hypervisor;
@@ -101,6 +120,7 @@ struct vm {
 	struct vm_settings settings; /* borrowed strings */
 	pid_t child;                 /* the process we started, which may have made QEMU and ended; 0: none */
 	struct qga *agent;           /* open connection, or NULL */
+	struct libvirt *libvirt;     /* of that driver: its connection, or NULL */
 	bool payload_file;           /* ... has written a file */
 	bool payload_plugged;        /* vm_payload_plug() has plugged a disk that nobody has looked for yet ... */
 	unsigned payload_plug;       /* ... at this of the hypervisor's places */
@@ -110,6 +130,7 @@ struct vm {
 };
 
 extern const struct hypervisor_ops hypervisor_qemu;
+extern const struct hypervisor_ops hypervisor_libvirt; /* where it was built */
 
 extern const struct channel_ops channel_none;
 extern const struct channel_ops channel_agent;

@@ -16,6 +16,8 @@ struct error *qemu_suspend(struct vm *vm) _must_check_;
 /* qemu_network.c */
 struct error *qemu_network(struct vm *vm, struct nic_list *ret) _must_check_;
 struct error *qemu_set_link(struct vm *vm, const char *nic, bool up) _must_check_;
+/* Adds every tap that a QEMU process holds, if it is in our network namespace. Needs no QMP: libvirt's driver, too. */
+struct error *qemu_list_taps(pid_t pid, struct nic_list *list) _must_check_;
 /*
  * Takes the text of `info network` of process `pid` apart, adding the cards to a list that holds
  * the process's taps already. Here for the tests.

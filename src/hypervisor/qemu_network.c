@@ -129,7 +129,7 @@ static bool same_network(pid_t pid)
 	       theirs.st_ino == ours.st_ino;
 }
 
-static struct error *list_taps(pid_t pid, struct nic_list *list)
+struct error *qemu_list_taps(pid_t pid, struct nic_list *list)
 {
 	_cleanup_(closedir_ptr) DIR *directory = NULL;
 	char path[64];
@@ -334,7 +334,7 @@ struct error *qemu_network(struct vm *vm, struct nic_list *ret)
 	if (!error)
 		error = qmp_human(qmp, "info network", &text);
 	if (!error)
-		error = list_taps(pid, &list);
+		error = qemu_list_taps(pid, &list);
 	if (!error)
 		error = qemu_parse_network(text, pid, &list);
 	if (!error)

@@ -12,9 +12,12 @@
 #include "base/json.h"
 
 struct qga;
+struct vm;
 
 /* Connects; sends nothing. ERROR_NOT_FOUND: no QEMU has this socket open. */
 struct error *qga_open(const char *path, struct qga **ret) _must_check_;
+/* By the hypervisor's own connection (`agent` of its ops); `vm` is borrowed. Sends nothing. */
+struct error *qga_open_through(struct vm *vm, struct qga **ret) _must_check_;
 void qga_close(struct qga *qga);
 DEFINE_CLEANUP(struct qga *, qga_close)
 

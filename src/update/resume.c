@@ -47,7 +47,8 @@ static struct error *check_channel(const struct resume *r)
 static struct error *check_fingerprint(const struct resume *r)
 {
 	_cleanup_(json_decref_ptr) json_t *now = NULL;
-	const json_t *expected = r->session->state.fingerprint;
+	/* libvirt itself sees to it that a managed save is of its disk. */
+	const json_t *expected = r->session->file.managed_save ? NULL : r->session->state.fingerprint;
 	struct error *error;
 
 	if (!r->shut_down && !session_has_memory(r->session))
@@ -74,7 +75,7 @@ static struct error *end_earlier_process(const struct resume *r)
 	if (state == VM_PAUSED && r->session->state.loading)
 		return vm_quit(r->session->vm);
 	return error_remedy(error_create(ERROR_BUSY, "%s: the VM runs already, a process answers on %s",
-					 r->session->file.name, r->session->file.qmp),
+					 r->session->file.name, vm_file_place(&r->session->file)),
 			    r->bundle ? "its bundle is for the sleeping VM: suspend it and run update again"
 				      : "there is nothing to wake: use it as it is, or suspend it first");
 }
@@ -184,18 +185,6 @@ static struct error *step_load(struct resume *r)
 	return state_enter(&session->state, session->directory, STATE_LOADED);
 }
 
-/* Old memory on a newer disk is corruption: the image gets another name before the first instruction. */
-static struct error *spend_memory(struct session *session)
-{
-	_cleanup_(free_ptr) char *spent = string_format("%s.spent", session->file.memory);
-
-	if (!spent)
-		return error_no_memory();
-	if (rename(session->file.memory, spent) < 0 && errno != ENOENT)
-		return error_system(errno, session->file.memory, "cannot mark the memory image as spent");
-	return io_sync_parent(session->file.memory);
-}
-
 static struct error *remember_spent(struct session *session)
 {
 	const json_t *guest = json_object_get(session->state.fingerprint, "guest");
@@ -226,7 +215,7 @@ static struct error *step_spend(struct resume *r)
 	if (!error)
 		error = state_save(&session->state, session->directory);
 	if (!error && !r->shut_down)
-		error = spend_memory(session);
+		error = vm_spend(session->vm);
 	return error ? error : state_enter(&session->state, session->directory, STATE_RUNNING);
 }
 

@@ -24,7 +24,7 @@ struct error *sleeping_refuse_running(struct session *session)
 	if (state == VM_OFF)
 		return NULL;
 	return error_remedy(error_create(ERROR_BUSY, "%s: the VM is not asleep, a process answers on %s",
-					 session->file.name, session->file.qmp),
+					 session->file.name, vm_file_place(&session->file)),
 			    "run: ouassister suspend %s", session->file.path);
 }
 
@@ -37,7 +37,10 @@ static struct error *check_files(struct session *session, json_t **ret)
 	if (!session_has_memory(session))
 		return session_missing_memory(session);
 	error = fingerprint_files(&session->file, &now);
-	if (!error && session->state.state == STATE_SUSPENDED && session->state.fingerprint)
+	/* libvirt itself sees to it that a managed save is of this disk: it may be a newer one, made by its own tools.
+	 */
+	if (!error && session->state.state == STATE_SUSPENDED && session->state.fingerprint &&
+	    !session->file.managed_save)
 		error = error_remedy(fingerprint_compare(session->state.fingerprint, now),
 				     "the memory no longer belongs to this disk: start the VM without it");
 	if (error)

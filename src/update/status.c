@@ -93,7 +93,7 @@ static struct error *append_directory(const struct update_settings *settings, co
 		state_deinit(&state);
 		return NULL;
 	}
-	if (!error && access(state.vm_file, F_OK) == 0)
+	if (!error && vm_file_is_there(state.vm_file))
 		error = one(settings, state.vm_file, &document);
 	else if (!error)
 		document = json_pack("{s:s, s:s, s:s, s:s}", "vm", name, "state", state_name(state.state), "vm_file",

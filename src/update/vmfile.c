@@ -12,6 +12,11 @@
 
 DEFINE_CLEANUP(GKeyFile *, g_key_file_unref)
 
+#define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+#define DOMAIN_NAME_MAX 255
+#define LIBVIRT_PREFIX  "libvirt:"
+#define LIBVIRT_URI     "qemu:///system"
+
 /* What a key's text means. */
 enum key_kind {
 	KEY_STRING,
@@ -22,6 +27,7 @@ enum key_kind {
 
 struct key {
 	const char *group, *name;
+	const char *driver; /* of VMs of this one alone; NULL: of all */
 	enum key_kind kind;
 	bool required;
 	size_t offset; /* of the char * (char ** for COMMAND and LIST) in struct vm_file; KEY_UNSTORED: read by hand */
@@ -31,26 +37,29 @@ struct key {
 
 /* Every key there is. The manual page ouassister-vm(5) lists them in this order. */
 static const struct key keys[] = {
-	{"vm", "driver", KEY_STRING, true, offsetof(struct vm_file, driver)},
-	{"vm", "memory", KEY_PATH, false, offsetof(struct vm_file, memory)},
-	{"vm", "disk", KEY_PATH, true, offsetof(struct vm_file, disk)},
-	{"vm", "format", KEY_STRING, true, offsetof(struct vm_file, format)},
-	{"vm", "gate", KEY_STRING, false, KEY_UNSTORED},
-	{"qemu", "command", KEY_COMMAND, true, offsetof(struct vm_file, command)},
-	{"qemu", "qmp", KEY_PATH, true, offsetof(struct vm_file, qmp)},
-	{"channel", "type", KEY_STRING, false, KEY_UNSTORED},
-	{"channel", "agent", KEY_PATH, false, offsetof(struct vm_file, agent)},
-	{"channel", "ssh", KEY_STRING, false, offsetof(struct vm_file, ssh)},
-	{"channel", "port", KEY_STRING, false, offsetof(struct vm_file, port)},
-	{"channel", "key", KEY_PATH, false, offsetof(struct vm_file, key)},
-	{"update", "proxy", KEY_STRING, false, offsetof(struct vm_file, proxy)},
-	{"update", "sources", KEY_PATH, false, offsetof(struct vm_file, sources)},
-	{"update", "conffiles", KEY_STRING, false, offsetof(struct vm_file, conffiles)},
-	{"update", "preseed", KEY_PATH, false, offsetof(struct vm_file, preseed)},
-	{"update", "keep", KEY_STRING, false, offsetof(struct vm_file, keep)},
-	{"update", "sign-key", KEY_PATH, false, offsetof(struct vm_file, sign_key)},
-	{"update", "verify-key", KEY_PATH, false, offsetof(struct vm_file, verify_key)},
-	{"update", "apt-options", KEY_LIST, false, offsetof(struct vm_file, apt_options)},
+	{"vm", "driver", NULL, KEY_STRING, true, offsetof(struct vm_file, driver)},
+	{"vm", "memory", NULL, KEY_PATH, false, offsetof(struct vm_file, memory)},
+	{"vm", "disk", "qemu", KEY_PATH, true, offsetof(struct vm_file, disk)},
+	{"vm", "format", "qemu", KEY_STRING, true, offsetof(struct vm_file, format)},
+	{"vm", "gate", NULL, KEY_STRING, false, KEY_UNSTORED},
+	{"qemu", "command", "qemu", KEY_COMMAND, true, offsetof(struct vm_file, command)},
+	{"qemu", "qmp", "qemu", KEY_PATH, true, offsetof(struct vm_file, qmp)},
+	{"libvirt", "domain", "libvirt", KEY_STRING, true, offsetof(struct vm_file, domain)},
+	{"libvirt", "uri", "libvirt", KEY_STRING, false, offsetof(struct vm_file, uri)},
+	{"libvirt", "disk", "libvirt", KEY_STRING, false, offsetof(struct vm_file, target)},
+	{"channel", "type", NULL, KEY_STRING, false, KEY_UNSTORED},
+	{"channel", "agent", "qemu", KEY_PATH, false, offsetof(struct vm_file, agent)},
+	{"channel", "ssh", NULL, KEY_STRING, false, offsetof(struct vm_file, ssh)},
+	{"channel", "port", NULL, KEY_STRING, false, offsetof(struct vm_file, port)},
+	{"channel", "key", NULL, KEY_PATH, false, offsetof(struct vm_file, key)},
+	{"update", "proxy", NULL, KEY_STRING, false, offsetof(struct vm_file, proxy)},
+	{"update", "sources", NULL, KEY_PATH, false, offsetof(struct vm_file, sources)},
+	{"update", "conffiles", NULL, KEY_STRING, false, offsetof(struct vm_file, conffiles)},
+	{"update", "preseed", NULL, KEY_PATH, false, offsetof(struct vm_file, preseed)},
+	{"update", "keep", NULL, KEY_STRING, false, offsetof(struct vm_file, keep)},
+	{"update", "sign-key", NULL, KEY_PATH, false, offsetof(struct vm_file, sign_key)},
+	{"update", "verify-key", NULL, KEY_PATH, false, offsetof(struct vm_file, verify_key)},
+	{"update", "apt-options", NULL, KEY_LIST, false, offsetof(struct vm_file, apt_options)},
 };
 
 static struct error *refuse_unknown_keys_in(GKeyFile *ini, const char *group, const char *path)
@@ -153,6 +162,16 @@ static struct error *key_text(GKeyFile *ini, const char *group, const char *name
 	return NULL;
 }
 
+static bool is_driver(const char *name)
+{
+	return !strcmp(name, "qemu") || !strcmp(name, "libvirt");
+}
+
+static bool is_libvirt(const struct vm_file *file)
+{
+	return !strcmp(file->driver, "libvirt");
+}
+
 static char *absolute_path(const char *directory, const char *path)
 {
 	return *path == '/' ? strdup(path) : string_format("%s/%s", directory, path);
@@ -190,15 +209,26 @@ static struct error *store_key(const struct key *key, char *text, struct vm_file
 	return *(char **)slot ? NULL : error_no_memory();
 }
 
+/* A key of another driver's. The first key of all is the driver. */
+static struct error *refuse_foreign_key(const struct vm_file *file, const struct key *key)
+{
+	return error_remedy(error_create(ERROR_USAGE, "%s: key \"%s\" in [%s] is only for driver = %s", file->path,
+					 key->name, key->group, key->driver),
+			    "leave it out; ouassister-vm(5) lists the keys of each driver");
+}
+
 static struct error *read_keys(GKeyFile *ini, struct vm_file *file)
 {
 	for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
 		_cleanup_(free_ptr) char *text = NULL;
 		struct error *error = key_text(ini, keys[k].group, keys[k].name, file->path, &text);
+		bool foreign = keys[k].driver && strcmp(keys[k].driver, file->driver) != 0;
 
 		if (error)
 			return error;
-		if (!text && keys[k].required)
+		if (text && foreign && is_driver(file->driver))
+			return refuse_foreign_key(file, &keys[k]);
+		if (!text && keys[k].required && !foreign)
 			return error_remedy(error_create(ERROR_USAGE, "%s: key \"%s\" is missing in [%s]", file->path,
 							 keys[k].name, keys[k].group),
 					    "ouassister-vm(5) has an example");
@@ -225,15 +255,21 @@ static struct error *read_channel(GKeyFile *ini, struct vm_file *file)
 
 	if (error)
 		return error;
+	/* Of a domain it is known whether it has a port for the agent: ask_libvirt(). */
+	if (!type && is_libvirt(file)) {
+		file->channel = CHANNEL_AGENT;
+		return NULL;
+	}
 	if (!type || !strcmp(type, "none")) {
 		file->channel = CHANNEL_NONE;
 		return NULL;
 	}
 	if (!strcmp(type, "agent")) {
 		file->channel = CHANNEL_AGENT;
-		return file->agent ? NULL
-				   : error_create(ERROR_USAGE, "%s: type = agent needs the key \"agent\" in [channel]",
-						  file->path);
+		return file->agent || is_libvirt(file)
+			       ? NULL
+			       : error_create(ERROR_USAGE, "%s: type = agent needs the key \"agent\" in [channel]",
+					      file->path);
 	}
 	if (!strcmp(type, "ssh")) {
 		file->channel = CHANNEL_SSH;
@@ -344,13 +380,13 @@ static bool is_readable_file(const char *path)
 
 static struct error *check_values(const struct vm_file *file)
 {
-	if (strcmp(file->driver, "qemu") != 0)
-		return bad_value(file, "vm", "driver", file->driver, "qemu");
+	if (!is_driver(file->driver))
+		return bad_value(file, "vm", "driver", file->driver, "qemu or libvirt");
 	if (strcmp(file->format, "qcow2") != 0 && strcmp(file->format, "raw") != 0)
 		return bad_value(file, "vm", "format", file->format, "qcow2 or raw");
 	if (file->ssh && !is_ssh_target(file->ssh))
 		return bad_value(file, "channel", "ssh", file->ssh, "user@host");
-	if (!*file->command[0])
+	if (file->command && !*file->command[0])
 		return error_create(ERROR_USAGE, "%s: key \"command\" in [qemu] names no program", file->path);
 	if (file->port && !is_port(file->port, strlen(file->port)))
 		return bad_value(file, "channel", "port", file->port, "a port, 1 to 65535,");
@@ -362,6 +398,77 @@ static struct error *check_values(const struct vm_file *file)
 		if (**option == '-' || **option == '=' || !strchr(*option, '='))
 			return bad_value(file, "update", "apt-options", *option, "Name::Option=value");
 	return check_keep(file);
+}
+
+static bool is_name(const char *text)
+{
+	return *text && strlen(text) <= VM_NAME_MAX && *text != '.' && *text != '-' && *text != '_' &&
+	       strspn(text, NAME_CHARACTERS) == strlen(text);
+}
+
+/* --- domains of libvirt's --- */
+
+/* What the VM file leaves to libvirt. Which channel: where there is none for the agent, none. */
+static struct error *ask_libvirt(struct vm_file *file)
+{
+	struct vm_domain domain = {0};
+	struct error *error;
+
+	if (!file->uri && !(file->uri = strdup(LIBVIRT_URI)))
+		return error_no_memory();
+	error = vm_domain_read(file->uri, file->domain, file->memory, file->target, &domain);
+	if (error)
+		return error;
+	file->uuid = take_ptr(domain.uuid);
+	file->disk = take_ptr(domain.disk);
+	file->format = take_ptr(domain.format);
+	file->managed_save = domain.managed;
+	if (!file->memory)
+		file->memory = take_ptr(domain.memory);
+	if (file->channel == CHANNEL_AGENT && !domain.has_agent)
+		file->channel = CHANNEL_NONE;
+	/* A domain may have a name that no table of a filter can. */
+	if (!file->name)
+		file->name = strdup(is_name(domain.name) ? domain.name : file->uuid);
+	vm_domain_deinit(&domain);
+	return file->name ? NULL : error_no_memory();
+}
+
+static bool names_domain(const char *vm)
+{
+	return !strncmp(vm, LIBVIRT_PREFIX, strlen(LIBVIRT_PREFIX));
+}
+
+/* "libvirt:NAME", or "libvirt:URI#NAME". */
+static struct error *load_domain(const char *vm, struct vm_file *file)
+{
+	const char *text = vm + strlen(LIBVIRT_PREFIX), *hash = strstr(text, "://") ? strchr(text, '#') : NULL;
+	const char *name = hash ? hash + 1 : text;
+
+	if (!*name || strlen(name) > DOMAIN_NAME_MAX || (!hash && strstr(text, "://")))
+		return error_remedy(error_create(ERROR_USAGE, "%s: which domain?", vm),
+				    "libvirt:NAME, or libvirt:URI#NAME, or -c URI NAME");
+	file->channel = CHANNEL_AGENT;
+	file->gate = GATE_AUTO;
+	file->driver = strdup("libvirt");
+	file->directory = strdup("/");
+	file->domain = strdup(name);
+	file->uri = hash ? strndup(text, (size_t)(hash - text)) : strdup(LIBVIRT_URI);
+	if (!file->driver || !file->directory || !file->domain || !file->uri)
+		return error_no_memory();
+	/* One domain has one state, however its default connection was named. */
+	file->path = !strcmp(file->uri, LIBVIRT_URI) ? string_format(LIBVIRT_PREFIX "%s", name) : strdup(vm);
+	return file->path ? ask_libvirt(file) : error_no_memory();
+}
+
+bool vm_file_is_there(const char *path)
+{
+	return names_domain(path) || access(path, F_OK) == 0;
+}
+
+const char *vm_file_place(const struct vm_file *file)
+{
+	return is_libvirt(file) ? file->uri : file->qmp;
 }
 
 /* Sets path, directory and name from the file's real path. */
@@ -383,7 +490,7 @@ static struct error *name_after(const char *path, struct vm_file *file)
 	if (!file->directory || !file->name)
 		return error_no_memory();
 	if (length > VM_NAME_MAX || *file->name == '.' || *file->name == '-' ||
-	    strspn(file->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != length)
+	    strspn(file->name, NAME_CHARACTERS) != length)
 		return error_remedy(
 			error_create(ERROR_USAGE,
 				     "%s: \"%s\" cannot be a VM's name: letters, digits, '.', '_' and '-', %d at most, "
@@ -397,7 +504,7 @@ static struct error *find_path(const char *config_dir, const char *vm, char **re
 {
 	struct stat st;
 
-	if (!strncmp(vm, "libvirt:", 8) || !strncmp(vm, "xen:", 4))
+	if (!strncmp(vm, "xen:", 4))
 		return error_remedy(error_create(ERROR_UNSUPPORTED, "%s: this driver does not exist yet", vm),
 				    "describe the VM's QEMU in a VM file, see ouassister-vm(5)");
 	if (!*vm)
@@ -459,6 +566,8 @@ static struct error *load(const char *path, struct vm_file *file)
 		error = read_channel(ini, file);
 	if (!error)
 		error = place_conffiles(file);
+	if (!error && is_libvirt(file))
+		error = ask_libvirt(file);
 	return error ? error : check_values(file);
 }
 
@@ -466,10 +575,15 @@ struct error *vm_file_load(const char *config_dir, const char *vm, struct vm_fil
 {
 	_cleanup_(free_ptr) char *path = NULL;
 	struct vm_file file = {0};
-	struct error *error = find_path(config_dir, vm, &path);
+	struct error *error;
 
-	if (!error)
-		error = load(path, &file);
+	if (names_domain(vm)) {
+		error = load_domain(vm, &file);
+	} else {
+		error = find_path(config_dir, vm, &path);
+		if (!error)
+			error = load(path, &file);
+	}
 	if (error) {
 		vm_file_deinit(&file);
 		return error;
@@ -484,6 +598,10 @@ void vm_file_deinit(struct vm_file *file)
 	free(file->name);
 	free(file->directory);
 	free(file->driver);
+	free(file->uri);
+	free(file->domain);
+	free(file->target);
+	free(file->uuid);
 	free(file->memory);
 	free(file->disk);
 	free(file->format);
@@ -514,6 +632,9 @@ struct vm_settings vm_file_settings(const struct vm_file *file, const char *log_
 		.disk_format = file->format,
 		.command = (const char *const *)file->command,
 		.qmp = file->qmp,
+		.uri = file->uri,
+		.uuid = file->uuid,
+		.managed_save = file->managed_save,
 		.channel = file->channel,
 		.agent = file->agent,
 		.ssh_target = file->ssh,

@@ -93,6 +93,11 @@ static void bad_files_are_refused(void **state)
 		GOOD "[update]\nproxy = proxy:3128\n",
 		GOOD_VM "[qemu]\ncommand = \"\"\nqmp = q\n",
 		GOOD_VM "[qemu]\ncommand = '' -m 512\nqmp = q\n",
+		"[vm]\ndriver = libvirt\n",
+		"[vm]\ndriver = libvirt\ndisk = d\n[libvirt]\ndomain = d\n",
+		"[vm]\ndriver = libvirt\n[libvirt]\ndomain = d\n[qemu]\nqmp = q\n",
+		"[vm]\ndriver = libvirt\n[libvirt]\ndomain = d\n[channel]\nagent = a\n",
+		GOOD "[libvirt]\ndomain = d\n",
 		"[vm]\ndriver = qemu # comment\nmemory = m\ndisk = d\nformat = qcow2\n" GOOD_QEMU,
 	};
 	struct vm_file file;
@@ -189,7 +194,26 @@ static void names_are_checked(void **state)
 	assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
 	assert_error(vm_file_load(directory, "nosuch", &file), ERROR_USAGE);
 	assert_error(vm_file_load(directory, "", &file), ERROR_USAGE);
-	assert_error(vm_file_load(directory, "libvirt:web1", &file), ERROR_UNSUPPORTED);
+	assert_error(vm_file_load(directory, "xen:web1", &file), ERROR_UNSUPPORTED);
+}
+
+/* Before libvirt is asked. */
+static void domains_are_named(void **state)
+{
+	_cleanup_(free_ptr) char *path = write_file("far.vm", "[vm]\ndriver = libvirt\n[libvirt]\ndomain = web1\n"
+							      "uri = qemu+ssh://elsewhere/system\n");
+	struct vm_file file;
+
+	assert_error(vm_file_load(directory, "libvirt:", &file), ERROR_USAGE);
+	assert_error(vm_file_load(directory, "libvirt:qemu:///system", &file), ERROR_USAGE);
+	assert_error(vm_file_load(directory, "libvirt:qemu:///system#", &file), ERROR_USAGE);
+	assert_error(vm_file_load(directory, "libvirt:qemu+ssh://elsewhere/system#web1", &file), ERROR_UNSUPPORTED);
+	assert_error(vm_file_load(directory, "libvirt:qemu://elsewhere/system#web1", &file), ERROR_UNSUPPORTED);
+	assert_error(vm_file_load(directory, "libvirt:lxc:///system#web1", &file), ERROR_UNSUPPORTED);
+	assert_error(vm_file_load(directory, path, &file), ERROR_UNSUPPORTED);
+	assert_true(vm_file_is_there("libvirt:web1"));
+	assert_true(vm_file_is_there(path));
+	assert_false(vm_file_is_there("/nonexistent/web1.vm"));
 }
 
 int main(void)
@@ -198,7 +222,7 @@ int main(void)
 		cmocka_unit_test(reads_everything),      cmocka_unit_test(bad_files_are_refused),
 		cmocka_unit_test(good_values_are_taken), cmocka_unit_test(bytes_are_no_text),
 		cmocka_unit_test(sources_are_looked_at), cmocka_unit_test(an_unknown_key_is_named_with_its_file),
-		cmocka_unit_test(names_are_checked),
+		cmocka_unit_test(names_are_checked),     cmocka_unit_test(domains_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
