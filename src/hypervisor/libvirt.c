@@ -216,16 +216,6 @@ static struct error *libvirt_quit(struct vm *vm)
 	return NULL;
 }
 
-static struct error *libvirt_port_attach(struct vm *vm, const char *path)
-{
-	return error_create(ERROR_UNSUPPORTED, "libvirt cannot feed a port out of a file");
-}
-
-static struct error *libvirt_port_detach(struct vm *vm)
-{
-	return NULL;
-}
-
 static void libvirt_release(struct vm *vm)
 {
 	if (!vm->libvirt)

@@ -97,6 +97,10 @@ size_t domain_xml_count(const struct domain_xml *xml, xmlNodePtr node, const cha
 /* The text that an expression yields; NULL: it is empty, or there is no memory. Owned. */
 char *domain_xml_text(const struct domain_xml *xml, xmlNodePtr node, const char *expression);
 
+/* *ret: the running domain has a device that the expression selects. A domain that has ended has none. */
+struct error *libvirt_is_plugged(struct vm *vm, const char *expression, struct libvirt **ret_libvirt, bool *ret)
+	_must_check_;
+
 /* A device that the host gave away: if it is a network card, nothing here could cut it. */
 struct error *domain_xml_refuse_hostdev(const struct domain_xml *xml) _must_check_;
 
@@ -106,6 +110,8 @@ struct error *libvirt_network(struct vm *vm, struct nic_list *ret) _must_check_;
 struct error *libvirt_set_link(struct vm *vm, const char *nic, bool up) _must_check_;
 struct error *libvirt_disk_attach(struct vm *vm, const char *path, unsigned *place) _must_check_;
 struct error *libvirt_disk_detach(struct vm *vm) _must_check_;
+struct error *libvirt_port_attach(struct vm *vm, const char *path) _must_check_;
+struct error *libvirt_port_detach(struct vm *vm) _must_check_;
 struct error *libvirt_agent(struct vm *vm, const char *command, uint64_t timeout_ms, char **ret_answer,
 			    char **ret_refusal) _must_check_;
 

@@ -31,11 +31,6 @@ static const struct {
 	{"usb", "sd"},
 };
 
-static bool is_plugged(const struct domain_xml *xml)
-{
-	return domain_xml_count(xml, NULL, "devices/disk[alias/@name='" ALIAS "']") > 0;
-}
-
 /* --- the loop device --- */
 
 static struct error *configure_loop(int file, int *ret, int *ret_number)
@@ -144,24 +139,6 @@ struct error *libvirt_disk_attach(struct vm *vm, const char *path, unsigned *pla
 
 /* --- unplugging --- */
 
-/* *ret: it is in the domain still. A domain that has ended has none. */
-static struct error *still_plugged(struct vm *vm, struct libvirt **ret_libvirt, bool *ret)
-{
-	_cleanup_(domain_xml_deinit) struct domain_xml xml = {};
-	struct error *error = libvirt_of_active(vm, ret_libvirt);
-
-	if (!error)
-		error = domain_xml_read(*ret_libvirt, 0, &xml);
-	if (error && error->code == ERROR_NOT_FOUND) {
-		error_destroy(error);
-		*ret = false;
-		return NULL;
-	}
-	if (!error)
-		*ret = is_plugged(&xml);
-	return error;
-}
-
 struct error *libvirt_disk_detach(struct vm *vm)
 {
 	static const struct timespec pause = {.tv_nsec = UNPLUG_POLL_MS * 1000000};
@@ -170,7 +147,8 @@ struct error *libvirt_disk_detach(struct vm *vm)
 	for (unsigned i = 0;; i++) {
 		struct libvirt *libvirt;
 		bool plugged = false;
-		struct error *error = still_plugged(vm, &libvirt, &plugged);
+		struct error *error =
+			libvirt_is_plugged(vm, "devices/disk[alias/@name='" ALIAS "']", &libvirt, &plugged);
 
 		if (error || !plugged)
 			return error;

@@ -72,6 +72,23 @@ char *domain_xml_text(const struct domain_xml *xml, xmlNodePtr node, const char 
 	return copy;
 }
 
+struct error *libvirt_is_plugged(struct vm *vm, const char *expression, struct libvirt **ret_libvirt, bool *ret)
+{
+	_cleanup_(domain_xml_deinit) struct domain_xml xml = {};
+	struct error *error = libvirt_of_active(vm, ret_libvirt);
+
+	if (!error)
+		error = domain_xml_read(*ret_libvirt, 0, &xml);
+	if (error && error->code == ERROR_NOT_FOUND) {
+		error_destroy(error);
+		*ret = false;
+		return NULL;
+	}
+	if (!error)
+		*ret = domain_xml_count(&xml, NULL, expression) > 0;
+	return error;
+}
+
 struct error *domain_xml_refuse_hostdev(const struct domain_xml *xml)
 {
 	if (domain_xml_count(xml, NULL, "devices/hostdev|devices/interface[@type='hostdev']") == 0)
