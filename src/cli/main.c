@@ -16,7 +16,7 @@
 static const struct verb *const verbs[] = {
 	&verb_suspend,  &verb_inspect, &verb_exec,    &verb_update, &verb_show,     &verb_resume,
 	&verb_rollback, &verb_gate,    &verb_status,  &verb_ps,     &verb_services, &verb_mounts,
-	&verb_modules,  &verb_maps,    &verb_sockets, &verb_cat,    &verb_dmesg,
+	&verb_modules,  &verb_maps,    &verb_sockets, &verb_cat,    &verb_dmesg,    &verb_diff_disk,
 };
 
 static void print_help(FILE *stream)

@@ -21,11 +21,15 @@
 /* The journal's superblock in its first block (include/linux/jbd2.h). */
 #define JOURNAL_SIZE     1024u
 #define JOURNAL_MAGIC    0xc03b3998u
+#define JOURNAL_NUMBER   0x08u /* be32, of every block with a header: of its transaction */
 #define JOURNAL_SEQUENCE 0x18u /* be32: of the first transaction in the log */
 #define JOURNAL_START    0x1cu /* be32: where the log begins; 0: it is empty */
 #define JOURNAL_FEATURES 0x28u /* be32, incompatible ones */
 #define JOURNAL_CSUM     0x18u /* of them: checksums of version 2 or 3 */
 #define JOURNAL_CHECKSUM 0xfcu /* be32, of all JOURNAL_SIZE bytes with 0 here */
+
+/* Blocks behind the log's head that are looked at: more than the rest of a commit that was being written. */
+#define LOG_AHEAD        64u
 
 struct error *coherent_error(const struct builder *builder, errcode_t code, const char *what)
 {
@@ -167,6 +171,38 @@ static struct error *compare_journal(struct builder *builder, blk64_t place)
 	return NULL;
 }
 
+/*
+ * Behind its head the log has what an earlier turn left there, of transactions that are long done. On a disk that went
+ * on the next ones are there: what was being committed first, so that some blocks may have no header of their own.
+ */
+static struct error *compare_log(struct builder *builder)
+{
+	ext2_filsys fs = builder->fs;
+	struct guest_journal journal;
+	struct error *error = guest_journal(builder->guest, builder->system, &journal);
+
+	if (error || !journal.known || journal.end <= journal.first)
+		return error;
+	for (uint64_t i = 0, block = journal.head; i < LOG_AHEAD && i < journal.end - journal.first; i++, block++) {
+		blk64_t place;
+		errcode_t code;
+
+		block = block >= journal.end || block < journal.first ? journal.first : block;
+		code = ext2fs_bmap2(fs, fs->super->s_journal_inum, NULL, NULL, 0, block, NULL, &place);
+		if (!code)
+			code = io_channel_read_blk64(fs->io, place, 1, builder->block);
+		if (code)
+			return coherent_error(builder, code, "the journal");
+		if (be32(builder->block) == JOURNAL_MAGIC &&
+		    (int32_t)(be32(builder->block + JOURNAL_NUMBER) - journal.committed) > 0)
+			return error_create(ERROR_CONFLICT,
+					    "the journal on the disk has transaction %u, in memory %u is the last: the "
+					    "disk has changed since the suspend",
+					    be32(builder->block + JOURNAL_NUMBER), journal.committed);
+	}
+	return NULL;
+}
+
 /* Replayed after this it would bring back what the blocks of memory have overtaken. */
 static struct error *retire_journal(struct builder *builder)
 {
@@ -176,7 +212,9 @@ static struct error *retire_journal(struct builder *builder)
 
 	if (!ext2fs_has_feature_journal(fs->super))
 		return NULL;
-	error = find_journal(builder, &place);
+	error = compare_log(builder);
+	if (!error)
+		error = find_journal(builder, &place);
 	if (!error)
 		error = compare_journal(builder, place);
 	if (error)
@@ -298,5 +336,6 @@ void disk_newer_deinit(struct disk_newer *newer)
 		free(newer->unknown[i].why);
 	}
 	free(newer->unknown);
+	free(newer->inodes);
 	*newer = (struct disk_newer){0};
 }

@@ -203,6 +203,26 @@ static struct error *note_unknown(struct builder *builder, const struct guest_ca
 	return NULL;
 }
 
+static struct error *count_contents(struct builder *builder, const struct contents *contents)
+{
+	struct disk_newer *newer = &builder->newer;
+	struct error *error = array_room(&newer->inodes, newer->n_inodes, sizeof(*newer->inodes));
+
+	if (error)
+		return error;
+	newer->inodes[newer->n_inodes++] = contents->cached->number;
+	newer->files++;
+	newer->bytes += contents->bytes;
+	return NULL;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 /* What cannot be settled of one file does not keep the others from being seen. */
 static struct error *write_inode(struct builder *builder, const struct guest_cached_inode *cached)
 {
@@ -223,11 +243,8 @@ static struct error *write_inode(struct builder *builder, const struct guest_cac
 		code = write_attributes(builder, cached);
 	if (!error)
 		error = coherent_error(builder, code, "an inode");
-	if (!error) {
-		builder->newer.files += contents.bytes > 0;
-		builder->newer.bytes += contents.bytes;
-		return NULL;
-	}
+	if (!error)
+		return contents.bytes ? count_contents(builder, &contents) : NULL;
 	if (error->code != ERROR_NO_MEMORY) {
 		struct error *noted = note_unknown(builder, cached, error->message);
 
@@ -243,5 +260,7 @@ struct error *coherent_write_inodes(struct builder *builder)
 
 	for (size_t i = 0; !error && i < builder->n_work; i++)
 		error = write_inode(builder, &builder->work[i]);
+	if (builder->newer.n_inodes)
+		qsort(builder->newer.inodes, builder->newer.n_inodes, sizeof(uint64_t), compare_numbers);
 	return error;
 }

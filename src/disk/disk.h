@@ -77,6 +77,8 @@ struct disk_newer {
 	uint64_t open_changes; /* tasks that were in the middle of a change: what they did may be there by half */
 	struct disk_unknown *unknown;
 	size_t n_unknown;
+	uint64_t *inodes; /* the numbers of those files, ascending */
+	size_t n_inodes;
 };
 
 /* A file system of the guest, or a directory of one, and where the guest has it mounted. */

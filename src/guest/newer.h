@@ -70,6 +70,16 @@ struct error *guest_inode_data(struct guest *guest, const struct guest_cached_in
 /* Its path from the file system's root, where the dentry cache has one; else NULL. malloc'd. */
 struct error *guest_inode_path(struct guest *guest, uint64_t address, char **ret) _must_check_;
 
+/* Where the journal of an ext4 file system is in its log. */
+struct guest_journal {
+	bool known;          /* the rest is; not without a journal, nor where its types are nowhere (5.10) */
+	uint64_t head;       /* the next block of the log to be written, in blocks of the journal */
+	uint64_t first, end; /* the log's blocks: `first` to `end` - 1, and then `first` again */
+	uint32_t committed;  /* number of the last transaction that is wholly in the log */
+};
+struct error *guest_journal(struct guest *guest, const struct guest_file_system *fs, struct guest_journal *ret)
+	_must_check_;
+
 /*
  * How many tasks were in the middle of a change of a file system: a handle of its journal open. More than 0 means that
  * blocks of one operation may be changed and others not yet.

@@ -389,6 +389,18 @@ struct error *sleeping_open(struct session *session, enum sleeping_need need, st
 	return NULL;
 }
 
+struct error *sleeping_open_disk_alone(struct session *session, const struct sleeping *sleeping, struct disk **ret)
+{
+	const struct disk_memory memory = {
+		.mounts = &sleeping->mounts, .systems = sleeping->systems, .n_systems = sleeping->n_systems};
+	const struct disk_options options = {.path = session->file.disk,
+					     .format = session->file.format,
+					     .work_dir = sleeping->work_dir,
+					     .memory = sleeping->guest ? &memory : NULL};
+
+	return error_wrap(disk_open(&options, ret), "disk of %s", session->file.name);
+}
+
 void sleeping_close(struct sleeping *sleeping)
 {
 	disk_close(sleeping->disk);

@@ -46,6 +46,10 @@ enum sleeping_need {
 struct error *sleeping_open(struct session *session, enum sleeping_need need, struct sleeping *ret) _must_check_;
 void sleeping_close(struct sleeping *sleeping);
 
+/* Its disk once more, without what memory has of it; to be closed before the guest is. */
+struct error *sleeping_open_disk_alone(struct session *session, const struct sleeping *sleeping, struct disk **ret)
+	_must_check_;
+
 /* ERROR_BUSY if a process answers where the VM's would. */
 struct error *sleeping_refuse_running(struct session *session) _must_check_;
 

@@ -46,9 +46,12 @@ struct inspect_options {
 struct error *update_inspect(const struct update_settings *settings, const char *vm,
 			     const struct inspect_options *options, json_t **ret) _must_check_;
 
+/* Where what the sleeping guest sees of its disks differs from what they have alone, journals replayed. */
+struct error *update_diff_disk(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
+
 /*
- * The same of a memory image alone: no "vm", nothing of a disk. The text of os-release(5) gives the system's name;
- * NULL: memory does not have it.
+ * The same as update_inspect() of a memory image alone: no "vm", nothing of a disk. The text of os-release(5) gives the
+ * system's name; NULL: memory does not have it.
  */
 struct error *update_inspect_memory(struct guest *guest, const char *os_release, json_t **ret) _must_check_;
 
