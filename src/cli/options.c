@@ -181,6 +181,17 @@ static struct error *take_words(const struct verb *verb, char **words, struct in
 	return take_connection(ret);
 }
 
+/* Refused before anything is opened. */
+static struct error *take_disk(const struct verb *verb, struct invocation *ret)
+{
+	enum disk_way way;
+
+	ret->settings.disk = key_setting(ret, "disk", "OUASSISTER_DISK");
+	if (!ret->settings.disk)
+		return NULL;
+	return error_wrap(disk_way_parse(ret->settings.disk, &way), "%s: --disk", verb->name);
+}
+
 /* Given or not, all that is known without the words. */
 static struct error *take_memory_options(const struct verb *verb, struct invocation *ret)
 {
@@ -218,6 +229,8 @@ struct error *options_parse(const struct verb *verb, int argc, char **argv, stru
 		error = collect(verb, argc, argv, &invocation);
 	if (!error)
 		error = take_memory_options(verb, &invocation);
+	if (!error)
+		error = take_disk(verb, &invocation);
 	if (!error && !invocation_option(&invocation, "help"))
 		error = take_words(verb, argv + optind, &invocation);
 	if (error)

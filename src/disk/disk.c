@@ -21,6 +21,19 @@ struct error *disk_private_namespace(void)
 	return NULL;
 }
 
+struct error *disk_way_parse(const char *word, enum disk_way *ret)
+{
+	static const char *const words[DISK_WAYS] = {"userspace", "kernel"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(word, words[i]) == 0) {
+			*ret = (enum disk_way)i;
+			return NULL;
+		}
+	}
+	return error_create(ERROR_USAGE, "\"%s\" is no way to read a disk: userspace or kernel", word);
+}
+
 struct error *disk_note(struct disk *disk, const char *format, ...)
 {
 	va_list arguments;
@@ -69,7 +82,7 @@ struct error *disk_make_directory(struct disk *disk, const char *name, size_t nu
 	return error;
 }
 
-struct error *disk_mount_entry(const struct volume *volume, const struct fstab_entry *entry, const char *path)
+struct error *disk_mount_entry(struct volume *volume, const struct fstab_entry *entry, const char *path)
 {
 	_cleanup_(free_ptr) char *subvolume = NULL;
 	_cleanup_(free_ptr) char *subvolume_id = NULL;
@@ -125,18 +138,37 @@ static struct error *open_storage(struct disk *disk, const struct disk_options *
 }
 
 /* A volume that fails is only a problem if it is needed. */
-static struct error *open_volume(struct disk *disk, const struct partition *partition, const struct disk_memory *memory)
+static struct error *open_volume(struct disk *disk, const struct partition *partition,
+				 const struct disk_options *wanted)
 {
+	const struct file_system_options options = {
+		.disk_fd = storage_fd(disk->storage),
+		.disk_path = storage_path(disk->storage),
+		.run_dir = disk->run_dir,
+		.partition = partition,
+		.memory = wanted->memory,
+		.way = wanted->way,
+	};
 	struct volume *volume = &disk->volumes[disk->n_volumes];
+	char name[PARTITION_NAME_SIZE];
 	struct error *error;
 	char *path;
 
-	volume->fs.loop_fd = -1;
+	volume->fs.loop_fd = volume->fs.image_fd = -1;
 	disk->n_volumes++;
 	error = disk_make_directory(disk, "volumes", disk->n_volumes, &path);
 	if (error)
 		return error;
-	volume->problem = file_system_open(storage_fd(disk->storage), partition, memory, &volume->fs);
+	if (wanted->way == DISK_WAY_USERSPACE && strncmp(partition->type, "ext", 3) != 0) {
+		error = disk_note(disk,
+				  "%s (%s) is read by the host's kernel, not in userspace: only ext2 to ext4 can be",
+				  partition_name(partition, name), partition->type);
+		if (error) {
+			free(path);
+			return error;
+		}
+	}
+	volume->problem = file_system_open(&options, &volume->fs);
 	if (!volume->problem)
 		volume->problem = file_system_mount(&volume->fs, NULL, NULL, path);
 	if (volume->problem)
@@ -146,7 +178,7 @@ static struct error *open_volume(struct disk *disk, const struct partition *part
 	return NULL;
 }
 
-static struct error *open_volumes(struct disk *disk, const struct disk_memory *memory)
+static struct error *open_volumes(struct disk *disk, const struct disk_options *options)
 {
 	struct error *error = NULL;
 
@@ -159,7 +191,7 @@ static struct error *open_volumes(struct disk *disk, const struct disk_memory *m
 
 		partition_name(partition, name);
 		if (partition->kind == PARTITION_FILE_SYSTEM)
-			error = open_volume(disk, partition, memory);
+			error = open_volume(disk, partition, options);
 		else if (partition->kind == PARTITION_ESP)
 			error = disk_note(disk, "the EFI system partition, %s, is left alone", name);
 		else if (partition->kind == PARTITION_CONTAINER)
@@ -175,7 +207,7 @@ static struct error *open_steps(struct disk *disk, const struct disk_options *op
 
 	error = open_storage(disk, options);
 	if (!error)
-		error = open_volumes(disk, options->memory);
+		error = open_volumes(disk, options);
 	if (!error && options->memory && disk_has_live_root(disk, options->memory)) {
 		error = disk_mount_live(disk, options->memory);
 		return error_wrap(error, "disk %s", options->path);
@@ -224,6 +256,25 @@ const struct disk_mount *disk_mounts(const struct disk *disk, size_t *ret_n)
 	return disk->mounts;
 }
 
+struct error *disk_mount_shifted(struct disk *disk, size_t index, uint32_t base, uint32_t count, int *ret)
+{
+	const struct disk_mount *mount = &disk->mounts[index];
+	_cleanup_(free_ptr) char *path = NULL;
+	struct error *error;
+	size_t i = 0;
+
+	while (i < disk->n_volumes && disk->volumes[i].fs.partition->start != mount->start)
+		i++;
+	if (i == disk->n_volumes || !file_system_in_userspace(&disk->volumes[i].fs)) {
+		*ret = -1;
+		return NULL;
+	}
+	error = disk_make_directory(disk, "shifted", i, &path);
+	if (!error)
+		error = file_system_mount_shifted(&disk->volumes[i].fs, base, count, path);
+	return error ? error : disk_clone_directory(path, mount->root, ret);
+}
+
 const char *const *disk_notes(const struct disk *disk, size_t *ret_n)
 {
 	*ret_n = disk->n_notes;
@@ -264,9 +315,9 @@ void disk_close(struct disk *disk)
 	if (!disk)
 		return;
 	close_fd(&disk->root_fd);
-	free_volumes(disk);
 	if (disk->run_dir_mounted)
 		umount2(disk->run_dir, MNT_DETACH);
+	free_volumes(disk);
 	storage_close(disk->storage);
 	if (disk->run_dir)
 		rmdir(disk->run_dir);

@@ -31,7 +31,20 @@ struct disk_memory {
 	struct guest *guest;
 };
 
+/* Who parses the file systems of the guest. */
+enum disk_way {
+	/* A process without rights, for ext2 to ext4 (disk/ext4/ext4.h); the host's kernel for xfs and btrfs, which is
+	 * noted. */
+	DISK_WAY_USERSPACE,
+	DISK_WAY_KERNEL, /* the host's kernel: an image that is trusted */
+	DISK_WAYS,
+};
+
+/* "userspace" or "kernel". ERROR_USAGE: neither. */
+struct error *disk_way_parse(const char *word, enum disk_way *ret) _must_check_;
+
 struct disk_options {
+	enum disk_way way;
 	const char *path;     /* the image */
 	const char *format;   /* "qcow2" or "raw": stated, never probed */
 	const char *work_dir; /* existing directory, 0700, for the throw-away overlay and mount points; big enough for a
@@ -124,6 +137,13 @@ const char *disk_image(const struct disk *disk);
 
 /* Borrowed. */
 const struct disk_mount *disk_mounts(const struct disk *disk, size_t *ret_n);
+
+/*
+ * A detached mount of what disk_mounts()[index] is, in which the guest's id n is base + n for n < count, and any other
+ * is nobody. *ret is -1 where the kernel parses the file system: it can do that to disk_mount.path by itself (an
+ * idmapped mount). What serves it lives as long as the disk and, like that, no longer than the calling thread.
+ */
+struct error *disk_mount_shifted(struct disk *disk, size_t index, uint32_t base, uint32_t count, int *ret) _must_check_;
 
 /* What stands in the way of nothing but is worth a line: "EFI system partition 1 is left alone". Borrowed, n lines. */
 const char *const *disk_notes(const struct disk *disk, size_t *ret_n);

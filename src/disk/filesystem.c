@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "disk/coherent.h"
+#include "disk/ext4/ext4.h"
 #include "disk/journal.h"
 #include "disk/private.h"
 
@@ -33,6 +34,9 @@
 #define BTRFS_SUPERBLOCK    65536
 #define BTRFS_LOG_ROOT      0x60 /* le64; not 0: a log tree that the next mount replays */
 #define BTRFS_NUM_DEVICES   0x88 /* le64 */
+
+/* A reader ends by itself when its last mount is gone. */
+#define READER_GRACE_MS     1000
 
 static bool is_ext(const struct partition *partition)
 {
@@ -194,19 +198,29 @@ static struct error *open_ext(struct file_system *fs, const struct disk_memory *
 		fs->has_newer = !error;
 	}
 	/* It has nothing left to replay then, but clears the files that are open without a name. */
-	return error ? error : replay_ext(fs);
+	if (!error)
+		error = replay_ext(fs);
+	/* All went through the device, whose pages the disk below does not know. */
+	if (!error && fsync(fs->loop_fd) < 0)
+		error = error_system(errno, fs->device, "write back what was replayed on");
+	return error;
 }
 
-struct error *file_system_open(int disk_fd, const struct partition *partition, const struct disk_memory *memory,
-			       struct file_system *ret)
+struct error *file_system_open(const struct file_system_options *options, struct file_system *ret)
 {
+	const struct partition *partition = options->partition;
 	char name[PARTITION_NAME_SIZE];
 	struct error *error;
 
 	ret->partition = partition;
-	error = attach(disk_fd, partition, ret);
+	ret->way = options->way;
+	ret->run_dir = options->run_dir;
+	ret->image_fd = open(options->disk_path, O_RDONLY | O_CLOEXEC);
+	if (ret->image_fd < 0)
+		return error_system(errno, options->disk_path, "open the exported disk");
+	error = attach(options->disk_fd, partition, ret);
 	if (!error && is_ext(partition))
-		error = open_ext(ret, memory);
+		error = open_ext(ret, options->memory);
 	if (!error && strcmp(partition->type, "btrfs") == 0)
 		error = check_btrfs(ret);
 	return error_wrap(error, "%s (%s)", partition_name(partition, name), partition->type);
@@ -246,8 +260,8 @@ static int set_options(int context, const struct file_system *fs, const char *su
 	return 0;
 }
 
-struct error *file_system_mount(const struct file_system *fs, const char *subvolume, const char *subvolume_id,
-				const char *path)
+static struct error *mount_by_kernel(const struct file_system *fs, const char *subvolume, const char *subvolume_id,
+				     const char *path)
 {
 	const char *driver = is_ext(fs->partition) ? "ext4" : fs->partition->type;
 	_cleanup_(close_fd) int context = fsopen(driver, FSOPEN_CLOEXEC);
@@ -274,7 +288,76 @@ struct error *file_system_mount(const struct file_system *fs, const char *subvol
 	return NULL;
 }
 
+bool file_system_in_userspace(const struct file_system *fs)
+{
+	return fs->way == DISK_WAY_USERSPACE && is_ext(fs->partition);
+}
+
+static struct error *mount_reader(const struct file_system *fs, struct shift shift, const char *path, pid_t *ret)
+{
+	char name[PARTITION_NAME_SIZE];
+	const struct ext4_mount_options options = {
+		.disk_fd = fs->image_fd,
+		.start = fs->partition->start,
+		.size = fs->partition->size,
+		.name = partition_name(fs->partition, name),
+		.directory = fs->run_dir,
+		.shift = shift,
+	};
+	_cleanup_(close_fd) int fd = -1;
+	struct error *error = ext4_mount(&options, &fd, ret);
+
+	if (error)
+		return error_wrap(error, "%s (%s)", options.name, fs->partition->type);
+	if (move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_system(errno, path, "%s: put the mount in its place", options.name);
+	return NULL;
+}
+
+/* All mounts of a file system are one to the kernel: a path leads to the same inode of the same device in each. */
+static struct error *mount_copy(const struct file_system *fs, const char *path)
+{
+	_cleanup_(close_fd) int fd = -1;
+	struct error *error = disk_clone_directory(fs->mounted_at, "/", &fd);
+
+	if (!error && move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		error = error_system(errno, path, "put the mount in its place");
+	return error;
+}
+
+struct error *file_system_mount(struct file_system *fs, const char *subvolume, const char *subvolume_id,
+				const char *path)
+{
+	struct error *error;
+
+	if (!file_system_in_userspace(fs))
+		return mount_by_kernel(fs, subvolume, subvolume_id, path);
+	if (fs->mounted_at)
+		return mount_copy(fs, path);
+	error = mount_reader(fs, (struct shift){0}, path, &fs->reader);
+	if (error)
+		return error;
+	fs->mounted_at = strdup(path);
+	return fs->mounted_at ? NULL : error_no_memory();
+}
+
+struct error *file_system_mount_shifted(struct file_system *fs, uint32_t base, uint32_t count, const char *path)
+{
+	if (fs->shifted_reader > 0)
+		return NULL;
+	return mount_reader(fs, (struct shift){.base = base, .count = count}, path, &fs->shifted_reader);
+}
+
+void file_system_release(struct file_system *fs)
+{
+	close_fd(&fs->loop_fd);
+}
+
 void file_system_deinit(struct file_system *fs)
 {
+	process_stop(&fs->reader, READER_GRACE_MS);
+	process_stop(&fs->shifted_reader, READER_GRACE_MS);
+	free(fs->mounted_at);
+	close_fd(&fs->image_fd);
 	close_fd(&fs->loop_fd);
 }

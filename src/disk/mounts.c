@@ -291,7 +291,7 @@ void disk_drop_volumes(struct disk *disk)
 	for (size_t i = 0; i < disk->n_volumes; i++) {
 		if (disk->volumes[i].path)
 			umount2(disk->volumes[i].path, MNT_DETACH);
-		file_system_deinit(&disk->volumes[i].fs);
+		file_system_release(&disk->volumes[i].fs);
 	}
 }
 

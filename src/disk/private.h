@@ -47,8 +47,7 @@ struct volume *disk_volume(struct disk *disk, const struct partition *partition)
 struct error *disk_make_directory(struct disk *disk, const char *name, size_t number, char **ret) _must_check_;
 
 /* Mounts what an fstab line says of a volume (subvol=, subvolid=) on `path`. */
-struct error *disk_mount_entry(const struct volume *volume, const struct fstab_entry *entry, const char *path)
-	_must_check_;
+struct error *disk_mount_entry(struct volume *volume, const struct fstab_entry *entry, const char *path) _must_check_;
 
 /*
  * Finds the root: the one file system that holds /etc/fstab and /etc/os-release and whose fstab

@@ -45,6 +45,7 @@ struct shadow_tree {
 	/* As disk_mount has them: mounted wherever the guest's own table says. All zero: mounted at `target`. */
 	const char *root;
 	uint32_t major, minor;
+	int shifted; /* a detached mount of `lower` with the ids of the host, borrowed; 0: the kernel can shift them */
 };
 
 /* One overlay. */

@@ -32,17 +32,18 @@ static struct error *open_directory(const char *path, int *ret)
 }
 
 /* The guest's tree with shifted ids, read-only, where overlayfs can name it. */
-static struct error *mount_lower(const struct shadow *shadow, struct layer *layer, size_t index)
+static struct error *mount_lower(const struct shadow *shadow, int shifted, struct layer *layer, size_t index)
 {
 	_cleanup_(free_ptr) char *path = string_format("%s/lower-%zu", shadow->run_dir, index);
 	_cleanup_(close_fd) int fd = -1;
-	struct error *error;
+	struct error *error = NULL;
 
 	if (!path)
 		return error_no_memory();
-	error = userns_idmapped_mount(layer->lower, shadow->user_ns, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, &fd);
+	if (!shifted)
+		error = userns_idmapped_mount(layer->lower, shadow->user_ns, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, &fd);
 	if (!error)
-		error = setup_mount_at(fd, path);
+		error = setup_mount_at(shifted ? shifted : fd, path);
 	if (error)
 		return error;
 	layer->lower_mount = take_ptr(path);
@@ -187,7 +188,7 @@ static struct error *stash_overlay(const struct shadow *shadow, struct layer *la
 	return NULL;
 }
 
-static struct error *mount_layer(struct shadow *shadow, struct layer *layer, size_t index, int unshift_ns)
+static struct error *mount_layer(struct shadow *shadow, int shifted, struct layer *layer, size_t index, int unshift_ns)
 {
 	_cleanup_(close_fd) int overlay = -1, target = -1, lower = -1;
 	struct error *error;
@@ -195,7 +196,7 @@ static struct error *mount_layer(struct shadow *shadow, struct layer *layer, siz
 
 	error = open_directory(layer->lower, &layer->lower_fd);
 	if (!error)
-		error = mount_lower(shadow, layer, index);
+		error = mount_lower(shadow, shifted, layer, index);
 	if (!error)
 		error = open_directory(layer->lower_mount, &lower);
 	if (!error)
@@ -277,7 +278,7 @@ struct error *layers_mount(struct shadow *shadow, const struct shadow_tree *tree
 		shadow->n_layers = i + 1;
 		error = layer_init(shadow, &trees[i], layer);
 		if (!error)
-			error = mount_layer(shadow, layer, i, unshift_ns);
+			error = mount_layer(shadow, trees[i].shifted, layer, i, unshift_ns);
 		if (error)
 			return error;
 		shadow->views[i] = (struct change_layer){.target = layer->target,

@@ -7,13 +7,13 @@
 #include <sys/capability.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/limit.h"
 #include "shadow/proc/server.h"
 #include "shadow/run.h"
 
@@ -94,42 +94,17 @@ static struct error *receive_descriptor(int socket, int *ret)
 	return NULL;
 }
 
-static struct error *set_limit(__rlimit_resource_t resource, rlim_t value)
-{
-	struct rlimit limit;
-
-	if (getrlimit(resource, &limit) < 0)
-		return error_system(errno, NULL, "cannot read a resource limit");
-	limit.rlim_cur = limit.rlim_max = value < limit.rlim_max ? value : limit.rlim_max;
-	if (setrlimit(resource, &limit) < 0)
-		return error_system(errno, NULL, "cannot set a resource limit");
-	return NULL;
-}
-
-/* Bytes of private memory that this process has, which the limit counts in. */
-static uint64_t data_size(void)
-{
-	_cleanup_(free_ptr) char *text = NULL;
-	struct error *error = io_read_file("/proc/self/statm", 4096, &text, NULL);
-	unsigned long long data = 0;
-
-	if (!error)
-		(void)sscanf(text, "%*u %*u %*u %*u %*u %llu", &data);
-	error_destroy(error);
-	return data * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static struct error *limit_self(uint64_t data)
 {
-	struct error *error = set_limit(RLIMIT_CORE, 0);
+	struct error *error = limit_set(RLIMIT_CORE, 0);
 
 	if (!error)
-		error = set_limit(RLIMIT_FSIZE, FILE_MAX);
+		error = limit_set(RLIMIT_FSIZE, FILE_MAX);
 	if (!error)
-		error = set_limit(RLIMIT_NOFILE, OPEN_MAX);
+		error = limit_set(RLIMIT_NOFILE, OPEN_MAX);
 #ifndef __SANITIZE_ADDRESS__
 	if (!error)
-		error = set_limit(RLIMIT_DATA, data + DATA_MAX);
+		error = limit_set(RLIMIT_DATA, data + DATA_MAX);
 #endif
 	return error;
 }
@@ -173,7 +148,7 @@ static struct error *prepare(const struct sandbox *sandbox, int fuse_fd, int soc
 	};
 	int keep[] = {sandbox->control,  fuse_fd,         socket,
 		      sandbox->value_fd, shadow->user_ns, guest_descriptor(shadow->guest)};
-	uint64_t data = data_size();
+	uint64_t data = limit_data_now();
 	struct error *error;
 
 	error = sandbox_die_with_parent();

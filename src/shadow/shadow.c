@@ -199,10 +199,25 @@ struct error *shadow_create_from(const struct shadow_tree *trees, size_t n_trees
 	return NULL;
 }
 
+static struct error *shift_trees(struct disk *disk, struct shadow_tree *trees, size_t n)
+{
+	struct error *error = NULL;
+
+	for (size_t i = 0; !error && i < n; i++) {
+		int fd = -1;
+
+		error = disk_mount_shifted(disk, i, SHADOW_ID_BASE, SHADOW_ID_COUNT, &fd);
+		if (fd > 0)
+			trees[i].shifted = fd;
+	}
+	return error;
+}
+
 struct error *shadow_create(const struct shadow_options *options, struct shadow **ret)
 {
 	_cleanup_(free_ptr) struct shadow_tree *trees = NULL;
 	const struct disk_mount *mounts;
+	struct error *error;
 	size_t n;
 
 	mounts = disk_mounts(options->disk, &n);
@@ -217,7 +232,13 @@ struct error *shadow_create(const struct shadow_options *options, struct shadow 
 						.root = mounts[i].root,
 						.major = mounts[i].major,
 						.minor = mounts[i].minor};
-	return shadow_create_from(trees, n, disk_image(options->disk), options, ret);
+	error = shift_trees(options->disk, trees, n);
+	if (!error)
+		error = shadow_create_from(trees, n, disk_image(options->disk), options, ret);
+	for (size_t i = 0; i < n; i++)
+		if (trees[i].shifted)
+			close(trees[i].shifted);
+	return error;
 }
 
 const struct change_layer *shadow_layers(const struct shadow *shadow, size_t *ret_n)

@@ -54,7 +54,7 @@ struct shadow_live_file {
 };
 
 struct shadow_options {
-	const struct disk *disk;         /* borrowed */
+	struct disk *disk;               /* borrowed */
 	const char *layers_dir;          /* existing directory, 0700: what changes take lies on its file system */
 	const char *run_dir;             /* existing directory, 0700, for mount points and sockets */
 	const struct guest_uts *uts;     /* NULL: no memory image; the host's kernel release shows */

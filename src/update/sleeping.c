@@ -199,6 +199,15 @@ static struct error *read_mounts(struct sleeping *sleeping)
 	return error ? error : guest_file_systems(sleeping->guest, &sleeping->systems, &sleeping->n_systems);
 }
 
+/* What is said at the call wins over the VM file. */
+static struct error *choose_way(const struct session *session, enum disk_way *ret)
+{
+	const char *word = session->settings->disk ? session->settings->disk : session->file.disk_reader;
+
+	*ret = DISK_WAY_KERNEL;
+	return word ? disk_way_parse(word, ret) : NULL;
+}
+
 static struct error *open_disk(struct session *session, struct sleeping *sleeping)
 {
 	const struct disk_memory memory = {.mounts = &sleeping->mounts,
@@ -220,6 +229,8 @@ static struct error *open_disk(struct session *session, struct sleeping *sleepin
 		error = io_remove_tree(sleeping->work_dir);
 	if (!error)
 		error = io_mkdirs(sleeping->work_dir, 0700);
+	if (!error)
+		error = choose_way(session, &options.way);
 	if (!error)
 		error = disk_open(&options, &sleeping->disk);
 	if (error)

@@ -25,6 +25,9 @@ struct update_settings {
 	const char *run_dir;    /* locks, sockets, mount points */
 	bool disk_alone;        /* do not lay what only the sleeping guest's memory has over its disk */
 	const char *sign_key;   /* PEM file of the key that signs bundles; NULL: as the VM file or config_dir says */
+	/* Who reads the guest's file systems: a word that disk_way_parse() takes; NULL: as the VM file says, or
+	 * "kernel". */
+	const char *disk;
 	const char *
 		verify_key; /* PEM file, or directory of such, of the keys that bundles must be signed with; likewise */
 };

@@ -8,6 +8,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "disk/disk.h"
 #include "update/keep_time.h"
 
 DEFINE_CLEANUP(GKeyFile *, g_key_file_unref)
@@ -41,6 +42,7 @@ static const struct key keys[] = {
 	{"vm", "memory", NULL, KEY_PATH, false, offsetof(struct vm_file, memory)},
 	{"vm", "disk", "qemu", KEY_PATH, true, offsetof(struct vm_file, disk)},
 	{"vm", "format", "qemu", KEY_STRING, true, offsetof(struct vm_file, format)},
+	{"vm", "disk-reader", NULL, KEY_STRING, false, offsetof(struct vm_file, disk_reader)},
 	{"vm", "gate", NULL, KEY_STRING, false, KEY_UNSTORED},
 	{"qemu", "command", "qemu", KEY_COMMAND, true, offsetof(struct vm_file, command)},
 	{"qemu", "qmp", "qemu", KEY_PATH, true, offsetof(struct vm_file, qmp)},
@@ -378,12 +380,24 @@ static bool is_readable_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
 }
 
+static bool is_disk_reader(const char *word)
+{
+	enum disk_way way;
+	struct error *error = disk_way_parse(word, &way);
+	bool known = !error;
+
+	error_destroy(error);
+	return known;
+}
+
 static struct error *check_values(const struct vm_file *file)
 {
 	if (!is_driver(file->driver))
 		return bad_value(file, "vm", "driver", file->driver, "qemu or libvirt");
 	if (strcmp(file->format, "qcow2") != 0 && strcmp(file->format, "raw") != 0)
 		return bad_value(file, "vm", "format", file->format, "qcow2 or raw");
+	if (file->disk_reader && !is_disk_reader(file->disk_reader))
+		return bad_value(file, "vm", "disk-reader", file->disk_reader, "userspace or kernel");
 	if (file->ssh && !is_ssh_target(file->ssh))
 		return bad_value(file, "channel", "ssh", file->ssh, "user@host");
 	if (file->command && !*file->command[0])
@@ -605,6 +619,7 @@ void vm_file_deinit(struct vm_file *file)
 	free(file->memory);
 	free(file->disk);
 	free(file->format);
+	free(file->disk_reader);
 	g_strfreev(file->command);
 	free(file->qmp);
 	free(file->agent);

@@ -18,8 +18,9 @@ struct vm_file {
 	char *uuid;                  /* of the domain */
 	bool managed_save;           /* `memory` is libvirt's to keep */
 	char *memory, *disk;
-	char *format;   /* "qcow2" or "raw" */
-	char **command; /* argv, NULL-terminated */
+	char *format;      /* "qcow2" or "raw" */
+	char *disk_reader; /* "userspace" or "kernel": who reads the file systems on it */
+	char **command;    /* argv, NULL-terminated */
 	char *qmp;
 	enum gate_type gate;
 	enum channel_type channel;

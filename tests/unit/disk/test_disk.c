@@ -42,11 +42,16 @@ static void make_ext4(const char *path)
 	shell("rm -f %s; truncate -s 64M %s; mke2fs -q -t ext4 -U " ROOT_UUID " -d tree %s", path, path, path);
 }
 
-static struct error *open_disk(const char *path, const char *format, struct disk **ret)
+static struct error *open_disk_by(enum disk_way way, const char *path, const char *format, struct disk **ret)
 {
-	const struct disk_options options = {.path = path, .format = format, .work_dir = "."};
+	const struct disk_options options = {.way = way, .path = path, .format = format, .work_dir = "."};
 
 	return disk_open(&options, ret);
+}
+
+static struct error *open_disk(const char *path, const char *format, struct disk **ret)
+{
+	return open_disk_by(DISK_WAY_USERSPACE, path, format, ret);
 }
 
 static char *cat(const struct disk *disk, const char *path)
@@ -429,6 +434,9 @@ static void superblock_does_not_command_the_host(void **state)
 	make_ext4("panic.raw");
 	shell("tune2fs -e panic -o debug panic.raw");
 	assert_ok(open_disk("panic.raw", "raw", &disk));
+	shell("! findmnt -n -t ext4 %s", only_mounts(disk, 1)->path);
+	disk_close(take_ptr(disk));
+	assert_ok(open_disk_by(DISK_WAY_KERNEL, "panic.raw", "raw", &disk));
 	shell("findmnt -n -t ext4 -o OPTIONS %s | grep errors=continue", only_mounts(disk, 1)->path);
 }
 
@@ -482,16 +490,27 @@ static void assert_idmappable(const char *mount)
 	process_stop(&pid, 0);
 }
 
-/* The tree is what the shadow puts its overlay on: modes and devices as they are, and idmapped. */
-static void fit_for_the_shadow(void **state)
+/* A mount with the ids that the shadow takes, as the userspace reader makes it where the kernel cannot. */
+static void assert_shifted(struct disk *disk)
+{
+	_cleanup_(close_fd) int fd = -1;
+	struct stat st;
+
+	assert_ok(disk_mount_shifted(disk, 0, 1000000, 65536, &fd));
+	assert_true(fd >= 0);
+	assert_int_equal(fstatat(fd, "etc/fstab", &st, 0), 0);
+	assert_int_equal(st.st_uid, 1000000);
+}
+
+/* The tree is what the shadow puts its overlay on: modes and devices as they are, and with the ids of the host. */
+static void check_fit(enum disk_way way)
 {
 	_cleanup_(disk_close_ptr) struct disk *disk = NULL;
 	const struct disk_mount *mounts;
 	struct stat st;
 	char path[4096];
 
-	need_root();
-	assert_ok(open_disk("hostile.raw", "raw", &disk));
+	assert_ok(open_disk_by(way, "hostile.raw", "raw", &disk));
 	mounts = only_mounts(disk, 1);
 	snprintf(path, sizeof(path), "%s/suid", mounts[0].path);
 	assert_int_equal(stat(path, &st), 0);
@@ -500,13 +519,24 @@ static void fit_for_the_shadow(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_true(S_ISBLK(st.st_mode));
 	assert_int_equal(open(path, O_RDONLY), -1);
-	shell("mkdir -p o/up o/work o/all; mount -t overlay overlay -o lowerdir=%s,upperdir=o/up,workdir=o/work o/all\n"
+	shell("rm -rf o; mkdir -p o/up o/work o/all\n"
+	      "mount -t overlay overlay -o lowerdir=%s,upperdir=o/up,workdir=o/work o/all\n"
 	      "trap 'umount o/all' EXIT; test -u o/all/suid; test -b o/all/dev/sda; echo new > o/all/etc/fstab; "
 	      "o/all/suid\n"
 	      "grep -q new o/up/etc/fstab; rm o/all/suid; test -c o/up/suid",
 	      mounts[0].path);
 	shell("test -e %s/suid; ! touch %s/x 2>/dev/null", mounts[0].path, mounts[0].path);
-	assert_idmappable(mounts[0].path);
+	if (way == DISK_WAY_KERNEL)
+		assert_idmappable(mounts[0].path);
+	else
+		assert_shifted(disk);
+}
+
+static void fit_for_the_shadow(void **state)
+{
+	need_root();
+	check_fit(DISK_WAY_USERSPACE);
+	check_fit(DISK_WAY_KERNEL);
 }
 
 static void an_image_in_use_is_busy(void **state)
