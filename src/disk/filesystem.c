@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/cursor.h"
 #include "base/io.h"
@@ -35,6 +37,8 @@
 #define BTRFS_LOG_ROOT      0x60 /* le64; not 0: a log tree that the next mount replays */
 #define BTRFS_NUM_DEVICES   0x88 /* le64 */
 
+/* Of one question to the reader. */
+#define READ_AHEAD_KIB      "1024"
 /* A reader ends by itself when its last mount is gone. */
 #define READER_GRACE_MS     1000
 
@@ -293,6 +297,25 @@ bool file_system_in_userspace(const struct file_system *fs)
 	return fs->way == DISK_WAY_USERSPACE && is_ext(fs->partition);
 }
 
+/*
+ * FUSE reads 128 KiB ahead, which is little where each question goes through two processes. Where it cannot be changed
+ * (a container's /sys) reading is slower, and nothing else.
+ */
+static void read_ahead_more(const char *path)
+{
+	_cleanup_(free_ptr) char *setting = NULL;
+	_cleanup_(close_fd) int fd = -1;
+	struct stat st;
+
+	/* The answer to this comes after the connection is set up, which sets the number, too. */
+	if (stat(path, &st) < 0)
+		return;
+	setting = string_format("/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+	fd = setting ? open(setting, O_WRONLY | O_CLOEXEC) : -1;
+	if (fd >= 0)
+		(void)!write(fd, READ_AHEAD_KIB, strlen(READ_AHEAD_KIB));
+}
+
 static struct error *mount_reader(const struct file_system *fs, struct shift shift, const char *path, pid_t *ret)
 {
 	char name[PARTITION_NAME_SIZE];
@@ -311,6 +334,7 @@ static struct error *mount_reader(const struct file_system *fs, struct shift shi
 		return error_wrap(error, "%s (%s)", options.name, fs->partition->type);
 	if (move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return error_system(errno, path, "%s: put the mount in its place", options.name);
+	read_ahead_more(path);
 	return NULL;
 }
 
