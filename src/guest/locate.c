@@ -45,11 +45,38 @@ static bool is_read_only_data(uint64_t entry)
 	return entry & ENTRY_PRESENT && entry & ENTRY_LARGE && !(entry & ENTRY_WRITE) && entry & ENTRY_NO_EXEC;
 }
 
-/* The image: pieces that are mapped, with small gaps. Large pages must lie one behind the other. */
-static bool find_image(const uint64_t entries[ENTRIES], uint64_t sme_mask, struct kernel_image *ret)
+/* What an entry maps by small pages, less where it maps it: they must lie one behind the other. */
+static bool find_small_base(struct image *image, uint64_t entry, unsigned index, uint64_t sme_mask, uint64_t *ret)
+{
+	uint64_t pages[ENTRIES], found = 0;
+	unsigned n = 0;
+	struct error *error = image_read(image, (struct gpa){entry & ENTRY_ADDRESS & ~sme_mask}, pages, sizeof(pages));
+
+	error_destroy(error);
+	if (error)
+		return false;
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		uint64_t base = (pages[i] & ENTRY_ADDRESS & ~sme_mask) - i * PAGE_SIZE - index * PIECE;
+
+		if (!(pages[i] & ENTRY_PRESENT))
+			continue;
+		if (n++ > 0 && base != found)
+			return false;
+		found = base;
+	}
+	*ret = found;
+	return n > 0;
+}
+
+/*
+ * The image: pieces that are mapped, with small gaps. They must lie one behind the other; where there is a large page,
+ * only these are looked at. A PV domain of Xen's has none.
+ */
+static bool find_image(struct image *image, const uint64_t entries[ENTRIES], bool by_small, uint64_t sme_mask,
+		       struct kernel_image *ret)
 {
 	uint64_t physical_base = 0;
-	unsigned first = 0, end, large = 0;
+	unsigned first = 0, end, n = 0;
 
 	while (first < ENTRIES && !(entries[first] & ENTRY_PRESENT))
 		first++;
@@ -60,15 +87,17 @@ static bool find_image(const uint64_t entries[ENTRIES], uint64_t sme_mask, struc
 		if (!(entries[i] & ENTRY_PRESENT))
 			continue;
 		end = i + 1;
-		if (!(entries[i] & ENTRY_LARGE))
+		if (!by_small && !(entries[i] & ENTRY_LARGE))
 			continue;
-		if (large++ > 0 && base != physical_base)
+		if (by_small && (entries[i] & ENTRY_LARGE || !find_small_base(image, entries[i], i, sme_mask, &base)))
+			return false;
+		if (n++ > 0 && base != physical_base)
 			return false;
 		physical_base = base;
 	}
 	ret->start.v = KERNEL_BASE + first * PIECE;
 	ret->end.v = KERNEL_BASE + end * PIECE;
-	return large > 0;
+	return n > 0;
 }
 
 /* The first run of pieces that only hold data to read: .rodata, with the symbols. */
@@ -98,7 +127,8 @@ bool kernel_image_of(struct image *image, struct gpa top, bool five_levels, uint
 		return false;
 	error = image_read(image, table, entries, sizeof(entries));
 	error_destroy(error);
-	if (error || !find_image(entries, sme_mask, &found))
+	if (error || (!find_image(image, entries, false, sme_mask, &found) &&
+		      !find_image(image, entries, true, sme_mask, &found)))
 		return false;
 	find_read_only(entries, &found);
 	*ret = found;
