@@ -20,6 +20,7 @@ static const struct hypervisor_ops *const drivers[] = {
 #if HAVE_LIBVIRT
 	&hypervisor_libvirt,
 #endif
+	&hypervisor_xen,
 };
 
 static const struct channel_ops *const channels[] = {
@@ -54,7 +55,7 @@ struct error *vm_create(const char *driver, const struct vm_settings *settings, 
 
 	if (!ops)
 		return error_remedy(error_create(ERROR_USAGE, "unknown hypervisor driver \"%s\"", driver),
-				    "known drivers: qemu, and libvirt where it was built in");
+				    "known drivers: qemu, xen, and libvirt where it was built in");
 	if (!valid_name(settings->name))
 		return error_create(ERROR_USAGE,
 				    "\"%s\" cannot be the name of a VM: at most %d of A-Z a-z 0-9 . _ -, "

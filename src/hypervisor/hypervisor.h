@@ -33,7 +33,7 @@ struct vm_settings {
 	const char *disk_format;
 	const char *const *command; /* argv that starts it, without -incoming */
 	const char *qmp;            /* QMP socket that command creates */
-	const char *uri, *uuid;     /* of a domain of libvirt's: the connection and which one; else NULL */
+	const char *uri, *uuid;     /* which domain, of drivers that have such, and libvirt's connection; else NULL */
 	bool managed_save;          /* `memory` is that domain's managed save image, which libvirt looks after */
 	enum channel_type channel;
 	const char *agent;                           /* agent socket that command creates */
@@ -73,6 +73,12 @@ struct error *vm_spend(struct vm *vm) _must_check_;
 struct error *vm_continue(struct vm *vm, uint64_t *ret_ns) _must_check_;
 /* Ends the process without asking the guest; only for one that never ran. */
 struct error *vm_quit(struct vm *vm) _must_check_;
+
+/*
+ * What `xl list -l NAME` prints of a domain of Xen's on this host: JSON, to be freed. ERROR_NOT_FOUND: there is no such
+ * domain, or this host is no dom0.
+ */
+struct error *vm_xen_config(const char *name, char **ret) _must_check_;
 
 /* --- the gate: the external network. Needs a process; idempotent. --- */
 struct gate_status {

@@ -131,6 +131,7 @@ struct vm {
 
 extern const struct hypervisor_ops hypervisor_qemu;
 extern const struct hypervisor_ops hypervisor_libvirt; /* where it was built */
+extern const struct hypervisor_ops hypervisor_xen;
 
 extern const struct channel_ops channel_none;
 extern const struct channel_ops channel_agent;

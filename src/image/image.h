@@ -85,6 +85,15 @@ struct image_range image_next_data(const struct image *image, struct gpa address
 #define IMAGE_FIND_MAX 64u
 bool image_find_page(struct image *image, struct gpa from, const void *bytes, size_t size, struct gpa *ret);
 
+/* Whether the file begins as those of `xl save` do. One that cannot be read does not. */
+bool image_is_xen_save(const char *path);
+
+/*
+ * The configuration of the domain in a file of `xl save`'s: libxl's JSON, to be freed. Believed no more than the rest
+ * of the file. ERROR_FORMAT: it is another file, or damaged.
+ */
+struct error *image_xen_config(const char *path, char **ret) _must_check_;
+
 void image_close(struct image *image);
 DEFINE_CLEANUP(struct image *, image_close)
 

@@ -54,7 +54,11 @@ static struct error *lock_disk(struct session *session, bool shared)
 	if (stat(session->file.disk, &st) < 0)
 		return error_remedy(
 			error_recode(error_system(errno, session->file.disk, "cannot find the disk"), ERROR_NOT_FOUND),
-			session->file.uuid ? "it is where %s has it: see virsh dumpxml" : "correct \"disk\" in %s",
+			!strcmp(session->file.driver, "xen")
+				? "that is where the domain in %s has it: name where it is here by \"disk\" in "
+				  "a VM file with driver = xen"
+			: session->file.uuid ? "it is where %s has it: see virsh dumpxml"
+					     : "correct \"disk\" in %s",
 			session->file.path);
 	error = io_mkdirs(session->settings->run_dir, 0755);
 	if (error)
@@ -275,9 +279,12 @@ struct error *session_require_process(const struct session *session)
 		return error_remedy(error_create(ERROR_NOTHING, "%s: the VM sleeps, its memory image is %s",
 						 session->file.name, session->file.memory),
 				    "wake it first: ouassister resume, or resume --without-update");
-	if (session->file.uuid)
+	if (session->file.uri)
 		return error_remedy(error_create(ERROR_FAILED, "%s: the domain does not run", session->file.name),
 				    "start it: virsh -c %s start %s", session->file.uri, session->file.domain);
+	if (session->file.uuid)
+		return error_remedy(error_create(ERROR_FAILED, "%s: the domain does not run here", session->file.name),
+				    "start it by xl create, on the dom0 that has its disk");
 	return error_remedy(error_create(ERROR_FAILED, "%s: the VM does not run, nothing answers on %s",
 					 session->file.name, vm_file_place(&session->file)),
 			    "start it with the \"command\" of %s, or correct \"qmp\"", session->file.path);

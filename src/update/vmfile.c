@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "disk/disk.h"
 #include "update/keep_time.h"
+#include "update/vmfile_xen.h"
 
 DEFINE_CLEANUP(GKeyFile *, g_key_file_unref)
 
@@ -28,7 +29,7 @@ enum key_kind {
 
 struct key {
 	const char *group, *name;
-	const char *driver; /* of VMs of this one alone; NULL: of all */
+	const char *driver; /* of VMs of this one alone; NULL: of all. Two drivers can each have a key of one name */
 	enum key_kind kind;
 	bool required;
 	size_t offset; /* of the char * (char ** for COMMAND and LIST) in struct vm_file; KEY_UNSTORED: read by hand */
@@ -46,6 +47,10 @@ static const struct key keys[] = {
 	{"vm", "gate", NULL, KEY_STRING, false, KEY_UNSTORED},
 	{"qemu", "command", "qemu", KEY_COMMAND, true, offsetof(struct vm_file, command)},
 	{"qemu", "qmp", "qemu", KEY_PATH, true, offsetof(struct vm_file, qmp)},
+	{"vm", "disk", "xen", KEY_PATH, false, offsetof(struct vm_file, disk)},
+	{"vm", "format", "xen", KEY_STRING, false, offsetof(struct vm_file, format)},
+	{"xen", "domain", "xen", KEY_STRING, false, offsetof(struct vm_file, domain)},
+	{"xen", "target", "xen", KEY_STRING, false, offsetof(struct vm_file, target)},
 	{"libvirt", "domain", "libvirt", KEY_STRING, true, offsetof(struct vm_file, domain)},
 	{"libvirt", "uri", "libvirt", KEY_STRING, false, offsetof(struct vm_file, uri)},
 	{"libvirt", "disk", "libvirt", KEY_STRING, false, offsetof(struct vm_file, target)},
@@ -166,12 +171,17 @@ static struct error *key_text(GKeyFile *ini, const char *group, const char *name
 
 static bool is_driver(const char *name)
 {
-	return !strcmp(name, "qemu") || !strcmp(name, "libvirt");
+	return !strcmp(name, "qemu") || !strcmp(name, "libvirt") || !strcmp(name, "xen");
 }
 
 static bool is_libvirt(const struct vm_file *file)
 {
 	return !strcmp(file->driver, "libvirt");
+}
+
+static bool is_xen(const struct vm_file *file)
+{
+	return !strcmp(file->driver, "xen");
 }
 
 static char *absolute_path(const char *directory, const char *path)
@@ -211,6 +221,21 @@ static struct error *store_key(const struct key *key, char *text, struct vm_file
 	return *(char **)slot ? NULL : error_no_memory();
 }
 
+static bool is_foreign(const struct vm_file *file, const struct key *key)
+{
+	return key->driver && strcmp(key->driver, file->driver) != 0;
+}
+
+/* Whether the VM's own driver has a key of this name, too. */
+static bool has_same_key(const struct vm_file *file, const struct key *key)
+{
+	for (size_t k = 1; k < ARRAY_SIZE(keys); k++)
+		if (!strcmp(keys[k].group, key->group) && !strcmp(keys[k].name, key->name) &&
+		    !is_foreign(file, &keys[k]))
+			return true;
+	return false;
+}
+
 /* A key of another driver's. The first key of all is the driver. */
 static struct error *refuse_foreign_key(const struct vm_file *file, const struct key *key)
 {
@@ -224,10 +249,13 @@ static struct error *read_keys(GKeyFile *ini, struct vm_file *file)
 	for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
 		_cleanup_(free_ptr) char *text = NULL;
 		struct error *error = key_text(ini, keys[k].group, keys[k].name, file->path, &text);
-		bool foreign = keys[k].driver && strcmp(keys[k].driver, file->driver) != 0;
+		/* The first one is the driver. */
+		bool foreign = k > 0 && is_foreign(file, &keys[k]);
 
 		if (error)
 			return error;
+		if (foreign && has_same_key(file, &keys[k]))
+			continue;
 		if (text && foreign && is_driver(file->driver))
 			return refuse_foreign_key(file, &keys[k]);
 		if (!text && keys[k].required && !foreign)
@@ -393,7 +421,7 @@ static bool is_disk_reader(const char *word)
 static struct error *check_values(const struct vm_file *file)
 {
 	if (!is_driver(file->driver))
-		return bad_value(file, "vm", "driver", file->driver, "qemu or libvirt");
+		return bad_value(file, "vm", "driver", file->driver, "qemu, libvirt or xen");
 	if (strcmp(file->format, "qcow2") != 0 && strcmp(file->format, "raw") != 0)
 		return bad_value(file, "vm", "format", file->format, "qcow2 or raw");
 	if (file->disk_reader && !is_disk_reader(file->disk_reader))
@@ -482,7 +510,7 @@ bool vm_file_is_there(const char *path)
 
 const char *vm_file_place(const struct vm_file *file)
 {
-	return is_libvirt(file) ? file->uri : file->qmp;
+	return is_libvirt(file) ? file->uri : is_xen(file) ? "xl list" : file->qmp;
 }
 
 /* Sets path, directory and name from the file's real path. */
@@ -518,9 +546,6 @@ static struct error *find_path(const char *config_dir, const char *vm, char **re
 {
 	struct stat st;
 
-	if (!strncmp(vm, "xen:", 4))
-		return error_remedy(error_create(ERROR_UNSUPPORTED, "%s: this driver does not exist yet", vm),
-				    "describe the VM's QEMU in a VM file, see ouassister-vm(5)");
 	if (!*vm)
 		return error_create(ERROR_USAGE, "the VM's name is empty");
 	if (stat(vm, &st) == 0 && S_ISDIR(st.st_mode))
@@ -582,6 +607,8 @@ static struct error *load(const char *path, struct vm_file *file)
 		error = place_conffiles(file);
 	if (!error && is_libvirt(file))
 		error = ask_libvirt(file);
+	if (!error && is_xen(file))
+		error = vm_file_ask_xen(file);
 	return error ? error : check_values(file);
 }
 
@@ -593,6 +620,8 @@ struct error *vm_file_load(const char *config_dir, const char *vm, struct vm_fil
 
 	if (names_domain(vm)) {
 		error = load_domain(vm, &file);
+	} else if (vm_file_is_xen(vm)) {
+		error = vm_file_load_xen(vm, &file);
 	} else {
 		error = find_path(config_dir, vm, &path);
 		if (!error)

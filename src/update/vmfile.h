@@ -10,11 +10,12 @@
 
 /* Everything is owned; paths are absolute; optional strings are NULL where not given. */
 struct vm_file {
-	char *path;      /* of the file; of a domain that was named without one "libvirt:NAME" or "libvirt:URI#NAME" */
+	char *path;      /* of the file; of a domain that was named without one "libvirt:NAME" or "libvirt:URI#NAME",
+			  * of one of Xen's the path of its memory */
 	char *name;      /* file name without ".vm": [A-Za-z0-9._-], at most VM_NAME_MAX bytes */
 	char *directory; /* that holds it */
-	char *driver;    /* "qemu", "libvirt" */
-	char *uri, *domain, *target; /* of [libvirt]: the connection, the domain's name, the name of its disk or NULL */
+	char *driver;    /* "qemu", "libvirt", "xen" */
+	char *uri, *domain, *target; /* of a domain: libvirt's connection, its name, the name of its disk or NULL */
 	char *uuid;                  /* of the domain */
 	bool managed_save;           /* `memory` is libvirt's to keep */
 	char *memory, *disk;
@@ -41,8 +42,8 @@ struct vm_file {
 /*
  * Finds and reads the VM file of `vm`: a path if it holds a '/' or names an existing file, else
  * CONFIG_DIR/VM.vm. "libvirt:NAME" and "libvirt:URI#NAME" need none. What libvirt knows of a domain is asked of it
- * here, each time. Unknown groups and keys, missing keys and bad values are ERROR_USAGE and name
- * the key and the file.
+ * here, each time. So do "xen:NAME" and a file of `xl save`'s, in which the domain's configuration is. Unknown groups
+ * and keys, missing keys and bad values are ERROR_USAGE and name the key and the file.
  */
 struct error *vm_file_load(const char *config_dir, const char *vm, struct vm_file *ret) _must_check_;
 void vm_file_deinit(struct vm_file *file);
@@ -50,7 +51,7 @@ void vm_file_deinit(struct vm_file *file);
 /* Whether what struct vm_file.path once was is still there: a domain is not looked for. */
 bool vm_file_is_there(const char *path);
 
-/* Where its process answers, for messages: the QMP socket, or libvirt's connection. Borrowed. */
+/* Where its process answers, for messages: the QMP socket, libvirt's connection, xl's list. Borrowed. */
 const char *vm_file_place(const struct vm_file *file);
 
 /*

@@ -194,7 +194,7 @@ static void names_are_checked(void **state)
 	assert_error(vm_file_load("/", path, &file), ERROR_USAGE);
 	assert_error(vm_file_load(directory, "nosuch", &file), ERROR_USAGE);
 	assert_error(vm_file_load(directory, "", &file), ERROR_USAGE);
-	assert_error(vm_file_load(directory, "xen:web1", &file), ERROR_UNSUPPORTED);
+	assert_error(vm_file_load(directory, "xen:web1", &file), ERROR_USAGE);
 }
 
 /* Before libvirt is asked. */
