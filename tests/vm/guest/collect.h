@@ -34,6 +34,9 @@ void put_moving_system(void);
 /* All of /proc/PID. */
 void put_process(const char *directory);
 
+/* Who it is, its mounts and mappings. */
+void put_process_in_short(const char *directory);
+
 /* --- collect_swap.c --- */
 
 /* Puts the page where the arguments of a process (a number) begin to swap; whether it went there. */

@@ -106,6 +106,27 @@ static void put_thread(const char *directory)
 	put_all(directory, links, put_link);
 }
 
+static void put_thread_in_short(const char *directory)
+{
+	static const char *const files[] = {"stat", "comm", "status", "cgroup", "cmdline", NULL};
+	static const char *const links[] = {"exe", NULL};
+
+	put_all(directory, files, put_file);
+	put_all(directory, links, put_link);
+}
+
+void put_process_in_short(const char *directory)
+{
+	static const char *const files[] = {"stat", "status", "comm", "cmdline", "cgroup", "mounts", "maps", NULL};
+	static const char *const links[] = {"exe", "root", "ns/mnt", NULL};
+	char path[64];
+
+	put_all(directory, files, put_file);
+	put_all(directory, links, put_link);
+	sprintf(path, "%s/task", directory);
+	for_entries(path, is_number, put_thread_in_short);
+}
+
 void put_process(const char *directory)
 {
 	static const char *const files[] = {"stat",
