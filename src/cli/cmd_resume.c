@@ -19,6 +19,8 @@ static const struct option_spec options[] = {
 	{"allow-device-nodes", 0, NULL,
 	 "take a bundle that makes device nodes of more than null, zero, full and random"},
 	{"verify-key", 0, "FILE", "only a bundle signed by a key of this file or directory (OUASSISTER_VERIFY_KEY)"},
+	{"running", 0, "IMAGE",
+	 "for tools/libvirt-hook: it was woken already, from this image (DEVICE:INODE:SIZE:MTIME)"},
 	{"wait", 0, "SECONDS", "how long the guest may take to answer (300)"},
 	{0},
 };
@@ -68,6 +70,7 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 		.all_before_open = invocation_option(invocation, "all-before-open"),
 		.strict = invocation_option(invocation, "strict"),
 		.without_update = invocation_option(invocation, "without-update"),
+		.running = invocation_option(invocation, "running"),
 		.allow_device_nodes = invocation_option(invocation, "allow-device-nodes"),
 	};
 	uint64_t wait_s = 300;

@@ -25,6 +25,7 @@
 #include "update/pack_stream.h"
 #include "update/reboot.h"
 #include "update/restart.h"
+#include "update/resume_adopt.h"
 #include "update/resume_bundles.h"
 #include "update/resume_late.h"
 #include "update/resuming.h"
@@ -161,6 +162,8 @@ static struct error *step_load(struct resume *r)
 	struct session *session = r->session;
 	struct error *error = check_channel(r);
 
+	if (!error && r->options->running)
+		return resume_adopt(r);
 	if (!error)
 		error = end_earlier_process(r);
 	if (!error)

@@ -128,6 +128,7 @@ struct resume_options {
 	bool verify_stat;            /* what was written is not read back from the guest's disk */
 	uint64_t freeze_ms;          /* how long the guest's processes may stand still meanwhile; 0: they go on */
 	bool without_update;         /* wake it as it is: a bundle that waits is removed */
+	const char *running;         /* it was woken by somebody else from the image that was this file; NULL: by us */
 	bool allow_device_nodes;     /* the bundle may have device nodes that are not harmless */
 	uint64_t channel_timeout_ms; /* how long the guest may take to answer */
 };

@@ -50,13 +50,24 @@ libvirt_start() {
 }
 
 libvirt_daemons() {
-	must virtlogd -d -p /run/libvirt/virtlogd.pid
+	[ -s /run/libvirt/virtlogd.pid ] || must virtlogd -d -p /run/libvirt/virtlogd.pid
 	must "${libvirt_within[@]}" libvirtd -d -p /run/libvirt/libvirtd.pid
 	for _ in {1..300}; do
 		[ ! -S /run/libvirt/libvirt-sock ] || virsh -q uri >/dev/null 2>&1 && return 0
 		sleep 0.1
 	done
 	must false "libvirtd does not come up"
+}
+
+# libvirt_restart: libvirtd reads anew which hooks there are; its guests run on.
+libvirt_restart() {
+	local pid
+	pid=$(cat /run/libvirt/libvirtd.pid)
+	kill "$pid"
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.1
+	done
+	libvirt_daemons
 }
 
 # Guests first: what they write is below the work directory.
