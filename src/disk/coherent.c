@@ -106,8 +106,12 @@ static struct error *visit_inode(struct guest *guest, const struct guest_cached_
 
 	(void)guest;
 	/* Those without a name are gone when the guest ends; what has them open reads them from memory. */
-	if (inode->links == 0)
-		return NULL;
+	if (inode->links == 0) {
+		error = array_room(&builder->nameless, builder->n_nameless, sizeof(*builder->nameless));
+		if (!error)
+			builder->nameless[builder->n_nameless++] = (ext2_ino_t)inode->number;
+		return error;
+	}
 	if (!inode->data && !inode->changed) {
 		draw_sample(builder, inode);
 		return NULL;
@@ -289,6 +293,7 @@ static void builder_destroy(struct builder *builder)
 		ext2fs_free(builder->fs);
 	free(builder->clean);
 	free(builder->laid);
+	free(builder->nameless);
 	free(builder->work);
 	free(builder->block);
 	disk_newer_deinit(&builder->newer);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * What a file system in the middle of its work has otherwise than one that was cut off.
+ *
  * Checksums of blocks that were being changed at the suspend: the change comes first, the checksum last. Looked at only
  * where a change was in progress, and only in blocks that memory had; of the file system's own tables, for the owner of
  * another block cannot be told from it.
@@ -77,14 +79,98 @@ static errcode_t mend_inodes(struct builder *builder, dgrp_t group)
 	return code;
 }
 
-struct error *coherent_mend(struct builder *builder)
+/*
+ * Into the list of inodes that e2fsck clears (those without a name) or cuts to their size (the others), in no order:
+ * each has the next one where the time of its deletion will be.
+ */
+static errcode_t list_orphan(ext2_filsys fs, ext2_ino_t ino)
+{
+	struct ext2_inode inode;
+	errcode_t code;
+
+	if (ino > fs->super->s_inodes_count || ino < EXT2_FIRST_INODE(fs->super))
+		return 0;
+	code = ext2fs_read_inode(fs, ino, &inode);
+	if (code || inode.i_mode == 0)
+		return code;
+	inode.i_dtime = fs->super->s_last_orphan;
+	fs->super->s_last_orphan = ino;
+	return ext2fs_write_inode(fs, ino, &inode);
+}
+
+/* Without a journal nothing lists the files that are open without a name. */
+static errcode_t list_nameless(struct builder *builder)
 {
 	errcode_t code = 0;
 
-	if (!builder->newer.open_changes || !ext2fs_has_feature_metadata_csum(builder->fs->super))
-		return NULL;
+	for (size_t i = 0; !code && i < builder->n_nameless; i++) {
+		ext2_ino_t ino = builder->nameless[i];
+		struct ext2_inode inode = {.i_links_count = 1};
+
+		if (ino >= 1 && ino <= builder->fs->super->s_inodes_count)
+			code = ext2fs_read_inode(builder->fs, ino, &inode);
+		if (!code && inode.i_links_count == 0 && inode.i_dtime == 0)
+			code = list_orphan(builder->fs, ino);
+	}
+	return code;
+}
+
+/* The entries of builder->block, a block of the orphan file at `place`, go to the list. */
+static errcode_t empty_orphan_block(struct builder *builder, const struct ext2_inode *inode, blk64_t place)
+{
+	ext2_filsys fs = builder->fs;
+	uint32_t *entries = (uint32_t *)builder->block;
+	errcode_t code = io_channel_read_blk64(fs->io, place, 1, builder->block);
+
+	for (int i = 0; !code && i < ext2fs_inodes_per_orphan_block(fs); i++) {
+		ext2_ino_t ino = entries[i];
+
+		entries[i] = 0;
+		if (ino)
+			code = list_orphan(fs, ino);
+	}
+	if (code)
+		return code;
+	ext2fs_orphan_block_tail(fs, (char *)builder->block)->ob_checksum = ext2fs_do_orphan_file_block_csum(
+		fs, fs->super->s_orphan_file_inum, inode->i_generation, place, (char *)builder->block);
+	return io_channel_write_blk64(fs->io, place, 1, builder->block);
+}
+
+/*
+ * e2fsck 1.47 does not look into the orphan file when it only replays, and no kernel mounts a file system read-only
+ * with something in it. Nor have its blocks checksums before they go to the journal (a trigger of jbd2).
+ */
+static errcode_t empty_orphan_file(struct builder *builder)
+{
+	ext2_filsys fs = builder->fs;
+	ext2_ino_t ino = fs->super->s_orphan_file_inum;
+	struct ext2_inode inode;
+	errcode_t code = ext2fs_read_inode(fs, ino, &inode);
+
+	for (blk64_t i = 0; !code && i < EXT2_I_SIZE(&inode) / fs->blocksize; i++) {
+		blk64_t place;
+
+		code = ext2fs_bmap2(fs, ino, &inode, NULL, 0, i, NULL, &place);
+		if (!code && place)
+			code = empty_orphan_block(builder, &inode, place);
+	}
+	ext2fs_clear_feature_orphan_present(fs->super);
+	return code;
+}
+
+struct error *coherent_mend(struct builder *builder)
+{
+	struct ext2_super_block *super = builder->fs->super;
+	errcode_t code = 0;
+
 	if (builder->n_laid)
 		qsort(builder->laid, builder->n_laid, sizeof(*builder->laid), compare_blocks);
+	if (!ext2fs_has_feature_journal(super))
+		code = list_nameless(builder);
+	if (!code && ext2fs_has_feature_orphan_file(super))
+		code = empty_orphan_file(builder);
+	if (code || !builder->newer.open_changes || !ext2fs_has_feature_metadata_csum(super))
+		return coherent_error(builder, code, "files without a name");
 	for (dgrp_t i = 0; !code && i < builder->fs->group_desc_count; i++) {
 		code = mend_bitmaps(builder, i);
 		if (!code)

@@ -25,7 +25,9 @@ struct builder {
 	size_t n_work;
 	struct guest_cached_inode samples[SAMPLES]; /* of those that are as the disk has them */
 	uint64_t n_seen;                            /* from how many the samples were drawn */
-	uint8_t *block;                             /* room for one */
+	ext2_ino_t *nameless;                       /* inodes in memory that have no name any more */
+	size_t n_nameless;
+	uint8_t *block; /* room for one */
 	struct disk_newer newer;
 };
 
@@ -35,7 +37,7 @@ struct error *coherent_error(const struct builder *builder, errcode_t code, cons
 /* Compares what must be the same on the disk and in memory. ERROR_CONFLICT: it is not. */
 struct error *coherent_compare(struct builder *builder) _must_check_;
 
-/* Puts checksums right that a change in progress had not come to yet. */
+/* Puts right what the kernel does later: checksums, and the list of files without a name. */
 struct error *coherent_mend(struct builder *builder) _must_check_;
 
 /* Writes contents, sizes and times of the inodes of builder->work. */
