@@ -13,8 +13,7 @@
  *     so that it is tried anew (`status` repeats it). With a payload of its own ("-") it is also tried anew when the
  *     one at work has failed meanwhile. --clock sets the guest's CLOCK_REALTIME (ns
  *     since the epoch) once the package manager's locks are held. --strict: goes back if an action fails.
- *     --background: idle I/O priority and nice 19 while it checks, stages and verifies; not while others may
- *     have to wait for it.
+ *     --background: idle I/O priority while it checks, stages and verifies; not while others may have to wait for it.
  *     --followed: a second update comes at once (--late); timers that are held stay so until it has ended, or, where
  *     none comes, for half a minute.
  *     --keep: how long the old files are kept, from "applied" on; without it until `forget`. What is not kept stays

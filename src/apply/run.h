@@ -6,6 +6,7 @@
 #define APPLY_RUN_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -22,6 +23,8 @@ struct run_result {
 struct error *run(char *const *argv, uint64_t timeout_ms, struct run_result *ret) _must_check_;
 /* The same for a daemon: if it has not ended after `settle_ms`, it goes on, with status 0. Its output goes nowhere. */
 struct error *run_daemon(char *const *argv, uint64_t settle_ms, struct run_result *ret) _must_check_;
+/* A descriptor that is readable when the process, a child, has ended; -1: the kernel has none (before Linux 5.3). */
+int run_open_process(pid_t pid);
 void run_result_deinit(struct run_result *result);
 
 #endif

@@ -37,11 +37,16 @@ static void say_number(struct transaction *t, const char *name, const char *key,
 	event_write(&event, t->report_fd);
 }
 
-/* As long as nobody has to wait for us. */
-static void lower_priority(const struct transaction *t, bool lower)
+/* A tree that is not the running system is no reason to come before others, and a boot waits for all of them. */
+static void prioritize(const struct transaction *t, enum priority priority)
 {
-	if (t->background)
-		surroundings_background(lower);
+	surroundings_priority(priority == PRIORITY_FIRST && (!t->whole_system || t->early) ? PRIORITY_EQUAL : priority);
+}
+
+/* While nobody works for us, nor has to wait. */
+static enum priority alone(const struct transaction *t)
+{
+	return t->background ? PRIORITY_BACKGROUND : PRIORITY_FIRST;
 }
 
 static const char *result_of(const struct error *error)
@@ -360,8 +365,11 @@ static struct error *switch_over(struct transaction *t)
 
 static struct error *act(struct transaction *t)
 {
-	struct error *error = transaction_act_after(t);
+	struct error *error;
 
+	prioritize(t, PRIORITY_EQUAL);
+	error = transaction_act_after(t);
+	prioritize(t, alone(t));
 	if (!error && t->strict && t->n_failed && !t->journal.deferred)
 		error = error_create(ERROR_CONFLICT, "%u action%s failed", t->n_failed, plural(t->n_failed));
 	return error;
@@ -373,8 +381,11 @@ static struct error *act(struct transaction *t)
  */
 static struct error *act_deferred(struct transaction *t)
 {
-	struct error *error = does_actions(t) ? transaction_act_deferred(t) : NULL;
+	struct error *error;
 
+	prioritize(t, PRIORITY_EQUAL);
+	error = does_actions(t) ? transaction_act_deferred(t) : NULL;
+	prioritize(t, alone(t));
 	/* What a killed process left in the middle is in order only now. */
 	if (!error && t->deferred_again)
 		error = transaction_audit(t);
@@ -434,10 +445,8 @@ static const char *conclude(struct transaction *t, bool with_actions)
 	if (with_actions && does_actions(t))
 		error = act(t);
 	say_number(t, "restarted", "failed", t->n_failed);
-	lower_priority(t, true);
 	if (!error)
 		error = transaction_verify(t, &files);
-	lower_priority(t, false);
 	if (!error && t->early)
 		return conclude_early(t, files);
 	if (!error)
@@ -506,7 +515,7 @@ static const char *apply_new(struct transaction *t, const struct apply_options *
 	struct error *error;
 
 	memcpy(t->journal.id, options->id, sizeof(t->journal.id));
-	lower_priority(t, true);
+	prioritize(t, alone(t));
 	error = source_open(options->payload, &t->source);
 	if (!error)
 		error = source_read_index(&t->source, options->id, t->directory, &t->index, &t->payload);
@@ -514,10 +523,11 @@ static const char *apply_new(struct transaction *t, const struct apply_options *
 		error = check(t, options);
 	if (!error)
 		error = stage(t);
-	/* From here on others may have to wait for us. */
-	lower_priority(t, false);
+	prioritize(t, PRIORITY_EQUAL);
 	if (!error && does_actions(t))
 		error = transaction_act_before(t);
+	/* While files are switched others stand still, and wait. */
+	prioritize(t, PRIORITY_FIRST);
 	if (!error && t->strict && t->n_failed)
 		error = error_create(ERROR_CONFLICT, "%u action%s failed", t->n_failed, plural(t->n_failed));
 	if (!error)

@@ -10,16 +10,15 @@
 
 #include "apply/events.h"
 
-#define CGROUP_NAME     "ouassister"
+#define CGROUP_NAME    "ouassister"
 
-#define NICE_BACKGROUND 19
-#define NICE_FOREGROUND (-19) /* behind a closed gate nobody waits for anything but us */
+#define NICE_FIRST     (-19) /* behind a closed gate nobody waits for anything but us */
 
 /* include/uapi/linux/ioprio.h, which came with Linux 5.15: IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE, IOPRIO_CLASS_SHIFT.
  */
-#define IO_WHO_PROCESS  1
-#define IO_CLASS_IDLE   3
-#define IO_CLASS_SHIFT  13
+#define IO_WHO_PROCESS 1
+#define IO_CLASS_IDLE  3
+#define IO_CLASS_SHIFT 13
 
 /* Those systemd may use: the unified one, alone or beside v1, and its own v1 one. */
 static const char *const hierarchies[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"};
@@ -90,7 +89,7 @@ void surroundings_enter(bool whole_system, int report_fd)
 	if (whole_system) {
 		join_mount_namespace(report_fd);
 		leave_cgroup(report_fd);
-		surroundings_background(false);
+		surroundings_priority(PRIORITY_FIRST);
 		if (write_file("/proc/self/oom_score_adj", "-1000") < 0)
 			event_note(report_fd, "/proc/self/oom_score_adj", "%s", strerror(errno));
 	}
@@ -98,11 +97,12 @@ void surroundings_enter(bool whole_system, int report_fd)
 		event_note(report_fd, "/", "cannot change to it: %s", strerror(errno));
 }
 
-void surroundings_background(bool on)
+void surroundings_priority(enum priority priority)
 {
 	/* Whatever a kernel or its disk scheduler makes of it. */
-	setpriority(PRIO_PROCESS, 0, on ? NICE_BACKGROUND : NICE_FOREGROUND);
-	syscall(SYS_ioprio_set, IO_WHO_PROCESS, 0, on ? IO_CLASS_IDLE << IO_CLASS_SHIFT : 0);
+	setpriority(PRIO_PROCESS, 0, priority == PRIORITY_FIRST ? NICE_FIRST : 0);
+	syscall(SYS_ioprio_set, IO_WHO_PROCESS, 0,
+		priority == PRIORITY_BACKGROUND ? IO_CLASS_IDLE << IO_CLASS_SHIFT : 0);
 }
 
 void surroundings_join(bool whole_system)

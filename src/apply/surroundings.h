@@ -18,10 +18,12 @@ void surroundings_join(bool whole_system);
 /* Removes the cgroups, once nothing is in them. */
 void surroundings_forget(void);
 
-/*
- * Others' work comes first, of processor and disk: until it is called with false; then ours does again. Processes
- * started meanwhile stay so.
- */
-void surroundings_background(bool on);
+/* Of the calling thread, for processor and disk. Processes started meanwhile have that of the disk. */
+enum priority {
+	PRIORITY_EQUAL,
+	PRIORITY_FIRST,      /* behind a closed gate, as long as nobody works for us */
+	PRIORITY_BACKGROUND, /* the disk is others' before it is ours */
+};
+void surroundings_priority(enum priority priority);
 
 #endif

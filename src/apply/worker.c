@@ -2,9 +2,11 @@
 #include "apply/worker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,18 +16,26 @@
 #include "apply/events.h"
 #include "apply/fault.h"
 #include "apply/report.h"
+#include "apply/run.h"
 #include "apply/surroundings.h"
 #include "apply/timers.h"
 #include "base/io.h"
 
-/* The report is looked at after 1 ms, 2 ms, … so that a short run is not slept over. */
+/* Where the report cannot be watched it is looked at after 1 ms, 2 ms, … so that a short run is not slept over. */
 #define POLL_FIRST_NS  (1000 * 1000)
 #define EXIT_POLLS     10000
 #define POLL_MOST_NS   (16 * 1000 * 1000)
+#define WATCH_MS       200         /* a worker that was killed says nothing */
 #define REPORT_MAX     (64u << 20) /* more than 90 actions with all their output, escaped */
 /* Room for a report is taken before anything else. What is longer may be lost on a full disk, but for the end. */
 #define REPORT_RESERVE (256 * 1024)
 #define END_MAX        (256 * 1024) /* a path and a message with all their bytes escaped */
+
+/* A worker that we started; of another's nothing is known. Both last as long as this process. */
+struct running {
+	char *end;      /* where its last line comes to lie, "" until then; NULL: not known */
+	int process_fd; /* readable when it has ended; -1: not known */
+};
 
 static int exit_status(const char *result)
 {
@@ -180,9 +190,41 @@ static struct error *killed(void)
 			    bus ? ": a disk did not give what lies in its own files (SIGBUS)" : "");
 }
 
-/* Copies the report from its beginning until its end event, which may be in memory alone (`end`, may be NULL). */
-static int relay(int report_fd, int lock_fd, const char *end)
+/* Readable when the report grows; -1: the kernel does not say. */
+static int watch_report(int report_fd)
 {
+	_cleanup_(close_fd) int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", report_fd);
+	if (fd < 0 || inotify_add_watch(fd, path, IN_MODIFY) < 0)
+		return -1;
+	return take_fd(fd);
+}
+
+/* Until the report has grown or the worker has ended, or for so long: who works in the guest is not to be disturbed. */
+static void wait_for_more(int watch_fd, struct running *running, long pause_ns)
+{
+	struct pollfd fds[] = {{.fd = watch_fd, .events = POLLIN}, {.fd = running->process_fd, .events = POLLIN}};
+	char events[1024];
+
+	if (watch_fd < 0) {
+		nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
+		return;
+	}
+	if (poll(fds, ARRAY_SIZE(fds), WATCH_MS) <= 0)
+		return;
+	if (fds[0].revents && read(watch_fd, events, sizeof(events)) < 0)
+		errno = 0;
+	/* Said once: somebody else may have the lock by then. */
+	if (fds[1].revents)
+		close_fd(&running->process_fd);
+}
+
+/* Copies the report from its beginning until its end event, which may be in memory alone. */
+static int relay(int report_fd, int lock_fd, struct running *running)
+{
+	_cleanup_(close_fd) int watch_fd = watch_report(report_fd);
 	char line[512] = "", result[32];
 	long pause_ns = POLL_FIRST_NS;
 	size_t used = 0;
@@ -199,12 +241,12 @@ static int relay(int report_fd, int lock_fd, const char *end)
 			return exit_status(result);
 		}
 		/* Once more after the lock was let go: the end may have come in between. */
-		if (!was_locked && !locked && end && find_result(end, result, sizeof(result)))
-			return say_end(end, result);
+		if (!was_locked && !locked && running->end && find_result(running->end, result, sizeof(result)))
+			return say_end(running->end, result);
 		if (!was_locked && !locked)
 			return fail(killed());
 		if (locked)
-			nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
+			wait_for_more(watch_fd, running, pause_ns);
 		pause_ns = pause_ns < POLL_MOST_NS ? 2 * pause_ns : POLL_MOST_NS;
 	}
 }
@@ -323,12 +365,9 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 	exit(exit_status(result));
 }
 
-/*
- * With the lock in our hands: a new report and a worker that inherits the lock. *ret_end is where its last line comes
- * to lie, "" until then; it lasts as long as this process.
- */
+/* With the lock in our hands: a new report and a worker that inherits the lock. */
 static struct error *start(enum worker_verb verb, const struct apply_options *options, const char *directory,
-			   int *lock_fd, char **ret_end)
+			   int *lock_fd, struct running *ret)
 {
 	_cleanup_(close_fd) int report_fd = -1;
 	char *end;
@@ -352,7 +391,8 @@ static struct error *start(enum worker_verb verb, const struct apply_options *op
 		work(verb, options, directory, report_fd, *lock_fd);
 	event_end_to_memory(NULL, 0);
 	close_fd(lock_fd);
-	*ret_end = end;
+	ret->end = end;
+	ret->process_fd = run_open_process(pid);
 	return NULL;
 }
 
@@ -421,8 +461,8 @@ int worker_run(enum worker_verb verb, const struct apply_options *options)
 	_cleanup_(free_ptr) char *directory = NULL;
 	_cleanup_(close_fd) int lock_fd = -1, report_fd = -1;
 	struct error *error;
+	struct running running = {.process_fd = -1};
 	bool attach = false, busy;
-	char *end = NULL;
 
 	error = make_directory(options, &directory);
 	if (!error && verb == WORKER_APPLY) {
@@ -441,14 +481,14 @@ int worker_run(enum worker_verb verb, const struct apply_options *options)
 	if (!error && busy && options->payload && !strcmp(options->payload, "-"))
 		error = outlive(options, lock_fd, report_fd, &attach);
 	if (!error && !attach)
-		error = start(verb, options, directory, &lock_fd, &end);
+		error = start(verb, options, directory, &lock_fd, &running);
 	if (!error && lock_fd < 0)
 		error = open_in(directory, "lock", O_RDWR, &lock_fd);
 	if (error)
 		return fail(error);
 	if (lseek(report_fd, 0, SEEK_SET) < 0)
 		return fail(error_system(errno, "report", "cannot read"));
-	return relay(report_fd, lock_fd, end);
+	return relay(report_fd, lock_fd, &running);
 }
 
 int worker_status(const struct apply_options *options)
