@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "apply/readahead.h"
 #include "apply/report.h"
 #include "apply/worker.h"
 #include "base/io.h"
@@ -66,13 +67,21 @@ static bool parse_keep(const char *text, struct apply_options *options)
 static const char *parse(int argc, char **argv, struct apply_options *options, bool *has_id)
 {
 	static const struct option longs[] = {
-		{"payload", required_argument, NULL, 'p'}, {"sha256", required_argument, NULL, 's'},
-		{"clock", required_argument, NULL, 'c'},   {"no-actions", no_argument, NULL, 'n'},
-		{"root", required_argument, NULL, 'r'},    {"strict", no_argument, NULL, 'S'},
-		{"early", no_argument, NULL, 'e'},         {"freeze", required_argument, NULL, 'f'},
-		{"keep", required_argument, NULL, 'k'},    {"verify", required_argument, NULL, 'v'},
-		{"late", no_argument, NULL, 'l'},          {"background", no_argument, NULL, 'b'},
-		{"followed", no_argument, NULL, 'F'},      {},
+		{"payload", required_argument, NULL, 'p'},
+		{"sha256", required_argument, NULL, 's'},
+		{"clock", required_argument, NULL, 'c'},
+		{"no-actions", no_argument, NULL, 'n'},
+		{"root", required_argument, NULL, 'r'},
+		{"strict", no_argument, NULL, 'S'},
+		{"early", no_argument, NULL, 'e'},
+		{"freeze", required_argument, NULL, 'f'},
+		{"keep", required_argument, NULL, 'k'},
+		{"verify", required_argument, NULL, 'v'},
+		{"late", no_argument, NULL, 'l'},
+		{"background", no_argument, NULL, 'b'},
+		{"followed", no_argument, NULL, 'F'},
+		{"read-ahead", required_argument, NULL, 'a'},
+		{},
 	};
 	int c;
 
@@ -119,6 +128,11 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 			break;
 		case 'F':
 			options->followed = true;
+			break;
+		case 'a':
+			if (options->n_read_ahead == READAHEAD_MAX || !readahead_is_valid(optarg))
+				return "--read-ahead wants START+SIZE,...:DIRECTORY, at most 8 times";
+			options->read_ahead[options->n_read_ahead++] = optarg;
 			break;
 		case 'r':
 			options->root = optarg;

@@ -6,7 +6,7 @@
  * The helper is one static program, put at HELPER_PATH in the guest:
  *
  *   helper apply --payload PATH|- --sha256 HEX [--clock NS] [--keep SECONDS|none] [--no-actions] [--strict]
- *                [--verify full|stat] [--background] [--followed]
+ *                [--verify full|stat] [--background] [--followed] [--read-ahead START+SIZE,...:DIRECTORY]...
  *     Applies the payload whose SHA-256 over its header (80 bytes, which holds the index's hash)
  *     is HEX. Works in a process of its own that survives its channel: called again with the same
  *     HEX it waits for the one at work, or repeats "applied"; any other result has changed nothing,
@@ -16,6 +16,8 @@
  *     --background: idle I/O priority while it checks, stages and verifies; not while others may have to wait for it.
  *     --followed: a second update comes at once (--late); timers that are held stay so until it has ended, or, where
  *     none comes, for half a minute.
+ *     --read-ahead: what the check will look at lies there in the file system of DIRECTORY, in KiB: it is asked for at
+ *     once. A hint, that may be wrong.
  *     --keep: how long the old files are kept, from "applied" on; without it until `forget`. What is not kept stays
  *     until then, too, so that `look` has it.
  *     --verify: "full" (without it) reads every content back from the disk, "stat" compares attributes alone.

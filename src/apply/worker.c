@@ -15,6 +15,7 @@
 #include "apply/arrival.h"
 #include "apply/events.h"
 #include "apply/fault.h"
+#include "apply/readahead.h"
 #include "apply/report.h"
 #include "apply/run.h"
 #include "apply/surroundings.h"
@@ -337,6 +338,8 @@ _Noreturn static void work(enum worker_verb verb, const struct apply_options *as
 		dup2(null, STDIN_FILENO);
 	/* At boot we are where we should be, and systemd is not to be disturbed. */
 	surroundings_enter(whole_system && !options->early, report_fd);
+	for (unsigned i = 0; i < options->n_read_ahead; i++)
+		readahead_begin(options->root, options->read_ahead[i]);
 	freezer_spare(&spared, getpid());
 	thaw_left(options, report_fd);
 	if (options->late)

@@ -148,6 +148,26 @@ struct error *disk_mount_shifted(struct disk *disk, size_t index, uint32_t base,
 /* What stands in the way of nothing but is worth a line: "EFI system partition 1 is left alone". Borrowed, n lines. */
 const char *const *disk_notes(const struct disk *disk, size_t *ret_n);
 
+/* One of a file system. */
+struct disk_inode {
+	uint64_t number;
+	bool directory; /* its blocks, too */
+};
+
+/* Bytes from the beginning of a file system. */
+struct disk_range {
+	uint64_t start, size;
+};
+
+/*
+ * Where in an ext4 file system the kernel finds these inodes: the blocks of inodes, and those of directories. Whoever
+ * has them read in one go, before thousands of paths are looked up, saves a wait for each. The ranges come in order,
+ * those that lie near each other as one; an inode that cannot be read is left out. ERROR_UNSUPPORTED: it is no ext2, 3
+ * or 4. The caller frees *ret, *ret_n ranges.
+ */
+struct error *disk_metadata(const struct disk *disk, const struct disk_mount *mount, const struct disk_inode *inodes,
+			    size_t n, struct disk_range **ret, size_t *ret_n) _must_check_;
+
 /* Unmounts, detaches, ends the storage daemon, removes the overlay. */
 void disk_close(struct disk *disk);
 DEFINE_CLEANUP(struct disk *, disk_close)

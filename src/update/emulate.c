@@ -25,6 +25,7 @@
 #include "update/newer.h"
 #include "update/packages.h"
 #include "update/preseed.h"
+#include "update/read_ahead.h"
 #include "update/restart_plan.h"
 #include "update/session.h"
 #include "update/sleeping.h"
@@ -290,6 +291,16 @@ static struct error *describe_deferred(struct emulation *e)
 	return error;
 }
 
+/* For the guest's helper. */
+static struct error *describe_metadata(struct emulation *e)
+{
+	size_t n_layers;
+	const struct change_layer *layers = shadow_layers(e->shadow, &n_layers);
+	json_t *list = read_ahead_describe(e->sleeping->disk, layers, n_layers, &e->manifest.changes);
+
+	return list && json_object_set_new(e->manifest.info, READ_AHEAD_MEMBER, list) == 0 ? NULL : error_no_memory();
+}
+
 static struct error *describe(struct emulation *e, double emulation_s)
 {
 	const struct sleeping *s = e->sleeping;
@@ -318,6 +329,8 @@ static struct error *describe(struct emulation *e, double emulation_s)
 	    (e->failures && json_object_set(e->manifest.info, "failures", e->failures) < 0))
 		return error_no_memory();
 	error = describe_kernel(e);
+	if (!error)
+		error = describe_metadata(e);
 	return error ? error : describe_deferred(e);
 }
 

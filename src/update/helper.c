@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "update/pack_stream.h"
+#include "update/read_ahead.h"
 
 /* A full upgrade of a large guest on an emulated CPU takes minutes, not hours; deferred actions come on top. */
 #define APPLY_TIMEOUT_MS   (60 * 60 * 1000ull)
@@ -19,7 +20,7 @@
 
 /* How often the way into the guest may be lost while it applies, and how long it may take to come back. */
 #define ATTACHES_MAX       5
-#define HELPER_WORDS_MAX   24
+#define HELPER_WORDS_MAX   (24 + 2 * READ_AHEAD_MAX)
 #define ATTACH_TIMEOUT_MS  (3 * 60 * 1000ull)
 #define INSTALL_TIMEOUT_MS (2 * 60 * 1000ull)
 
@@ -304,7 +305,15 @@ struct words {
 	const char *list[HELPER_WORDS_MAX + 1];
 	size_t n;
 	char hex[SHA256_HEX_SIZE], clock[24], keep[24], freeze[24];
+	char *read_ahead[READ_AHEAD_MAX];
+	size_t n_read_ahead;
 };
+
+static void words_deinit(struct words *words)
+{
+	for (size_t i = 0; i < words->n_read_ahead; i++)
+		free(words->read_ahead[i]);
+}
 
 static void add_word(struct words *words, const char *word)
 {
@@ -346,6 +355,9 @@ static void apply_words(struct words *words, const char *payload, const uint8_t 
 		add_word(words, "--followed");
 	if (options->strict)
 		add_word(words, "--strict");
+	words->n_read_ahead = read_ahead_words(options->read_ahead, words->read_ahead);
+	for (size_t i = 0; i < words->n_read_ahead; i++)
+		add_pair(words, "--read-ahead", words->read_ahead[i]);
 }
 
 static struct error *apply_once(struct vm *vm, const struct payload_place *place, const char *payload_path,
@@ -353,7 +365,7 @@ static struct error *apply_once(struct vm *vm, const struct payload_place *place
 				struct helper_report *ret)
 {
 	bool by_stdin = place->way == PAYLOAD_STDIN;
-	struct words words = {};
+	_cleanup_(words_deinit) struct words words = {};
 	struct pack_stream stream = {};
 	struct error *error = NULL, *packing;
 	int fd = -1;
@@ -403,7 +415,7 @@ static struct error *apply_by_stream(struct vm *vm, const uint8_t sha256[SHA256_
 	const char *argv[HELPER_WORDS_MAX + 1];
 	struct channel_result result = {0};
 	struct helper_report report = {0};
-	struct words words = {};
+	_cleanup_(words_deinit) struct words words = {};
 	struct error *error;
 
 	apply_words(&words, "-", sha256, options);

@@ -59,16 +59,17 @@ struct error *helper_run(struct vm *vm, const char *const *words, int stdin_fd, 
 uint64_t helper_apply_timeout_ms(const struct action_list *actions);
 
 struct helper_apply_options {
-	bool strict;         /* go back when an action fails */
-	bool verify_stat;    /* contents are not read back from the guest's disk */
-	uint64_t freeze_ms;  /* how long the guest's processes may stand still */
-	bool late;           /* the second of two chained updates; apply/report.h */
-	bool background;     /* others' work comes first */
-	bool followed;       /* the second of two chained updates comes at once */
-	uint64_t keep_s;     /* how long the guest keeps the old files; 0: not at all; of the first, for both */
-	uint64_t timeout_ms; /* helper_apply_timeout_ms() */
-	bool installed;      /* the helper is in the guest, and is ours */
-	bool whole_stream;   /* the stream that is plugged has the payload, too */
+	bool strict;              /* go back when an action fails */
+	bool verify_stat;         /* contents are not read back from the guest's disk */
+	uint64_t freeze_ms;       /* how long the guest's processes may stand still */
+	bool late;                /* the second of two chained updates; apply/report.h */
+	bool background;          /* others' work comes first */
+	bool followed;            /* the second of two chained updates comes at once */
+	uint64_t keep_s;          /* how long the guest keeps the old files; 0: not at all; of the first, for both */
+	uint64_t timeout_ms;      /* helper_apply_timeout_ms() */
+	bool installed;           /* the helper is in the guest, and is ours */
+	bool whole_stream;        /* the stream that is plugged has the payload, too */
+	const json_t *read_ahead; /* read_ahead_describe()'s, or NULL; borrowed */
 };
 
 /*

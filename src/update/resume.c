@@ -23,6 +23,7 @@
 #include "update/keep_time.h"
 #include "update/kept.h"
 #include "update/pack_stream.h"
+#include "update/read_ahead.h"
 #include "update/reboot.h"
 #include "update/restart.h"
 #include "update/resume_adopt.h"
@@ -287,6 +288,7 @@ static struct error *run_helper(struct resume *r)
 		.followed = r->late && !resume_late_is_applied(r->session),
 		.timeout_ms = helper_apply_timeout_ms(&bundle_manifest(r->bundle)->actions),
 		.whole_stream = r->whole_stream,
+		.read_ahead = json_object_get(bundle_manifest(r->bundle)->info, READ_AHEAD_MEMBER),
 	};
 	struct error *error;
 

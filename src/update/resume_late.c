@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "update/pack_stream.h"
+#include "update/read_ahead.h"
 #include "update/resuming.h"
 
 static struct error *judge(const struct helper_report *report)
@@ -40,7 +41,8 @@ static struct error *run(struct resume *r, bool background, const char *path, st
 						   .verify_stat = r->options->verify_stat,
 						   .freeze_ms = r->options->freeze_ms,
 						   .timeout_ms = helper_apply_timeout_ms(&manifest->actions),
-						   .installed = r->helper_installed};
+						   .installed = r->helper_installed,
+						   .read_ahead = json_object_get(manifest->info, READ_AHEAD_MEMBER)};
 	_cleanup_(action_list_deinit) struct action_list actions = {0};
 	uint8_t sha256[SHA256_SIZE];
 	uint64_t size;
