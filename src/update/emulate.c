@@ -215,7 +215,8 @@ static struct error *capture(struct emulation *e)
 	drop_endings(&e->manifest.actions);
 	/* A guest that was shut down does it at its boot. */
 	if (e->sleeping->guest)
-		error = follow_ups_add(&e->manifest.changes, e->profile_cache, &e->manifest.actions);
+		error = follow_ups_add(&e->manifest.changes, e->profile_cache,
+				       e->sleeping->has_uts ? e->sleeping->uts.version : "", &e->manifest.actions);
 	if (!error)
 		error = failures_add(e->failures, &e->manifest.actions);
 	if (!error)

@@ -192,29 +192,48 @@ static bool is_brought(const struct change_list *changes, const char *cache)
 	return false;
 }
 
-/* A guest without AppArmor is none of theirs. */
-#define IF_ENABLED "aa-enabled --quiet 2>/dev/null || exit 0; cd /etc/apparmor.d || exit 1; "
+/* A guest without AppArmor is none of theirs. Asking aa-enabled would be another program that is started. */
+#define IF_ENABLED                                                                                                     \
+	"{ read -r e </sys/module/apparmor/parameters/enabled; } 2>/dev/null; [ \"$e\" = Y ] || exit 0\n"              \
+	"cd /etc/apparmor.d || exit 1\n"
 
-static struct error *add_profiles(const struct change_list *changes, const char *cache, const struct names *names,
-				  struct action_list *actions)
+/* A cache may look newer than it is (-T): it is not read but where it is the one that we made. */
+static const char recompile_script[] = IF_ENABLED "[ $# -gt 0 ] || set -- .\n"
+						  "exec apparmor_parser -r -T -W \"$@\"";
+
+/*
+ * Arguments: the cache that we made, the build of the kernel that it was made for, the profiles, none: all. Another
+ * kernel has a cache of its own if it can do other things. What was compiled of all that are wanted is loaded as it is
+ * (-B): to say that it is new the parser would read the sources of it all.
+ */
+static const char load_script[] =
+	IF_ENABLED "c=$1; k=$2; shift 2; t=\n"
+		   "{ read -r v </proc/sys/kernel/version; } 2>/dev/null\n"
+		   "{ [ -n \"$k\" ] && [ \"$v\" = \"$k\" ]; } ||\n"
+		   "[ \"$(apparmor_parser --print-cache-dir </dev/null)\" = \"$c\" ] || t=-T\n"
+		   "l=; b=$t\n"
+		   "[ $# -gt 0 ] || { set -- *; l=.; }\n"
+		   "for f; do\n"
+		   "[ -f \"$f\" ] && ! [ -e \"disable/$f\" ] || { shift; continue; }\n"
+		   "[ -f \"$c/$f\" ] && ! [ -e \"force-complain/$f\" ] || b=no\n"
+		   "shift; set -- \"$@\" \"$f\"\n"
+		   "done\n"
+		   "[ $# -gt 0 ] || exit 0\n"
+		   "[ -n \"$b\" ] || { cd \"$c\" && exec apparmor_parser -r -B \"$@\"; }\n"
+		   "[ -z \"$l\" ] || set -- .\n"
+		   "exec apparmor_parser -r $t -W \"$@\"";
+
+static struct error *add_profiles(const struct change_list *changes, const char *cache, const char *kernel,
+				  const struct names *names, struct action_list *actions)
 {
-	/* A cache may look newer than it is (-T): it is not read but where it is the one that we made. */
-	static const char *const compile[] = {
-		"/bin/sh", "-c", IF_ENABLED "[ $# -gt 0 ] || set -- .; exec apparmor_parser -r -T -W \"$@\"",
-		"apparmor_parser", NULL};
-	const char *const load[] = {"/bin/sh",
-				    "-c",
-				    IF_ENABLED
-				    "t=-T; [ \"$(apparmor_parser --print-cache-dir </dev/null)\" != \"$1\" ] || t=; "
-				    "shift; [ $# -gt 0 ] || set -- .; exec apparmor_parser -r $t -W \"$@\"",
-				    "apparmor_parser",
-				    cache,
-				    NULL};
+	static const char *const recompile[] = {"/bin/sh", "-c", recompile_script, "apparmor_parser", NULL};
+	const char *const load[] = {"/bin/sh", "-c", load_script, "apparmor_parser", cache, kernel, NULL};
 
-	return add_command(actions, is_brought(changes, cache) ? load : compile, names);
+	return add_command(actions, is_brought(changes, cache) ? load : recompile, names);
 }
 
-struct error *follow_ups_add(const struct change_list *changes, const char *cache, struct action_list *actions)
+struct error *follow_ups_add(const struct change_list *changes, const char *cache, const char *kernel,
+			     struct action_list *actions)
 {
 	/* A guest without systemd is none of theirs. */
 	static const char *const tmpfiles[] = {"/bin/sh", "-c",
@@ -228,7 +247,7 @@ struct error *follow_ups_add(const struct change_list *changes, const char *cach
 			note_tmpfiles(changes->items[i].path, &of_tmpfiles);
 	note_profiles(changes, &of_profiles);
 	if (of_profiles.n || of_profiles.more)
-		error = add_profiles(changes, cache, &of_profiles, actions);
+		error = add_profiles(changes, cache, kernel, &of_profiles, actions);
 	if (!error && of_tmpfiles.n)
 		error = add_command(actions, tmpfiles, &of_tmpfiles);
 	return error;

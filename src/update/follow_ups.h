@@ -24,10 +24,10 @@ struct error *follow_ups_compile(struct shadow *shadow, const struct change_list
 /*
  * Puts commands before everything else that is done after the files: systemd-tmpfiles --create for the files of
  * tmpfiles.d that are written, apparmor_parser -r for the profiles. `cache`: of follow_ups_compile(), may be NULL; if
- * it is among the changes, and the guest's parser names the same directory, it is loaded from; else all is compiled
- * there.
+ * it is among the changes, and the guest still runs the kernel of that build (guest_uts.version, "": not known) or its
+ * parser names the same directory, it is loaded from; else all is compiled there.
  */
-struct error *follow_ups_add(const struct change_list *changes, const char *cache, struct action_list *actions)
-	_must_check_;
+struct error *follow_ups_add(const struct change_list *changes, const char *cache, const char *kernel,
+			     struct action_list *actions) _must_check_;
 
 #endif

@@ -27,7 +27,7 @@ static void they_come_right_after_the_files(void **state)
 	add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/usr.bin.x");
 	add_action(&actions, ACTION_BEFORE, "stop");
 	add_action(&actions, ACTION_AFTER, "start");
-	assert_ok(follow_ups_add(&changes, NULL, &actions));
+	assert_ok(follow_ups_add(&changes, NULL, "#1 SMP", &actions));
 	assert_int_equal(actions.n, 4);
 	assert_string_equal(actions.items[0].verb, "stop");
 	assert_string_equal(actions.items[1].argv[3], "systemd-tmpfiles");
@@ -54,7 +54,7 @@ static void other_files_ask_for_nothing(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		add_change(&changes, CHANGE_WRITE, paths[i]);
 	add_change(&changes, CHANGE_DELETE, "etc/tmpfiles.d/gone.conf");
-	assert_ok(follow_ups_add(&changes, NULL, &actions));
+	assert_ok(follow_ups_add(&changes, NULL, "#1 SMP", &actions));
 	assert_int_equal(actions.n, 0);
 	change_list_deinit(&changes);
 }
@@ -69,7 +69,7 @@ static void very_many_are_all(void **state)
 		snprintf(path, sizeof(path), "usr/lib/tmpfiles.d/%u.conf", i);
 		add_change(&changes, CHANGE_WRITE, path);
 	}
-	assert_ok(follow_ups_add(&changes, NULL, &actions));
+	assert_ok(follow_ups_add(&changes, NULL, "#1 SMP", &actions));
 	assert_int_equal(actions.n, 1);
 	assert_null(actions.items[0].argv[4]);
 	change_list_deinit(&changes);
@@ -83,7 +83,7 @@ static void what_profiles_include_asks_for_all(void **state)
 
 	add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/usr.bin.x");
 	add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/abstractions/base");
-	assert_ok(follow_ups_add(&changes, NULL, &actions));
+	assert_ok(follow_ups_add(&changes, NULL, "#1 SMP", &actions));
 	assert_int_equal(actions.n, 1);
 	assert_string_equal(actions.items[0].argv[3], "apparmor_parser");
 	assert_null(actions.items[0].argv[4]);
@@ -113,14 +113,15 @@ static void what_was_compiled_is_loaded(void **state)
 
 		add_change(&changes, CHANGE_WRITE, "etc/apparmor.d/usr.bin.x");
 		add_change(&changes, CHANGE_WRITE, cases[i].brought);
-		assert_ok(follow_ups_add(&changes, cases[i].cache, &actions));
+		assert_ok(follow_ups_add(&changes, cases[i].cache, "#1 SMP", &actions));
 		assert_int_equal(actions.n, 1);
 		assert_null(action_problem(&actions.items[0]));
 		argv = actions.items[0].argv;
 		assert_string_equal(argv[3], "apparmor_parser");
 		if (cases[i].loads) {
 			assert_string_equal(argv[4], cases[i].cache);
-			argv++;
+			assert_string_equal(argv[5], "#1 SMP");
+			argv += 2;
 		}
 		assert_string_equal(argv[4], "usr.bin.x");
 		assert_null(argv[5]);
