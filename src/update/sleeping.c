@@ -404,12 +404,13 @@ struct error *sleeping_open_disk_alone(struct session *session, const struct sle
 {
 	const struct disk_memory memory = {
 		.mounts = &sleeping->mounts, .systems = sleeping->systems, .n_systems = sleeping->n_systems};
-	const struct disk_options options = {.path = session->file.disk,
-					     .format = session->file.format,
-					     .work_dir = sleeping->work_dir,
-					     .memory = sleeping->guest ? &memory : NULL};
+	struct disk_options options = {.path = session->file.disk,
+				       .format = session->file.format,
+				       .work_dir = sleeping->work_dir,
+				       .memory = sleeping->guest ? &memory : NULL};
+	struct error *error = choose_way(session, &options.way);
 
-	return error_wrap(disk_open(&options, ret), "disk of %s", session->file.name);
+	return error_wrap(error ? error : disk_open(&options, ret), "disk of %s", session->file.name);
 }
 
 void sleeping_close(struct sleeping *sleeping)

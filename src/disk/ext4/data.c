@@ -5,8 +5,12 @@
 
 #include "disk/ext4/reader.h"
 
-/* Runs that one SEEK_DATA or SEEK_HOLE looks at: beyond, what is there is called data. */
-#define SEEK_RUNS_MAX   65536
+/*
+ * Runs that one SEEK_DATA or SEEK_HOLE looks at: beyond, what is there is called data. Of a table of block numbers a
+ * run is no more than TABLE_BLOCKS, each looked up by itself, and a hole of terabytes takes the guest no room at all.
+ */
+#define SEEK_RUNS_MAX   4096
+#define SEEK_TABLE_MAX  64
 /* Blocks that one look at a table of block numbers takes together. */
 #define TABLE_BLOCKS    256u
 /* What is stored in the inode itself, with the rest in its attributes: far below a block. */
@@ -221,16 +225,18 @@ int reader_seek(struct reader *reader, uint32_t number, uint64_t offset, int whe
 	unsigned block_size = reader->fs->blocksize;
 	struct ext2_inode_large inode;
 	int r = reader_inode(reader, number, &inode);
+	unsigned most;
 	uint64_t end;
 
 	if (r)
 		return r;
 	end = EXT2_I_SIZE(&inode);
+	most = inode.i_flags & EXT4_EXTENTS_FL ? SEEK_RUNS_MAX : SEEK_TABLE_MAX;
 	if (!LINUX_S_ISREG(inode.i_mode) || (whence != SEEK_DATA && whence != SEEK_HOLE))
 		return EINVAL;
 	if (offset >= end)
 		return ENXIO;
-	for (unsigned i = 0; i < SEEK_RUNS_MAX && offset < end; i++) {
+	for (unsigned i = 0; i < most && offset < end; i++) {
 		uint64_t block = offset / block_size;
 		struct run run = {.blocks = end / block_size + 1 - block, .physical = 1};
 

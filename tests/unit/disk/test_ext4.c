@@ -38,20 +38,20 @@ static const char *mounted_at(const struct disk *disk)
 }
 
 /* "ext4.raw" of this kind, filled. */
-static void make(const char *options)
+static void make(const char *options, const char *hole)
 {
 	shell("rm -f ext4.raw; truncate -s 300M ext4.raw; mke2fs -q -F %s ext4.raw; mkdir -p made\n"
-	      "mount -o loop,user_xattr,acl ext4.raw made; trap 'umount made' EXIT\n" TREE_SCRIPT " made",
-	      options);
+	      "mount -o loop,user_xattr,acl ext4.raw made; trap 'umount made' EXIT\n" TREE_SCRIPT " made %s",
+	      options, hole);
 }
 
-/* The same tree by the reader and by the kernel, at once, in a copy that has another UUID's worth of loop devices. */
-static void compare(const char *options)
+/* The same tree by the reader and by the kernel, with the guest's ids and with those of a shadow. */
+static void compare(const char *options, const char *hole)
 {
 	_cleanup_(disk_close_ptr) struct disk *disk = NULL;
 	_cleanup_(close_fd) int shifted = -1;
 
-	make(options);
+	make(options, hole);
 	assert_ok(open_disk(DISK_WAY_USERSPACE, "ext4.raw", &disk));
 	shell("mkdir -p kernel shifted; mount -o loop,ro ext4.raw kernel; trap 'umount kernel' EXIT\n" COMPARE_SCRIPT
 	      " kernel %s",
@@ -66,31 +66,31 @@ static void compare(const char *options)
 static void as_mke2fs_makes_it(void **state)
 {
 	need_root();
-	compare("-t ext4");
+	compare("-t ext4", "5000000000");
 }
 
 static void small_blocks_inline_data(void **state)
 {
 	need_root();
-	compare("-t ext4 -b 1024 -I 512 -O inline_data,ea_inode,^resize_inode");
+	compare("-t ext4 -b 1024 -I 512 -O inline_data,ea_inode,^resize_inode", "5000000000");
 }
 
 static void tables_of_blocks(void **state)
 {
 	need_root();
-	compare("-t ext3 -b 1024");
+	compare("-t ext3 -b 1024", "9000000");
 }
 
 static void small_inodes(void **state)
 {
 	need_root();
-	compare("-t ext4 -I 128 -O ^metadata_csum,^64bit,^extent,^dir_index,^flex_bg,^filetype");
+	compare("-t ext4 -I 128 -O ^metadata_csum,^64bit,^extent,^dir_index,^flex_bg,^filetype", "9000000");
 }
 
 static void big_allocation(void **state)
 {
 	need_root();
-	compare("-t ext4 -O bigalloc,large_dir,^has_journal -C 16384");
+	compare("-t ext4 -O bigalloc,large_dir,^has_journal -C 16384", "5000000000");
 }
 
 /* Everything that the process still has when it serves. */
