@@ -124,11 +124,6 @@ static struct error *visit_inode(struct guest *guest, const struct guest_cached_
 
 /* ---- Journal ---- */
 
-static uint32_t be32(const uint8_t *bytes)
-{
-	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
-
 static void put_be32(uint8_t *bytes, uint32_t value)
 {
 	for (unsigned i = 0; i < 4; i++)
@@ -142,7 +137,7 @@ static struct error *find_journal(struct builder *builder, blk64_t *ret)
 
 	if (!code)
 		code = io_channel_read_blk64(fs->io, *ret, 1, builder->block);
-	if (!code && be32(builder->block) != JOURNAL_MAGIC)
+	if (!code && be32_at(builder->block) != JOURNAL_MAGIC)
 		return error_create(ERROR_FORMAT, "the journal on %s has no superblock", builder->device);
 	return coherent_error(builder, code, "the journal");
 }
@@ -169,8 +164,8 @@ static struct error *compare_journal(struct builder *builder, blk64_t place)
 		return error_create(ERROR_CONFLICT,
 				    "the journal on the disk begins with transaction %u at block %u, in memory with "
 				    "%u at %u: the disk has changed since the suspend",
-				    be32(builder->block + JOURNAL_SEQUENCE), be32(builder->block + JOURNAL_START),
-				    be32(memory + JOURNAL_SEQUENCE), be32(memory + JOURNAL_START));
+				    be32_at(builder->block + JOURNAL_SEQUENCE), be32_at(builder->block + JOURNAL_START),
+				    be32_at(memory + JOURNAL_SEQUENCE), be32_at(memory + JOURNAL_START));
 	}
 	return NULL;
 }
@@ -197,12 +192,12 @@ static struct error *compare_log(struct builder *builder)
 			code = io_channel_read_blk64(fs->io, place, 1, builder->block);
 		if (code)
 			return coherent_error(builder, code, "the journal");
-		if (be32(builder->block) == JOURNAL_MAGIC &&
-		    (int32_t)(be32(builder->block + JOURNAL_NUMBER) - journal.committed) > 0)
+		if (be32_at(builder->block) == JOURNAL_MAGIC &&
+		    (int32_t)(be32_at(builder->block + JOURNAL_NUMBER) - journal.committed) > 0)
 			return error_create(ERROR_CONFLICT,
 					    "the journal on the disk has transaction %u, in memory %u is the last: the "
 					    "disk has changed since the suspend",
-					    be32(builder->block + JOURNAL_NUMBER), journal.committed);
+					    be32_at(builder->block + JOURNAL_NUMBER), journal.committed);
 	}
 	return NULL;
 }
@@ -224,8 +219,8 @@ static struct error *retire_journal(struct builder *builder)
 	if (error)
 		return error;
 	put_be32(builder->block + JOURNAL_START, 0);
-	put_be32(builder->block + JOURNAL_SEQUENCE, be32(builder->block + JOURNAL_SEQUENCE) + 1);
-	if (be32(builder->block + JOURNAL_FEATURES) & JOURNAL_CSUM) {
+	put_be32(builder->block + JOURNAL_SEQUENCE, be32_at(builder->block + JOURNAL_SEQUENCE) + 1);
+	if (be32_at(builder->block + JOURNAL_FEATURES) & JOURNAL_CSUM) {
 		put_be32(builder->block + JOURNAL_CHECKSUM, 0);
 		put_be32(builder->block + JOURNAL_CHECKSUM, ext2fs_crc32c_le(UINT32_MAX, builder->block, JOURNAL_SIZE));
 	}
