@@ -262,7 +262,8 @@ static struct error *read_keys(GKeyFile *ini, struct vm_file *file)
 			return error_remedy(error_create(ERROR_USAGE, "%s: key \"%s\" is missing in [%s]", file->path,
 							 keys[k].name, keys[k].group),
 					    "ouassister-vm(5) has an example");
-		if (!text || keys[k].offset == KEY_UNSTORED)
+		/* Of a driver that is unknown: two of them may share a place. */
+		if (!text || foreign || keys[k].offset == KEY_UNSTORED)
 			continue;
 		error = store_key(&keys[k], text, file);
 		if (error)
