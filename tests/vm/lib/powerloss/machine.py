@@ -110,6 +110,8 @@ class Recovery:
         start, stop = said.find(f"@ {name} begins"), said.find(f"@ {name} left")
         self.said = said[start:stop] if start >= 0 else ""
         self.left = stop >= 0
+        self.unmountable = f"@ {name} unmountable" in said
+        self.fsck = False  # had to look at it before the kernel mounted it
         self.status = self.number("recover", name)
         self.again = self.number("again", name)
 

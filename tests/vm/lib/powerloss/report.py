@@ -67,12 +67,23 @@ def document(directory):
              f"the update: {series[0]['changes']} entries, {series[0]['bytes']:,} bytes; the helper's SHA-256 begins with "
              f"{' and '.join(sorted({results['helper'][:12] for results in with_journal}))}.", "", "## With the journal", "", *table(with_journal),
              "", "## Without it", "", *without_dirsync(control), *table(control), ""]
+    lines += fsck_first(series)
     lines += ["## A full guest", "", *full_guest(of_full_guest(directory))]
     wrong = [f"- {results['series']}, {case['phase']}, request {case['point']}, {case['variant']}: {case['tree']}; "
              f"{'; '.join(case['problems'])}" for results in with_journal for case in results["cases"].values() if not right(case)]
     wrong += [f"- a full guest, {phase}: {'; '.join(point['problems'])}" for phase, point in of_full_guest(directory).get("points", {}).items()
               if point["problems"]]
     return "\n".join([*lines, "## What was not right", ""] + (wrong or ["Nothing."])) + "\n"
+
+
+def fsck_first(series):
+    """Disks that the guest's kernel did not mount by itself."""
+    cases = [(results["series"], case) for results in series for case in results["cases"].values() if case.get("fsck")]
+    if not cases:
+        return []
+    names = ", ".join(f"{name} request {case['point']} ({case['variant']}): {case['tree']}" for name, case in cases)
+    return ["Where half of a commit block of 1 KiB was lost, this kernel does not mount ext4 (JBD2: journal transaction is corrupt; later ones "
+            f"take it for the end of the journal). There `e2fsck -p` ran before, as it does in a boot: {names}.", ""]
 
 
 def of_full_guest(directory):
