@@ -64,6 +64,14 @@ static char *own_group(const char *table, const char *controller)
 	return NULL;
 }
 
+/* A number of a process is one only in its namespace, and all namespaces share the groups. */
+static unsigned long own_namespace(void)
+{
+	struct stat s;
+
+	return stat("/proc/self/ns/pid", &s) < 0 ? 0 : (unsigned long)s.st_ino;
+}
+
 /*
  * Groups of processes that were killed before they could remove them. The kernel refuses those that still have
  * processes: whether there are such.
@@ -72,13 +80,14 @@ static bool remove_stale(const char *parent)
 {
 	_cleanup_(closedir_ptr) DIR *dir = opendir(parent);
 	struct dirent *entry;
+	unsigned long own = own_namespace(), namespace;
 	bool left = false;
 
 	while (dir && (entry = readdir(dir))) {
 		int pid;
 
-		if (sscanf(entry->d_name, NAME_PREFIX "%d-", &pid) == 1 && pid > 0 && kill(pid, 0) < 0 &&
-		    errno == ESRCH)
+		if (sscanf(entry->d_name, NAME_PREFIX "%d-%lu-", &pid, &namespace) == 2 && pid > 0 &&
+		    namespace == own && kill(pid, 0) < 0 && errno == ESRCH)
 			left |= unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno == EBUSY;
 	}
 	return left;
@@ -157,7 +166,8 @@ static const char **directory_of(struct cgroup *cgroup, const struct controller 
 static char *make_in(const char *parent)
 {
 	for (unsigned i = 0; i < NUMBERS; i++) {
-		_cleanup_(free_ptr) char *path = string_format("%s/" NAME_PREFIX "%d-%u", parent, (int)getpid(), i);
+		_cleanup_(free_ptr) char *path =
+			string_format("%s/" NAME_PREFIX "%d-%lu-%u", parent, (int)getpid(), own_namespace(), i);
 
 		if (path && mkdir(path, 0755) == 0)
 			return take_ptr(path);

@@ -360,8 +360,9 @@ static void test_process_limit(void **state)
 {
 	static const char *const argv[] = {"probe", "spawn", "1000", NULL};
 	struct fixture *f = *state;
-	char *stale, *living;
+	char *stale, *living, *foreign;
 	int status, parent;
+	struct stat s;
 
 	need_root();
 	create_again(f, 200);
@@ -371,16 +372,22 @@ static void test_process_limit(void **state)
 	}
 	assert_in_range(atol(output_of(f->shadow, argv, false, &status)), 150, 200);
 	parent = (int)(strrchr(f->shadow->cgroup.pids, '/') - f->shadow->cgroup.pids);
-	stale = string_format("%.*s/ouassister-4194304-0", parent, f->shadow->cgroup.pids);
-	living = string_format("%.*s/ouassister-1-0", parent, f->shadow->cgroup.pids);
+	assert_int_equal(stat("/proc/self/ns/pid", &s), 0);
+	stale = string_format("%.*s/ouassister-4194304-%lu-0", parent, f->shadow->cgroup.pids, s.st_ino);
+	living = string_format("%.*s/ouassister-1-%lu-0", parent, f->shadow->cgroup.pids, s.st_ino);
+	foreign = string_format("%.*s/ouassister-4194304-1-0", parent, f->shadow->cgroup.pids);
 	assert_int_equal(mkdir(stale, 0755), 0);
 	assert_int_equal(mkdir(living, 0755), 0);
+	assert_int_equal(mkdir(foreign, 0755), 0);
 	create_again(f, 0);
 	/* A group that nobody removed goes with the next shadow, and only that. */
 	assert_int_equal(access(stale, F_OK), -1);
 	assert_int_equal(rmdir(living), 0);
+	/* Who made this one, in another namespace of processes, may be about to enter it. */
+	assert_int_equal(rmdir(foreign), 0);
 	free(stale);
 	free(living);
+	free(foreign);
 }
 
 static void test_other_limits(void **state)
