@@ -130,7 +130,7 @@ static const char *parse(int argc, char **argv, struct apply_options *options, b
 			options->followed = true;
 			break;
 		case 'a':
-			if (options->n_read_ahead == READAHEAD_MAX || !readahead_is_valid(optarg))
+			if (options->n_read_ahead == HELPER_READ_AHEAD_MAX || !readahead_is_valid(optarg))
 				return "--read-ahead wants START+SIZE,...:DIRECTORY, at most 8 times";
 			options->read_ahead[options->n_read_ahead++] = optarg;
 			break;

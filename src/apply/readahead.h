@@ -9,8 +9,6 @@
 
 #include <stdbool.h>
 
-#define READAHEAD_MAX 8 /* file systems */
-
 /* Whether it is START+SIZE[,START+SIZE...]:TARGET, in KiB from the beginning of the file system that is at TARGET. */
 bool readahead_is_valid(const char *text);
 /* Returns when all is asked for, not when it has come. Where there is no block device below `root` TARGET: nothing. */

@@ -93,6 +93,7 @@
 /* How long processes may stand still while files are exchanged, unless --freeze says otherwise; and at most. */
 #define HELPER_FREEZE_MS           2000
 #define HELPER_FREEZE_MS_MAX       60000
+#define HELPER_READ_AHEAD_MAX      8 /* --read-ahead: file systems */
 
 #define HELPER_RESULT_APPLIED      "applied"     /* exit 0 */
 #define HELPER_RESULT_CONFLICT     "conflict"    /* exit 4: a pre-image does not hold; nothing was changed */

@@ -16,7 +16,7 @@
 
 #include "apply/freezer.h"
 #include "apply/journal.h"
-#include "apply/readahead.h"
+#include "apply/report.h"
 #include "apply/source.h"
 #include "apply/tree.h"
 
@@ -132,17 +132,17 @@ struct apply_options {
 	int64_t clock_ns;        /* CLOCK_REALTIME to be set; 0: leave it */
 	uint64_t clock_taken_ns; /* CLOCK_BOOTTIME when clock_ns was true */
 	bool no_actions;
-	bool strict;                           /* go back when an action fails */
-	bool verify_stat;                      /* contents are not read back */
-	bool early;                            /* of recover: by the unit at boot */
-	unsigned freeze_ms;                    /* how long processes may stand still; 0: never */
-	const struct freezer_spared *spared;   /* by that; NULL: not known, and none is frozen */
-	int64_t keep_s;                        /* as struct transaction has it */
-	bool late;                             /* of the second of two chained updates, beside the first */
-	bool background;                       /* others come first, but while files are switched */
-	bool followed;                         /* by a second update at once, which finds the timers held */
-	bool timers_held;                      /* by the first update, for this one */
-	const char *read_ahead[READAHEAD_MAX]; /* for readahead_begin(); borrowed */
+	bool strict;                                   /* go back when an action fails */
+	bool verify_stat;                              /* contents are not read back */
+	bool early;                                    /* of recover: by the unit at boot */
+	unsigned freeze_ms;                            /* how long processes may stand still; 0: never */
+	const struct freezer_spared *spared;           /* by that; NULL: not known, and none is frozen */
+	int64_t keep_s;                                /* as struct transaction has it */
+	bool late;                                     /* of the second of two chained updates, beside the first */
+	bool background;                               /* others come first, but while files are switched */
+	bool followed;                                 /* by a second update at once, which finds the timers held */
+	bool timers_held;                              /* by the first update, for this one */
+	const char *read_ahead[HELPER_READ_AHEAD_MAX]; /* for readahead_begin(); borrowed */
 	unsigned n_read_ahead;
 };
 const char *sequence_apply(const struct apply_options *options, const char *directory, int report_fd);

@@ -22,4 +22,7 @@ struct error *array_room(void *items, size_t n, size_t item_size) _must_check_;
 size_t array_lower_bound(const void *items, size_t n, size_t item_size, const void *key,
 			 bool (*is_before)(const void *item, const void *key));
 
+/* For qsort(3) and bsearch(3) over uint64_t, ascending. */
+int array_compare_u64(const void *a, const void *b);
+
 #endif

@@ -216,13 +216,6 @@ static struct error *count_contents(struct builder *builder, const struct conten
 	return NULL;
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* What cannot be settled of one file does not keep the others from being seen. */
 static struct error *write_inode(struct builder *builder, const struct guest_cached_inode *cached)
 {
@@ -261,6 +254,6 @@ struct error *coherent_write_inodes(struct builder *builder)
 	for (size_t i = 0; !error && i < builder->n_work; i++)
 		error = write_inode(builder, &builder->work[i]);
 	if (builder->newer.n_inodes)
-		qsort(builder->newer.inodes, builder->newer.n_inodes, sizeof(uint64_t), compare_numbers);
+		qsort(builder->newer.inodes, builder->newer.n_inodes, sizeof(uint64_t), array_compare_u64);
 	return error;
 }

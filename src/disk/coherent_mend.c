@@ -8,19 +8,13 @@
  */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "disk/coherent_private.h"
-
-static int compare_blocks(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
 
 static bool is_laid(const struct builder *builder, uint64_t block)
 {
 	return builder->n_laid &&
-	       bsearch(&block, builder->laid, builder->n_laid, sizeof(*builder->laid), compare_blocks);
+	       bsearch(&block, builder->laid, builder->n_laid, sizeof(*builder->laid), array_compare_u64);
 }
 
 static errcode_t mend_bitmaps(struct builder *builder, dgrp_t group)
@@ -164,7 +158,7 @@ struct error *coherent_mend(struct builder *builder)
 	errcode_t code = 0;
 
 	if (builder->n_laid)
-		qsort(builder->laid, builder->n_laid, sizeof(*builder->laid), compare_blocks);
+		qsort(builder->laid, builder->n_laid, sizeof(*builder->laid), array_compare_u64);
 	if (!ext2fs_has_feature_journal(super))
 		code = list_nameless(builder);
 	if (!code && ext2fs_has_feature_orphan_file(super))

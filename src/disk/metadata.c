@@ -15,7 +15,7 @@
 #define DIRECTORY_MAX 64
 
 struct blocks {
-	blk64_t *items;
+	uint64_t *items; /* numbers of blocks */
 	size_t n;
 	unsigned of_directory; /* so far */
 	struct error *error;
@@ -59,13 +59,6 @@ static void append_inode(ext2_filsys fs, const struct disk_inode *inode, struct 
 	(void)ext2fs_block_iterate3(fs, (ext2_ino_t)inode->number, BLOCK_FLAG_READ_ONLY, NULL, append_block, blocks);
 }
 
-static int by_number(const void *a, const void *b)
-{
-	const blk64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
 static struct error *make_ranges(struct blocks *blocks, uint64_t block_size, struct disk_range **ret, size_t *ret_n)
 {
 	struct disk_range *ranges = calloc(blocks->n + 1, sizeof(*ranges)), *last = NULL;
@@ -73,7 +66,7 @@ static struct error *make_ranges(struct blocks *blocks, uint64_t block_size, str
 	if (!ranges)
 		return error_no_memory();
 	if (blocks->n)
-		qsort(blocks->items, blocks->n, sizeof(*blocks->items), by_number);
+		qsort(blocks->items, blocks->n, sizeof(*blocks->items), array_compare_u64);
 	*ret_n = 0;
 	for (size_t i = 0; i < blocks->n; i++) {
 		uint64_t start = blocks->items[i] * block_size;

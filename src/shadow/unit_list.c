@@ -10,51 +10,25 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 
-#include "base/array.h"
+#include "base/names.h"
 #include "shadow/manager.h"
 
 #define NAMES_MAX 5000
 
-struct names {
-	char **items;
-	size_t n;
-};
-
-static void names_deinit(struct names *names)
-{
-	for (size_t i = 0; i < names->n; i++)
-		free(names->items[i]);
-	free(names->items);
-}
-
 static void add_name(const char *name, void *data)
 {
 	struct names *names = data;
-	struct error *error;
 
-	if (!unit_name_is_valid(name) || names->n >= NAMES_MAX)
-		return;
-	error = array_room(&names->items, names->n, sizeof(*names->items));
-	if (error) {
-		error_destroy(error);
-		return;
-	}
-	names->items[names->n] = strdup(name);
-	if (names->items[names->n])
-		names->n++;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	/* One that there is no memory for is one that is not listed. */
+	if (unit_name_is_valid(name) && names->n < NAMES_MAX)
+		error_destroy(names_add(names, name));
 }
 
 static void sort_unique(struct names *names)
 {
 	size_t kept = 0;
 
-	if (names->n > 1)
-		qsort(names->items, names->n, sizeof(*names->items), compare_names);
+	names_sort(names);
 	for (size_t i = 0; i < names->n; i++) {
 		if (kept && strcmp(names->items[kept - 1], names->items[i]) == 0)
 			free(names->items[i]);

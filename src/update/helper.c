@@ -20,7 +20,7 @@
 
 /* How often the way into the guest may be lost while it applies, and how long it may take to come back. */
 #define ATTACHES_MAX       5
-#define HELPER_WORDS_MAX   (24 + 2 * READ_AHEAD_MAX)
+#define HELPER_WORDS_MAX   (24 + 2 * HELPER_READ_AHEAD_MAX)
 #define ATTACH_TIMEOUT_MS  (3 * 60 * 1000ull)
 #define INSTALL_TIMEOUT_MS (2 * 60 * 1000ull)
 
@@ -305,7 +305,7 @@ struct words {
 	const char *list[HELPER_WORDS_MAX + 1];
 	size_t n;
 	char hex[SHA256_HEX_SIZE], clock[24], keep[24], freeze[24];
-	char *read_ahead[READ_AHEAD_MAX];
+	char *read_ahead[HELPER_READ_AHEAD_MAX];
 	size_t n_read_ahead;
 };
 

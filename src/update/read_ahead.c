@@ -139,7 +139,7 @@ json_t *read_ahead_describe(const struct disk *disk, const struct change_layer *
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; list && i < n_layers && json_array_size(list) < READ_AHEAD_MAX; i++) {
+	for (size_t i = 0; list && i < n_layers && json_array_size(list) < HELPER_READ_AHEAD_MAX; i++) {
 		json_t *one = NULL;
 		struct error *error = describe(disk, &layers[i], (unsigned)i, changes, &one);
 
@@ -180,14 +180,14 @@ static char *to_word(const json_t *one)
 	return word;
 }
 
-size_t read_ahead_words(const json_t *document, char *words[READ_AHEAD_MAX])
+size_t read_ahead_words(const json_t *document, char *words[HELPER_READ_AHEAD_MAX])
 {
 	size_t n = 0, i;
 	json_t *one;
 
 	json_array_foreach(document, i, one)
 	{
-		char *word = n < READ_AHEAD_MAX ? to_word(one) : NULL;
+		char *word = n < HELPER_READ_AHEAD_MAX ? to_word(one) : NULL;
 
 		if (word)
 			words[n++] = word;

@@ -9,11 +9,11 @@
 
 #include <jansson.h>
 
+#include "apply/report.h"
 #include "changes/changes.h"
 #include "disk/disk.h"
 
 #define READ_AHEAD_MEMBER "read_ahead"
-#define READ_AHEAD_MAX    8 /* file systems */
 
 /*
  * [{"target": "/", "kib": [start, size, ...]}, ...] of the layers whose file systems tell. The caller owns it; NULL:
@@ -23,9 +23,9 @@ json_t *read_ahead_describe(const struct disk *disk, const struct change_layer *
 			    const struct change_list *changes);
 
 /*
- * Of such a document, which may come from anywhere: the words for the helper (apply/report.h), up to READ_AHEAD_MAX;
- * what is not as it should be is left out. Returns how many; the caller frees each.
+ * Of such a document, which may come from anywhere: the words for the helper (apply/report.h), up to
+ * HELPER_READ_AHEAD_MAX; what is not as it should be is left out. Returns how many; the caller frees each.
  */
-size_t read_ahead_words(const json_t *document, char *words[READ_AHEAD_MAX]);
+size_t read_ahead_words(const json_t *document, char *words[HELPER_READ_AHEAD_MAX]);
 
 #endif

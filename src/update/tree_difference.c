@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/names.h"
 
 #define DEPTH_MAX 512u /* of directories: a hostile disk has deeper ones */
 #define PIECE     65536u
@@ -25,35 +26,6 @@ struct pair {
 	const char *path; /* without a slash at its end: "" is the root */
 	unsigned depth;
 };
-
-struct names {
-	char **items;
-	size_t n;
-};
-
-static void names_deinit(struct names *names)
-{
-	for (size_t i = 0; i < names->n; i++)
-		free(names->items[i]);
-	free(names->items);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static struct error *add_name(struct names *names, const char *name)
-{
-	struct error *error = array_room(&names->items, names->n, sizeof(*names->items));
-	char *copy = error ? NULL : strdup(name);
-
-	if (!error && !copy)
-		error = error_no_memory();
-	if (!error)
-		names->items[names->n++] = copy;
-	return error;
-}
 
 static struct error *read_names(int directory_fd, const char *path, struct names *ret)
 {
@@ -75,11 +47,10 @@ static struct error *read_names(int directory_fd, const char *path, struct names
 	errno = 0;
 	while (!error && (entry = readdir(directory)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			error = add_name(ret, entry->d_name);
+			error = names_add(ret, entry->d_name);
 	if (!error && errno)
 		error = error_system(errno, path, "read directory");
-	if (ret->n)
-		qsort(ret->items, ret->n, sizeof(*ret->items), compare_names);
+	names_sort(ret);
 	return error;
 }
 
@@ -100,13 +71,6 @@ static struct error *report(struct comparison *comparison, const char *path, con
 	return error;
 }
 
-static int compare_inode(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* A number of one file system may be another file's in the next: then contents are compared for nothing. */
 static bool has_newer_contents(const struct disk *disk, uint64_t inode)
 {
@@ -115,7 +79,8 @@ static bool has_newer_contents(const struct disk *disk, uint64_t inode)
 
 	for (size_t i = 0; i < n; i++)
 		if (mounts[i].newer && mounts[i].newer->n_inodes &&
-		    bsearch(&inode, mounts[i].newer->inodes, mounts[i].newer->n_inodes, sizeof(inode), compare_inode))
+		    bsearch(&inode, mounts[i].newer->inodes, mounts[i].newer->n_inodes, sizeof(inode),
+			    array_compare_u64))
 			return true;
 	return false;
 }

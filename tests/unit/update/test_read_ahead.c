@@ -6,7 +6,7 @@
 #include "base/io.h"
 #include "base/json.h"
 
-static size_t words_of(const char *text, char *words[READ_AHEAD_MAX])
+static size_t words_of(const char *text, char *words[HELPER_READ_AHEAD_MAX])
 {
 	_cleanup_(json_decref_ptr) json_t *document = json_loads(text, 0, NULL);
 
@@ -16,7 +16,7 @@ static size_t words_of(const char *text, char *words[READ_AHEAD_MAX])
 
 static void words(void **state)
 {
-	char *list[READ_AHEAD_MAX];
+	char *list[HELPER_READ_AHEAD_MAX];
 
 	assert_int_equal(
 		words_of("[{\"target\":\"/\",\"kib\":[8,4,1024,32]},{\"target\":\"/boot\",\"kib\":[0,1]}]", list), 2);
@@ -44,7 +44,7 @@ static void nonsense(void **state)
 		"[{\"target\":\"/\",\"kib\":[1,-2]}]",
 		"[{\"target\":\"/\",\"kib\":[1,9999999999]}]",
 	};
-	char *list[READ_AHEAD_MAX];
+	char *list[HELPER_READ_AHEAD_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		assert_int_equal(words_of(texts[i], list), 0);
@@ -53,13 +53,13 @@ static void nonsense(void **state)
 static void too_many(void **state)
 {
 	_cleanup_(json_decref_ptr) json_t *document = json_array(), *kib = json_array();
-	char *list[READ_AHEAD_MAX];
+	char *list[HELPER_READ_AHEAD_MAX];
 	size_t n;
 
-	for (unsigned i = 0; i < 2 * READ_AHEAD_MAX; i++)
+	for (unsigned i = 0; i < 2 * HELPER_READ_AHEAD_MAX; i++)
 		json_array_append_new(document, json_pack("{s:s, s:[i, i]}", "target", "/", "kib", 1, 2));
 	n = read_ahead_words(document, list);
-	assert_int_equal(n, READ_AHEAD_MAX);
+	assert_int_equal(n, HELPER_READ_AHEAD_MAX);
 	while (n > 0)
 		free(list[--n]);
 	/* More than an argument may have. */
