@@ -2,6 +2,8 @@
 """The files of /proc that are of the whole system: proc-dump against the guest's own texts."""
 import re
 
+from .compare_system import is_load
+
 # To the byte.
 EXACT = ("version", "cmdline", "cpuinfo", "modules", "filesystems", "execdomains", "cgroups", "kallsyms", "partitions",
          "devices", "misc", "dma", "consoles", "tty/drivers", "iomem", "ioports", "swaps", "fb", "sysvipc/shm", "sysvipc/sem", "sysvipc/msg", "key-users")
@@ -15,12 +17,11 @@ KIB = 4 * PAGES
 MOVING = {
     # The time, and what a CPU was idle.
     "uptime": {"": 2},
-    # By a rule of their own: below.
+    # By rules of their own: below.
     "pressure/io": {},
     "pressure/memory": {},
     "pressure/cpu": {},
-    # Which tasks ran at that moment, and one step of the averages, in hundredths.
-    "loadavg": {"": 20},
+    "loadavg": {},
     # The collector itself and the ticks of the clock.
     "stat": {"cpu": TICKS, "intr": 2000, "ctxt": 2000, "btime": 1, "softirq": 2000, "procs_running": 20},
     "softirqs": {"": 2000},
@@ -46,7 +47,7 @@ def limit_of(name, line):
     """How far the numbers of a line may be from the guest's, in hundredths."""
     for words, limit in MOVING[name].items():
         if not words or re.match(rf"\s*(?:{words})(?![a-z])", line):
-            return limit if name == "loadavg" else limit * 100
+            return limit * 100
     return 0
 
 
@@ -80,9 +81,15 @@ def pressure_differs(found, said):
     return not 0 <= found_us - said_us <= WAITED_US or not averages_agree(found_averages, said_averages)
 
 
+def loadavg_differs(found, said):
+    """Three averages, how many tasks run of how many, the last pid. Who runs is another one at each moment, the measuring one among them."""
+    return (not is_load(*([float(word) for word in words[:3]] for words in (found, said)))
+            or [found[3].split("/")[1], *found[4:]] != [said[3].split("/")[1], *said[4:]])
+
+
 def line_differs(name, found, said):
-    if name == "loadavg":  # who runs is another one at each moment, the measuring one among them
-        found, said = (re.sub(r" \d+/", " -/", line) for line in (found, said))
+    if name == "loadavg":
+        return loadavg_differs(found.split(), said.split())
     found_words, found_numbers = numbers_apart(found)
     said_words, said_numbers = numbers_apart(said)
     if found_words != said_words:

@@ -54,7 +54,8 @@ def keep(name, live, shadow):
 def check(shadow, live, name, rule, command, pid_end, uptime_now):
     """`uptime_now`: what a program that has just begun in the shadow reads."""
     shift = uptime_now - float(live[f"{name}.uptime"].split()[0])
-    moment = Moment(pid_end, shift, time.time() - float(live[f"{name}.date"]) - shift)
+    now = time.time()
+    moment = Moment(pid_end, shift, now - float(live[f"{name}.date"]) - shift, now)
     run = shadow.run(command)
     keep(f"{name}.out", live[f"{name}.out"], run.stdout)
     keep(f"{name}.err", live[f"{name}.err"], run.stderr)
