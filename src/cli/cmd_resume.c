@@ -216,6 +216,7 @@ const struct verb verb_resume = {
 	.name = "resume",
 	.arguments = "VM",
 	.summary = "wake it with the network cut, apply the bundle, verify, open the network",
+	.when_stopped = "the gate stays as it is; the same command goes on from there",
 	.options = options,
 	.run = run,
 	.print = print,

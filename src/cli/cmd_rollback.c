@@ -18,6 +18,7 @@ const struct verb verb_rollback = {
 	.name = "rollback",
 	.arguments = "VM",
 	.summary = "undo the last applied bundle in the running guest",
+	.when_stopped = "what the guest has begun it finishes; `ouassister status` says what is noted",
 	.run = run,
 	.print = print,
 };

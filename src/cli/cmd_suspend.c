@@ -20,6 +20,7 @@ const struct verb verb_suspend = {
 	.name = "suspend",
 	.arguments = "VM",
 	.summary = "put the running VM to sleep, its memory in a file",
+	.when_stopped = "`ouassister status` says what became of it",
 	.run = run,
 	.print = print,
 };

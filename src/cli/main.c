@@ -217,6 +217,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 	/* What only reads memory runs no program whose words could be quoted. */
 	if (verb->run && !invocation.memory)
 		output_keep_lines();
+	if (verb->when_stopped)
+		supervise_last_words(verb);
 	/* Without a VM nothing is mounted and nothing is left behind. */
 	return verb->supervised && invocation.vm ? supervise(verb, &invocation, work) : work(verb, &invocation);
 }

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -96,6 +97,25 @@ static int await(const struct verb *verb, const struct invocation *invocation, p
 		fprintf(stderr, "ouassister: ended by signal %d; nothing of it stays\n", WTERMSIG(status));
 	tidy_up(invocation, pid);
 	return 128 + WTERMSIG(status);
+}
+
+static char last_words[256];
+
+/* Nothing but what a signal handler may call. */
+static void say_and_end(int signal_number)
+{
+	if (write(STDERR_FILENO, last_words, strlen(last_words)) < 0) {
+		/* Nobody listens. */
+	}
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
+
+void supervise_last_words(const struct verb *verb)
+{
+	snprintf(last_words, sizeof(last_words), "\nouassister: %s was stopped by a signal; %s\n", verb->name,
+		 verb->when_stopped);
+	set_handler(say_and_end);
 }
 
 int supervise(const struct verb *verb, const struct invocation *invocation,

@@ -16,4 +16,7 @@
 int supervise(const struct verb *verb, const struct invocation *invocation,
 	      int (*work)(const struct verb *, const struct invocation *));
 
+/* From now on SIGINT, SIGTERM and SIGHUP end this process with `verb->when_stopped` as its last words. */
+void supervise_last_words(const struct verb *verb);
+
 #endif

@@ -65,9 +65,10 @@ struct verb {
 	const char *arguments; /* for the usage line: "VM [-- CMD]" */
 	const char *summary;   /* one line */
 	bool vm_optional;
-	bool reads_memory;                 /* of a VM, or of a file by --memory: see memory_options */
-	bool takes_rest;                   /* words after the VM */
-	bool supervised;                   /* mounts and runs things: see cli/supervise.h */
+	bool reads_memory;        /* of a VM, or of a file by --memory: see memory_options */
+	bool takes_rest;          /* words after the VM */
+	bool supervised;          /* mounts and runs things: see cli/supervise.h */
+	const char *when_stopped; /* of one that moves a VM: what is told when a signal ends it; NULL: nothing */
 	const struct option_spec *options; /* ends with a NULL name; NULL: none */
 	struct error *(*run)(const struct invocation *invocation, json_t **ret);
 	/* Prints the document for people; never called with --json. */

@@ -141,8 +141,8 @@ static struct error *run_failed(const struct package_run *run, const char *what,
 {
 	if (status == 0)
 		return NULL;
-	return error_remedy(error_create(ERROR_FAILED, "%s failed in the shadow with exit status %d", what, status),
-			    "its output is kept in %s", run->log_path ? run->log_path : "no file");
+	return error_remedy(packages_failed(what, status), "its output is kept in %s",
+			    run->log_path ? run->log_path : "no file");
 }
 
 /* One call of apt; all borrowed. */

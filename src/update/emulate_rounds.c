@@ -108,8 +108,7 @@ static struct error *run_bare_command(const struct emulation *e)
 	progress_step("command", "running the command in the shadow");
 	error = shadow_run(e->shadow, &options, &status);
 	if (!error && status != 0)
-		error = error_create(ERROR_FAILED, "%s failed in the shadow with exit status %d", options.argv[0],
-				     status);
+		error = packages_failed(options.argv[0], status);
 	return error;
 }
 

@@ -220,8 +220,7 @@ static struct error *run_step(const struct front_end *f, const struct package_ru
 		error = shadow_run(run->shadow, &options, &status);
 	if (!error && status != 0 && !(f->accepts && !network && f->accepts(status)))
 		error = error_remedy(
-			error_create(ERROR_FAILED, "%s failed in the shadow with exit status %d", what, status),
-			"see %s%s", run->log_path ? run->log_path : "its output",
+			packages_failed(what, status), "see %s%s", run->log_path ? run->log_path : "its output",
 			network ? "; a source or proxy in a private address range must be named in [update] of the VM "
 				  "file"
 				: "");

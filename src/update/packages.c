@@ -67,6 +67,16 @@ struct error *packages_not_busy(const struct guest_task_list *processes, const c
 	return NULL;
 }
 
+struct error *packages_failed(const char *what, int status)
+{
+	const char *name = status > 128 ? sigabbrev_np(status - 128) : NULL;
+
+	if (name)
+		return error_create(ERROR_FAILED, "%s was ended by SIG%s in the shadow (exit status %d)", what, name,
+				    status);
+	return error_create(ERROR_FAILED, "%s failed in the shadow with exit status %d", what, status);
+}
+
 void packages_add_words(GPtrArray *argv, const char *const *words)
 {
 	for (; words && *words; words++)

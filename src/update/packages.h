@@ -75,6 +75,12 @@ struct error *packages_detect(int root_fd, const struct package_manager **ret) _
  */
 struct error *packages_not_busy(const struct guest_task_list *processes, const char *const *names) _must_check_;
 
+/*
+ * ERROR_FAILED of a program that ended in the shadow with a status other than 0, which above 128 is a signal's: as of a
+ * shell, from where it mostly comes.
+ */
+struct error *packages_failed(const char *what, int status) _must_check_;
+
 /* Appends copies of the words; NULL: none. */
 void packages_add_words(GPtrArray *argv, const char *const *words);
 

@@ -150,6 +150,31 @@ static void a_hangup_that_is_ignored_stays_so(void **state)
 	assert_int_equal(status_of(&s), 128 + SIGTERM);
 }
 
+static void a_verb_that_is_not_supervised_says_what_stays(void **state)
+{
+	static const struct verb verb = {.name = "resume", .when_stopped = "the gate stays"};
+	char text[128] = "";
+	int ends[2], status;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		supervise_last_words(&verb);
+		raise(SIGTERM);
+		_exit(0);
+	}
+	close(ends[1]);
+	assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+	assert_string_equal(text, "\nouassister: resume was stopped by a signal; the gate stays\n");
+	close(ends[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +182,7 @@ int main(void)
 		cmocka_unit_test(a_signal_ends_the_work_and_it_is_tidied_up),
 		cmocka_unit_test(a_later_signal_ends_the_tidying),
 		cmocka_unit_test(a_hangup_that_is_ignored_stays_so),
+		cmocka_unit_test(a_verb_that_is_not_supervised_says_what_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
