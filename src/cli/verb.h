@@ -31,7 +31,7 @@ struct option_spec {
 
 /* Of the verbs that open a sleeping guest's disk. */
 #define DISK_OPTIONS                                                                                                   \
-	{"disk", 0, "READER", "who reads its ext4: userspace, or kernel (default; OUASSISTER_DISK)"},                  \
+	{"disk", 0, "READER", "who reads its ext4: userspace (default), or kernel (OUASSISTER_DISK)"},                 \
 	{                                                                                                              \
 		"disk-alone", 0, NULL, "see the disk without what only the guest's memory holds of it"                 \
 	}

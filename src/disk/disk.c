@@ -150,7 +150,6 @@ static struct error *open_volume(struct disk *disk, const struct partition *part
 		.way = wanted->way,
 	};
 	struct volume *volume = &disk->volumes[disk->n_volumes];
-	char name[PARTITION_NAME_SIZE];
 	struct error *error;
 	char *path;
 
@@ -159,15 +158,6 @@ static struct error *open_volume(struct disk *disk, const struct partition *part
 	error = disk_make_directory(disk, "volumes", disk->n_volumes, &path);
 	if (error)
 		return error;
-	if (wanted->way == DISK_WAY_USERSPACE && strncmp(partition->type, "ext", 3) != 0) {
-		error = disk_note(disk,
-				  "%s (%s) is read by the host's kernel, not in userspace: only ext2 to ext4 can be",
-				  partition_name(partition, name), partition->type);
-		if (error) {
-			free(path);
-			return error;
-		}
-	}
 	volume->problem = file_system_open(&options, &volume->fs);
 	if (!volume->problem)
 		volume->problem = file_system_mount(&volume->fs, NULL, NULL, path);
@@ -176,6 +166,22 @@ static struct error *open_volume(struct disk *disk, const struct partition *part
 	else
 		volume->path = path;
 	return NULL;
+}
+
+/* Once for the disk: who trusts its guest for one file system trusts it. */
+static struct error *note_kernel(struct disk *disk, enum disk_way way)
+{
+	const struct partition *partition;
+	char name[PARTITION_NAME_SIZE];
+	size_t i = 0;
+
+	while (i < disk->n_volumes && (disk->volumes[i].problem || file_system_in_userspace(&disk->volumes[i].fs)))
+		i++;
+	if (way == DISK_WAY_KERNEL || i == disk->n_volumes)
+		return NULL;
+	partition = disk->volumes[i].fs.partition;
+	return disk_note(disk, "%s (%s) is mounted by the host's kernel: only ext2 to ext4 are read in userspace",
+			 partition_name(partition, name), partition->type);
 }
 
 static struct error *open_volumes(struct disk *disk, const struct disk_options *options)
@@ -197,7 +203,7 @@ static struct error *open_volumes(struct disk *disk, const struct disk_options *
 		else if (partition->kind == PARTITION_CONTAINER)
 			error = disk_note(disk, "%s (%s) is not looked into", name, partition->type);
 	}
-	return error;
+	return error ? error : note_kernel(disk, options->way);
 }
 
 static struct error *open_steps(struct disk *disk, const struct disk_options *options)

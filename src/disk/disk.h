@@ -34,7 +34,7 @@ struct disk_memory {
 /* Who parses the file systems of the guest. */
 enum disk_way {
 	/* A process without rights, for ext2 to ext4 (disk/ext4/ext4.h); the host's kernel for xfs and btrfs, which is
-	 * noted. */
+	 * noted once. */
 	DISK_WAY_USERSPACE,
 	DISK_WAY_KERNEL, /* the host's kernel: an image that is trusted */
 	DISK_WAYS,

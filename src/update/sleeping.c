@@ -204,7 +204,7 @@ static struct error *choose_way(const struct session *session, enum disk_way *re
 {
 	const char *word = session->settings->disk ? session->settings->disk : session->file.disk_reader;
 
-	*ret = DISK_WAY_KERNEL;
+	*ret = DISK_WAY_USERSPACE;
 	return word ? disk_way_parse(word, ret) : NULL;
 }
 

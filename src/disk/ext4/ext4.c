@@ -45,6 +45,7 @@ static struct error *make_mount(int fuse_fd, const char *name, int *ret)
 static struct error *wait_ready(int socket)
 {
 	struct confined_report report;
+	struct error *error;
 	ssize_t n;
 
 	do
@@ -58,7 +59,8 @@ static struct error *wait_ready(int socket)
 		return NULL;
 	if (report.code < 0 || report.code >= ERROR_CODE_MAX)
 		return error_create(ERROR_FAILED, "the reader of the file system makes no sense");
-	return error_create((enum error_code)report.code, "%s", report.text);
+	error = error_create((enum error_code)report.code, "%s", report.text);
+	return report.code == ERROR_UNSUPPORTED ? error_remedy(error, "if you trust the guest: --disk=kernel") : error;
 }
 
 static struct error *start(const struct ext4_mount_options *options, int fuse_fd, int *ret_socket, pid_t *ret)

@@ -212,12 +212,14 @@ static void dirty_journal(const char *mkfs, const char *size, const char *type)
 	make_tree("/dev/vda / auto\\n");
 	make_dirty(mkfs, size);
 	before = digest_of("dirty.raw");
-	for (int i = 0; i < 2; i++) {
+	for (enum disk_way way = 0; way < DISK_WAYS; way++) {
 		const struct disk_mount *mounts;
 
-		assert_ok(open_disk("dirty.raw", "raw", &disk));
+		assert_ok(open_disk_by(way, "dirty.raw", "raw", &disk));
 		mounts = only_mounts(disk, 1);
 		assert_string_equal(mounts[0].type, type);
+		assert_int_equal(has_note(disk, "is mounted by the host's kernel"),
+				 way == DISK_WAY_USERSPACE && strcmp(type, "ext4") != 0);
 		assert_content(disk, "/etc/fresh", "precious\n");
 		assert_int_equal(mounts[0].ext4_mount_count, strcmp(type, "ext4") == 0 ? 1 : 0);
 		assert_int_equal(mounts[0].unmounted,
