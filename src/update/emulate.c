@@ -22,6 +22,7 @@
 #include "update/failures.h"
 #include "update/follow_ups.h"
 #include "update/kernel.h"
+#include "update/locked.h"
 #include "update/newer.h"
 #include "update/packages.h"
 #include "update/preseed.h"
@@ -370,6 +371,8 @@ static struct error *complete(struct emulation *e, uint64_t start_ns)
 			    e->session->file.name, device->path);
 	if (!error)
 		error = newer_refuse_unknown(e->sleeping->disk, &e->manifest.changes);
+	if (!error)
+		error = locked_refuse(disk_root(e->sleeping->disk), &e->manifest.changes);
 	if (!error)
 		error = check_space(e);
 	if (!error)
