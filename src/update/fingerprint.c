@@ -8,10 +8,9 @@
 #include "base/json.h"
 #include "disk/disk.h"
 
-static json_t *describe(const char *path, uint64_t device, uint64_t inode, uint64_t size, int64_t mtime_ns)
+/* Takes `file`. */
+static json_t *with_path(json_t *file, const char *path)
 {
-	json_t *file = json_pack("{s:I, s:I, s:I, s:I}", "device", (json_int_t)device, "inode", (json_int_t)inode,
-				 "size", (json_int_t)size, "mtime_ns", (json_int_t)mtime_ns);
 	struct error *error = file ? json_set_bytes(file, "path", path, strlen(path)) : NULL;
 
 	if (error) {
@@ -20,6 +19,22 @@ static json_t *describe(const char *path, uint64_t device, uint64_t inode, uint6
 		return NULL;
 	}
 	return file;
+}
+
+static json_t *describe(const char *path, uint64_t device, uint64_t inode, uint64_t size, int64_t mtime_ns)
+{
+	return with_path(json_pack("{s:I, s:I, s:I, s:I}", "device", (json_int_t)device, "inode", (json_int_t)inode,
+				   "size", (json_int_t)size, "mtime_ns", (json_int_t)mtime_ns),
+			 path);
+}
+
+/*
+ * A block device's node is made anew, with other numbers, at each boot of the host, and its time tells nothing of what
+ * is written to the device.
+ */
+static json_t *describe_device(const char *path, uint64_t size)
+{
+	return with_path(json_pack("{s:b, s:I}", "block_device", 1, "size", (json_int_t)size), path);
 }
 
 static struct error *describe_memory(const char *path, json_t **ret)
@@ -46,9 +61,14 @@ static struct error *describe_disk(const struct vm_file *file, json_t *ret)
 
 	if (error)
 		return error;
-	for (size_t i = 0; i < n; i++)
-		failed |= json_array_append_new(ret, describe(files[i].path, files[i].device, files[i].inode,
-							      files[i].size, files[i].mtime_ns)) < 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct disk_file *one = &files[i];
+		json_t *described = one->block_device
+					    ? describe_device(one->path, one->size)
+					    : describe(one->path, one->device, one->inode, one->size, one->mtime_ns);
+
+		failed |= json_array_append_new(ret, described) < 0;
+	}
 	disk_files_free(files, n);
 	return failed ? error_no_memory() : NULL;
 }
@@ -97,12 +117,29 @@ static struct error *refuse_other(const json_t *expected, const char *path, cons
 	return error_create(ERROR_CONFLICT, "%s: another %s than then, when it was %s", path, what, before);
 }
 
+static bool is_device(const json_t *file)
+{
+	return json_is_true(json_object_get(file, "block_device"));
+}
+
+/* What names a device is all that it is known by; its size is compared like a file's. */
+static struct error *compare_device(const json_t *expected, const json_t *now, const char *path, const char *what)
+{
+	if (is_device(expected) != is_device(now))
+		return error_create(ERROR_CONFLICT, "%s: the %s is %s block device now", path, what,
+				    is_device(now) ? "a" : "no");
+	return refuse_other(expected, path, what);
+}
+
 static struct error *compare_file(const json_t *expected, const json_t *now, const char *what)
 {
-	static const char *const members[] = {"device", "inode", "size", "mtime_ns"};
+	/* Not the device: the numbers of file systems are given out anew when the host boots. */
+	static const char *const members[] = {"inode", "size", "mtime_ns"};
 	_cleanup_(free_ptr) char *path = NULL;
 	struct error *error = json_get_bytes(now, "path", &path, NULL);
 
+	if (!error && (is_device(now) || is_device(expected)))
+		error = compare_device(expected, now, path, what);
 	if (error)
 		return error;
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
