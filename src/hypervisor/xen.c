@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "hypervisor/ops.h"
+#include "hypervisor/xen_lists.h"
 
 #define XL_TIMEOUT_MS      60000
 #define XL_SAVE_TIMEOUT_MS (3600 * 1000ull) /* gigabytes, to and from a slow disk */
@@ -33,42 +34,31 @@ static bool is_xen_host(void)
 	return !error && strstr(text, "control_d") != NULL;
 }
 
-/* What xl prints; to be freed. `ret` NULL: nobody wants it. */
-static struct error *run_xl(const char *const *argv, uint64_t timeout_ms, char **ret)
+/* What the program prints; to be freed. `ret` NULL: nobody wants it. */
+static struct error *run_tool(const char *const *argv, uint64_t timeout_ms, char **ret)
 {
 	const struct process_options options = {.argv = argv};
 	struct process_result result = {0};
 	struct error *error = process_run(&options, timeout_ms, &result);
 
 	if (!error && result.status != 0)
-		error = error_create(ERROR_FAILED, "xl %s failed (%d): %.600s", argv[1], result.status, result.errors);
+		error = error_create(ERROR_FAILED, "%s %s failed (%d): %.600s", argv[0], argv[1], result.status,
+				     result.errors);
 	if (!error && ret)
 		*ret = take_ptr(result.output);
 	process_result_deinit(&result);
-	return error_remedy(error, "see that Xen's tools work (xl list), and what /var/log/xen says");
+	return error;
 }
 
-/* The number of the domain with this UUID among the lines "UUID NUMBER NAME" of `xl vm-list`; -1: there is none. */
-static long find_domain(const char *list, const char *uuid)
+static struct error *run_xl(const char *const *argv, uint64_t timeout_ms, char **ret)
 {
-	for (const char *line = list; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-		size_t length = strlen(uuid);
-
-		if (strncasecmp(line, uuid, length) == 0 && line[length] == ' ')
-			return strtol(line + length, NULL, 10);
-	}
-	return -1;
+	return error_remedy(run_tool(argv, timeout_ms, ret),
+			    "see that Xen's tools work (xl list), and what /var/log/xen says");
 }
 
-/* A paused domain has a 'p' among the states of `xl list`: "NAME NUMBER MEMORY CPUS --p--- SECONDS", below a heading.
- */
-static bool is_paused(const char *list)
+static struct error *run_xenstore(const char *key, char **ret)
 {
-	const char *line = strchr(list, '\n');
-	char state[16] = "";
-
-	/* Of the fields before it only the name is text, and that has no space. */
-	return line && sscanf(line + 1, "%*s %*s %*s %*s %15s", state) == 1 && strlen(state) == 6 && state[2] == 'p';
+	return run_tool((const char *const[]){"xenstore-read", key, NULL}, XL_TIMEOUT_MS, ret);
 }
 
 /* The domain's number as xl takes it; "": there is no such domain now. */
@@ -88,7 +78,7 @@ static struct error *find(const struct vm *vm, struct domain *ret)
 	error = run_xl((const char *const[]){"xl", "vm-list", NULL}, XL_TIMEOUT_MS, &list);
 	if (error)
 		return error_recode(error, ERROR_BUSY);
-	id = find_domain(list, vm->settings.uuid);
+	id = xen_find_domain(list, vm->settings.uuid);
 	if (id >= 0)
 		snprintf(ret->number, sizeof(ret->number), "%ld", id);
 	return NULL;
@@ -119,7 +109,7 @@ static struct error *xen_state(struct vm *vm, enum vm_state *ret)
 	error = run_xl((const char *const[]){"xl", "list", domain.number, NULL}, XL_TIMEOUT_MS, &listed);
 	if (error)
 		return error_recode(error, ERROR_BUSY);
-	*ret = is_paused(listed) ? VM_PAUSED : VM_RUNNING;
+	*ret = xen_is_paused(listed) ? VM_PAUSED : VM_RUNNING;
 	return NULL;
 }
 
@@ -257,23 +247,37 @@ static struct error *add_vif(const char *name, struct nic_list *list)
 	return list->nics[list->n - 1].tap ? nic_list_add_tap(list, name) : error_no_memory();
 }
 
-/* A card, by its line: "INDEX BACKEND MAC …". An emulated one of an HVM domain has a tap beside its vif. */
+/* A card may be given another device's name by its domain's configuration; xenstore has it then. */
+static void ask_name(const struct xen_card *card, char name[VIF_NAME_MAX])
+{
+	_cleanup_(free_ptr) char *key = string_format("%s/vifname", card->place);
+	_cleanup_(free_ptr) char *text = NULL;
+	struct error *error = key ? run_xenstore(key, &text) : error_no_memory();
+
+	error_destroy(error);
+	if (!error)
+		snprintf(name, VIF_NAME_MAX, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+/* An emulated card of an HVM domain has a tap beside its vif. */
 static struct error *add_card(const char *domain, const char *line, struct nic_list *list)
 {
 	char name[VIF_NAME_MAX], emulated[VIF_NAME_MAX + 8];
-	unsigned index, backend;
-	struct error *error;
+	struct xen_card card;
+	struct error *error = xen_read_card(line, &card);
 
-	if (sscanf(line, "%u %u", &index, &backend) != 2)
-		return error_create(ERROR_FORMAT, "xl network-list: \"%.60s\"", line);
-	if (backend != 0)
+	if (error)
+		return error;
+	if (card.backend != 0)
 		return error_remedy(error_create(ERROR_UNSUPPORTED,
 						 "the network card %u is served by the domain %u, not by this one",
-						 index, backend),
+						 card.index, card.backend),
 				    "it cannot be cut off from here");
-	snprintf(name, sizeof(name), "vif%s.%u", domain, index);
+	snprintf(name, sizeof(name), "vif%s.%u", domain, card.index);
 	if (!device_exists(name))
-		return error_create(ERROR_UNSUPPORTED, "the network card %u has no device %s", index, name);
+		ask_name(&card, name);
+	if (!device_exists(name))
+		return error_create(ERROR_UNSUPPORTED, "the network card %u has no device %s", card.index, name);
 	error = add_vif(name, list);
 	snprintf(emulated, sizeof(emulated), "%s-emu", name);
 	if (!error && device_exists(emulated))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Xen's driver where there is no Xen: nothing runs, and nothing is pretended. On a dom0 it is tried by ./check xen. */
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/xen_lists.h"
 #include "tests/unit/test.h"
 
 static const struct vm_settings settings = {
@@ -33,10 +34,67 @@ static void nothing_runs(void **state)
 	assert_error(vm_xen_config("guest", &config), ERROR_NOT_FOUND);
 }
 
+/* As xl 4.17 printed it in the dom0 of tests/vm/xen.test. */
+static const char domains[] = "UUID                                  ID    name\n"
+			      "00000000-0000-0000-0000-000000000000     0    Domain-0\n"
+			      "3ac0d8ad-24a3-4b17-8ff0-9b2c6d1c7d11    12    guest\n";
+
+static void domains_are_found(void **state)
+{
+	assert_int_equal(xen_find_domain(domains, "3ac0d8ad-24a3-4b17-8ff0-9b2c6d1c7d11"), 12);
+	assert_int_equal(xen_find_domain(domains, "3AC0D8AD-24A3-4B17-8FF0-9B2C6D1C7D11"), 12);
+	assert_int_equal(xen_find_domain(domains, "3ac0d8ad-24a3-4b17-8ff0-9b2c6d1c7d1"), -1);
+	assert_int_equal(xen_find_domain(domains, "11111111-24a3-4b17-8ff0-9b2c6d1c7d11"), -1);
+	assert_int_equal(xen_find_domain("", "3ac0d8ad-24a3-4b17-8ff0-9b2c6d1c7d11"), -1);
+}
+
+#define LIST_HEADING "Name                                        ID   Mem VCPUs\tState\tTime(s)\n"
+
+static void paused_is_told_from_running(void **state)
+{
+	assert_true(xen_is_paused(LIST_HEADING
+				  "guest                                        3   512     1     --p---       0.0\n"));
+	assert_false(xen_is_paused(
+		LIST_HEADING "guest                                        3   512     1     -b----      41.3\n"));
+	assert_false(xen_is_paused(
+		LIST_HEADING "guest                                        3   512     1     r-----      41.3\n"));
+	assert_false(xen_is_paused(LIST_HEADING));
+	assert_false(xen_is_paused(""));
+}
+
+static void cards_are_read(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"\n",
+		"   ",
+		"0 0",
+		"0 /x",
+		"x 0 00:16:3e:00:00:40 0 4 -1 -1/-1 /local/domain/0/backend/vif/3/0",
+		"0 0 00:16:3e:00:00:40     0     4     13   768/769   ",
+	};
+	struct xen_card card = {.index = 9};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_error(xen_read_card(bad[i], &card), ERROR_FORMAT);
+	assert_int_equal(card.index, 9);
+	assert_ok(xen_read_card("1   0  00:16:3e:00:00:40     0     4     13   768/769   "
+				"/local/domain/0/backend/vif/3/1       \nnext",
+				&card));
+	assert_int_equal(card.index, 1);
+	assert_int_equal(card.backend, 0);
+	assert_string_equal(card.place, "/local/domain/0/backend/vif/3/1");
+	assert_ok(xen_read_card("0 5 00:16:3e:00:00:40 0 4 -1 -1/-1 /local/domain/5/backend/vif/3/0", &card));
+	assert_int_equal(card.backend, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_runs),
+		cmocka_unit_test(domains_are_found),
+		cmocka_unit_test(paused_is_told_from_running),
+		cmocka_unit_test(cards_are_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
