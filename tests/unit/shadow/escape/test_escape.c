@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/magic.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -16,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +48,8 @@ static struct canary canary;
 static unsigned n_lines, n_failed;
 /* Of the shadows that are made: refused calls are answered by us, who note them, and not by the filter. */
 static bool noting;
+/* The guest's disk, read in userspace; NULL: the roots are directories, which the kernel shifts as its own mounts. */
+static struct disk *disk;
 
 static void report(bool ok, const char *name, const char *text, const char *detail)
 {
@@ -87,6 +91,9 @@ static struct error *trial_begin(struct trial *trial, const char *root, struct g
 	assert_int_equal(mkdir(trial->run, 0700), 0);
 	options.layers_dir = trial->layers;
 	options.run_dir = trial->run;
+	options.disk = disk;
+	if (disk)
+		return shadow_create(&options, &trial->shadow);
 	return shadow_create_from(&tree, 1, canary.disk, &options, &trial->shadow);
 }
 
@@ -367,6 +374,22 @@ static struct error *open_guest(struct image **ret_image, struct guest **ret)
 	return error ? error : guest_open(*ret_image, &guest_options, ret);
 }
 
+/* The root as a guest's disk, with what is asked of one; mounted as the shadow of a guest has it by default. */
+static void open_root_disk(void)
+{
+	_cleanup_(free_ptr) char *path = string_format("%s/root.raw", canary.dir);
+	const struct disk_options options = {
+		.way = DISK_WAY_USERSPACE, .path = path, .format = "raw", .work_dir = canary.dir};
+	struct statfs fs;
+
+	shell("cd %s; cp -a root tree; echo ID=test >tree/etc/os-release; echo /dev/vda / ext4 >tree/etc/fstab\n"
+	      "truncate -s 64M root.raw; mke2fs -q -t ext4 -d tree root.raw",
+	      canary.dir);
+	assert_ok(disk_open(&options, &disk));
+	assert_int_equal(fstatfs(disk_root(disk), &fs), 0);
+	assert_int_equal(fs.f_type, FUSE_SUPER_MAGIC);
+}
+
 static void check(void)
 {
 	const struct shadow_user nobody = {.uid = 1000, .gid = 1000};
@@ -377,11 +400,13 @@ static void check(void)
 	check_all(NULL, &nobody, "as a user");
 	check_roots();
 	assert_ok(open_guest(&image, &guest));
-	check_all(guest, NULL, "as root, with memory");
+	open_root_disk();
+	check_all(guest, NULL, "as root, with memory, over the reader of ext4");
 	noting = true;
-	check_all(guest, NULL, "as root, with memory, noted");
-	check_all(NULL, &nobody, "as a user, noted");
+	check_all(guest, NULL, "as root, with memory, over the reader of ext4, noted");
+	check_all(NULL, &nobody, "as a user, over the reader of ext4, noted");
 	noting = false;
+	disk_close(take_ptr(disk));
 	check_reused_pid(true);
 	guest_close(guest);
 	image_close(image);
