@@ -8,6 +8,7 @@
 /* The kernel's XATTR_LIST_MAX. */
 #define LIST_MAX 65536
 
+/* *ret is NULL where the file system has none: the kernel sets its feature when it writes the first. */
 static int open_attributes(struct reader *reader, uint32_t number, struct ext2_xattr_handle **ret)
 {
 	struct ext2_xattr_handle *handle = NULL;
@@ -18,6 +19,10 @@ static int open_attributes(struct reader *reader, uint32_t number, struct ext2_x
 	if (r)
 		return r;
 	code = ext2fs_xattrs_open(reader->fs, number, &handle);
+	if (code == EXT2_ET_MISSING_EA_FEATURE) {
+		*ret = NULL;
+		return 0;
+	}
 	if (code == 0)
 		code = ext2fs_xattrs_read(handle); /* the other form wants all bytes of an inode, however many */
 	if (code && handle)
@@ -43,8 +48,8 @@ int reader_get_attribute(struct reader *reader, uint32_t number, const char *nam
 	errcode_t code;
 	int r = is_own(name) ? ENODATA : open_attributes(reader, number, &handle);
 
-	if (r)
-		return r;
+	if (r || !handle)
+		return r ? r : ENODATA;
 	code = ext2fs_xattr_get(handle, name, &value, &size);
 	ext2fs_xattrs_close(&handle);
 	if (code == EXT2_ET_EA_KEY_NOT_FOUND)
@@ -90,13 +95,15 @@ int reader_list_attributes(struct reader *reader, uint32_t number, char **ret, s
 {
 	struct names names = {0};
 	struct ext2_xattr_handle *handle;
-	errcode_t code;
+	errcode_t code = 0;
 	int r = open_attributes(reader, number, &handle);
 
 	if (r)
 		return r;
-	code = ext2fs_xattrs_iterate(handle, add_name, &names);
-	ext2fs_xattrs_close(&handle);
+	if (handle) {
+		code = ext2fs_xattrs_iterate(handle, add_name, &names);
+		ext2fs_xattrs_close(&handle);
+	}
 	if (names.result || code) {
 		free(names.bytes);
 		return names.result ? names.result : reader_errno(code);

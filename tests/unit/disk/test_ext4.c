@@ -116,12 +116,29 @@ static void the_reader_has_nothing(void **state)
 	shell("! grep ' ext[234] ' /proc/self/mounts | grep -F \"$PWD\"");
 }
 
+/* Old ones have no feature for them until the first is written: every program's start, and each copy up, asks. */
+static void without_attributes(void **state)
+{
+	_cleanup_(disk_close_ptr) struct disk *disk = NULL;
+
+	need_root();
+	shell("mkdir -p t/etc t/bin; echo ID=test >t/etc/os-release; echo '/dev/vda / auto' >t/etc/fstab; cp /bin/true "
+	      "t/bin\n"
+	      "rm -f small.raw; truncate -s 32M small.raw; mke2fs -q -F -t ext4 -O ^ext_attr -d t small.raw");
+	assert_ok(open_disk(DISK_WAY_USERSPACE, "small.raw", &disk));
+	shell("cd %s; bin/true; test -z \"$(getfattr -d -m - etc/fstab 2>&1)\"", mounted_at(disk));
+	shell("mkdir -p o/up o/work o/all; mount -t overlay overlay -o lowerdir=%s,upperdir=o/up,workdir=o/work o/all\n"
+	      "trap 'umount o/all' EXIT; echo new >>o/all/etc/fstab; test \"$(wc -l <o/up/etc/fstab)\" = 2",
+	      mounted_at(disk));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_mke2fs_makes_it), cmocka_unit_test(small_blocks_inline_data),
 		cmocka_unit_test(tables_of_blocks),   cmocka_unit_test(small_inodes),
 		cmocka_unit_test(big_allocation),     cmocka_unit_test(the_reader_has_nothing),
+		cmocka_unit_test(without_attributes),
 	};
 
 	return cmocka_run_group_tests(tests, setup, fixture_teardown);
