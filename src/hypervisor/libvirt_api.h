@@ -72,6 +72,11 @@ void libvirt_close(struct libvirt *libvirt);
  */
 struct error *libvirt_connect(const char *uri, struct libvirt *ret) _must_check_;
 
+/* What vm_domain_read() does, on a connection of any hypervisor's; the domain becomes `libvirt->domain`. `domain`: to
+ * be freed also after an error. */
+struct error *libvirt_read_domain(struct libvirt *libvirt, const char *uri, const char *name, const char *memory,
+				  const char *disk_target, struct vm_domain *domain) _must_check_;
+
 /* What libvirt last refused in this thread, as an error whose code says what it means. */
 struct error *libvirt_error(const struct libvirt_api *api, const char *what) _never_null_ _must_check_;
 

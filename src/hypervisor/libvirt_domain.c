@@ -261,8 +261,8 @@ static struct error *name_domain(const struct libvirt *libvirt, const char *uri,
 	return domain->memory ? NULL : error_no_memory();
 }
 
-static struct error *read_domain(struct libvirt *libvirt, const char *uri, const char *name, const char *memory,
-				 const char *disk_target, struct vm_domain *domain)
+struct error *libvirt_read_domain(struct libvirt *libvirt, const char *uri, const char *name, const char *memory,
+				  const char *disk_target, struct vm_domain *domain)
 {
 	struct domain_xml xml = {};
 	struct error *error = find_domain(libvirt, uri, name);
@@ -298,7 +298,7 @@ struct error *vm_domain_read(const char *uri, const char *name, const char *memo
 
 	if (error)
 		return error;
-	error = read_domain(&libvirt, uri, name, memory, disk_target, &domain);
+	error = libvirt_read_domain(&libvirt, uri, name, memory, disk_target, &domain);
 	libvirt_close(&libvirt);
 	if (error) {
 		vm_domain_deinit(&domain);
