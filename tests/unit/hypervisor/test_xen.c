@@ -34,18 +34,18 @@ static void nothing_runs(void **state)
 	assert_error(vm_xen_config("guest", &config), ERROR_NOT_FOUND);
 }
 
-/* As xl 4.17 printed it in the dom0 of tests/vm/xen.test. */
+/* As xl 4.17 prints it in the dom0 of tests/vm/xen.test, but for the numbers. */
 static const char domains[] = "UUID                                  ID    name\n"
-			      "00000000-0000-0000-0000-000000000000     0    Domain-0\n"
-			      "3ac0d8ad-24a3-4b17-8ff0-9b2c6d1c7d11    12    guest\n";
+			      "00000000-0000-0000-0000-000000000000  0    Domain-0                      \n"
+			      "32bad100-e79d-11f1-9858-32b127e4ca05  12    guest                         \n";
 
 static void domains_are_found(void **state)
 {
-	assert_int_equal(xen_find_domain(domains, "3ac0d8ad-24a3-4b17-8ff0-9b2c6d1c7d11"), 12);
-	assert_int_equal(xen_find_domain(domains, "3AC0D8AD-24A3-4B17-8FF0-9B2C6D1C7D11"), 12);
-	assert_int_equal(xen_find_domain(domains, "3ac0d8ad-24a3-4b17-8ff0-9b2c6d1c7d1"), -1);
-	assert_int_equal(xen_find_domain(domains, "11111111-24a3-4b17-8ff0-9b2c6d1c7d11"), -1);
-	assert_int_equal(xen_find_domain("", "3ac0d8ad-24a3-4b17-8ff0-9b2c6d1c7d11"), -1);
+	assert_int_equal(xen_find_domain(domains, "32bad100-e79d-11f1-9858-32b127e4ca05"), 12);
+	assert_int_equal(xen_find_domain(domains, "32BAD100-E79D-11F1-9858-32B127E4CA05"), 12);
+	assert_int_equal(xen_find_domain(domains, "32bad100-e79d-11f1-9858-32b127e4ca0"), -1);
+	assert_int_equal(xen_find_domain(domains, "11111111-e79d-11f1-9858-32b127e4ca05"), -1);
+	assert_int_equal(xen_find_domain("", "32bad100-e79d-11f1-9858-32b127e4ca05"), -1);
 }
 
 #define LIST_HEADING "Name                                        ID   Mem VCPUs\tState\tTime(s)\n"
@@ -78,12 +78,12 @@ static void cards_are_read(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_error(xen_read_card(bad[i], &card), ERROR_FORMAT);
 	assert_int_equal(card.index, 9);
-	assert_ok(xen_read_card("1   0  00:16:3e:00:00:40     0     4     13   768/769   "
-				"/local/domain/0/backend/vif/3/1       \nnext",
+	assert_ok(xen_read_card("1   0  00:16:3e:00:00:40     0     4     -1   267/10          "
+				"/local/domain/0/backend/vif/1/1\nnext",
 				&card));
 	assert_int_equal(card.index, 1);
 	assert_int_equal(card.backend, 0);
-	assert_string_equal(card.place, "/local/domain/0/backend/vif/3/1");
+	assert_string_equal(card.place, "/local/domain/0/backend/vif/1/1");
 	assert_ok(xen_read_card("0 5 00:16:3e:00:00:40 0 4 -1 -1/-1 /local/domain/5/backend/vif/3/0", &card));
 	assert_int_equal(card.backend, 5);
 }
