@@ -10,6 +10,8 @@
 #include "base/bytes.h"
 #include "base/io.h"
 #include "disk/coherent_private.h"
+#include "disk/confined_call.h"
+#include "disk/device.h"
 
 /* The superblock on the device, and in it (fs/ext4/ext4.h): */
 #define SUPER_OFFSET     1024u
@@ -248,8 +250,8 @@ static void count_free(ext2_filsys fs)
 
 static struct error *open_fs(struct builder *builder)
 {
-	errcode_t code = ext2fs_open(builder->device, EXT2_FLAG_RW | EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP, 0, 0,
-				     unix_io_manager, &builder->fs);
+	errcode_t code = device_open(builder->device_fd, 0, builder->size,
+				     EXT2_FLAG_RW | EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP, &builder->fs);
 
 	if (code)
 		return coherent_error(builder, code, "ext4");
@@ -296,19 +298,10 @@ static void builder_destroy(struct builder *builder)
 }
 DEFINE_CLEANUP(struct builder *, builder_destroy)
 
-struct error *coherent_build(const char *device, int device_fd, uint64_t size, struct guest *guest,
-			     const struct guest_file_system *system, struct disk_newer *ret)
+static struct error *build(struct builder *builder)
 {
-	_cleanup_(builder_destroy_ptr) struct builder *builder = calloc(1, sizeof(*builder));
 	struct error *error;
 
-	if (!builder)
-		return error_no_memory();
-	builder->device = device;
-	builder->device_fd = device_fd;
-	builder->size = size;
-	builder->guest = guest;
-	builder->system = system;
 	initialize_ext2_error_table();
 	error = run_steps(builder);
 	if (!error) {
@@ -319,13 +312,49 @@ struct error *coherent_build(const char *device, int device_fd, uint64_t size, s
 	if (!error)
 		error = coherent_error(builder, ext2fs_close_free(&builder->fs), "closing ext4");
 	/* Others read the exported file, not the device. */
-	if (!error && fsync(device_fd) < 0)
-		error = error_system(errno, device, "write to the throw-away disk");
+	if (!error && fsync(builder->device_fd) < 0)
+		error = error_system(errno, builder->device, "write to the throw-away disk");
+	return error;
+}
+
+/* In the process without rights. */
+static struct error *build_confined(void *context, FILE *out)
+{
+	struct builder *builder = context;
+	struct error *error = build(builder);
+
+	if (!error)
+		coherent_print(&builder->newer, out);
+	return error;
+}
+
+struct error *coherent_build(const struct coherent_options *options, struct guest *guest,
+			     const struct guest_file_system *system, struct disk_newer *ret)
+{
+	_cleanup_(builder_destroy_ptr) struct builder *builder = calloc(1, sizeof(*builder));
+	const int keep[] = {options->device_fd, guest_descriptor(guest)};
+	const struct confined_call call = {.directory = options->directory,
+					   .keep = keep,
+					   .n_keep = ARRAY_SIZE(keep),
+					   .function = build_confined,
+					   .context = builder};
+	_cleanup_(free_ptr) char *result = NULL;
+	struct error *error;
+	size_t size;
+
+	if (!builder)
+		return error_no_memory();
+	builder->device = options->device;
+	builder->device_fd = options->device_fd;
+	builder->size = options->size;
+	builder->guest = guest;
+	builder->system = system;
+	error = confined_call(&call, &result, &size);
+	if (!error)
+		error = coherent_parse(result, size, ret);
 	if (error)
 		return error_remedy(error_wrap(error, "bring %s up to what memory has of it", system->id),
 				    "--disk-alone shows the disk without what the guest's memory has of it");
-	*ret = builder->newer;
-	builder->newer = (struct disk_newer){0};
 	return NULL;
 }
 

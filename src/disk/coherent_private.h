@@ -3,6 +3,8 @@
 #ifndef DISK_COHERENT_PRIVATE_H
 #define DISK_COHERENT_PRIVATE_H
 
+#include <stdio.h>
+
 #include "disk/coherent.h"
 #include "disk/ext4_blocks.h"
 
@@ -33,6 +35,10 @@ struct builder {
 
 /* What libext2fs says, as an error of the device. */
 struct error *coherent_error(const struct builder *builder, errcode_t code, const char *what) _must_check_;
+
+/* From the process that works on the file system to ours: all of it as bytes, which are not believed. */
+void coherent_print(const struct disk_newer *newer, FILE *out);
+struct error *coherent_parse(const char *bytes, size_t size, struct disk_newer *ret) _must_check_;
 
 /* Compares what must be the same on the disk and in memory. ERROR_CONFLICT: it is not. */
 struct error *coherent_compare(struct builder *builder) _must_check_;

@@ -190,6 +190,8 @@ static bool is_same_mount(const struct file_system *fs, const struct guest_file_
 
 static struct error *open_ext(struct file_system *fs, const struct disk_memory *memory)
 {
+	const struct coherent_options options = {
+		.device = fs->device, .device_fd = fs->loop_fd, .size = fs->partition->size, .directory = fs->run_dir};
 	const struct guest_file_system *system = NULL;
 	struct error *error = read_ext(fs);
 
@@ -198,7 +200,7 @@ static struct error *open_ext(struct file_system *fs, const struct disk_memory *
 	if (memory && memory->guest && fs->unmounted == DISK_UNMOUNTED_NO)
 		system = disk_find_system(memory, fs->partition);
 	if (system && is_same_mount(fs, system)) {
-		error = coherent_build(fs->device, fs->loop_fd, fs->partition->size, memory->guest, system, &fs->newer);
+		error = coherent_build(&options, memory->guest, system, &fs->newer);
 		fs->has_newer = !error;
 	}
 	/* It has nothing left to replay then, but clears the files that are open without a name. */

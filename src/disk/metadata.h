@@ -5,8 +5,8 @@
 
 #include "disk/disk.h"
 
-/* Of the file system that begins at byte `start` of the raw image. */
-struct error *metadata_ranges(const char *image, uint64_t start, const struct disk_inode *inodes, size_t n,
+/* Of the file system in `size` bytes from `start` on of a raw image, by this process itself. */
+struct error *metadata_ranges(int fd, uint64_t start, uint64_t size, const struct disk_inode *inodes, size_t n,
 			      struct disk_range **ret, size_t *ret_n) _must_check_;
 
 #endif

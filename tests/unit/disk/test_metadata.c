@@ -72,6 +72,14 @@ static void make(const char *image, const char *options)
 	      image, image, options, (unsigned long long)START, image);
 }
 
+static struct error *ranges_of(const char *image, uint64_t start, const struct disk_inode *inodes, size_t n,
+			       struct disk_range **ret, size_t *ret_n)
+{
+	_cleanup_(close_fd) int fd = open(image, O_RDONLY | O_CLOEXEC);
+
+	return metadata_ranges(fd, start, UINT64_C(64) << 20, inodes, n, ret, ret_n);
+}
+
 static void ranges(void **state)
 {
 	/* Extents, the blocks of ext2, and small ones. */
@@ -93,7 +101,7 @@ static void ranges(void **state)
 		inodes[2].number = inode_of("disk", "/etc");
 		inodes[3].number = inode_of("disk", "/etc/conf");
 		inodes[4].number = inode_of("disk", "/usr/share/many/1500");
-		assert_ok(metadata_ranges("disk", START, inodes, ARRAY_SIZE(inodes), &list, &n));
+		assert_ok(ranges_of("disk", START, inodes, ARRAY_SIZE(inodes), &list, &n));
 		assert_in_range(n, 2, 20);
 		assert_known("disk", "/", kinds[i].block_size, true, list, n);
 		assert_known("disk", "/usr/share/many", kinds[i].block_size, true, list, n);
@@ -117,12 +125,10 @@ static void what_is_not_there(void **state)
 	size_t n = 1;
 
 	make("disk", "-t ext4");
-	assert_ok(metadata_ranges("disk", START, inodes, ARRAY_SIZE(inodes), &list, &n));
+	assert_ok(ranges_of("disk", START, inodes, ARRAY_SIZE(inodes), &list, &n));
 	assert_int_equal(n, 0);
-	assert_error(metadata_ranges("disk", 0, inodes, ARRAY_SIZE(inodes), &list, &n), ERROR_UNSUPPORTED);
-	assert_error(metadata_ranges("disk", UINT64_C(1) << 40, inodes, ARRAY_SIZE(inodes), &list, &n),
-		     ERROR_UNSUPPORTED);
-	assert_error(metadata_ranges("nowhere", 0, inodes, ARRAY_SIZE(inodes), &list, &n), ERROR_UNSUPPORTED);
+	assert_error(ranges_of("disk", 0, inodes, ARRAY_SIZE(inodes), &list, &n), ERROR_UNSUPPORTED);
+	assert_error(ranges_of("disk", UINT64_C(1) << 40, inodes, ARRAY_SIZE(inodes), &list, &n), ERROR_UNSUPPORTED);
 }
 
 /* Noise where inodes and directories are: an answer or an error, and nothing beyond the image is touched. */
@@ -151,7 +157,7 @@ static void damaged(void **state)
 						 1);
 			}
 		}
-		error = metadata_ranges("bad", START, inodes, ARRAY_SIZE(inodes), &list, &n);
+		error = ranges_of("bad", START, inodes, ARRAY_SIZE(inodes), &list, &n);
 		error_destroy(error);
 	}
 }
