@@ -7,6 +7,7 @@
  * What the shadow adds lives on tmpfs of its own, so that nothing of it reaches the layers.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -285,15 +286,15 @@ static struct error *do_proc(struct setup_state *state, const struct setup_op *o
 	return error ? error : setup_attach(state->root, mount, op->path);
 }
 
-static struct error *do_devpts(struct setup_state *state, const struct setup_op *op)
+static struct error *make_devpts(const char *gid, int *ret)
 {
-	_cleanup_(close_fd) int fs = fsopen("devpts", FSOPEN_CLOEXEC), mount = -1;
-	struct error *error;
+	_cleanup_(close_fd) int fs = fsopen("devpts", FSOPEN_CLOEXEC);
+	struct error *error = NULL;
 
 	if (fs < 0)
 		return error_system(errno, NULL, "cannot use devpts");
-	/* Group tty is 5 in every distribution. */
-	error = set_option(fs, "gid", "%u", SHADOW_ID_BASE + 5);
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "gid", gid, 0) < 0)
+		error = error_system(errno, NULL, "cannot set mount option gid=%s", gid);
 	if (!error)
 		error = set_option(fs, "mode", "%o", 0620);
 	if (!error)
@@ -301,10 +302,29 @@ static struct error *do_devpts(struct setup_state *state, const struct setup_op 
 	/* All instances share what the host has. */
 	if (!error)
 		error = set_option(fs, "max", "%u", 256);
-	if (!error)
-		error = make_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &mount);
+	return error ? error : make_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, ret);
+}
+
+/*
+ * Group tty is 5 in every distribution. A kernel that has devpts still read its options by match_int() (lib/parser.c;
+ * Linux 6.1 does) reads 64 bits and then wants an int, which our ids are not: there it gets the 64 bits of that int.
+ */
+static struct error *do_devpts(struct setup_state *state, const struct setup_op *op)
+{
+	const uint32_t tty = SHADOW_ID_BASE + 5;
+	_cleanup_(close_fd) int mount = -1;
+	struct error *error;
+	char gid[32];
+
+	snprintf(gid, sizeof(gid), "%" PRIu32, tty);
+	error = make_devpts(gid, &mount);
+	if (error && error->errnum == EINVAL) {
+		error_destroy(error);
+		snprintf(gid, sizeof(gid), "%" PRIu64, (uint64_t)(int64_t)(int32_t)tty);
+		error = make_devpts(gid, &mount);
+	}
 	if (!error && (fchownat(mount, "", SHADOW_ID_BASE, SHADOW_ID_BASE, AT_EMPTY_PATH) < 0 ||
-		       fchownat(mount, "ptmx", SHADOW_ID_BASE, SHADOW_ID_BASE + 5, 0) < 0))
+		       fchownat(mount, "ptmx", SHADOW_ID_BASE, tty, 0) < 0))
 		error = error_system(errno, op->path, "cannot set the owner");
 	return error ? error : setup_attach(state->root, mount, op->path);
 }
