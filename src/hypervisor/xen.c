@@ -189,7 +189,8 @@ static struct error *xen_load(struct vm *vm)
 	if (!is_xen_host())
 		return error_remedy(
 			error_create(ERROR_UNSUPPORTED, "this host is no dom0 of Xen's: nothing can run here"),
-			"copy the state directory to the dom0 that has the domain's disk, and resume it there");
+			"resume it on the dom0 that has the domain's disk; the file systems with the image and with "
+			"the state directory must be the same ones there, not copies");
 	if (domain.number[0])
 		return error_create(ERROR_BUSY, "the domain is there already, with the number %s", domain.number);
 	return run_xl((const char *const[]){"xl", "restore", "-p", vm->settings.memory, NULL}, XL_SAVE_TIMEOUT_MS,
