@@ -191,7 +191,7 @@ def sleeping():
 
 # --- the two ways --- #
 
-JOBS = {"wake": "bcc", "apt": None}  # what is installed elsewhere before
+JOBS = {"wake": "bcc", "apt": None, "killed": "tree"}  # what is installed elsewhere before
 BACK = ["results", "said", "resume.json", "apt.log", "lists"]
 
 
