@@ -60,13 +60,14 @@ static uint32_t chance(uint32_t n)
 	return (uint32_t)(state >> 20) % n;
 }
 
+/* The word is looked at last: whoever was suspended behind that begins its call once woken, and has said so before. */
 static void begin(const char *a, const char *b)
 {
-	while (atomic_load(&page->stop))
-		usleep(20000);
 	snprintf(slot->paths[0], sizeof(slot->paths[0]), "%s", a);
 	snprintf(slot->paths[1], sizeof(slot->paths[1]), "%s", b ? b : "");
 	atomic_store(&slot->busy, 1);
+	while (atomic_load(&page->stop))
+		usleep(20000);
 }
 
 static void end(void)
