@@ -14,9 +14,9 @@
 
 /* In the order of a VM's day, then what only reads its memory. */
 static const struct verb *const verbs[] = {
-	&verb_suspend,  &verb_inspect, &verb_exec,    &verb_update, &verb_show,     &verb_resume,
-	&verb_rollback, &verb_gate,    &verb_status,  &verb_ps,     &verb_services, &verb_mounts,
-	&verb_modules,  &verb_maps,    &verb_sockets, &verb_cat,    &verb_dmesg,    &verb_diff_disk,
+	&verb_suspend, &verb_inspect, &verb_exec,  &verb_update,   &verb_show,      &verb_resume,  &verb_rollback,
+	&verb_gate,    &verb_status,  &verb_ps,    &verb_services, &verb_mounts,    &verb_modules, &verb_maps,
+	&verb_sockets, &verb_cat,     &verb_dmesg, &verb_ls,       &verb_diff_disk,
 };
 
 static void print_help(FILE *stream)

@@ -89,7 +89,7 @@ struct verb {
 #define EXIT_NOT_THE_PROGRAM 125
 #define EXIT_TIMEOUT         124
 
-extern const struct verb verb_cat, verb_diff_disk, verb_dmesg, verb_exec, verb_gate, verb_inspect, verb_maps,
+extern const struct verb verb_cat, verb_diff_disk, verb_dmesg, verb_exec, verb_gate, verb_inspect, verb_ls, verb_maps,
 	verb_modules, verb_mounts, verb_ps, verb_resume, verb_rollback, verb_services, verb_show, verb_sockets,
 	verb_status, verb_suspend, verb_update;
 

@@ -107,12 +107,17 @@ static struct error *visit_inode(struct guest *guest, const struct guest_cached_
 	struct error *error;
 
 	(void)guest;
-	/* Those without a name are gone when the guest ends; what has them open reads them from memory. */
+	if (builder->keep && inode->address == builder->keep->inode_address) {
+		builder->kept = *inode;
+		builder->has_kept = true;
+	}
+	/* Those without a name are gone when the guest ends: nobody can look at them but by what has them open. */
 	if (inode->links == 0) {
 		error = array_room(&builder->nameless, builder->n_nameless, sizeof(*builder->nameless));
 		if (!error)
 			builder->nameless[builder->n_nameless++] = (ext2_ino_t)inode->number;
-		return error;
+		if (error || !builder->has_kept || builder->kept.address != inode->address)
+			return error;
 	}
 	if (!inode->data && !inode->changed) {
 		draw_sample(builder, inode);
@@ -280,7 +285,9 @@ static struct error *run_steps(struct builder *builder)
 		return error;
 	count_free(builder->fs);
 	error = coherent_mend(builder);
-	return error ? error : coherent_write_inodes(builder);
+	if (!error)
+		error = coherent_write_inodes(builder);
+	return error ? error : coherent_keep(builder);
 }
 
 static void builder_destroy(struct builder *builder)
@@ -332,10 +339,11 @@ struct error *coherent_build(const struct coherent_options *options, struct gues
 			     const struct guest_file_system *system, struct disk_newer *ret)
 {
 	_cleanup_(builder_destroy_ptr) struct builder *builder = calloc(1, sizeof(*builder));
-	const int keep[] = {options->device_fd, guest_descriptor(guest)};
+	const int keep[] = {options->device_fd, guest_descriptor(guest), options->keep ? options->keep->fd : -1};
 	const struct confined_call call = {.directory = options->directory,
 					   .keep = keep,
 					   .n_keep = ARRAY_SIZE(keep),
+					   .file_max = options->size, /* of the kept file */
 					   .function = build_confined,
 					   .context = builder};
 	_cleanup_(free_ptr) char *result = NULL;
@@ -349,6 +357,7 @@ struct error *coherent_build(const struct coherent_options *options, struct gues
 	builder->size = options->size;
 	builder->guest = guest;
 	builder->system = system;
+	builder->keep = options->keep;
 	error = confined_call(&call, &result, &size);
 	if (!error)
 		error = coherent_parse(result, size, ret);

@@ -10,10 +10,11 @@
 #include "disk/disk.h"
 
 struct coherent_options {
-	const char *device;    /* its name, for errors */
-	int device_fd;         /* open for reading and writing */
-	uint64_t size;         /* bytes */
-	const char *directory; /* an existing one of ours, to put an empty root on where nobody else sees it */
+	const char *device;           /* its name, for errors */
+	int device_fd;                /* open for reading and writing */
+	uint64_t size;                /* bytes */
+	const char *directory;        /* an existing one of ours, to put an empty root on where nobody else sees it */
+	const struct disk_keep *keep; /* an open file whose contents are wanted; NULL: none */
 };
 
 /*

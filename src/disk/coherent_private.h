@@ -29,7 +29,10 @@ struct builder {
 	uint64_t n_seen;                            /* from how many the samples were drawn */
 	ext2_ino_t *nameless;                       /* inodes in memory that have no name any more */
 	size_t n_nameless;
-	uint8_t *block; /* room for one */
+	uint8_t *block;               /* room for one */
+	const struct disk_keep *keep; /* borrowed; NULL: nothing is */
+	bool has_kept;                /* memory has it in this file system: */
+	struct guest_cached_inode kept;
 	struct disk_newer newer;
 };
 
@@ -48,5 +51,8 @@ struct error *coherent_mend(struct builder *builder) _must_check_;
 
 /* Writes contents, sizes and times of the inodes of builder->work. */
 struct error *coherent_write_inodes(struct builder *builder) _must_check_;
+
+/* Copies the contents of builder->kept, if it has one, as they are after that. */
+struct error *coherent_keep(struct builder *builder) _must_check_;
 
 #endif

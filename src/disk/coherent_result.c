@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct disk_newer as bytes, all numbers le64: eight of its own; each unknown file as its inode, its path with a size
+ * struct disk_newer as bytes, all numbers le64: nine of its own; each unknown file as its inode, its path with a size
  * before it (UNKNOWN_PATH: none) and its reason likewise; the inodes.
  */
 #include <endian.h>
@@ -38,6 +38,7 @@ void coherent_print(const struct disk_newer *newer, FILE *out)
 	put(out, newer->allocated);
 	put(out, newer->compared);
 	put(out, newer->open_changes);
+	put(out, newer->kept);
 	put(out, newer->n_unknown);
 	put(out, newer->n_inodes);
 	for (size_t i = 0; i < newer->n_unknown; i++) {
@@ -100,11 +101,14 @@ static struct error *parse(struct cursor *c, struct disk_newer *newer)
 {
 	uint64_t *const numbers[] = {&newer->blocks,    &newer->files,    &newer->bytes,
 				     &newer->allocated, &newer->compared, &newer->open_changes};
-	uint64_t n_unknown = 0, n_inodes = 0;
+	uint64_t kept = 0, n_unknown = 0, n_inodes = 0;
 	struct error *error = NULL;
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(numbers); i++)
 		error = cursor_le64(c, numbers[i]);
+	if (!error)
+		error = cursor_le64(c, &kept);
+	newer->kept = kept != 0;
 	if (!error)
 		error = cursor_le64(c, &n_unknown);
 	if (!error)

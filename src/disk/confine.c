@@ -48,12 +48,12 @@ static struct error *leave_files(const char *directory)
 	return NULL;
 }
 
-static struct error *limit_self(void)
+static struct error *limit_self(uint64_t file_max)
 {
 	struct error *error = limit_set(RLIMIT_CORE, 0);
 
 	if (!error)
-		error = limit_set(RLIMIT_FSIZE, 0);
+		error = limit_set(RLIMIT_FSIZE, file_max);
 	/* Pipes of libfuse, two a thread. */
 	if (!error)
 		error = limit_set(RLIMIT_NOFILE, 32);
@@ -177,7 +177,7 @@ struct error *confine(const struct confine_options *options)
 		return error_system(errno, NULL, "cannot create a session");
 	error = leave_files(options->directory);
 	if (!error)
-		error = limit_self();
+		error = limit_self(options->file_max);
 	if (!error && !SANITIZED)
 		error = limit_set(RLIMIT_DATA, data + options->data_max);
 	if (!error)

@@ -17,6 +17,7 @@ struct confine_options {
 	const char *directory; /* an existing one, to put an empty root on where nobody else sees it */
 	pid_t parent;          /* who forked it, with whom it dies */
 	uint64_t data_max;     /* bytes of memory beyond what it has */
+	uint64_t file_max;     /* a regular file that it writes to gets no longer than that, bytes */
 	bool writes;           /* it may write to files that it has open */
 };
 

@@ -53,8 +53,11 @@ static struct error *close_others(const struct confined_call *call, int pipe_fd)
 
 static struct error *run(const struct confined_call *call, pid_t parent, int pipe_fd, char **ret, size_t *ret_size)
 {
-	const struct confine_options options = {
-		.directory = call->directory, .parent = parent, .data_max = DATA_MAX, .writes = true};
+	const struct confine_options options = {.directory = call->directory,
+						.parent = parent,
+						.data_max = DATA_MAX,
+						.file_max = call->file_max,
+						.writes = true};
 	struct error *error = close_others(call, pipe_fd);
 	FILE *out;
 

@@ -7,6 +7,7 @@
 #define DISK_CONFINED_CALL_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/error.h"
@@ -15,6 +16,7 @@ struct confined_call {
 	const char *directory; /* as confine_options has it */
 	const int *keep;       /* descriptors that stay open under their own numbers; no other does */
 	size_t n_keep;
+	uint64_t file_max; /* as confine_options has it */
 	/* What it writes to `out` is the caller's result. An error comes back with its code and text. */
 	struct error *(*function)(void *context, FILE *out);
 	void *context;

@@ -19,6 +19,15 @@
 
 struct disk;
 
+/*
+ * An open file of the guest, whose contents are wanted aside: one without a name is not to be seen in the view. Only of
+ * an ext4 file system that memory is laid over: disk_newer.kept says so.
+ */
+struct disk_keep {
+	uint64_t inode_address; /* guest_cached_inode.address */
+	int fd;                 /* an empty regular file, which gets them */
+};
+
 /* What the sleeping kernel had mounted. All borrowed. */
 struct disk_memory {
 	const struct guest_mount_list *mounts; /* of guest_mounts_visible(); n is 0: memory does not tell */
@@ -29,6 +38,7 @@ struct disk_memory {
 	 * journals replayed.
 	 */
 	struct guest *guest;
+	const struct disk_keep *keep; /* NULL: nothing is kept aside */
 };
 
 /* Who parses the file systems of the guest. */
@@ -90,6 +100,7 @@ struct disk_newer {
 	uint64_t open_changes; /* tasks that were in the middle of a change: what they did may be there by half */
 	struct disk_unknown *unknown;
 	size_t n_unknown;
+	bool kept;        /* disk_keep.fd has the contents of its file, which is of this file system */
 	uint64_t *inodes; /* the numbers of those files, ascending */
 	size_t n_inodes;
 };

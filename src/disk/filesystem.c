@@ -190,8 +190,11 @@ static bool is_same_mount(const struct file_system *fs, const struct guest_file_
 
 static struct error *open_ext(struct file_system *fs, const struct disk_memory *memory)
 {
-	const struct coherent_options options = {
-		.device = fs->device, .device_fd = fs->loop_fd, .size = fs->partition->size, .directory = fs->run_dir};
+	const struct coherent_options options = {.device = fs->device,
+						 .device_fd = fs->loop_fd,
+						 .size = fs->partition->size,
+						 .directory = fs->run_dir,
+						 .keep = memory ? memory->keep : NULL};
 	const struct guest_file_system *system = NULL;
 	struct error *error = read_ext(fs);
 

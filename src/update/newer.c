@@ -85,24 +85,29 @@ static const struct disk_mount *mount_of(const struct disk_mount *mounts, size_t
 	return found;
 }
 
-static const struct disk_unknown *find_unknown(const struct disk_mount *mount, uint64_t inode)
+/* `path` as mount_of() takes it. */
+static const struct disk_unknown *find_unknown(const struct disk *disk, const char *path, uint64_t inode)
 {
+	size_t n;
+	const struct disk_mount *mounts = disk_mounts(disk, &n), *mount = mount_of(mounts, n, path);
+
 	for (size_t i = 0; mount && mount->newer && i < mount->newer->n_unknown; i++)
 		if (mount->newer->unknown[i].inode == inode)
 			return &mount->newer->unknown[i];
 	return NULL;
 }
 
+const struct disk_unknown *newer_find_unknown(const struct disk *disk, const char *path, uint64_t inode)
+{
+	return find_unknown(disk, path + 1, inode);
+}
+
 struct error *newer_refuse_unknown(const struct disk *disk, const struct change_list *changes)
 {
-	size_t n;
-	const struct disk_mount *mounts = disk_mounts(disk, &n);
-
 	for (size_t i = 0; i < changes->n; i++) {
 		const struct change *change = &changes->items[i];
 		const struct disk_unknown *unknown =
-			change->before.exists ? find_unknown(mount_of(mounts, n, change->path), change->before.inode)
-					      : NULL;
+			change->before.exists ? find_unknown(disk, change->path, change->before.inode) : NULL;
 
 		if (unknown)
 			return error_remedy(

@@ -4,6 +4,7 @@
 #define UPDATE_SESSION_H
 
 #include "base/error.h"
+#include "disk/disk.h"
 #include "guest/guest.h"
 #include "hypervisor/hypervisor.h"
 #include "image/image.h"
@@ -22,9 +23,10 @@ struct session {
 	struct vm *vm;
 	struct image_options image_options; /* of its memory; borrowed strings */
 	struct guest_options guest_options;
-	char *scratch;  /* where the directories below are: `directory`, or one of this process's own */
-	int lock_fd;    /* -1: opened without the lock */
-	int scratch_fd; /* SESSION_SHARE: locked, which tells others that it is in use; else -1 */
+	const struct disk_keep *keep; /* an open file that sleeping_open() is to keep aside; borrowed; NULL: none */
+	char *scratch;                /* where the directories below are: `directory`, or one of this process's own */
+	int lock_fd;                  /* -1: opened without the lock */
+	int scratch_fd;               /* SESSION_SHARE: locked, which tells others that it is in use; else -1 */
 };
 
 enum session_access {

@@ -213,7 +213,8 @@ static struct error *open_disk(struct session *session, struct sleeping *sleepin
 	const struct disk_memory memory = {.mounts = &sleeping->mounts,
 					   .systems = sleeping->systems,
 					   .n_systems = sleeping->n_systems,
-					   .guest = session->settings->disk_alone ? NULL : sleeping->guest};
+					   .guest = session->settings->disk_alone ? NULL : sleeping->guest,
+					   .keep = session->keep};
 	struct disk_options options = {
 		.path = session->file.disk, .format = session->file.format, .memory = sleeping->guest ? &memory : NULL};
 	struct error *error;

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "apply/report.h"
@@ -51,6 +52,41 @@ struct error *update_inspect(const struct update_settings *settings, const char 
 
 /* Where what the sleeping guest sees of its disks differs from what they have alone, journals replayed. */
 struct error *update_diff_disk(const struct update_settings *settings, const char *vm, json_t **ret) _must_check_;
+
+#define LIST_MAX 100000u /* entries that update_list() tells */
+struct list_options {
+	const char *const *paths; /* absolute, NULL-terminated */
+	bool itself;              /* a directory itself, not what it holds */
+};
+/*
+ * Files as the sleeping guest sees them, on its disk and in its memory; without a memory image on the disk alone.
+ * ERROR_NOT_FOUND: there is no such file.
+ */
+struct error *update_list(const struct update_settings *settings, const char *vm, const struct list_options *options,
+			  json_t **ret) _must_check_;
+
+struct read_options {
+	const char *path; /* absolute; NULL: */
+	/* what a process has open, of guest_open_file(): its inode_address is that of the same image. Borrowed. */
+	const struct guest_file *open_file;
+	struct image_options image;
+	struct guest_options guest;
+};
+/*
+ * A file as the sleeping guest sees it. One that is open without a name is copied aside from ext4; of other file
+ * systems only what the page cache has can be read. What it is of (a directory?) the caller looks at. Moves the process
+ * into a mount namespace of its own.
+ */
+struct update_file;
+struct error *update_file_open(const struct update_settings *settings, const char *vm,
+			       const struct read_options *options, struct update_file **ret) _must_check_;
+void update_file_close(struct update_file *file);
+DEFINE_CLEANUP(struct update_file *, update_file_close)
+/* As the guest's stat(2) has it; of a file found by its path. */
+struct stat update_file_status(const struct update_file *file);
+/* At most `size` bytes at `offset`; less only at the end. ERROR_NOT_FOUND: what the guest sees is not known. */
+struct error *update_file_read(struct update_file *file, uint64_t offset, void *buffer, size_t size, size_t *ret)
+	_must_check_;
 
 /*
  * The same as update_inspect() of a memory image alone: no "vm", nothing of a disk. The text of os-release(5) gives the

@@ -8,13 +8,13 @@ load web1
 @test "--help goes to standard output and names every verb" {
 	run "$OUASSISTER" --help
 	[ "$status" -eq 0 ]
-	for verb in suspend inspect exec update show resume rollback gate status ps services mounts modules maps sockets dmesg cat; do
+	for verb in suspend inspect exec update show resume rollback gate status ps services mounts modules maps sockets dmesg cat ls diff-disk; do
 		[[ "$output" == *"  $verb "* ]]
 	done
 }
 
 @test "every verb explains itself" {
-	for verb in suspend inspect exec update show resume rollback gate status ps services mounts modules maps sockets dmesg cat; do
+	for verb in suspend inspect exec update show resume rollback gate status ps services mounts modules maps sockets dmesg cat ls diff-disk; do
 		run "$OUASSISTER" "$verb" --help
 		[ "$status" -eq 0 ]
 		[[ "$output" == *"$verb"* ]]
@@ -48,6 +48,14 @@ load web1
 	refuses '60000'
 	run "$OUASSISTER" resume --reboot=now web1
 	refuses 'now'
+	run "$OUASSISTER" ls web1 etc
+	refuses 'etc: the path must be absolute'
+	run "$OUASSISTER" cat web1 --fd 3
+	refuses 'as in 431:3'
+	run "$OUASSISTER" cat web1 --fd 3:4 /etc/passwd
+	refuses 'one too many: /etc/passwd'
+	run "$OUASSISTER" ls --memory web1.mig
+	refuses 'it needs the VM'
 	run "$OUASSISTER" update
 	refuses 'which VM'
 	run "$OUASSISTER" update --script-timeout soon web1
