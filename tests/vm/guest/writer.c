@@ -223,7 +223,8 @@ static void mapped(void)
 	fd = CALL(path, NULL, open(path, O_CREAT | O_RDWR, 0644));
 	if (fd < 0 || CALL(path, NULL, ftruncate(fd, 300000 + chance(5) * 4096)) < 0)
 		return;
-	map = mmap(NULL, 300000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	/* Sets the time of access. */
+	map = CALL(path, NULL, mmap(NULL, 300000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	for (unsigned n = 0; map != MAP_FAILED && n < 30; n++) {
 		unsigned at = chance(290000);
 
