@@ -5,6 +5,9 @@
  * our own beside the log, under the VM's name, and must stay the same ever after
  * (StrictHostKeyChecking=accept-new); the gate refuses whoever else answers for the guest's
  * address on the bridge while that first connection is made.
+ *
+ * A handshake costs a guest on an emulated CPU seconds, and a resume needs several runs: one connection is kept for
+ * them (ControlMaster of ssh_config(5)), by a process that ends with ours. Without it each run makes its own.
  */
 #include <fcntl.h>
 #include <netdb.h>
@@ -14,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -28,6 +32,12 @@
 #define SSH_PUT_MS      300000
 #define SSH_FAILED      255 /* ssh's own failure, by ssh(1) */
 #define SSH_OPTIONS_MAX 40
+#define MASTER_POLL_MS  20
+#define MASTER_START_MS 60000
+#define MASTER_ASK_MS   30000 /* a run through a connection that stands */
+#define MASTER_GRACE_MS 1000
+#define MASTER_SUFFIX   17 /* of the name that ssh makes the socket by, before it renames it (mux.c) */
+#define MASTER_NAME_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - MASTER_SUFFIX - 1)
 #define CPUINFO_MAX     (16u << 20)
 
 /*
@@ -125,15 +135,20 @@ static void option(struct ssh_arguments *arguments, const char *flag, const char
 	arguments->argv[arguments->n++] = value;
 }
 
-/* The file of host keys lies beside the log: in the state directory. */
-static char *known_hosts_option(const struct vm *vm)
+/* A file beside the log: in the state directory. NULL: there is none, or no memory. Owned. */
+static char *beside_log(const struct vm *vm, const char *suffix)
 {
 	const char *log = vm->settings.log_path;
 	const char *slash = log ? strrchr(log, '/') : NULL;
 
-	if (!slash)
-		return strdup("UserKnownHostsFile=/dev/null");
-	return string_format("UserKnownHostsFile=\"%.*s/%s.known_hosts\"", (int)(slash - log), log, vm->settings.name);
+	return slash ? string_format("%.*s/%s.%s", (int)(slash - log), log, vm->settings.name, suffix) : NULL;
+}
+
+static char *known_hosts_option(const struct vm *vm)
+{
+	_cleanup_(free_ptr) char *path = beside_log(vm, "known_hosts");
+
+	return path ? string_format("UserKnownHostsFile=\"%s\"", path) : strdup("UserKnownHostsFile=/dev/null");
 }
 
 /* A processor's flags on x86, its features on ARM: both have the word. */
@@ -152,6 +167,7 @@ static bool host_has_aes(void)
 	return false;
 }
 
+/* `command`: NULL: a connection that only others go through. */
 static struct error *ssh_arguments_init(struct ssh_arguments *arguments, const struct vm *vm, const char *command)
 {
 	const struct vm_settings *settings = &vm->settings;
@@ -163,7 +179,7 @@ static struct error *ssh_arguments_init(struct ssh_arguments *arguments, const s
 	arguments->known_hosts = known_hosts_option(vm);
 	arguments->hostname = string_format("Hostname=%s", endpoint.connect);
 	arguments->alias = string_format("HostKeyAlias=ouassister-%s", settings->name);
-	arguments->command = strdup(command);
+	arguments->command = strdup(command ? command : "");
 	if (!arguments->known_hosts || !arguments->hostname || !arguments->alias || !arguments->command)
 		return error_no_memory();
 	arguments->argv[arguments->n++] = "ssh";
@@ -186,11 +202,88 @@ static struct error *ssh_arguments_init(struct ssh_arguments *arguments, const s
 		option(arguments, "-o", "IdentitiesOnly=yes");
 		option(arguments, "-i", settings->ssh_key);
 	}
+	if (vm->ssh_socket)
+		option(arguments, "-S", vm->ssh_socket);
+	if (!command)
+		option(arguments, "-M", "-N");
 	/* "--" ends the options: a target cannot become one. */
 	option(arguments, "--", settings->ssh_target);
-	option(arguments, arguments->command, NULL);
+	option(arguments, command ? arguments->command : NULL, NULL);
 	return NULL;
 }
+
+/* --- the connection that is kept --- */
+
+static void close_master(struct vm *vm)
+{
+	process_stop(&vm->ssh_master, MASTER_GRACE_MS);
+	if (vm->ssh_socket)
+		unlink(vm->ssh_socket);
+	free(take_ptr(vm->ssh_socket));
+}
+
+/* Whether there is one; one that has ended is forgotten. */
+static bool has_master(struct vm *vm)
+{
+	if (vm->ssh_master > 0 && waitpid(vm->ssh_master, NULL, WNOHANG) != 0) {
+		vm->ssh_master = -1;
+		close_master(vm);
+	}
+	return vm->ssh_master > 0;
+}
+
+/* Its socket appears when it has been let in. */
+static bool await_master(struct vm *vm, uint64_t deadline_ns)
+{
+	static const struct timespec pause = {.tv_nsec = MASTER_POLL_MS * 1000000};
+
+	while (has_master(vm)) {
+		if (access(vm->ssh_socket, F_OK) == 0)
+			return true;
+		if (clock_monotonic_ns() >= deadline_ns)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+static struct error *start_master(struct vm *vm)
+{
+	_cleanup_(ssh_arguments_deinit) struct ssh_arguments arguments = {};
+	struct process_options options = {.argv = arguments.argv, .die_with_parent = true};
+	_cleanup_(close_fd) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct error *error = ssh_arguments_init(&arguments, vm, NULL);
+
+	options.stderr_fd = null;
+	return error ? error : process_start(&options, &vm->ssh_master);
+}
+
+/* Tried once until somebody waits for the guest anew: a guest that allows no such thing shall not be asked at each run.
+ */
+static void open_master(struct vm *vm, uint64_t deadline_ns)
+{
+	uint64_t latest_ns = wire_deadline(MASTER_START_MS);
+	struct error *error;
+
+	if (has_master(vm) || vm->ssh_master < 0)
+		return;
+	vm->ssh_socket = beside_log(vm, "ssh");
+	if (!vm->ssh_socket || strlen(vm->ssh_socket) > MASTER_NAME_MAX || strchr(vm->ssh_socket, '%')) {
+		free(take_ptr(vm->ssh_socket));
+		vm->ssh_master = -1;
+		return;
+	}
+	/* Left by a process that was killed. */
+	unlink(vm->ssh_socket);
+	error = start_master(vm);
+	if (error || !await_master(vm, deadline_ns < latest_ns ? deadline_ns : latest_ns)) {
+		close_master(vm);
+		vm->ssh_master = -1;
+	}
+	error_destroy(error);
+}
+
+/* --- one run --- */
 
 /* Waits for the process until the deadline and then kills it; the exit status as a shell counts it. */
 static struct error *await_ssh(pid_t pid, uint64_t deadline_ns, int *ret)
@@ -285,24 +378,56 @@ static struct error *ssh_run(struct vm *vm, const char *const *argv, int stdin_f
 {
 	_cleanup_(free_ptr) char *command = remote_command(argv);
 
+	uint64_t deadline_ns = wire_deadline(timeout_ms);
+
 	if (!command)
 		return error_no_memory();
-	return run_ssh(vm, command, stdin_fd, wire_deadline(timeout_ms), ret);
+	open_master(vm, deadline_ns);
+	return run_ssh(vm, command, stdin_fd, deadline_ns, ret);
+}
+
+/* Whether the guest answers, and computes AES. */
+static struct error *ask(struct vm *vm, uint64_t deadline_ns)
+{
+	static const char ask_aes[] = "grep -qw aes /proc/cpuinfo && echo aes; true";
+	struct channel_result result = {};
+	struct error *error = run_ssh(vm, ask_aes, -1, deadline_ns, &result);
+
+	if (!error)
+		vm->guest_has_aes = !strncmp(result.output, "aes", 3);
+	channel_result_deinit(&result);
+	return error;
+}
+
+/* The guest may have booted since: a connection that does not answer soon is given up for a new one. */
+static bool master_answers(struct vm *vm, uint64_t deadline_ns)
+{
+	uint64_t latest_ns = wire_deadline(MASTER_ASK_MS);
+	struct error *error = NULL;
+	bool answers = false;
+
+	if (has_master(vm)) {
+		error = ask(vm, deadline_ns < latest_ns ? deadline_ns : latest_ns);
+		answers = !error;
+	}
+	error_destroy(error);
+	if (!answers) {
+		close_master(vm);
+		vm->ssh_master = 0;
+	}
+	return answers;
 }
 
 static struct error *ssh_wait(struct vm *vm, uint64_t timeout_ms)
 {
 	static const struct timespec pause = {.tv_nsec = SSH_RETRY_MS * 1000000};
-	static const char ask_aes[] = "grep -qw aes /proc/cpuinfo && echo aes; true";
 	uint64_t deadline_ns = wire_deadline(timeout_ms);
 
+	if (master_answers(vm, deadline_ns))
+		return NULL;
 	for (;;) {
-		struct channel_result result = {};
-		struct error *error = run_ssh(vm, ask_aes, -1, deadline_ns, &result);
+		struct error *error = ask(vm, deadline_ns);
 
-		if (!error)
-			vm->guest_has_aes = !strncmp(result.output, "aes", 3);
-		channel_result_deinit(&result);
 		if (!error || error->code == ERROR_USAGE)
 			return error;
 		if (clock_monotonic_ns() >= deadline_ns)
@@ -331,6 +456,8 @@ static struct error *ssh_put(struct vm *vm, int fd, const char *path, const char
 
 static void ssh_close(struct vm *vm)
 {
+	close_master(vm);
+	vm->ssh_master = 0;
 }
 
 const struct channel_ops channel_ssh = {

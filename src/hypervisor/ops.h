@@ -126,6 +126,8 @@ struct vm {
 	unsigned payload_plug;       /* ... at this of the hypervisor's places */
 	uint64_t stream_blocks; /* of the program in the stream that is plugged and not read yet; 0: there is none */
 	uint64_t channel_speed; /* bytes per second of the last put; 0: none yet */
+	pid_t ssh_master;       /* ssh that keeps a connection open for others; 0: not tried; -1: there can be none */
+	char *ssh_socket;       /* where they reach it; owned; NULL: there is none */
 	bool guest_has_aes;     /* its processor computes AES; known after the channel has answered (ssh) */
 };
 
