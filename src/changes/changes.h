@@ -100,6 +100,12 @@ struct change_layer {
 	int lower_fd;             /* directory: the guest's own tree, read-only, showing the guest's ids */
 	int upper_fd;             /* directory: the overlay's upper directory, showing the guest's ids */
 	const char *xattr_prefix; /* "user.overlay." or "trusted.overlay." */
+	/*
+	 * What ids in ACLs may still have too much in upper_fd, where the guest has none so high: Linux 6.1 shows the
+	 * owner through an idmapped mount as the guest's, but was seen to leave the ids of an ACL as they are stored.
+	 * 0: nothing.
+	 */
+	uint32_t acl_id_base;
 };
 
 struct change_options {

@@ -2,10 +2,14 @@
 #include "changes/inode.h"
 
 #include <dirent.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/xattr.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -101,7 +105,24 @@ static char *guest_xattr_name(const char *name, const char *prefix, bool *ret_pr
 	return NULL;
 }
 
-static struct error *add_xattr(const char *proc, const char *path, const char *name, const char *prefix,
+/* Takes `base` from the ids that have it, in the form of linux/posix_acl_xattr.h. What is no ACL stays as it is. */
+static void unshift_acl(uint32_t base, const char *name, void *value, size_t size)
+{
+	struct posix_acl_xattr_header *header = value;
+	struct posix_acl_xattr_entry *entries = (void *)(header + 1);
+
+	if (base == 0 || size < sizeof(*header) ||
+	    (strcmp(name, XATTR_NAME_POSIX_ACL_ACCESS) != 0 && strcmp(name, XATTR_NAME_POSIX_ACL_DEFAULT) != 0))
+		return;
+	for (size_t i = 0; i < (size - sizeof(*header)) / sizeof(*entries); i++) {
+		uint32_t id = le32toh(entries[i].e_id), tag = le16toh(entries[i].e_tag);
+
+		if ((tag == ACL_USER || tag == ACL_GROUP) && id >= base)
+			entries[i].e_id = htole32(id - base);
+	}
+}
+
+static struct error *add_xattr(const char *proc, struct inode_place place, const char *name, const char *prefix,
 			       struct change_attributes *attributes)
 {
 	struct change_xattr *xattr = &attributes->xattrs[attributes->n_xattrs];
@@ -121,7 +142,8 @@ static struct error *add_xattr(const char *proc, const char *path, const char *n
 	if (n < 0 && errno == ENODATA)
 		return NULL;
 	if (n < 0)
-		return error_system(errno, path, "cannot read the attribute %s", name);
+		return error_system(errno, place.path, "cannot read the attribute %s", name);
+	unshift_acl(place.acl_id_base, name, value, (size_t)n);
 	xattr->value = malloc(n ? (size_t)n : 1);
 	if (!xattr->value)
 		return error_no_memory();
@@ -141,7 +163,8 @@ static size_t count_names(const char *list, size_t size)
 	return n;
 }
 
-static struct error *read_xattrs(int fd, const char *path, const char *prefix, struct change_attributes *attributes)
+static struct error *read_xattrs(int fd, struct inode_place place, const char *prefix,
+				 struct change_attributes *attributes)
 {
 	_cleanup_(free_ptr) char *list = malloc(XATTR_LIST_BYTES);
 	struct proc_path proc = proc_path(fd);
@@ -154,7 +177,7 @@ static struct error *read_xattrs(int fd, const char *path, const char *prefix, s
 	if (size < 0 && errno == EOPNOTSUPP)
 		return NULL;
 	if (size < 0)
-		return error_system(errno, path, "cannot list extended attributes");
+		return error_system(errno, place.path, "cannot list extended attributes");
 	n = count_names(list, (size_t)size);
 	if (n == 0)
 		return NULL;
@@ -162,7 +185,7 @@ static struct error *read_xattrs(int fd, const char *path, const char *prefix, s
 	if (!attributes->xattrs)
 		return error_no_memory();
 	for (const char *name = list; name < list + size; name += strlen(name) + 1) {
-		struct error *error = add_xattr(proc.text, path, name, prefix, attributes);
+		struct error *error = add_xattr(proc.text, place, name, prefix, attributes);
 
 		if (error)
 			return error;
@@ -187,7 +210,7 @@ struct error *inode_attributes(struct inode_place place, const struct stat *st, 
 	error = inode_open(place, O_PATH, &fd);
 	if (error)
 		return error;
-	error = read_xattrs(fd, place.path, private_prefix, &attributes);
+	error = read_xattrs(fd, place, private_prefix, &attributes);
 	if (error) {
 		change_attributes_deinit(&attributes);
 		return error;

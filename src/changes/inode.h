@@ -15,6 +15,7 @@
 struct inode_place {
 	int root_fd;
 	const char *path;
+	uint32_t acl_id_base; /* of struct change_layer, for what is in its upper directory */
 };
 
 /* openat2 below root_fd without following links; ERROR_NOT_FOUND if absent. O_CLOEXEC is added. */

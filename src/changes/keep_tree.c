@@ -93,7 +93,7 @@ static struct error *keep_children(struct keep *keep, const char *path)
 static struct error *keep_node(struct keep *keep, const char *path)
 {
 	_cleanup_(free_ptr) char *guest_path = layer_guest_path(keep->layer, path);
-	struct inode_place from = {keep->layer->upper_fd, path};
+	struct inode_place from = {keep->layer->upper_fd, path, keep->layer->acl_id_base};
 	struct keep_place to = {keep->root_fd, guest_path};
 	bool exists, linked = false;
 	struct error *error;

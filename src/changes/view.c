@@ -24,8 +24,8 @@ void view_node_deinit(struct view_node *node)
 struct inode_place view_place(const struct change_layer *layer, const struct view_node *node)
 {
 	if (node->upper)
-		return (struct inode_place){layer->upper_fd, node->upper};
-	return (struct inode_place){layer->lower_fd, node->lower};
+		return (struct inode_place){layer->upper_fd, node->upper, layer->acl_id_base};
+	return (struct inode_place){.root_fd = layer->lower_fd, .path = node->lower};
 }
 
 const char *view_private_prefix(const struct change_layer *layer, const struct view_node *node)

@@ -284,7 +284,8 @@ struct error *layers_mount(struct shadow *shadow, const struct shadow_tree *tree
 		shadow->views[i] = (struct change_layer){.target = layer->target,
 							 .lower_fd = layer->lower_fd,
 							 .upper_fd = layer->upper_fd,
-							 .xattr_prefix = "trusted.overlay."};
+							 .xattr_prefix = "trusted.overlay.",
+							 .acl_id_base = SHADOW_ID_BASE};
 	}
 	return NULL;
 }

@@ -120,6 +120,29 @@ static void test_round_trip(void **state)
 	close(layer.upper_fd);
 }
 
+/* As an idmapped mount of Linux 6.1 shows them: the ids of an ACL with the shadow's base still on them, or without. */
+static void test_ids_of_acls(void **state)
+{
+	struct change_layer layer = {.target = "/", .xattr_prefix = "trusted.overlay.", .acl_id_base = 0x80000000};
+	int kept;
+
+	need_root();
+	shell("mkdir lower upper kept; cd upper; touch stored shown; mkdir both; "
+	      "setfacl -m u:2147484648:r,g:2147485648:rw stored; setfacl -m u:1000:r,g:2000:rw shown; "
+	      "setfacl -m u:2147484648:r,g:2000:rw,d:u:1000:r,d:g:2147485648:rw both");
+	layer.lower_fd = open_directory("lower");
+	layer.upper_fd = open_directory("upper");
+	kept = open_directory("kept");
+	assert_ok(changes_keep(&layer, 1, kept));
+	shell("cd kept; for name in stored shown both; do getfacl -nc \"$name\" | grep -x user:1000:r-- && "
+	      "getfacl -nc \"$name\" | grep -x group:2000:rw- || exit 1; done >/dev/null; "
+	      "getfacl -nc both | grep -qx default:user:1000:r-- && getfacl -nc both | grep -qx "
+	      "default:group:2000:rw-");
+	close(kept);
+	close(layer.lower_fd);
+	close(layer.upper_fd);
+}
+
 /* Two file systems of the guest are one directory, and a directory moved in the second is found again. */
 static void test_two_layers(void **state)
 {
@@ -165,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ids_of_acls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_layers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_system_that_cannot, setup, teardown),
 	};
