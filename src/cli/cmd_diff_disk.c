@@ -12,7 +12,10 @@ static struct error *run(const struct invocation *invocation, json_t **ret)
 
 static char letter(const char *how)
 {
-	return strcmp(how, "added") == 0 ? '+' : strcmp(how, "removed") == 0 ? '-' : 'M';
+	return strcmp(how, "added") == 0        ? '+'
+	       : strcmp(how, "removed") == 0    ? '-'
+	       : strcmp(how, "unreadable") == 0 ? '?'
+						: 'M';
 }
 
 static void print(const json_t *document)

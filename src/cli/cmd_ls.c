@@ -86,13 +86,29 @@ static void print_details(const json_t *entry)
 	       (unsigned long long)member(entry, "uid"), (unsigned long long)member(entry, "gid"), size, when);
 }
 
+/* Of a name, or of a path, that could not be looked at. */
+static bool print_error(const json_t *object)
+{
+	const char *error = json_string_value(json_object_get(object, "error"));
+
+	if (!error)
+		return false;
+	printf("  (");
+	output_text(error);
+	printf(")\n");
+	return true;
+}
+
 static void print_entry(const json_t *entry)
 {
 	const char *target = json_string_value(json_object_get(entry, "target"));
+	bool unreadable = json_object_get(entry, "error");
 
-	if (is_long)
+	if (is_long && !unreadable)
 		print_details(entry);
 	output_text(json_string_value(json_object_get(entry, "name")));
+	if (print_error(entry))
+		return;
 	if (is_long && target) {
 		printf(" -> ");
 		output_text(target);
@@ -117,6 +133,7 @@ static void print(const json_t *document)
 			output_text(json_string_value(json_object_get(list, "path")));
 			printf(":\n");
 		}
+		print_error(list);
 		json_array_foreach(json_object_get(list, "entries"), k, entry) print_entry(entry);
 	}
 	if (member(document, "more"))

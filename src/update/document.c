@@ -4,9 +4,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/json.h"
 #include "update/late_bundle.h"
 #include "update/trust.h"
+
+struct error *document_incomplete(json_t *document, uint64_t files)
+{
+	_cleanup_(free_ptr) char *text = string_format("%llu %s not be read", (unsigned long long)files,
+						       files == 1 ? "file could" : "files could");
+
+	return text && json_object_set_new(document, "incomplete", json_string(text)) == 0 ? NULL : error_no_memory();
+}
 
 struct change_counts count_changes(const struct change_list *changes)
 {

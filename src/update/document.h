@@ -18,6 +18,9 @@ json_t *document_of_decisions(const struct session *session, json_t *undecided);
 /* [{"kind","verb","unit"} or {"kind","argv"}] */
 struct error *document_of_actions(const struct action_list *actions, json_t **ret) _must_check_;
 
+/* Makes it one that is printed, and is a failure none the less: so many files could not be read. */
+struct error *document_incomplete(json_t *document, uint64_t files) _must_check_;
+
 /* Counts of a change list: files that are written (or their attributes set), and deleted. */
 struct change_counts {
 	size_t written, deleted;

@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "update/document.h"
 #include "update/session.h"
 #include "update/sleeping.h"
 #include "update/view.h"
@@ -13,7 +14,7 @@
 struct listing {
 	const struct sleeping *sleeping;
 	size_t room; /* how many entries may still be told */
-	uint64_t more;
+	uint64_t more, unreadable;
 };
 
 static struct error *set_text(json_t *object, const char *key, const char *text)
@@ -60,6 +61,32 @@ static struct error *add_entry(struct listing *listing, json_t *entries, const c
 	return error;
 }
 
+/* What cannot be looked at is told in its place: the others are listed all the same. Takes `error`. */
+static struct error *add_unreadable(struct listing *listing, json_t *object, struct error *error)
+{
+	int failed;
+
+	if (error->code == ERROR_NO_MEMORY)
+		return error;
+	listing->unreadable++;
+	failed = json_object_set_new(object, "error", json_string(error->message));
+	error_destroy(error);
+	return failed ? error_no_memory() : NULL;
+}
+
+static struct error *add_unreadable_name(struct listing *listing, json_t *entries, const char *name,
+					 struct error *failure)
+{
+	json_t *entry = json_object();
+	struct error *error = add_unreadable(listing, entry, failure);
+
+	if (!error)
+		error = set_text(entry, "name", name);
+	if (json_array_append_new(entries, entry) < 0 && !error)
+		error = error_no_memory();
+	return error;
+}
+
 static struct error *add_name(struct listing *listing, json_t *entries, const struct view_file *directory,
 			      const char *name)
 {
@@ -69,7 +96,7 @@ static struct error *add_name(struct listing *listing, json_t *entries, const st
 
 	if (!error && listing->room)
 		error = view_find(listing->sleeping, path, false, &file);
-	return error ? error : add_entry(listing, entries, name, &file);
+	return error ? add_unreadable_name(listing, entries, name, error) : add_entry(listing, entries, name, &file);
 }
 
 static struct error *list_path(struct listing *listing, const char *path, bool itself, json_t *entries)
@@ -104,6 +131,7 @@ static struct error *list_path(struct listing *listing, const char *path, bool i
 static struct error *list_paths(struct listing *listing, const char *const *paths, bool itself, json_t *document)
 {
 	json_t *lists = json_array();
+	bool alone = !paths[1];
 	struct error *error = NULL;
 
 	if (json_object_set_new(document, "paths", lists) < 0)
@@ -114,12 +142,14 @@ static struct error *list_paths(struct listing *listing, const char *const *path
 		error = list ? set_text(list, "path", *paths) : error_no_memory();
 		if (!error)
 			error = list_path(listing, *paths, itself, entries);
+		if (error && !alone)
+			error = add_unreadable(listing, list, error);
 		if (json_array_append_new(lists, list) < 0 && !error)
 			error = error_no_memory();
 	}
 	if (!error && json_object_set_new(document, "more", json_integer((json_int_t)listing->more)) < 0)
 		error = error_no_memory();
-	return error;
+	return error || !listing->unreadable ? error : document_incomplete(document, listing->unreadable);
 }
 
 struct error *update_list(const struct update_settings *settings, const char *vm, const struct list_options *options,

@@ -17,7 +17,7 @@
 struct comparison {
 	const struct disk *seen;
 	json_t *list;
-	uint64_t more;
+	uint64_t more, unreadable;
 };
 
 /* One directory in both trees; -1: not there. */
@@ -27,7 +27,7 @@ struct pair {
 	unsigned depth;
 };
 
-static struct error *read_names(int directory_fd, const char *path, struct names *ret)
+static struct error *read_names(int directory_fd, struct names *ret)
 {
 	_cleanup_(closedir_ptr) DIR *directory = NULL;
 	struct error *error = NULL;
@@ -38,7 +38,7 @@ static struct error *read_names(int directory_fd, const char *path, struct names
 		return NULL;
 	fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return error_system(errno, path, "read directory");
+		return error_system(errno, NULL, "read directory");
 	directory = fdopendir(fd);
 	if (!directory) {
 		close_fd(&fd);
@@ -49,7 +49,7 @@ static struct error *read_names(int directory_fd, const char *path, struct names
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			error = names_add(ret, entry->d_name);
 	if (!error && errno)
-		error = error_system(errno, path, "read directory");
+		error = error_system(errno, NULL, "read directory");
 	names_sort(ret);
 	return error;
 }
@@ -71,6 +71,16 @@ static struct error *report(struct comparison *comparison, const char *path, con
 	return error;
 }
 
+/* What cannot be read is neither there nor gone; the others are compared all the same. Takes `error`. */
+static struct error *report_unreadable(struct comparison *comparison, const char *path, struct error *error)
+{
+	json_t *what = json_pack("[s]", error->message);
+
+	comparison->unreadable++;
+	error_destroy(error);
+	return what ? report(comparison, *path ? path : "/", "unreadable", what) : error_no_memory();
+}
+
 /* A number of one file system may be another file's in the next: then contents are compared for nothing. */
 static bool has_newer_contents(const struct disk *disk, uint64_t inode)
 {
@@ -86,7 +96,7 @@ static bool has_newer_contents(const struct disk *disk, uint64_t inode)
 }
 
 /* Both of the same size; *ret: they differ. */
-static struct error *compare_contents(int seen, int alone, const char *path, bool *ret)
+static struct error *compare_contents(int seen, int alone, bool *ret)
 {
 	_cleanup_(free_ptr) char *a = malloc(PIECE);
 	_cleanup_(free_ptr) char *b = malloc(PIECE);
@@ -97,20 +107,20 @@ static struct error *compare_contents(int seen, int alone, const char *path, boo
 	while (!*ret && n > 0) {
 		n = read(seen, a, PIECE);
 		if (n < 0)
-			return error_system(errno, path, "read");
+			return error_system(errno, NULL, "read");
 		*ret = read(alone, b, PIECE) != n || memcmp(a, b, (size_t)n) != 0;
 	}
 	return NULL;
 }
 
-static struct error *contents_differ(const struct pair *pair, const char *name, const char *path, bool *ret)
+static struct error *contents_differ(const struct pair *pair, const char *name, bool *ret)
 {
 	_cleanup_(close_fd) int seen = openat(pair->seen, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	_cleanup_(close_fd) int alone = openat(pair->alone, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (seen < 0 || alone < 0)
-		return error_system(errno, path, "open");
-	return compare_contents(seen, alone, path, ret);
+		return error_system(errno, NULL, "open");
+	return compare_contents(seen, alone, ret);
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -135,7 +145,7 @@ static struct error *compare_one(struct comparison *comparison, const struct pai
 
 	if (!error && !contents && S_ISREG(a->st_mode) && S_ISREG(b->st_mode) &&
 	    (other || has_newer_contents(comparison->seen, a->st_ino)))
-		error = contents_differ(pair, name, path, &contents);
+		error = contents_differ(pair, name, &contents);
 	if (!error)
 		error = add_word(what, other, "another file");
 	if (!error)
@@ -153,7 +163,7 @@ static struct error *compare_one(struct comparison *comparison, const struct pai
 		error = add_word(what, !same_time(a->st_ctim, b->st_ctim), "attributes");
 	if (error || json_array_size(what) == 0) {
 		json_decref(what);
-		return error;
+		return error && error->code != ERROR_NO_MEMORY ? report_unreadable(comparison, path, error) : error;
 	}
 	return report(comparison, path, "changed", what);
 }
@@ -176,20 +186,31 @@ static struct error *enter(struct comparison *comparison, const struct pair *pai
 	if (in_alone)
 		alone = openat(pair->alone, name, flags);
 	if ((in_seen && seen < 0) || (in_alone && alone < 0))
-		return error_system(errno, path, "open directory");
+		return report_unreadable(comparison, path, error_system(errno, NULL, "open directory"));
 	return compare_directory(comparison, &(struct pair){seen, alone, path, pair->depth + 1});
+}
+
+/* *ret: it is there. */
+static struct error *look(int directory, const char *name, struct stat *st, bool *ret)
+{
+	*ret = directory >= 0 && fstatat(directory, name, st, AT_SYMLINK_NOFOLLOW) == 0;
+	return *ret || directory < 0 || errno == ENOENT ? NULL : error_system(errno, NULL, "look at it");
 }
 
 static struct error *compare_name(struct comparison *comparison, const struct pair *pair, const char *name)
 {
 	_cleanup_(free_ptr) char *path = string_format("%s/%s", pair->path, name);
 	struct stat a = {0}, b = {0};
-	bool in_seen = pair->seen >= 0 && fstatat(pair->seen, name, &a, AT_SYMLINK_NOFOLLOW) == 0;
-	bool in_alone = pair->alone >= 0 && fstatat(pair->alone, name, &b, AT_SYMLINK_NOFOLLOW) == 0;
+	bool in_seen = false, in_alone = false;
 	struct error *error;
 
 	if (!path)
 		return error_no_memory();
+	error = look(pair->seen, name, &a, &in_seen);
+	if (!error)
+		error = look(pair->alone, name, &b, &in_alone);
+	if (error)
+		return report_unreadable(comparison, path, error);
 	if (in_seen && in_alone)
 		error = compare_one(comparison, pair, name, path, &a, &b);
 	else
@@ -203,10 +224,12 @@ static struct error *compare_directory(struct comparison *comparison, const stru
 {
 	_cleanup_(names_deinit) struct names seen = {0}, alone = {0};
 	size_t i = 0, j = 0;
-	struct error *error = read_names(pair->seen, pair->path, &seen);
+	struct error *error = read_names(pair->seen, &seen);
 
 	if (!error)
-		error = read_names(pair->alone, pair->path, &alone);
+		error = read_names(pair->alone, &alone);
+	if (error && error->code != ERROR_NO_MEMORY)
+		return report_unreadable(comparison, pair->path, error);
 	while (!error && (i < seen.n || j < alone.n)) {
 		int order = i >= seen.n ? 1 : j >= alone.n ? -1 : strcmp(seen.items[i], alone.items[j]);
 
@@ -217,7 +240,8 @@ static struct error *compare_directory(struct comparison *comparison, const stru
 	return error;
 }
 
-struct error *tree_difference(const struct disk *seen, const struct disk *alone, json_t **ret, uint64_t *ret_more)
+struct error *tree_difference(const struct disk *seen, const struct disk *alone, json_t **ret, uint64_t *ret_more,
+			      uint64_t *ret_unreadable)
 {
 	_cleanup_(json_decref_ptr) json_t *list = json_array();
 	struct comparison comparison = {.seen = seen, .list = list};
@@ -229,5 +253,6 @@ struct error *tree_difference(const struct disk *seen, const struct disk *alone,
 		return error_wrap(error, "compare what the guest sees with its disk");
 	*ret = take_ptr(list);
 	*ret_more = comparison.more;
+	*ret_unreadable = comparison.unreadable;
 	return NULL;
 }
