@@ -4,6 +4,7 @@ import json
 import re
 
 from oracle.campaign import CACHE
+from oracle.report import EARLIER
 
 from . import rule
 
@@ -71,14 +72,27 @@ def of_failures(results, elsewhere):
     return lines if wrong else [*lines, "Nothing of what was run.", ""]
 
 
-def of_replays(drawn, replays):
+def earlier_replays(names, before):
+    """{name: the cells behind it} of the page's replays whose results are gone."""
+    rows = [[cell.strip() for cell in line.strip("|").split(" |")] for line in before.splitlines() if line.startswith("| ")]
+    return {row[0]: [row[1].removesuffix(EARLIER), *row[2:]] for row in rows
+            if len(row) == 5 and row[0] in names and row[1] != "not run"}
+
+
+def of_replays(drawn, replays, before):
     names = rule.replayed(package["name"] for package in drawn)
     good = sum(not replays[name]["failure"] for name in names if name in replays)
-    lines = ["### Woken", "", f"{good} of {sum(name in replays for name in names)} replays that were run succeeded; "
-             f"{sum(name not in replays for name in names)} were not run.", "",
+    gone = {name: cells for name, cells in earlier_replays(names, before).items() if name not in replays}
+    earlier = (f"{sum(cells[0] == 'succeeded' for cells in gone.values())} of {len(gone)} of earlier runs, whose results are gone "
+               f"(\"{EARLIER.strip(' ()')}\" in the table), succeeded; " if gone else "")
+    lines = ["### Woken", "", f"{good} of {sum(name in replays for name in names)} replays that were run succeeded; {earlier}"
+             f"{sum(name not in replays and name not in gone for name in names)} were not run.", "",
              "| package | replay | actions | skipped | online, s |", "| --- | --- | --- | --- | --- |"]
     for name in names:
         result = replays.get(name)
+        if name in gone:
+            lines.append(f"| {name} | {gone[name][0]}{EARLIER} | {' | '.join(gone[name][1:])} |")
+            continue
         if not result:
             lines.append(f"| {name} | not run | | | |")
             continue
@@ -135,5 +149,5 @@ def section(key, before=""):
     drawn = drawing["drawn"]
     results = load(directory, drawn)
     lines = [HEAD, *summary(drawing, results), *of_failures(results, load(directory, drawn, ".elsewhere")),
-             *of_replays(drawn, load(directory, drawn, ".replay")), *of_packages(drawn, results)]
+             *of_replays(drawn, load(directory, drawn, ".replay"), before), *of_packages(drawn, results)]
     return "\n".join(lines) + "\n"

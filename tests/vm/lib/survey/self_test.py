@@ -81,6 +81,14 @@ def checks():
     yield "a sample", again.count("### Run again since") == 1 and "2 of them" in again and "; 1 came out" in again
     yield "what came out otherwise", "- b: failed there, offline now" in again and report.with_sample(again, []) == text
     yield "a share", "| failed | 2 | 100.0 % |" in report.summary(drawing, {"a": {"verdict": "failed"}})
+    page = "| a | succeeded | 2 | 1 | 54 |\n| b | not run | | | |\n| c | status 1 (earlier) | 0 | 0 | 9 |\n"
+    names = [{"name": name} for name in "abcd"]
+    lines = report.of_replays(names, {"d": {"failure": "", "resume": {"online_s": 7}}}, page)
+    rows = [line for line in lines if line[:3] in ("| a", "| b", "| c", "| d")]
+    yield "replays of before", (sorted(rows) == ["| a | succeeded (earlier) | 2 | 1 | 54 |", "| b | not run | | | |",
+                                                 "| c | status 1 (earlier) | 0 | 0 | 9 |", "| d | succeeded | 0 | 0 | 7 |"]
+                                and lines[2].startswith("1 of 1 replays that were run succeeded; 1 of 2 of earlier runs")
+                                and lines[2].endswith("1 were not run."))
 
 
 def main(say):
