@@ -222,6 +222,13 @@ static void close_master(struct vm *vm)
 	free(take_ptr(vm->ssh_socket));
 }
 
+/* Another may be opened. */
+static void ssh_close(struct vm *vm)
+{
+	close_master(vm);
+	vm->ssh_master = 0;
+}
+
 /* Whether there is one; one that has ended is forgotten. */
 static bool has_master(struct vm *vm)
 {
@@ -411,10 +418,8 @@ static bool master_answers(struct vm *vm, uint64_t deadline_ns)
 		answers = !error;
 	}
 	error_destroy(error);
-	if (!answers) {
-		close_master(vm);
-		vm->ssh_master = 0;
-	}
+	if (!answers)
+		ssh_close(vm);
 	return answers;
 }
 
@@ -452,12 +457,6 @@ static struct error *ssh_put(struct vm *vm, int fd, const char *path, const char
 		error = error_create(ERROR_FAILED, "the guest's shell says: %.300s", result.errors);
 	channel_result_deinit(&result);
 	return error;
-}
-
-static void ssh_close(struct vm *vm)
-{
-	close_master(vm);
-	vm->ssh_master = 0;
 }
 
 const struct channel_ops channel_ssh = {

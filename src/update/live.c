@@ -26,19 +26,6 @@ bool live_is_mapped(const struct guest_map *map)
 
 /* --- where it is on the disk --- */
 
-static const struct guest_mount *mount_of(const struct sleeping *s, const char *path)
-{
-	const struct guest_mount *found = NULL;
-
-	for (size_t i = 0; i < s->mounts.n; i++) {
-		const struct guest_mount *mount = &s->mounts.items[i];
-
-		if (guest_path_below(path, mount->target) && (!found || strlen(mount->target) >= strlen(found->target)))
-			found = mount;
-	}
-	return found;
-}
-
 /* `path` without the directory it is below: "a/b", "" for the directory itself. */
 static const char *below(const char *path, const char *directory)
 {
@@ -51,7 +38,7 @@ static const char *below(const char *path, const char *directory)
 static struct error *find_place(const struct sleeping *s, const char *path, const struct disk_mount **ret,
 				char **ret_rest)
 {
-	const struct guest_mount *mount = mount_of(s, path);
+	const struct guest_mount *mount = sleeping_mount_of(s, path);
 	_cleanup_(free_ptr) char *inside = NULL;
 	size_t n;
 	const struct disk_mount *mounts = disk_mounts(s->disk, &n), *found = NULL;

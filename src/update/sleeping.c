@@ -414,6 +414,19 @@ struct error *sleeping_open_disk_alone(struct session *session, const struct sle
 	return error_wrap(error ? error : disk_open(&options, ret), "disk of %s", session->file.name);
 }
 
+const struct guest_mount *sleeping_mount_of(const struct sleeping *sleeping, const char *path)
+{
+	const struct guest_mount *found = NULL;
+
+	for (size_t i = 0; i < sleeping->mounts.n; i++) {
+		const struct guest_mount *mount = &sleeping->mounts.items[i];
+
+		if (guest_path_below(path, mount->target) && (!found || strlen(mount->target) >= strlen(found->target)))
+			found = mount;
+	}
+	return found;
+}
+
 void sleeping_close(struct sleeping *sleeping)
 {
 	disk_close(sleeping->disk);

@@ -44,6 +44,8 @@ enum sleeping_need {
  * either. Moves the process into a mount namespace of its own.
  */
 struct error *sleeping_open(struct session *session, enum sleeping_need need, struct sleeping *ret) _must_check_;
+/* The mount that the absolute path is on; NULL: memory does not tell of mounts, and all is on the disk. Borrowed. */
+const struct guest_mount *sleeping_mount_of(const struct sleeping *sleeping, const char *path);
 void sleeping_close(struct sleeping *sleeping);
 
 /* Its disk once more, without what memory has of it; to be closed before the guest is. */

@@ -41,23 +41,9 @@ static void walk_deinit(struct walk *walk)
 
 /* ---- One file, by a path without links ---- */
 
-/* The mount that the path is on; NULL: memory does not tell of mounts, and all is on the disk. */
-static const struct guest_mount *find_mount(const struct sleeping *sleeping, const char *path)
-{
-	const struct guest_mount *found = NULL;
-
-	for (size_t i = 0; i < sleeping->mounts.n; i++) {
-		const struct guest_mount *mount = &sleeping->mounts.items[i];
-
-		if (guest_path_below(path, mount->target) && (!found || strlen(mount->target) >= strlen(found->target)))
-			found = mount;
-	}
-	return found;
-}
-
 static bool is_on_disk(const struct sleeping *sleeping, const char *path)
 {
-	const struct guest_mount *mount = find_mount(sleeping, path);
+	const struct guest_mount *mount = sleeping_mount_of(sleeping, path);
 	size_t n;
 	const struct disk_mount *mounts = disk_mounts(sleeping->disk, &n);
 
